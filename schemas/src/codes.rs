@@ -1,0 +1,356 @@
+//! The closed lists of the contract. Each has one text form, the same in JSON, Avro, metrics and pages.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A code that is not on its list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not a {list}")]
+pub struct UnknownCode {
+    /// The list that was asked.
+    pub list: &'static str,
+    /// What came.
+    pub found: String,
+}
+
+macro_rules! codes {
+    ($(#[$doc:meta])* $name:ident: $list:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant,)* }
+        impl $name {
+            /// Every code, in the order of the contract.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+            /// The text form.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.pad(self.as_str()) }
+        }
+        impl FromStr for $name {
+            type Err = UnknownCode;
+            fn from_str(s: &str) -> Result<$name, UnknownCode> {
+                match s {
+                    $($text => Ok($name::$variant),)*
+                    _ => Err(UnknownCode { list: $list, found: s.chars().take(64).collect() }),
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Who reports. The order is the *source order*: the first one is believed first.
+    Source: "source" {
+        /// The human resources bureau (claims).
+        Hr = "hr",
+        /// The emergency management bureau.
+        Emergency = "emergency",
+        /// The construction bureau.
+        Construction = "construction",
+        /// Market supervision (special equipment, food).
+        MarketSupervision = "market_supervision",
+        /// Transport.
+        Transport = "transport",
+        /// Water works.
+        Water = "water",
+        /// The employer itself.
+        Employer = "employer",
+        /// The police.
+        Police = "police",
+        /// Hospitals.
+        Health = "health",
+    }
+}
+
+impl Source {
+    /// Whether this source only raises a suspicion (records.md section 2.3): hospitals and the police.
+    pub const fn only_suspects(self) -> bool {
+        matches!(self, Source::Police | Source::Health)
+    }
+}
+
+codes! {
+    /// Where a claim stands.
+    Status: "status" {
+        /// Reported.
+        Reported = "reported",
+        /// Accepted for decision.
+        Accepted = "accepted",
+        /// Recognised as a work injury (认定).
+        Recognised = "recognised",
+        /// Deemed a work injury (视同).
+        Deemed = "deemed",
+        /// Not accepted for decision.
+        NotAccepted = "not_accepted",
+        /// Refused (不予认定).
+        Refused = "refused",
+        /// Taken back by the source: the report is removed.
+        Withdrawn = "withdrawn",
+    }
+}
+
+impl Status {
+    /// Whether a report with this status counts.
+    pub const fn counts(self) -> bool {
+        matches!(self, Status::Reported | Status::Accepted | Status::Recognised | Status::Deemed)
+    }
+}
+
+codes! {
+    /// What kind of work injury. Only `production` enters the rates; the order breaks ties.
+    Category: "category" {
+        /// An injury at work.
+        Production = "production",
+        /// On the way to or from work (条例 art. 14-6).
+        Commuting = "commuting",
+        /// Sudden illness (art. 15-1).
+        SuddenIllness = "sudden_illness",
+        /// Occupational disease (art. 14-4).
+        OccupationalDisease = "occupational_disease",
+    }
+}
+
+codes! {
+    /// How badly. Ordered: a later one is worse.
+    Severity: "severity" {
+        /// Less than the others (轻伤).
+        Minor = "minor",
+        /// 重伤: lost days or disability grade at or past the policy's limits.
+        Severe = "severe",
+        /// Somebody died.
+        Fatal = "fatal",
+    }
+}
+
+codes! {
+    /// The state of a case or an incident.
+    State: "state" {
+        /// It counts, and its enterprise is told.
+        Counted = "counted",
+        /// Only a hospital or the police know of it: waits for the clerk.
+        Suspected = "suspected",
+        /// Its enterprise is unknown or not registered: waits for the clerk.
+        Unmatched = "unmatched",
+        /// The authority says it is no work injury.
+        Refused = "refused",
+        /// Nothing of it is left; kept so that its number comes back if its reports do.
+        Gone = "gone",
+    }
+}
+
+codes! {
+    /// The colour of an escalation. Ordered: a later one is worse.
+    Level: "level" {
+        /// 蓝
+        Blue = "blue",
+        /// 黄
+        Yellow = "yellow",
+        /// 橙
+        Orange = "orange",
+        /// 红
+        Red = "red",
+    }
+}
+
+codes! {
+    /// Who can be told.
+    Role: "role" {
+        /// The enterprise's responsible person (S15).
+        Owner = "owner",
+        /// The enterprise's safety officer.
+        SafetyOfficer = "safety_officer",
+        /// The township's duty officer.
+        TownshipDuty = "township_duty",
+        /// The duty officer of the bureau that answers for an industry.
+        IndustryDuty = "industry_duty",
+        /// The emergency bureau's duty officer.
+        EmergencyDuty = "emergency_duty",
+        /// The bureau's clerk.
+        Clerk = "clerk",
+        /// The on-call monitor.
+        OnCall = "on_call",
+    }
+}
+
+codes! {
+    /// The rule that decided an alert. Text order is the order inside one decision.
+    Rule: "rule" {
+        /// A township is warned of an enterprise with several incidents (S20).
+        Escalation = "escalation",
+        /// The owner is told of each incident (S15).
+        OwnerIncident = "owner_incident",
+    }
+}
+
+codes! {
+    /// What an alert changes for those who get it.
+    Change: "change" {
+        /// Told for the first time, or again after a correction.
+        New = "new",
+        /// The injury is worse than last told.
+        Upgraded = "upgraded",
+        /// The injury is less than last told.
+        Downgraded = "downgraded",
+        /// What was told does not hold.
+        Corrected = "corrected",
+        /// A higher level.
+        Raised = "raised",
+        /// A lower level.
+        Eased = "eased",
+        /// No level applies any more.
+        Closed = "closed",
+        /// A severe or fatal incident joins a red that did not name it.
+        Added = "added",
+        /// Due, but not said; the reason says why.
+        Suppressed = "suppressed",
+    }
+}
+
+codes! {
+    /// Why a decision fell as it did.
+    Reason: "reason" {
+        /// First heard of more than `owner_alert.max_age_days` after it happened.
+        TooOld = "too_old",
+        /// First heard of before the policy took effect.
+        BeforePolicy = "before_policy",
+        /// Its days went by (decided at a midnight).
+        Expired = "expired",
+        /// The records changed (decided at a batch).
+        Corrected = "corrected",
+        /// Another enterprise took this one over.
+        Succeeded = "succeeded",
+        /// The policy changed.
+        Policy = "policy",
+        /// Every report of it was withdrawn.
+        Withdrawn = "withdrawn",
+        /// It was refused as a work injury.
+        Refused = "refused",
+        /// What is left of it is only a suspicion.
+        Suspected = "suspected",
+        /// Its enterprise is not known any more.
+        Unmatched = "unmatched",
+        /// It happened to another enterprise.
+        Moved = "moved",
+        /// It is the same as another incident, which goes on.
+        Merged = "merged",
+        /// The worker was not harmed at this host.
+        HostChanged = "host_changed",
+    }
+}
+
+codes! {
+    /// What a rate is of.
+    Scope: "scope" {
+        /// One enterprise; key is its USCC.
+        Enterprise = "enterprise",
+        /// One industry; key is the two-digit division of GB/T 4754.
+        Industry = "industry",
+        /// One township or zone; key is its code.
+        Area = "area",
+        /// The whole city; key `330784`.
+        City = "city",
+    }
+}
+
+codes! {
+    /// Why a rate cannot be computed.
+    RateReason: "rate reason" {
+        /// No month of the window has a headcount.
+        HeadcountUnknown = "headcount_unknown",
+        /// The headcounts are all zero.
+        HeadcountZero = "headcount_zero",
+    }
+}
+
+codes! {
+    /// Whether an enterprise is in business.
+    EnterpriseStatus: "enterprise status" {
+        /// In business.
+        Active = "active",
+        /// Closed.
+        Closed = "closed",
+    }
+}
+
+/// The city's own code (GB/T 2260): the key of its rates and the subject of its duty officers.
+pub const CITY: &str = "330784";
+
+/// The coarse cause of an accident, GB 6441-1986 `01`-`20`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cause(u8);
+
+const CAUSES: [&str; 20] = [
+    "物体打击", "车辆伤害", "机械伤害", "起重伤害", "触电", "淹溺", "灼烫", "火灾", "高处坠落", "坍塌", "冒顶片帮", "透水",
+    "放炮", "火药爆炸", "瓦斯爆炸", "锅炉爆炸", "容器爆炸", "其他爆炸", "中毒和窒息", "其他伤害",
+];
+
+impl Cause {
+    /// The name that people read.
+    pub const fn name(self) -> &'static str {
+        CAUSES[self.0 as usize - 1]
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}", self.0)
+    }
+}
+
+impl FromStr for Cause {
+    type Err = UnknownCode;
+    /// `01`-`20`; the standard's own `010`-`020` are read as `10`-`20`.
+    fn from_str(s: &str) -> Result<Cause, UnknownCode> {
+        let unknown = || UnknownCode { list: "cause of GB 6441-1986", found: s.chars().take(64).collect() };
+        let digits = match s.as_bytes() {
+            [b'0', b'1', _] | [b'0', b'2', b'0'] => &s[1..],
+            [_, _] => s,
+            _ => return Err(unknown()),
+        };
+        if !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(unknown());
+        }
+        match digits.parse::<u8>() {
+            Ok(n @ 1..=20) => Ok(Cause(n)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl Serialize for Cause {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for Cause {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_a_cause_are_read() {
+        assert_eq!("010".parse::<Cause>().unwrap().to_string(), "10");
+        assert_eq!("020".parse::<Cause>().unwrap().name(), "其他伤害");
+        assert_eq!("03".parse::<Cause>().unwrap().name(), "机械伤害");
+        for bad in ["00", "21", "3", "003", "021", "030", "+3", "é"] {
+            assert!(bad.parse::<Cause>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn source_order_is_the_contracts() {
+        assert!(Source::Hr < Source::Emergency && Source::Employer < Source::Police && Source::Police < Source::Health);
+    }
+}

@@ -1,0 +1,206 @@
+//! Identifiers: the enterprise's code, the person's keyed hash, a report's key, an incident's number.
+
+use std::fmt;
+use std::str::FromStr;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use crate::codes::Source;
+
+/// A text that is not an identifier of the wanted kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Wrong length or alphabet.
+    #[error("expected {0}")]
+    Form(&'static str),
+    /// Well formed, but the check symbol does not fit.
+    #[error("the check symbol does not fit")]
+    CheckSymbol,
+}
+
+/// A unified social credit code (GB 32100-2015): 18 symbols, the last one a check symbol.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uscc([u8; 18]);
+
+const USCC_ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
+const USCC_WEIGHTS: [usize; 17] = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28];
+
+impl Uscc {
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+    /// The check symbol that belongs to the first 17 symbols, or `None` if one is outside the alphabet.
+    pub fn check_symbol(first: &[u8]) -> Option<u8> {
+        let mut sum = 0;
+        for (symbol, weight) in first.iter().zip(USCC_WEIGHTS) {
+            sum += USCC_ALPHABET.iter().position(|a| a == symbol)? * weight;
+        }
+        Some(USCC_ALPHABET[(31 - sum % 31) % 31])
+    }
+}
+
+impl FromStr for Uscc {
+    type Err = IdError;
+    /// # Errors
+    /// `Form` for a wrong length or alphabet, `CheckSymbol` for a wrong last symbol. The inner check
+    /// digit of GB 11714 is not tested (records.md section 1).
+    fn from_str(s: &str) -> Result<Uscc, IdError> {
+        let form = IdError::Form("18 symbols of 0-9 A-Y without I O S V Z");
+        let bytes: [u8; 18] = s.as_bytes().try_into().map_err(|_| form.clone())?;
+        if !USCC_ALPHABET.contains(&bytes[17]) {
+            return Err(form);
+        }
+        match Uscc::check_symbol(&bytes[..17]) {
+            None => Err(form),
+            Some(c) if c != bytes[17] => Err(IdError::CheckSymbol),
+            Some(_) => Ok(Uscc(bytes)),
+        }
+    }
+}
+
+/// The keyed hash that stands for a person: HMAC-SHA256 of id type and number, 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PersonKey(pub [u8; 32]);
+
+impl FromStr for PersonKey {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<PersonKey, IdError> {
+        let form = IdError::Form("64 lower-case hex digits");
+        let bytes = data_encoding::HEXLOWER.decode(s.as_bytes()).map_err(|_| form.clone())?;
+        bytes.try_into().map(PersonKey).map_err(|_| form)
+    }
+}
+
+impl fmt::Display for PersonKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+/// What names a report for ever: its source and the source's own record id. Ordered as the contract
+/// orders reports: by source order, then by record id. Text form: `source/source_record_id`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReportKey {
+    /// Who says it.
+    pub source: Source,
+    /// The source's own id of the record.
+    pub id: CompactString,
+}
+
+impl fmt::Display for ReportKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.source, self.id)
+    }
+}
+
+impl FromStr for ReportKey {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<ReportKey, IdError> {
+        let form = IdError::Form("source/source_record_id");
+        let (source, id) = s.split_once('/').ok_or(form.clone())?;
+        Ok(ReportKey { source: source.parse().map_err(|_| form)?, id: id.into() })
+    }
+}
+
+/// An incident's number as people quote it on the telephone: a running number of at least 8 digits and
+/// one check digit (Luhn), at most 10 characters. Never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IncidentId(pub u32);
+
+impl IncidentId {
+    /// The largest running number whose text still has 10 characters.
+    pub const MAX: u32 = 999_999_999;
+
+    fn luhn(number: u32) -> u32 {
+        let (mut n, mut sum, mut double) = (number, 0, true);
+        while n > 0 {
+            let d = n % 10 * if double { 2 } else { 1 };
+            sum += d / 10 + d % 10;
+            n /= 10;
+            double = !double;
+        }
+        (10 - sum % 10) % 10
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08}{}", self.0, IncidentId::luhn(self.0))
+    }
+}
+
+impl FromStr for IncidentId {
+    type Err = IdError;
+    /// # Errors
+    /// A slip of one digit, or of two neighbours, is a `CheckSymbol` error.
+    fn from_str(s: &str) -> Result<IncidentId, IdError> {
+        let form = IdError::Form("an incident number of 9 or 10 digits");
+        if !matches!(s.len(), 9 | 10) || !s.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(form);
+        }
+        let n: u32 = s[..s.len() - 1].parse().map_err(|_| form.clone())?;
+        let id = IncidentId(n);
+        if id.to_string() == s { Ok(id) } else { Err(IdError::CheckSymbol) }
+    }
+}
+
+impl fmt::Display for Uscc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+impl fmt::Debug for Uscc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+impl fmt::Debug for PersonKey {
+    // A key is not a name, but it still follows a person around: eight digits are enough to debug with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PersonKey({}…)", &self.to_string()[..8])
+    }
+}
+
+macro_rules! as_text {
+    ($($t:ty),*) => {$(
+        impl Serialize for $t {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $t {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+as_text!(Uscc, PersonKey, ReportKey, IncidentId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standards_worked_examples_pass() {
+        for code in ["91350100M000100Y43", "91330784XX00000190", "91330784XX000006X3", "91330784XX0000027T"] {
+            assert_eq!(code.parse::<Uscc>().unwrap().as_str(), code);
+        }
+        assert_eq!("91350100M000100Y4Z".parse::<Uscc>(), Err(IdError::Form("18 symbols of 0-9 A-Y without I O S V Z")));
+        assert_eq!("91350100M000100Y44".parse::<Uscc>(), Err(IdError::CheckSymbol));
+    }
+
+    #[test]
+    fn an_incident_number_shows_a_slip() {
+        assert_eq!(IncidentId(7).to_string(), "000000075");
+        for n in [0, 1, 42, 12_345_678, IncidentId::MAX] {
+            let text = IncidentId(n).to_string();
+            assert!(text.len() <= 10);
+            assert_eq!(text.parse::<IncidentId>().unwrap(), IncidentId(n));
+        }
+        assert_eq!("000000076".parse::<IncidentId>(), Err(IdError::CheckSymbol));
+    }
+}

@@ -1,0 +1,57 @@
+use serde::{Deserialize, Serialize};
+
+use crate::codes::Role;
+use crate::ids::Uscc;
+use crate::time::Instant;
+
+/// One attempt series to one person over one channel (topic `deliveries`, key `delivery_id`): the ledger.
+/// It holds no phone and no name: the person is the contact's place (role, subject, rank, version).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Hash of alert, role, subject and channel; the idempotency key that the gateway is given.
+    pub delivery_id: String,
+    /// The alert that it delivers.
+    pub alert_id: String,
+    /// The enterprise that the alert is about.
+    pub uscc: Uscc,
+    /// The role told.
+    pub role: Role,
+    /// Whose role.
+    pub subject: String,
+    /// Rank and version of the contact that was asked, once one was found.
+    pub contact_rank: Option<u32>,
+    /// See `contact_rank`.
+    pub contact_version: Option<u32>,
+    /// The channel, such as `webhook`.
+    pub channel: String,
+    /// Which text of people.md, such as `T1`.
+    pub template: String,
+    /// How far it has come.
+    pub state: DeliveryState,
+    /// A named reason for `failed`, `skipped` and for a retry.
+    pub reason: Option<String>,
+    /// Requests made so far; the present one included while `sending`.
+    pub attempt: u32,
+    /// When this state was entered.
+    pub at: Instant,
+    /// When the next attempt is due, while one is.
+    pub due_at: Option<Instant>,
+    /// The gateway's own receipt number.
+    pub gateway_ref: Option<String>,
+}
+
+/// How far a delivery has come. It only moves forward, but for `sending` -> `planned` when a retry is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Due; no request was made yet, or the last one certainly failed and another is due.
+    Planned,
+    /// Written before the request: if this is the last word after a crash, the outcome is unknown.
+    Sending,
+    /// The gateway said yes.
+    Accepted,
+    /// It will not be delivered; the reason says why.
+    Failed,
+    /// Nothing was due to this person; the reason says why.
+    Skipped,
+}

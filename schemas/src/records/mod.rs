@@ -1,0 +1,42 @@
+//! Records in and records out, by the names of the public contract.
+//!
+//! Records *in* ([`Report`], [`Enterprise`], [`Headcount`], [`Contact`], [`GovernanceEvent`]) are held as
+//! they were accepted: every value is on its list and in its range. Records *out* ([`Incident`],
+//! [`Alert`], [`Rate`], [`Delivery`], [`Progress`], [`Quarantined`]) serialize with serde to the very
+//! names of the Avro schemas and of the files of `tocsin replay`.
+
+mod alert;
+mod delivery;
+mod incident;
+mod progress;
+mod quarantine;
+mod rate;
+mod registry;
+mod report;
+
+pub use alert::{Alert, AlertFacts, Audience};
+pub use delivery::{Delivery, DeliveryState};
+pub use incident::Incident;
+pub use progress::{Counters, Offset, Progress};
+pub use quarantine::Quarantined;
+pub use rate::{Rate, Window};
+pub use registry::{Contact, Enterprise, GovernanceEvent, Headcount};
+pub use report::Report;
+
+/// Any record in, as accepted at the door.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// What one source says about one injured person.
+    Report(Report),
+    /// One version of an enterprise's registration.
+    Enterprise(Enterprise),
+    /// Insured persons of an enterprise in a month.
+    Headcount(Headcount),
+    /// Whom to reach for a role. Personal data.
+    Contact(Contact),
+    /// A letter, rectification report, inspection or approval.
+    Governance(GovernanceEvent),
+}
+
+/// SHA-256 of a record's canonical JSON: equal for the same content, and the tie-break of a conflict.
+pub type Digest = [u8; 32];

@@ -1,0 +1,1 @@
+//! A slow, plain recomputation of the public contract, to judge the engine
