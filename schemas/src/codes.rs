@@ -286,8 +286,26 @@ pub const CITY: &str = "330784";
 pub struct Cause(u8);
 
 const CAUSES: [&str; 20] = [
-    "物体打击", "车辆伤害", "机械伤害", "起重伤害", "触电", "淹溺", "灼烫", "火灾", "高处坠落", "坍塌", "冒顶片帮", "透水",
-    "放炮", "火药爆炸", "瓦斯爆炸", "锅炉爆炸", "容器爆炸", "其他爆炸", "中毒和窒息", "其他伤害",
+    "物体打击",
+    "车辆伤害",
+    "机械伤害",
+    "起重伤害",
+    "触电",
+    "淹溺",
+    "灼烫",
+    "火灾",
+    "高处坠落",
+    "坍塌",
+    "冒顶片帮",
+    "透水",
+    "放炮",
+    "火药爆炸",
+    "瓦斯爆炸",
+    "锅炉爆炸",
+    "容器爆炸",
+    "其他爆炸",
+    "中毒和窒息",
+    "其他伤害",
 ];
 
 impl Cause {
@@ -351,6 +369,10 @@ mod tests {
 
     #[test]
     fn source_order_is_the_contracts() {
-        assert!(Source::Hr < Source::Emergency && Source::Employer < Source::Police && Source::Police < Source::Health);
+        assert!(
+            Source::Hr < Source::Emergency
+                && Source::Employer < Source::Police
+                && Source::Police < Source::Health
+        );
     }
 }

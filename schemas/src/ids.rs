@@ -189,7 +189,10 @@ mod tests {
         for code in ["91350100M000100Y43", "91330784XX00000190", "91330784XX000006X3", "91330784XX0000027T"] {
             assert_eq!(code.parse::<Uscc>().unwrap().as_str(), code);
         }
-        assert_eq!("91350100M000100Y4Z".parse::<Uscc>(), Err(IdError::Form("18 symbols of 0-9 A-Y without I O S V Z")));
+        assert_eq!(
+            "91350100M000100Y4Z".parse::<Uscc>(),
+            Err(IdError::Form("18 symbols of 0-9 A-Y without I O S V Z"))
+        );
         assert_eq!("91350100M000100Y44".parse::<Uscc>(), Err(IdError::CheckSymbol));
     }
 

@@ -13,9 +13,8 @@ use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 /// The zone of every day and every printed instant.
-pub static ZONE: LazyLock<TimeZone> = LazyLock::new(|| {
-    TimeZone::get("Asia/Shanghai").expect("jiff carries its own time zone database")
-});
+pub static ZONE: LazyLock<TimeZone> =
+    LazyLock::new(|| TimeZone::get("Asia/Shanghai").expect("jiff carries its own time zone database"));
 
 /// A text that is not a day, month, time or instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -142,7 +141,10 @@ impl FromStr for TimeOfDay {
         if b.len() != 5 || b[2] != b':' || ![0, 1, 3, 4].iter().all(|&i| b[i].is_ascii_digit()) {
             return Err(err());
         }
-        let (h, m) = (u16::from(b[0] - b'0') * 10 + u16::from(b[1] - b'0'), u16::from(b[3] - b'0') * 10 + u16::from(b[4] - b'0'));
+        let (h, m) = (
+            u16::from(b[0] - b'0') * 10 + u16::from(b[1] - b'0'),
+            u16::from(b[3] - b'0') * 10 + u16::from(b[4] - b'0'),
+        );
         if h < 24 && m < 60 { Ok(TimeOfDay(h * 60 + m)) } else { Err(err()) }
     }
 }
@@ -154,7 +156,8 @@ pub struct Instant(pub i64);
 impl Instant {
     /// The local day in Asia/Shanghai.
     pub fn day(self) -> Day {
-        Timestamp::from_millisecond(self.0).map_or(Day(i32::MAX), |t| Day::from_date(t.to_zoned(ZONE.clone()).date()))
+        Timestamp::from_millisecond(self.0)
+            .map_or(Day(i32::MAX), |t| Day::from_date(t.to_zoned(ZONE.clone()).date()))
     }
     /// This instant moved by a number of milliseconds.
     #[must_use]
@@ -182,7 +185,13 @@ impl FromStr for Instant {
         let err = || wrong("an instant, RFC 3339 with offset", s);
         let b = s.as_bytes();
         // jiff reads more forms than RFC 3339 allows; hold it to the one of the contract.
-        if b.len() < 20 || !matches!(b[10], b'T' | b't') || b[4] != b'-' || b[13] != b':' || b[16] != b':' || s.contains('[') {
+        if b.len() < 20
+            || !matches!(b[10], b'T' | b't')
+            || b[4] != b'-'
+            || b[13] != b':'
+            || b[16] != b':'
+            || s.contains('[')
+        {
             return Err(err());
         }
         let offset_ok = matches!(b[b.len() - 1], b'Z' | b'z')
@@ -232,7 +241,8 @@ mod tests {
         for text in ["2023-02-29", "2023-2-9", "20230209", "2023-02-09T00:00", "", "二〇二三"] {
             assert!(text.parse::<Day>().is_err(), "{text}");
         }
-        for text in ["2025-03-01", "2025-03-01T08:00:00", "2025-03-01 08:00:00+08:00", "2025-03-01T25:00:00Z"] {
+        for text in ["2025-03-01", "2025-03-01T08:00:00", "2025-03-01 08:00:00+08:00", "2025-03-01T25:00:00Z"]
+        {
             assert!(text.parse::<Instant>().is_err(), "{text}");
         }
         assert!("24:00".parse::<TimeOfDay>().is_err());
