@@ -1,1 +1,21 @@
-//! What is so and what is said of it: pure, on differential dataflow
+//! What is so and what is said of it: pure, on differential dataflow.
+//!
+//! Records and clock go in, incidents, rates and alerts come out. The crate opens no file, asks no clock
+//! and knows no log, so tests, `tocsin replay` and production run the very same code.
+//!
+//! Two halves, kept apart:
+//! - **what is so** (`dataflow/`): cases, incidents, rates, window counts. Order-free and incremental.
+//! - **what was said of it** (`decider/`): numbers of incidents, told severities, open escalations.
+//!   History: a pure state machine over the dataflow's changes of one batch.
+//!
+//! ```text
+//! arrivals -> door (versions) -> dataflow (cases -> incidents -> windows -> rates) -> changes
+//!                                                                                       |
+//!                  outcome (incidents, alerts, rates)  <-  decider (desired - emitted) <-+
+//! ```
+
+mod engine;
+pub mod policy;
+
+pub use engine::{Accounts, Arrival, Engine, Memory, Occasion, Options, Outcome, Verdict};
+pub use policy::Policies;
