@@ -12,6 +12,9 @@ pub struct Delivery {
     pub delivery_id: String,
     /// The alert that it delivers.
     pub alert_id: String,
+    /// The alert's `case_no`. Deliveries of one case to one role and subject are a *thread*: they go out
+    /// in order, and a correction looks back at what went out before it.
+    pub case_no: String,
     /// The enterprise that the alert is about.
     pub uscc: Uscc,
     /// The role told.
@@ -38,6 +41,9 @@ pub struct Delivery {
     pub due_at: Option<Instant>,
     /// The gateway's own receipt number.
     pub gateway_ref: Option<String>,
+    /// Whether some request of this series may have been delivered although no yes was seen (a time-out
+    /// after it was written, a stop between `sending` and the outcome). Once true it stays.
+    pub uncertain: bool,
 }
 
 /// How far a delivery has come. It only moves forward, but for `sending` -> `planned` when a retry is due.
