@@ -1,1 +1,40 @@
-fn main() {}
+//! The command `tocsin`: arguments, configuration and wiring. No rule of the domain lives here.
+//!
+//! - [`cli`]: what can be called, and the help that teaches it
+//! - [`exit`]: how a command ends: exit code 0, 1 or 2 and one line that says what to do
+//! - [`config`]: the one TOML file of the service
+//! - [`run`]: the service itself, both halves
+//! - [`replay`], [`demo`]: the same pipeline over a file, and over a simulated city
+//! - [`topics`], [`check`]: what an operator does before the first `run`
+
+mod check;
+mod cli;
+mod config;
+mod demo;
+mod exit;
+mod logging;
+mod replay;
+mod run;
+mod topics;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = logging::start(&cli.log).and_then(|()| match cli.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Topics(args) => topics::run(args),
+        Command::CheckConfig(args) => check::run(args),
+        Command::Completions(args) => cli::completions(args),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,1 @@
+//! The one TOML file of the service.
