@@ -1,0 +1,8 @@
+//! The two event logs. `partition` is what they share: which partition a key belongs to.
+//!
+//! - [`sqlite`]: one file on one host, several processes; no server to install
+//! - [`kafka`]: a broker or a cluster; what production runs on
+
+pub mod kafka;
+pub mod partition;
+pub mod sqlite;

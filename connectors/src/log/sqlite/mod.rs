@@ -1,0 +1,144 @@
+//! The event log in one SQLite file: one host, several processes, no server.
+//!
+//! | file | role |
+//! |---|---|
+//! | `schema` | opening a file, its tables and settings, what topics it holds |
+//! | `writer` | one append = one `BEGIN IMMEDIATE` transaction that checks the writer's epoch |
+//! | `reader` | a poll = one read transaction over all its partitions |
+//! | `waker`  | how a waiting reader learns of a commit, by this process or another |
+//! | `retention` | deleting what is too old or superseded |
+//! | `errors` | SQLite's codes in the words of the contract |
+//!
+//! # Why an acknowledged record survives a power loss
+//! The journal is a write-ahead log with `synchronous=FULL`: SQLite syncs the WAL at the end of every
+//! commit and only then does `COMMIT` return. A torn tail of the WAL fails its checksum and is dropped
+//! as a whole transaction, so a part of an append is never seen.
+//!
+//! # Why a fenced writer leaves nothing
+//! Each writer name has one row with its newest epoch. [`SqliteLog::writer`] raises it in a transaction
+//! of its own; every append reads it *inside* its transaction, and SQLite allows one writing transaction
+//! at a time. So an older writer's append was committed before the epoch rose, or it sees the new epoch.
+
+mod errors;
+mod reader;
+mod retention;
+mod schema;
+mod waker;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tocsin_schemas::log::{
+    Bounds, EventLog, LogError, LogReader, LogWriter, TopicChange, TopicPartition, TopicSettings,
+};
+
+use self::errors::Place;
+use self::waker::Waker;
+
+/// Limits that are not the machine's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// The size that the file may grow to, in bytes (rounded down to whole pages). `None`: the disk's.
+    /// At the limit, appends fail with [`LogError::NoSpace`]. It is a limit of this process's writers,
+    /// not of the file.
+    pub max_file_bytes: Option<u64>,
+}
+
+/// An event log in one SQLite file. See the module's own page.
+pub struct SqliteLog {
+    place: Place,
+    path: PathBuf,
+    options: SqliteOptions,
+    waker: Arc<Waker>,
+    /// For the calls that are neither a reader nor a writer.
+    admin: Mutex<Connection>,
+}
+
+impl SqliteLog {
+    /// Opens the log in this file, and makes it if there is none. The folder must be there.
+    ///
+    /// # Errors
+    /// `Unreachable`: the folder is missing, the path is a folder, the file system cannot do it.
+    /// `Refused`: missing rights. `Damaged`: the file is no database, or not one of Tocsin's logs.
+    /// `NoSpace`, `Retry`.
+    pub fn open(path: &Path) -> Result<SqliteLog, LogError> {
+        SqliteLog::open_with(path, SqliteOptions::default())
+    }
+
+    /// As [`SqliteLog::open`], with limits.
+    ///
+    /// # Errors
+    /// Those of [`SqliteLog::open`].
+    pub fn open_with(path: &Path, options: SqliteOptions) -> Result<SqliteLog, LogError> {
+        let place = Place::new(path);
+        schema::make_file(path, &place)?;
+        let admin = schema::connect(path, &place, &options)?;
+        schema::prepare_file(&admin, &place)?;
+        let path = path.canonicalize().map_err(|e| place.unreachable(&e))?;
+        let waker = Waker::of(&path, || schema::connect(&path, &place, &options))?;
+        Ok(SqliteLog { place, path, options, waker, admin: Mutex::new(admin) })
+    }
+
+    /// Deletes from the compacted topics every record that a later one of the same key has superseded.
+    /// Returns how many went. The newest record of a key stays, a tombstone too. Partition by partition,
+    /// each in one transaction; appends wait for it.
+    ///
+    /// # Errors
+    /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`. Partitions handled before the error stay compacted.
+    pub fn compact(&self) -> Result<u64, LogError> {
+        retention::compact(&mut self.admin(), &self.place, &self.waker)
+    }
+
+    fn admin(&self) -> std::sync::MutexGuard<'_, Connection> {
+        // A panic in another thread leaves the connection in order: its transaction was rolled back.
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EventLog for SqliteLog {
+    fn log_id(&self) -> Result<String, LogError> {
+        schema::log_id(&self.admin()).map_err(|e| self.place.error("read its id", e))
+    }
+
+    fn topics(&self) -> Result<Vec<TopicSettings>, LogError> {
+        let topics = schema::topics(&self.admin()).map_err(|e| self.place.error("list its topics", e))?;
+        Ok(topics.into_iter().map(|t| t.settings).collect())
+    }
+
+    fn ensure(&self, topics: &[TopicSettings], dry_run: bool) -> Result<Vec<TopicChange>, LogError> {
+        let mut admin = self.admin();
+        let _turn = self.waker.turn_to_write();
+        let mut work = || {
+            let tx = admin.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let changes = schema::ensure(&tx, topics, dry_run)?;
+            if dry_run {
+                tx.rollback()?;
+            } else {
+                tx.commit()?;
+            }
+            Ok(changes)
+        };
+        work().map_err(|e| self.place.error("set up its topics", e))
+    }
+
+    fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError> {
+        let admin = self.admin();
+        let found = schema::topic(&admin, topic).map_err(|e| self.place.error("look up a topic", e))?;
+        let Some(found) = found else { return Err(LogError::MissingTopic { topic: topic.to_owned() }) };
+        schema::bounds(&admin, &found).map_err(|e| self.place.error("look up its ends", e))
+    }
+
+    fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
+        let conn = schema::connect(&self.path, &self.place, &self.options)?;
+        let reader = reader::SqliteReader::new(conn, self.place.clone(), Arc::clone(&self.waker), from)?;
+        Ok(Box::new(reader))
+    }
+
+    fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {
+        let conn = schema::connect(&self.path, &self.place, &self.options)?;
+        let writer = writer::SqliteWriter::new(conn, self.place.clone(), Arc::clone(&self.waker), name)?;
+        Ok(Box::new(writer))
+    }
+}

@@ -1,0 +1,82 @@
+//! Deleting what a topic need not keep: records past their days, and superseded ones of compacted topics.
+//!
+//! Records past their days go from the front, a writer looks once an hour. Compaction is only done when
+//! [`super::SqliteLog::compact`] is called. Freed pages are used again by later appends.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use tocsin_schemas::log::{LogError, Retention};
+use tocsin_schemas::time::Instant;
+
+use super::errors::Place;
+use super::schema;
+use super::waker::Waker;
+
+const DAY_MILLIS: i64 = 86_400_000;
+/// The most that one sweep deletes of a partition, so that appends never wait long.
+const SWEEP_RECORDS: i64 = 20_000;
+
+/// Deletes, from the front of each partition kept by days, what is older than that. Returns the count.
+pub(super) fn drop_old(conn: &mut Connection, now: Instant) -> rusqlite::Result<u64> {
+    let mut dropped = 0;
+    for topic in schema::topics(conn)? {
+        let Retention::Days(days) = topic.settings.retention else { continue };
+        let cutoff = now.plus_millis(-i64::from(days) * DAY_MILLIS).0;
+        for partition in schema::partitions(conn, &topic)? {
+            let id = partition.id;
+            let oldest: Option<i64> = conn
+                .prepare_cached(&format!("SELECT stamp FROM p{id} ORDER BY offset LIMIT 1"))?
+                .query_row([], |r| r.get(0))
+                .optional()?;
+            if oldest.is_none_or(|stamp| stamp >= cutoff) {
+                continue;
+            }
+            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+            // The first one to stay, at most so far in.
+            let first: i64 = tx.query_row(
+                &format!(
+                    "SELECT coalesce(min(offset), (SELECT next FROM partitions WHERE id = ?1)) FROM p{id}
+                     WHERE stamp >= ?2 OR offset >= (SELECT first FROM partitions WHERE id = ?1) + ?3"
+                ),
+                (id, cutoff, SWEEP_RECORDS),
+                |r| r.get(0),
+            )?;
+            dropped += tx.execute(&format!("DELETE FROM p{id} WHERE offset < ?1"), [first])? as u64;
+            tx.execute("UPDATE partitions SET first = ?2 WHERE id = ?1", (id, first))?;
+            tx.commit()?;
+        }
+    }
+    Ok(dropped)
+}
+
+pub(super) fn compact(conn: &mut Connection, place: &Place, waker: &Waker) -> Result<u64, LogError> {
+    let work = || -> rusqlite::Result<u64> {
+        let mut dropped = 0;
+        for topic in schema::topics(conn)? {
+            if topic.settings.retention != Retention::Compacted {
+                continue;
+            }
+            for partition in schema::partitions(conn, &topic)? {
+                let _turn = waker.turn_to_write();
+                dropped += compact_one(conn, partition.id)?;
+            }
+        }
+        Ok(dropped)
+    };
+    work().map_err(|e| place.error("compact a topic", e))
+}
+
+fn compact_one(conn: &Connection, id: i64) -> rusqlite::Result<u64> {
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let dropped = tx.execute(
+        &format!("DELETE FROM p{id} WHERE offset NOT IN (SELECT max(offset) FROM p{id} GROUP BY key)"),
+        [],
+    )?;
+    tx.execute(
+        &format!(
+            "UPDATE partitions SET first = coalesce((SELECT min(offset) FROM p{id}), next) WHERE id = ?1"
+        ),
+        [id],
+    )?;
+    tx.commit()?;
+    Ok(dropped as u64)
+}

@@ -1,0 +1,182 @@
+//! Writing: one append is one transaction that holds the file's write lock, checks that this writer is
+//! still the newest of its name, and gives out the offsets.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use tocsin_schemas::log::{LogError, LogWriter, NewRecord, Retention};
+use tocsin_schemas::time::Instant;
+
+use super::errors::Place;
+use super::waker::Waker;
+use super::{retention, schema};
+use crate::log::partition::partition_of;
+
+/// How often a writer looks for records that are past their days.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+pub(super) struct SqliteWriter {
+    conn: Connection,
+    place: Place,
+    waker: Arc<Waker>,
+    name: String,
+    epoch: i64,
+    /// Topics seen so far. A topic's partitions never change; its limits are read anew by a new writer.
+    topics: HashMap<Arc<str>, Topic>,
+    swept: Option<Clock>,
+    /// The outcome of an append is not known: only a new writer can tell.
+    uncertain: Option<String>,
+}
+
+struct Topic {
+    limit: usize,
+    /// Kept by days: the age counts from the append, whatever stamp the writer gives.
+    by_days: bool,
+    /// The ids of its partitions, in order.
+    partitions: Vec<i64>,
+}
+
+impl SqliteWriter {
+    pub(super) fn new(
+        conn: Connection,
+        place: Place,
+        waker: Arc<Waker>,
+        name: &str,
+    ) -> Result<SqliteWriter, LogError> {
+        let epoch = {
+            let _turn = waker.turn_to_write();
+            raise_epoch(&conn, name).map_err(|e| place.error("register a writer", e))?
+        };
+        let name = name.to_owned();
+        Ok(SqliteWriter {
+            conn,
+            place,
+            waker,
+            name,
+            epoch,
+            topics: HashMap::new(),
+            swept: None,
+            uncertain: None,
+        })
+    }
+
+    fn look_up(&mut self, name: &Arc<str>) -> Result<(), LogError> {
+        if self.topics.contains_key(name) {
+            return Ok(());
+        }
+        let error = |e| self.place.error("look up a topic", e);
+        let found = schema::topic(&self.conn, name).map_err(error)?;
+        let found = found.ok_or_else(|| LogError::MissingTopic { topic: name.to_string() })?;
+        let partitions = schema::partitions(&self.conn, &found).map_err(error)?;
+        let topic = Topic {
+            limit: found.settings.max_record_bytes,
+            by_days: matches!(found.settings.retention, Retention::Days(_)),
+            partitions: partitions.iter().map(|p| p.id).collect(),
+        };
+        self.topics.insert(Arc::clone(name), topic);
+        Ok(())
+    }
+
+    /// Records by partition id, each with its stamp; in the order given within a partition.
+    fn sort_out<'a>(
+        &mut self,
+        records: &'a [NewRecord],
+        now: Instant,
+    ) -> Result<BTreeMap<i64, Vec<(Instant, &'a NewRecord)>>, LogError> {
+        let mut sorted: BTreeMap<i64, Vec<_>> = BTreeMap::new();
+        for record in records {
+            self.look_up(&record.topic)?;
+            let topic = &self.topics[&record.topic];
+            let bytes = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+            if bytes > topic.limit {
+                let limit = topic.limit;
+                return Err(LogError::TooLarge { topic: record.topic.to_string(), bytes, limit });
+            }
+            let stamp = record.stamp.filter(|_| !topic.by_days).unwrap_or(now);
+            let number = partition_of(&record.key, topic.partitions.len() as u32);
+            sorted.entry(topic.partitions[number as usize]).or_default().push((stamp, record));
+        }
+        Ok(sorted)
+    }
+
+    fn sweep(&mut self) {
+        if self.swept.is_some_and(|at| at.elapsed() < SWEEP_EVERY) {
+            return;
+        }
+        self.swept = Some(Clock::now());
+        if let Err(error) = retention::drop_old(&mut self.conn, now()) {
+            // What was appended is safe; the next sweep tries again.
+            tracing::warn!(%error, "could not delete records past their retention");
+        }
+    }
+}
+
+fn now() -> Instant {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Instant(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn raise_epoch(conn: &Connection, name: &str) -> rusqlite::Result<i64> {
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let epoch = tx.query_row(
+        "INSERT INTO writers VALUES (?1, 1) ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+        [name],
+        |r| r.get(0),
+    )?;
+    tx.commit()?;
+    Ok(epoch)
+}
+
+fn insert(tx: &Transaction<'_>, sorted: &BTreeMap<i64, Vec<(Instant, &NewRecord)>>) -> rusqlite::Result<()> {
+    for (partition, records) in sorted {
+        let mut next: i64 = tx
+            .prepare_cached("SELECT next FROM partitions WHERE id = ?1")?
+            .query_row([partition], |r| r.get(0))?;
+        let mut statement =
+            tx.prepare_cached(&format!("INSERT INTO p{partition} VALUES (?1, ?2, ?3, ?4)"))?;
+        for (stamp, record) in records {
+            statement.execute(params![next, stamp.0, record.key, record.value])?;
+            next += 1;
+        }
+        tx.prepare_cached("UPDATE partitions SET next = ?2 WHERE id = ?1")?.execute([*partition, next])?;
+    }
+    Ok(())
+}
+
+impl LogWriter for SqliteWriter {
+    fn append(&mut self, records: &[NewRecord]) -> Result<(), LogError> {
+        if let Some(why) = &self.uncertain {
+            return Err(LogError::Uncertain { why: why.clone() });
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        let sorted = self.sort_out(records, now())?;
+        let waker = Arc::clone(&self.waker);
+        let turn = waker.turn_to_write();
+        let place = &self.place;
+        let error = |e| place.error("append", e);
+        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate).map_err(error)?;
+        let newest: Option<i64> = tx
+            .prepare_cached("SELECT epoch FROM writers WHERE name = ?1")
+            .and_then(|mut s| s.query_row([&self.name], |r| r.get(0)).optional())
+            .map_err(error)?;
+        if newest != Some(self.epoch) {
+            return Err(LogError::Fenced { writer: self.name.clone() });
+        }
+        insert(&tx, &sorted).map_err(error)?;
+        if let Err(e) = tx.commit() {
+            let error = self.place.commit_error(e);
+            if let LogError::Uncertain { why } = &error {
+                self.uncertain = Some(why.clone());
+            }
+            return Err(error);
+        }
+        drop(turn);
+        waker.committed();
+        self.sweep();
+        Ok(())
+    }
+}
