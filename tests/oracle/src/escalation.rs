@@ -1,0 +1,169 @@
+//! `escalation`: the open warning of each enterprise, and how it changes (records.md section 4).
+
+use std::collections::BTreeSet;
+
+use tocsin_schemas::codes::{CITY, Category, Change, Level, Reason, Role, Rule, Severity, State};
+use tocsin_schemas::ids::{IncidentId, Uscc};
+use tocsin_schemas::time::Day;
+
+use crate::owner::Moment;
+use crate::policy::OraclePolicy;
+use crate::registry::Registry;
+use crate::said::Said;
+
+/// What was said of one enterprise so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Warned {
+    pub(crate) episode: u32,
+    pub(crate) open: Option<Open>,
+}
+
+/// The episode that is open.
+#[derive(Debug, Clone)]
+pub(crate) struct Open {
+    pub(crate) level: Level,
+    revision: u32,
+    told: BTreeSet<(Role, String)>,
+    /// Severe and fatal ones that its messages named as such.
+    named: BTreeSet<IncidentId>,
+}
+
+/// The incidents of one enterprise in the window, and which of them are severe or fatal.
+struct Window {
+    ids: BTreeSet<IncidentId>,
+    severe: BTreeSet<IncidentId>,
+}
+
+fn window(moment: &Moment<'_>, registry: &Registry<'_>, uscc: Uscc, table: &OraclePolicy) -> Window {
+    let to = moment.as_of();
+    let from = to.plus(1 - i32::from(table.window_days));
+    let mut w = Window { ids: BTreeSet::new(), severe: BTreeSet::new() };
+    for (id, known) in moment.now {
+        let f = &known.found;
+        let read_here = f.uscc.is_some_and(|u| registry.root(u) == uscc);
+        let counts = !known.gone && f.state == State::Counted && f.category == Category::Production;
+        if counts && read_here && from <= f.occurred_on && f.occurred_on <= to {
+            w.ids.insert(*id);
+            if f.severity > Severity::Minor {
+                w.severe.insert(*id);
+            }
+        }
+    }
+    w
+}
+
+fn level(window: &Window, table: &OraclePolicy) -> Option<Level> {
+    table.level(window.ids.len() as u32, !window.severe.is_empty())
+}
+
+fn audience(registry: &Registry<'_>, uscc: Uscc, level: Level) -> BTreeSet<(Role, String)> {
+    let mut who = BTreeSet::new();
+    if let Some(e) = registry.seen(&uscc) {
+        who.insert((Role::TownshipDuty, e.area.clone()));
+        if level >= Level::Orange {
+            who.insert((Role::IndustryDuty, e.division().to_string()));
+        }
+    }
+    if level >= Level::Red {
+        who.insert((Role::EmergencyDuty, CITY.to_string()));
+    }
+    who
+}
+
+/// What is to be said of one enterprise at this decision, if anything.
+pub(crate) fn decide(
+    moment: &Moment<'_>,
+    registry: &Registry<'_>,
+    uscc: Uscc,
+    warned: &mut Warned,
+    midnight: bool,
+) -> Option<Said> {
+    let today = moment.as_of();
+    if today < moment.tables.begin() {
+        return None;
+    }
+    let table = moment.tables.on(today);
+    let w = window(moment, registry, uscc, table);
+    let succeeded = registry.root(uscc) != uscc;
+    let level_now = level(&w, table);
+    let change = change(warned.open.as_ref(), level_now, &w)?;
+
+    let open = match warned.open.take() {
+        None => {
+            warned.episode += 1;
+            Open { level: Level::Blue, revision: 0, told: BTreeSet::new(), named: BTreeSet::new() }
+        }
+        Some(open) => open,
+    };
+    let reason = matches!(change, Change::Eased | Change::Closed).then(|| {
+        let yesterday = today.plus(-1);
+        if succeeded {
+            Reason::Succeeded
+        } else if !midnight {
+            Reason::Corrected
+        } else if policy_did_it(moment, registry, uscc, &open, change, yesterday) {
+            Reason::Policy
+        } else {
+            Reason::Expired
+        }
+    });
+    let who = match (reason, level_now) {
+        (Some(Reason::Expired), _) => BTreeSet::new(),
+        (Some(_), _) => open.told.clone(),
+        (None, Some(level)) => audience(registry, uscc, level),
+        (None, None) => BTreeSet::new(),
+    };
+    let revision = open.revision + 1;
+    warned.open = level_now.map(|level| Open {
+        level,
+        revision,
+        told: open.told.union(&who).cloned().collect(),
+        named: open.named.union(&w.severe).copied().collect(),
+    });
+    let reports: BTreeSet<_> =
+        w.ids.iter().flat_map(|id| moment.now[id].found.reports.iter().cloned()).collect();
+    Some(Said {
+        decided_at: moment.at,
+        as_of: today,
+        rule: Rule::Escalation,
+        subject: uscc.to_string(),
+        episode: warned.episode,
+        revision,
+        change,
+        reason,
+        uscc,
+        audiences: who.into_iter().map(|(role, subject)| (role, subject, None)).collect(),
+        level: level_now,
+        severity: None,
+        count: w.ids.len() as u32,
+        incident_ids: w.ids.into_iter().collect(),
+        reports: reports.into_iter().collect(),
+    })
+}
+
+fn change(open: Option<&Open>, level_now: Option<Level>, w: &Window) -> Option<Change> {
+    match (open, level_now) {
+        (None, None) => None,
+        (None, Some(_)) => Some(Change::New),
+        (Some(_), None) => Some(Change::Closed),
+        (Some(open), Some(now)) if now > open.level => Some(Change::Raised),
+        (Some(open), Some(now)) if now < open.level => Some(Change::Eased),
+        (Some(open), Some(Level::Red)) if !w.severe.is_subset(&open.named) => Some(Change::Added),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+/// Whether another table holds today than yesterday, and under yesterday's the change would not happen.
+fn policy_did_it(
+    moment: &Moment<'_>,
+    registry: &Registry<'_>,
+    uscc: Uscc,
+    open: &Open,
+    change_now: Change,
+    yesterday: Day,
+) -> bool {
+    let table = moment.tables.on(yesterday);
+    let w = window(moment, registry, uscc, table);
+    moment.tables.index(yesterday) != moment.tables.index(moment.as_of())
+        && change(Some(open), level(&w, table), &w) != Some(change_now)
+}

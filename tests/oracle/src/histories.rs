@@ -1,0 +1,466 @@
+//! Random histories, dense enough that rare things happen often.
+//!
+//! A history is a function of its seed. The world is tiny on purpose (a few enterprises, persons, days and
+//! record ids), so that records meet: the same report again and again in other versions, two sources on one
+//! day, times 29, 30 and 31 minutes apart, competing successors.
+
+use std::fmt;
+
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tocsin_schemas::codes::{Category, EnterpriseStatus, Source, Status};
+use tocsin_schemas::ids::{PersonKey, Uscc};
+use tocsin_schemas::records::{Digest, Enterprise, Headcount, Record, Report};
+use tocsin_schemas::time::{Day, Instant, Month, TimeOfDay};
+
+use crate::policy::OraclePolicy;
+
+/// What arrives at one instant.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// When the batch is decided; may lie before the clock.
+    pub at: Instant,
+    /// The records as the door accepted them, each with its own arrival. None: only midnights pass, up to
+    /// and including that of `at`'s day.
+    pub arrivals: Vec<(Record, Digest, Instant)>,
+    /// How many of them came with a slip in an optional field.
+    pub flagged: u32,
+}
+
+/// A policy and what arrives under it.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The tables, at least one.
+    pub policies: Vec<OraclePolicy>,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for policy in &self.policies {
+            writeln!(f, "{policy:?}")?;
+        }
+        for (n, step) in self.steps.iter().enumerate() {
+            writeln!(f, "step {n} at {}", step.at)?;
+            for (record, digest, arrived_at) in &step.arrivals {
+                let own =
+                    if *arrived_at == step.at { String::new() } else { format!(" arrived {arrived_at}") };
+                writeln!(f, "    {} [{:02x}{:02x}]{own}", text(record), digest[0], digest[1])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(record: &Record) -> String {
+    match record {
+        Record::Report(r) => {
+            let mut t = format!("{} v{} {} {} {}", r.key(), r.version, r.status, r.category, r.occurred_on);
+            let mut push = |name: &str, value: Option<String>| {
+                if let Some(v) = value {
+                    t.push_str(&format!(" {name} {v}"));
+                }
+            };
+            push("time", r.occurred_time.map(|v| v.to_string()));
+            push("uscc", r.uscc.map(|v| v.to_string()));
+            push("host", r.host_uscc.map(|v| v.to_string()));
+            push("person", r.person_key.map(|v| v.to_string()[..4].to_string()));
+            push("no", r.incident_no.as_ref().map(ToString::to_string));
+            push("cause", r.cause.map(|v| v.to_string()));
+            push("lost", r.lost_days.map(|v| v.to_string()));
+            push("grade", r.disability_grade.map(|v| v.to_string()));
+            push("died", r.died_on.map(|v| v.to_string()));
+            t
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// The `n`th enterprise of the tests, with a right check symbol.
+pub fn uscc(n: usize) -> Uscc {
+    let mut text = format!("91330784T{n:08}").into_bytes();
+    text.push(Uscc::check_symbol(&text).unwrap_or(b'0'));
+    String::from_utf8(text).unwrap_or_default().parse().expect("the check symbol was computed")
+}
+
+/// The key of the `n`th person of the tests.
+pub fn person(n: u8) -> PersonKey {
+    PersonKey([n; 32])
+}
+
+/// SHA-256 of the record's canonical JSON.
+pub fn digest(record: &Record) -> Digest {
+    crate::digest::of(record)
+}
+
+const DAY: i64 = 86_400_000;
+const SOURCES: [Source; 12] = [
+    Source::Hr,
+    Source::Hr,
+    Source::Hr,
+    Source::Hr,
+    Source::Emergency,
+    Source::Emergency,
+    Source::Construction,
+    Source::Employer,
+    Source::Police,
+    Source::Health,
+    Source::Health,
+    Source::Health,
+];
+
+/// One random history of about `steps` steps.
+pub fn history(seed: u64, steps: usize) -> History {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let starts = [(2023, 12, 20), (2024, 2, 20), (2024, 2, 27), (2020, 11, 1), (2025, 12, 1), (2023, 2, 25)];
+    let (y, m, d) = pick(&mut rng, &starts);
+    let start = Day::new(y, m, d).unwrap_or(Day(19_000));
+    let enterprises = rng.random_range(3..=6);
+    let policies = policies(&mut rng, start);
+    let mut maker =
+        Maker { rng, enterprises, reports: Vec::new(), hot: vec![start], today: start, others: Vec::new() };
+    let mut all = Vec::new();
+    let mut clock = start.midnight().plus_millis(9 * 3_600_000);
+    for n in 0..steps {
+        let mut arrivals = Vec::new();
+        if n == 0 {
+            for e in 0..enterprises {
+                if maker.rng.random_bool(0.75) {
+                    let record = Record::Enterprise(maker.enterprise(e, true));
+                    arrivals.push((digest(&record), record));
+                }
+            }
+        }
+        let batch = if maker.rng.random_bool(0.12) { 0 } else { maker.rng.random_range(1..=4) };
+        maker.today = clock.day();
+        for _ in 0..batch {
+            let record = maker.record();
+            arrivals.push((digest(&record), record));
+        }
+        if !arrivals.is_empty() && maker.rng.random_bool(0.1) {
+            let again = pick(&mut maker.rng, &arrivals);
+            arrivals.push(again);
+        }
+        let mut at = clock;
+        if maker.rng.random_bool(0.04) {
+            at = at.plus_millis(-maker.rng.random_range(1..3 * DAY));
+        }
+        let arrivals =
+            arrivals.into_iter().map(|(digest, record)| (record, digest, maker.arrived_at(at))).collect();
+        all.push(Step { at, arrivals, flagged: 0 });
+        clock = maker.later(clock);
+    }
+    History { policies, steps: all }
+}
+
+fn pick<T: Clone>(rng: &mut ChaCha8Rng, from: &[T]) -> T {
+    from.choose(rng).expect("there is always something to choose from").clone()
+}
+
+fn policies(rng: &mut ChaCha8Rng, start: Day) -> Vec<OraclePolicy> {
+    let first = OraclePolicy::from(start.plus(rng.random_range(-40..=15)));
+    let mut all = vec![first];
+    while rng.random_bool(0.5) && all.len() < 3 {
+        let last = all[all.len() - 1].clone();
+        let blue = rng.random_range(1..=3);
+        let yellow = blue + rng.random_range(1..=2);
+        let orange = yellow + 1;
+        all.push(OraclePolicy {
+            effective_from: last.effective_from.plus(rng.random_range(20..=200)),
+            window_days: pick(rng, &[30, 90, 365]),
+            blue,
+            yellow,
+            orange,
+            red: orange + rng.random_range(1..=2),
+            severe_is_red: rng.random_bool(0.6),
+            max_age_days: pick(rng, &[10, 30, 90, 365]),
+            case_days: pick(rng, &[1, 3, 5]),
+            incident_minutes: pick(rng, &[10, 29, 30, 31]),
+            severe_lost_days: pick(rng, &[50, 105]),
+            severe_grade_max: pick(rng, &[4, 6]),
+        });
+    }
+    all
+}
+
+/// Makes records of a small world.
+struct Maker {
+    rng: ChaCha8Rng,
+    enterprises: usize,
+    /// The newest version of each report made so far.
+    reports: Vec<Report>,
+    /// Days on which things happen again.
+    hot: Vec<Day>,
+    today: Day,
+    /// Registry records made so far, to be sent again or with other content.
+    others: Vec<Record>,
+}
+
+impl Maker {
+    fn chance(&mut self, p: f64) -> bool {
+        self.rng.random_bool(p)
+    }
+
+    fn later(&mut self, clock: Instant) -> Instant {
+        let minutes = match self.rng.random_range(0..100) {
+            0..10 => 0,
+            10..35 => self.rng.random_range(1..600),
+            35..80 => self.rng.random_range(600..4 * 1440),
+            80..93 => self.rng.random_range(4..40) * 1440,
+            93..98 => self.rng.random_range(40..130) * 1440,
+            // To a midnight sharp, now and then a year later.
+            _ => return clock.day().plus(*[1, 1, 2, 366].choose(&mut self.rng).unwrap_or(&1)).midnight(),
+        };
+        clock.plus_millis(minutes * 60_000)
+    }
+
+    fn arrived_at(&mut self, at: Instant) -> Instant {
+        match self.rng.random_range(0..100) {
+            0..5 => at.plus_millis(-self.rng.random_range(1..5 * DAY)),
+            5..8 => at.plus_millis(-self.rng.random_range(5..200) * DAY),
+            8 => at.plus_millis(self.rng.random_range(1..400) * DAY / 4),
+            _ => at,
+        }
+    }
+
+    fn record(&mut self) -> Record {
+        match self.rng.random_range(0..100) {
+            0..80 => Record::Report(self.report()),
+            80..88 => {
+                let which = self.rng.random_range(0..self.enterprises);
+                let e = Record::Enterprise(self.enterprise(which, false));
+                self.others.push(e.clone());
+                e
+            }
+            88..96 => {
+                let h = Record::Headcount(self.headcount());
+                self.others.push(h.clone());
+                h
+            }
+            _ if !self.others.is_empty() => pick(&mut self.rng, &self.others),
+            _ => Record::Report(self.report()),
+        }
+    }
+
+    fn any_uscc(&mut self) -> Uscc {
+        // Now and then one that nobody registers.
+        let n = if self.chance(0.04) { 99 } else { self.rng.random_range(0..self.enterprises) };
+        uscc(n)
+    }
+
+    fn day(&mut self) -> Day {
+        let today = self.today;
+        match self.rng.random_range(0..100) {
+            0..35 => pick(&mut self.rng, &self.hot),
+            35..75 => {
+                let day = today.plus(-self.rng.random_range(0..6));
+                self.hot.push(day);
+                if self.hot.len() > 4 {
+                    self.hot.remove(0);
+                }
+                day
+            }
+            75..85 => today.plus(-self.rng.random_range(88..=93)),
+            85..88 => today.plus(-self.rng.random_range(362..=368)),
+            88..92 => today.plus(-self.rng.random_range(6..500)),
+            92..95 => Day::new(2024, 2, 29).filter(|d| *d <= today).unwrap_or(today),
+            95..97 => Day::new(today.year() - 1, 12, 31).unwrap_or(today),
+            _ => today.plus(1),
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        let source = pick(&mut self.rng, &SOURCES);
+        let id = format!("{}", self.rng.random_range(1..=7));
+        let known = self.reports.iter().position(|r| r.source == source && r.source_record_id == id.as_str());
+        let Some(known) = known else {
+            let report = self.new_report(source, &id);
+            self.reports.push(report.clone());
+            return report;
+        };
+        let mut report = self.reports[known].clone();
+        match self.rng.random_range(0..100) {
+            // The very same again.
+            0..6 => return report,
+            // The same version with other content.
+            6..11 => self.change(&mut report),
+            // A lower version, late.
+            11..17 => {
+                self.change(&mut report);
+                report.version = self.rng.random_range(1..=report.version);
+                return report;
+            }
+            _ => {
+                report.version += self.rng.random_range(1..=2);
+                self.change(&mut report);
+            }
+        }
+        self.reports[known] = report.clone();
+        report
+    }
+
+    fn new_report(&mut self, source: Source, id: &str) -> Report {
+        let occurred_on = self.day();
+        let mut r = Report {
+            source,
+            source_record_id: id.into(),
+            version: self.rng.random_range(1..=2),
+            status: Status::Reported,
+            category: Category::Production,
+            occurred_on,
+            occurred_time: None,
+            reported_at: Instant(1_700_000_000_000),
+            uscc: Some(self.any_uscc()),
+            employer_name: None,
+            host_uscc: None,
+            person_key: None,
+            incident_no: None,
+            cause: None,
+            post: None,
+            process: None,
+            equipment: None,
+            note: None,
+            lost_days: None,
+            disability_grade: None,
+            died_on: None,
+        };
+        if self.chance(0.65) {
+            r.person_key = Some(person(self.rng.random_range(1..=5)));
+        }
+        // Often it speaks of what another one speaks of.
+        if self.chance(0.5) && !self.reports.is_empty() {
+            let other = pick(&mut self.rng, &self.reports);
+            r.uscc = other.uscc;
+            r.occurred_on = other.occurred_on;
+            if self.chance(0.6) {
+                r.person_key = other.person_key;
+            }
+        }
+        for _ in 0..2 {
+            if self.chance(0.6) {
+                self.touch(&mut r);
+            }
+        }
+        if self.chance(0.05) {
+            r.status = pick(&mut self.rng, &[Status::Withdrawn, Status::NotAccepted, Status::Refused]);
+        }
+        r
+    }
+
+    /// Another content, most often of one field.
+    fn change(&mut self, r: &mut Report) {
+        if matches!(r.status, Status::Withdrawn | Status::Refused | Status::NotAccepted) && self.chance(0.7) {
+            r.status = pick(&mut self.rng, &[Status::Reported, Status::Accepted, Status::Recognised]);
+            return;
+        }
+        match self.rng.random_range(0..10) {
+            0 | 1 => r.status = Status::Withdrawn,
+            2 => r.status = pick(&mut self.rng, Status::ALL),
+            _ => self.touch(r),
+        }
+        if self.chance(0.2) {
+            self.touch(r);
+        }
+    }
+
+    fn touch(&mut self, r: &mut Report) {
+        match self.rng.random_range(0..22) {
+            0 | 1 => r.uscc = Some(self.any_uscc()),
+            2 => r.uscc = if self.chance(0.3) { None } else { Some(self.any_uscc()) },
+            3 => r.occurred_on = self.day(),
+            4 => {
+                r.occurred_on =
+                    r.occurred_on.plus(pick(&mut self.rng, &[-4, -3, -1, 1, 3, 4])).min(self.today)
+            }
+            5 | 6 => {
+                r.person_key =
+                    if self.chance(0.4) { None } else { Some(person(self.rng.random_range(1..=5))) }
+            }
+            7 | 8 => r.host_uscc = if self.chance(0.35) { None } else { Some(self.any_uscc()) },
+            9..=11 => {
+                let no = format!("N{}", self.rng.random_range(1..=2));
+                r.incident_no = if self.chance(0.3) { None } else { Some(no.as_str().into()) };
+            }
+            12..=14 => {
+                let minutes = pick(&mut self.rng, &[0, 30, 60, 59, 61, 29, 31, 90, 1439]);
+                r.occurred_time = if self.chance(0.15) { None } else { Some(TimeOfDay(minutes)) };
+                r.cause = if self.chance(0.1) {
+                    None
+                } else {
+                    pick(&mut self.rng, &["03", "03", "09"]).parse().ok()
+                };
+            }
+            15 | 16 => {
+                r.lost_days =
+                    if self.chance(0.3) { None } else { Some(pick(&mut self.rng, &[3, 49, 50, 104, 105])) }
+            }
+            17 => {
+                r.disability_grade =
+                    if self.chance(0.4) { None } else { Some(pick(&mut self.rng, &[1, 4, 5, 6, 7, 10])) }
+            }
+            18 => r.died_on = if self.chance(0.4) { None } else { Some(r.occurred_on) },
+            19 | 20 => {
+                r.category =
+                    if self.chance(0.5) { Category::Production } else { pick(&mut self.rng, Category::ALL) }
+            }
+            _ => r.reported_at = r.reported_at.plus_millis(1000),
+        }
+    }
+
+    fn enterprise(&mut self, n: usize, first: bool) -> Enterprise {
+        let version = if first { 1 } else { self.rng.random_range(1..=4) };
+        let days = if first { self.rng.random_range(-400..30) } else { self.rng.random_range(-200..60) };
+        let successor_of = (!first && self.chance(0.5)).then(|| self.any_uscc());
+        Enterprise {
+            uscc: uscc(n),
+            version,
+            name: format!("Works {n}"),
+            short_name: None,
+            area: pick(&mut self.rng, &["330784001", "330784002", "330784K01"]).into(),
+            industry: pick(&mut self.rng, &["3311", "33", "5012"]).into(),
+            valid_from: self.today.plus(days),
+            status: pick(
+                &mut self.rng,
+                &[EnterpriseStatus::Active, EnterpriseStatus::Active, EnterpriseStatus::Closed],
+            ),
+            tags: Vec::new(),
+            successor_of,
+        }
+    }
+
+    fn headcount(&mut self) -> Headcount {
+        Headcount {
+            uscc: self.any_uscc(),
+            month: Month(self.today.month().0 - self.rng.random_range(-1..=14)),
+            insured: pick(&mut self.rng, &[0, 0, 1, 5, 20, 100, 333]),
+            version: self.rng.random_range(1..=3),
+        }
+    }
+}
+
+/// The smallest history found for which `fails` still holds: steps and records are left out as long as it does.
+pub fn shrink(history: &History, fails: &mut dyn FnMut(&History) -> bool) -> History {
+    let mut best = history.clone();
+    let mut chunk = best.steps.len().div_ceil(2);
+    while chunk > 0 {
+        let mut from = 0;
+        while from < best.steps.len() {
+            let mut fewer = best.clone();
+            fewer.steps.drain(from..(from + chunk).min(best.steps.len()));
+            if fails(&fewer) { best = fewer } else { from += chunk }
+        }
+        chunk /= 2;
+    }
+    for step in (0..best.steps.len()).rev() {
+        for record in (0..best.steps[step].arrivals.len()).rev() {
+            let mut fewer = best.clone();
+            fewer.steps[step].arrivals.remove(record);
+            if fails(&fewer) {
+                best = fewer;
+            }
+        }
+    }
+    best
+}

@@ -1,0 +1,130 @@
+//! The judge: one history through the oracle and through a subject, compared after every step.
+
+use tocsin_schemas::codes::Scope;
+use tocsin_schemas::records::{Alert, Counters, Digest, Incident, Rate, Record, Window};
+use tocsin_schemas::time::{Day, Instant};
+
+use crate::census::{Census, Witness};
+use crate::compare::{Matcher, compare_rates};
+use crate::histories::{History, Step};
+use crate::oracle::Oracle;
+use crate::rates::WINDOWS;
+
+/// A system that is judged: the engine, behind whatever drives it.
+///
+/// It is made by the caller, from the history's policies, and nothing arrived yet.
+pub trait Subject {
+    /// One batch at one instant, midnights that lie before it ticked first. The messages by decision.
+    fn arrive(&mut self, at: Instant, arrivals: &[(Record, Digest, Instant)]) -> Vec<Vec<Alert>>;
+    /// Ticks every midnight up to and including that of `day`.
+    fn tick_to(&mut self, day: Day) -> Vec<Vec<Alert>>;
+    /// Every incident, `gone` ones too.
+    fn incidents(&mut self) -> Vec<Incident>;
+    /// The rates at the clock's day, of [`Subject::rate_windows`] and [`Subject::rate_scopes`].
+    fn rates(&mut self) -> Vec<Rate>;
+    /// Stops and starts again from what a restart finds.
+    fn restart(&mut self);
+    /// The windows that [`Subject::rates`] gives.
+    fn rate_windows(&self) -> Vec<Window> {
+        WINDOWS.to_vec()
+    }
+    /// The scopes that [`Subject::rates`] gives.
+    fn rate_scopes(&self) -> Vec<Scope> {
+        Scope::ALL.to_vec()
+    }
+    /// What became of the records, if the subject counts that (`quarantined` and `flagged` are not compared).
+    fn counters(&mut self) -> Option<Counters> {
+        None
+    }
+}
+
+/// Whether the subject is restarted on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restarts {
+    /// Never.
+    Never,
+    /// After every step.
+    EveryStep,
+}
+
+/// Runs a history through oracle and subject and compares messages, incidents, identities, rates and
+/// counters after every step.
+///
+/// # Errors
+/// The first step at which they differ, and how.
+pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -> Result<Census, String> {
+    let mut oracle = Oracle::new(history.policies.clone());
+    let mut matcher = Matcher::default();
+    let mut witness = Witness::new(history);
+    for (n, step) in history.steps.iter().enumerate() {
+        let failed = |what: String| format!("step {n} at {}:\n{what}", step.at);
+        let said = step_oracle(&mut oracle, step);
+        witness.see(step, &said, &oracle);
+        let decisions = step_subject(subject, step);
+        in_order(&decisions).map_err(failed)?;
+        let alerts: Vec<Alert> = decisions.into_iter().flatten().collect();
+        matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
+        let ours = oracle.rates(&subject.rate_windows(), &subject.rate_scopes());
+        compare_rates(&subject.rates(), &ours).map_err(failed)?;
+        if let Some(theirs) = subject.counters() {
+            let ours =
+                Counters { quarantined: theirs.quarantined, flagged: theirs.flagged, ..oracle.counters() };
+            if ours != theirs {
+                return Err(failed(format!("  counters differ: engine {theirs:?}\n  oracle {ours:?}")));
+            }
+        }
+        if oracle.unaccounted() > 0 {
+            return Err(failed("  the oracle itself has an unaccounted incident".into()));
+        }
+        if restarts == Restarts::EveryStep {
+            subject.restart();
+        }
+    }
+    Ok(witness.census(&oracle))
+}
+
+/// The oracle alone: what a history holds, and that nothing is left unaccounted.
+///
+/// # Errors
+/// The first step after which an incident is neither told nor not due.
+pub fn survey(history: &History) -> Result<Census, String> {
+    let mut oracle = Oracle::new(history.policies.clone());
+    let mut witness = Witness::new(history);
+    for (n, step) in history.steps.iter().enumerate() {
+        let said = step_oracle(&mut oracle, step);
+        witness.see(step, &said, &oracle);
+        if oracle.unaccounted() > 0 {
+            return Err(format!("step {n} at {}: an incident is unaccounted", step.at));
+        }
+    }
+    Ok(witness.census(&oracle))
+}
+
+/// A step without arrivals is a run of midnights; any other is a batch.
+fn step_oracle(oracle: &mut Oracle, step: &Step) -> Vec<crate::Said> {
+    if step.arrivals.is_empty() {
+        oracle.tick_to(step.at.day())
+    } else {
+        oracle.arrive(step.at, step.arrivals.clone())
+    }
+}
+
+fn step_subject(subject: &mut dyn Subject, step: &Step) -> Vec<Vec<Alert>> {
+    if step.arrivals.is_empty() {
+        subject.tick_to(step.at.day())
+    } else {
+        subject.arrive(step.at, &step.arrivals)
+    }
+}
+
+/// Within one decision alerts come by rule, subject and revision (records.md section 5).
+fn in_order(decisions: &[Vec<Alert>]) -> Result<(), String> {
+    for decision in decisions {
+        let keys: Vec<_> =
+            decision.iter().map(|a| (a.rule.as_str(), a.subject.clone(), a.episode, a.revision)).collect();
+        if !keys.is_sorted() {
+            return Err(format!("  the alerts of one decision are not in order: {keys:?}"));
+        }
+    }
+    Ok(())
+}

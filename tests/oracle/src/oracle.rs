@@ -1,0 +1,244 @@
+//! The oracle itself: what it keeps, and one decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tocsin_schemas::codes::{Reason, Scope, State};
+use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
+use tocsin_schemas::records::{Counters, Digest, Incident, Rate, Record, Report, Window};
+use tocsin_schemas::time::{Day, Instant};
+
+use crate::arrivals::{self, Arrival, Verdict};
+use crate::cases;
+use crate::escalation::{self, Warned};
+use crate::identity::{self, Before, Known, Moves};
+use crate::owner::{self, Moment, Told};
+use crate::policy::{OraclePolicy, Tables};
+use crate::rates::Basis;
+use crate::registry::Registry;
+use crate::said::Said;
+
+/// Recomputes everything at every decision from the list of what arrived.
+///
+/// It keeps only that list, the clock, and the history: which number an incident has, and what was said.
+pub struct Oracle {
+    tables: Tables,
+    arrivals: Vec<Arrival>,
+    verdicts: Vec<Verdict>,
+    counters: Counters,
+    clock: Option<Instant>,
+    known: BTreeMap<IncidentId, Known>,
+    told: BTreeMap<IncidentId, Told>,
+    warned: BTreeMap<Uscc, Warned>,
+    next_id: u32,
+    /// What happened to identities so far, for the census.
+    pub(crate) moves: Moves,
+}
+
+/// What follows from the records that arrived up to some point, seen from one day.
+struct World<'a> {
+    registry: Registry<'a>,
+    found: Vec<cases::Found>,
+    ages: identity::Ages,
+    first_counting: BTreeMap<ReportKey, Instant>,
+}
+
+impl<'a> World<'a> {
+    fn of(arrivals: &'a [Arrival], tables: &Tables, day: Day) -> World<'a> {
+        let standing = arrivals::standing_reports(arrivals);
+        let registry = Registry::new(arrivals::standing_enterprises(arrivals), day);
+        let present: Vec<&Report> = standing
+            .values()
+            .map(|s| s.report)
+            .filter(|r| r.status != tocsin_schemas::codes::Status::Withdrawn)
+            .collect();
+        let found = cases::incidents(&present, tables, &|u| registry.registered(u));
+        let ages = standing.iter().map(|(k, s)| (k.clone(), s.first_arrival)).collect();
+        let first_counting =
+            standing.iter().filter_map(|(k, s)| Some((k.clone(), s.first_counting?))).collect();
+        World { registry, found, ages, first_counting }
+    }
+}
+
+impl Oracle {
+    /// An oracle to which nothing arrived yet. No table: the default policy.
+    pub fn new(policies: Vec<OraclePolicy>) -> Oracle {
+        Oracle {
+            tables: Tables::new(policies),
+            arrivals: Vec::new(),
+            verdicts: Vec::new(),
+            counters: Counters::default(),
+            clock: None,
+            known: BTreeMap::new(),
+            told: BTreeMap::new(),
+            warned: BTreeMap::new(),
+            next_id: 0,
+            moves: Moves::default(),
+        }
+    }
+
+    /// One batch, decided at `at` or, if that has passed, at the clock. Each midnight that lies between is
+    /// ticked before. Records come as the door accepted them, with digest and their own arrival.
+    pub fn arrive(&mut self, at: Instant, batch: Vec<(Record, Digest, Instant)>) -> Vec<Said> {
+        let mut said = if self.clock.is_some() { self.tick_to(at.day()) } else { Vec::new() };
+        let at = self.clock.map_or(at, |clock| clock.max(at));
+        self.clock = Some(at);
+        let before = self.arrivals.len();
+        for (record, digest, arrived_at) in batch {
+            let arrival = Arrival { record, digest, arrived_at };
+            let verdict = arrivals::verdict(&self.arrivals, &arrival);
+            arrivals::count(&mut self.counters, verdict);
+            self.verdicts.push(verdict);
+            self.arrivals.push(arrival);
+        }
+        said.extend(self.decide(at, before, false));
+        said
+    }
+
+    /// Ticks every midnight after the clock up to and including that of `day`. Before the first arrival
+    /// there is no clock to tick, and nothing happens.
+    pub fn tick_to(&mut self, day: Day) -> Vec<Said> {
+        let mut said = Vec::new();
+        while let Some(clock) = self.clock
+            && clock.day() < day
+        {
+            let midnight = clock.day().plus(1).midnight();
+            self.clock = Some(midnight);
+            said.extend(self.decide(midnight, self.arrivals.len(), true));
+        }
+        said
+    }
+
+    /// Everything that is said at one decision. The batch is `arrivals[before..]`.
+    fn decide(&mut self, at: Instant, before: usize, midnight: bool) -> Vec<Said> {
+        let ages_before = arrivals::standing_reports(&self.arrivals[..before])
+            .into_iter()
+            .map(|(k, s)| (k, s.first_arrival))
+            .collect();
+        let world = World::of(&self.arrivals, &self.tables, at.day());
+        let history = Before { known: &self.known, told: &self.told, ages: &ages_before };
+        let (now, moves) = identity::identify(&history, world.found, &world.ages, &mut self.next_id);
+        self.moves.merges += moves.merges;
+        self.moves.splits += moves.splits;
+        self.moves.reinstatements += moves.reinstatements;
+
+        let moment = Moment {
+            at,
+            before: &self.known,
+            now: &now,
+            first_counting: &world.first_counting,
+            tables: &self.tables,
+        };
+        let mut said = Vec::new();
+        for (id, known) in &now {
+            said.extend(owner::decide(&moment, *id, known, self.told.entry(*id).or_default()));
+        }
+        let mut subjects: BTreeSet<Uscc> = world.registry.roots();
+        subjects.extend(self.warned.keys());
+        for uscc in subjects {
+            let warned = self.warned.entry(uscc).or_default();
+            said.extend(escalation::decide(&moment, &world.registry, uscc, warned, midnight));
+        }
+        self.known = now;
+        said.sort_by(|a, b| {
+            (a.rule.as_str(), &a.subject, a.episode, a.revision).cmp(&(
+                b.rule.as_str(),
+                &b.subject,
+                b.episode,
+                b.revision,
+            ))
+        });
+        said
+    }
+
+    /// The decision clock; `None` before the first arrival.
+    pub fn clock(&self) -> Option<Instant> {
+        self.clock
+    }
+
+    /// Every incident that was ever numbered, `gone` ones too, by number.
+    pub fn incidents(&self) -> Vec<Incident> {
+        let ages: identity::Ages = arrivals::standing_reports(&self.arrivals)
+            .into_iter()
+            .map(|(k, s)| (k, s.first_arrival))
+            .collect();
+        let mut all = Vec::new();
+        for (id, known) in &self.known {
+            let f = &known.found;
+            let reports: Vec<ReportKey> =
+                if known.gone { Vec::new() } else { f.reports.iter().cloned().collect() };
+            let of = if known.gone { &known.withdrawn } else { &f.reports };
+            let first = of.iter().filter_map(|r| ages.get(r).copied()).min();
+            all.push(Incident {
+                incident_id: *id,
+                uscc: f.uscc,
+                occurred_on: f.occurred_on,
+                category: f.category,
+                severity: f.severity,
+                persons: if known.gone { 0 } else { f.persons },
+                state: if known.gone { State::Gone } else { f.state },
+                reports,
+                withdrawn: known.withdrawn.iter().cloned().collect(),
+                first_arrived_at: first.unwrap_or(Instant(0)),
+            });
+        }
+        all
+    }
+
+    /// Rows of `rates.jsonl` at the clock's day; none before the first arrival.
+    pub fn rates(&self, windows: &[Window], scopes: &[Scope]) -> Vec<Rate> {
+        let Some(clock) = self.clock else { return Vec::new() };
+        let world = World::of(&self.arrivals, &self.tables, clock.day());
+        let headcounts = arrivals::standing_headcounts(&self.arrivals);
+        let basis = Basis {
+            registry: &world.registry,
+            headcounts: &headcounts,
+            incidents: world.found.iter().collect(),
+            day: clock.day(),
+        };
+        basis.rows(windows, scopes)
+    }
+
+    /// What became of each record, in order of arrival.
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.verdicts
+    }
+
+    /// The verdicts, counted. `quarantined` and `flagged` are the door's own and stay 0 here.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Counted incidents that were told to nobody, by the reason that holds now.
+    pub fn not_due(&self) -> BTreeMap<Reason, u64> {
+        let mut not_due = BTreeMap::new();
+        for reason in self.untold().into_iter().flatten() {
+            *not_due.entry(reason).or_default() += 1;
+        }
+        not_due
+    }
+
+    /// Counted incidents neither told nor in [`Oracle::not_due`]: 0 unless the rules have a hole.
+    pub fn unaccounted(&self) -> u64 {
+        self.untold().iter().filter(|reason| reason.is_none()).count() as u64
+    }
+
+    fn untold(&self) -> Vec<Option<Reason>> {
+        let Some(clock) = self.clock else { return Vec::new() };
+        let world = World::of(&self.arrivals, &self.tables, clock.day());
+        let moment = Moment {
+            at: clock,
+            before: &self.known,
+            now: &self.known,
+            first_counting: &world.first_counting,
+            tables: &self.tables,
+        };
+        let mut untold = Vec::new();
+        for (id, known) in &self.known {
+            let counted = !known.gone && known.found.state == State::Counted;
+            if counted && self.told.get(id).is_none_or(|t| t.now.is_empty()) {
+                untold.push(moment.not_due(&known.found));
+            }
+        }
+        untold
+    }
+}

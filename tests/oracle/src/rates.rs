@@ -1,0 +1,168 @@
+//! Rates at the as-of day (records.md sections 3 and 5), every row from scratch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use tocsin_schemas::codes::{CITY, Category, RateReason, Scope, State};
+use tocsin_schemas::ids::Uscc;
+use tocsin_schemas::records::{Rate, Window};
+use tocsin_schemas::time::{Day, Month};
+
+use crate::cases::Found;
+use crate::registry::Registry;
+
+/// The seven windows of `rates.jsonl`.
+pub const WINDOWS: [Window; 7] = [
+    Window::Rolling(30),
+    Window::Rolling(90),
+    Window::Rolling(365),
+    Window::Month,
+    Window::Quarter,
+    Window::Year,
+    Window::YearAgo,
+];
+
+/// First and last day of a window seen from `day`.
+pub(crate) fn days(window: Window, day: Day) -> (Day, Day) {
+    let date = day.date();
+    let first_of = |year: i16, month: i8| Day::new(year, month, 1).unwrap_or(day);
+    match window {
+        Window::Rolling(n) => (day.plus(1 - i32::from(n)), day),
+        Window::Month => (first_of(date.year(), date.month()), day),
+        Window::Quarter => (first_of(date.year(), (date.month() - 1) / 3 * 3 + 1), day),
+        Window::Year => (first_of(date.year(), 1), day),
+        Window::YearAgo => {
+            let ago = date.checked_sub(1.year()).unwrap_or(Date::MIN);
+            (first_of(ago.year(), 1), Day::from_date(ago))
+        }
+    }
+}
+
+/// An exact mean: a sum over a number of months.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Fraction(i128, i128);
+
+impl Fraction {
+    fn plus(self, other: Fraction) -> Fraction {
+        Fraction(self.0 * other.1 + other.0 * self.1, self.1 * other.1).reduced()
+    }
+    fn reduced(self) -> Fraction {
+        let (mut a, mut b) = (self.0, self.1);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        if a == 0 { self } else { Fraction(self.0 / a, self.1 / a) }
+    }
+    /// Correctly rounded as long as both parts are below 2^53, which headcounts of a city are.
+    fn value(self) -> f64 {
+        self.0 as f64 / self.1 as f64
+    }
+}
+
+/// Everything that rates are made of.
+pub(crate) struct Basis<'a> {
+    pub(crate) registry: &'a Registry<'a>,
+    pub(crate) headcounts: &'a BTreeMap<(Uscc, Month), u32>,
+    pub(crate) incidents: Vec<&'a Found>,
+    pub(crate) day: Day,
+}
+
+impl Basis<'_> {
+    /// Counted incidents that are read as this enterprise's, in the window.
+    fn incidents_of(&self, root: Uscc, window: Window) -> Vec<&Found> {
+        let (from, to) = days(window, self.day);
+        let fits = |f: &&&Found| {
+            f.state == State::Counted
+                && f.uscc.is_some_and(|u| self.registry.registered(&u) && self.registry.root(u) == root)
+                && from <= f.occurred_on
+                && f.occurred_on <= to
+        };
+        self.incidents.iter().filter(fits).copied().collect()
+    }
+
+    /// Mean insured persons of the months with a record.
+    fn headcount_of(&self, root: Uscc, window: Window) -> Option<Fraction> {
+        let (from, to) = days(window, self.day);
+        let members = self.registry.members(root);
+        let (mut sum, mut months) = (0i128, 0i128);
+        for month in from.month().0..=to.month().0 {
+            let records: Vec<u32> =
+                members.iter().filter_map(|u| self.headcounts.get(&(*u, Month(month))).copied()).collect();
+            if !records.is_empty() {
+                sum += records.iter().map(|n| i128::from(*n)).sum::<i128>();
+                months += 1;
+            }
+        }
+        (months > 0).then_some(Fraction(sum, months).reduced())
+    }
+
+    fn row(&self, scope: Scope, key: String, members: &BTreeSet<Uscc>, window: Window) -> Rate {
+        let mut rate = Rate {
+            scope,
+            key,
+            window,
+            as_of: self.day,
+            incidents: 0,
+            persons: 0,
+            incidents_with_headcount: 0,
+            headcount: None,
+            per_thousand: None,
+            reason: None,
+            other: BTreeMap::new(),
+        };
+        let mut total: Option<Fraction> = None;
+        for member in members {
+            let headcount = self.headcount_of(*member, window);
+            let above_zero = headcount.is_some_and(|h| h.0 > 0);
+            for f in self.incidents_of(*member, window) {
+                if f.category == Category::Production {
+                    rate.incidents += 1;
+                    rate.persons += f.persons;
+                    rate.incidents_with_headcount += u32::from(above_zero);
+                } else {
+                    *rate.other.entry(f.category).or_default() += 1;
+                }
+            }
+            total = match (total, headcount) {
+                (Some(t), Some(h)) => Some(t.plus(h)),
+                (t, h) => t.or(h),
+            };
+        }
+        rate.headcount = total.map(Fraction::value);
+        match total {
+            None => rate.reason = Some(RateReason::HeadcountUnknown),
+            Some(Fraction(0, _)) => rate.reason = Some(RateReason::HeadcountZero),
+            Some(Fraction(sum, months)) => {
+                let thousand = i128::from(rate.incidents_with_headcount) * 1000 * months;
+                rate.per_thousand = Some(Fraction(thousand, sum).value());
+            }
+        }
+        rate
+    }
+
+    /// All rows, sorted by scope, key and window as `rates.jsonl` names them.
+    pub(crate) fn rows(&self, windows: &[Window], scopes: &[Scope]) -> Vec<Rate> {
+        let mut groups: BTreeMap<(Scope, String), BTreeSet<Uscc>> = BTreeMap::new();
+        groups.insert((Scope::City, CITY.to_string()), BTreeSet::new());
+        for root in self.registry.roots() {
+            let Some(e) = self.registry.seen(&root) else { continue };
+            let shown = [Window::Rolling(365), Window::Year, Window::YearAgo]
+                .iter()
+                .any(|w| self.incidents_of(root, *w).iter().any(|f| f.category == Category::Production));
+            if shown {
+                groups.insert((Scope::Enterprise, root.to_string()), BTreeSet::from([root]));
+            }
+            groups.entry((Scope::Industry, e.division().to_string())).or_default().insert(root);
+            groups.entry((Scope::Area, e.area.clone())).or_default().insert(root);
+            groups.entry((Scope::City, CITY.to_string())).or_default().insert(root);
+        }
+        let mut rows = Vec::new();
+        for ((scope, key), members) in groups {
+            if scopes.contains(&scope) {
+                rows.extend(windows.iter().map(|w| self.row(scope, key.clone(), &members, *w)));
+            }
+        }
+        rows
+    }
+}

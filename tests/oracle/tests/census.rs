@@ -1,0 +1,13 @@
+//! Random histories hold everything that can happen, and leave nothing unaccounted.
+use tocsin_oracle::{Census, histories, survey};
+
+#[test]
+fn everything_that_can_happen_happens() {
+    let mut sum = Census::default();
+    for seed in 0..60 {
+        let history = histories::history(seed, 60);
+        sum.absorb(&survey(&history).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{history}")));
+    }
+    println!("{sum}");
+    assert!(sum.missing().is_empty(), "never happened: {:?}", sum.missing());
+}
