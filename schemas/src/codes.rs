@@ -18,9 +18,9 @@ pub struct UnknownCode {
 macro_rules! codes {
     ($(#[$doc:meta])* $name:ident: $list:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant,)* }
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
         impl $name {
             /// Every code, in the order of the contract.
             pub const ALL: &'static [$name] = &[$($name::$variant),*];
@@ -41,7 +41,35 @@ macro_rules! codes {
                 }
             }
         }
+        // As a string in every format: Avro has no enum here, so that a wrong code reaches the door.
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(self.as_str())
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                d.deserialize_str(crate::codes::FromText::<$name>(std::marker::PhantomData))
+            }
+        }
     };
+}
+pub(crate) use codes;
+
+/// Reads anything that has a text form, from whatever kind of string the format holds.
+pub(crate) struct FromText<T>(pub(crate) std::marker::PhantomData<T>);
+
+impl<T: FromStr> serde::de::Visitor<'_> for FromText<T>
+where
+    T::Err: fmt::Display,
+{
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 codes! {
@@ -278,6 +306,44 @@ codes! {
     }
 }
 
+codes! {
+    /// How far a delivery has come. It only moves forward, but for `sending` -> `planned` when a retry is due.
+    DeliveryState: "delivery state" {
+        /// Due; no request was made yet, or the last one certainly failed and another is due.
+        Planned = "planned",
+        /// Written before the request: if this is the last word after a crash, the outcome is unknown.
+        Sending = "sending",
+        /// The gateway said yes.
+        Accepted = "accepted",
+        /// It will not be delivered; the reason says why.
+        Failed = "failed",
+        /// Nothing was due to this person; the reason says why.
+        Skipped = "skipped",
+    }
+}
+
+codes! {
+    /// What is wrong with a value in an optional field, which was left out (`problem` of flags.jsonl).
+    Problem: "problem" {
+        /// Not the JSON or Avro type of the field.
+        WrongType = "wrong_type",
+        /// A text that is no day, time, or the like.
+        Unparsable = "unparsable",
+        /// Not on its list of codes.
+        NotInList = "not_in_list",
+        /// A number beyond the field's range.
+        OutOfRange = "out_of_range",
+        /// A number below 0.
+        Negative = "negative",
+        /// Too short or too long.
+        WrongLength = "wrong_length",
+        /// A symbol that may not stand there.
+        WrongAlphabet = "wrong_alphabet",
+        /// The check symbol of a USCC does not fit.
+        WrongCheckSymbol = "wrong_check_symbol",
+    }
+}
+
 /// The city's own code (GB/T 2260): the key of its rates and the subject of its duty officers.
 pub const CITY: &str = "330784";
 
@@ -348,8 +414,7 @@ impl Serialize for Cause {
 }
 impl<'de> Deserialize<'de> for Cause {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
-        text.parse().map_err(serde::de::Error::custom)
+        d.deserialize_str(crate::codes::FromText(std::marker::PhantomData))
     }
 }
 

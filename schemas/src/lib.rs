@@ -5,10 +5,20 @@
 //!
 //! - [`time`], [`ids`], [`codes`]: the small words every record is made of
 //! - [`records`]: what comes in and what goes out, by the names of the public contract
+//! - [`topics`]: the catalogue of topics
+//! - [`wire`]: records as bytes, in Avro and JSON
+//! - [`door`]: what is accepted, flagged and refused, with the contract's reasons
+//! - [`pseudonym`]: keyed hashes that stand for persons
+//! - [`areas`]: names of areas and industries
 //! - [`log`]: the contract of the event log, which `connectors/` implements twice
 
+pub mod areas;
 pub mod codes;
+pub mod door;
 pub mod ids;
 pub mod log;
+pub mod pseudonym;
 pub mod records;
 pub mod time;
+pub mod topics;
+pub mod wire;

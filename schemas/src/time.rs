@@ -212,8 +212,7 @@ macro_rules! as_text {
         }
         impl<'de> Deserialize<'de> for $t {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
-                text.parse().map_err(serde::de::Error::custom)
+                d.deserialize_str(crate::codes::FromText(std::marker::PhantomData))
             }
         }
     )*};

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+pub use crate::codes::DeliveryState;
 use crate::codes::Role;
 use crate::ids::Uscc;
 use crate::time::Instant;
@@ -44,20 +45,4 @@ pub struct Delivery {
     /// Whether some request of this series may have been delivered although no yes was seen (a time-out
     /// after it was written, a stop between `sending` and the outcome). Once true it stays.
     pub uncertain: bool,
-}
-
-/// How far a delivery has come. It only moves forward, but for `sending` -> `planned` when a retry is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryState {
-    /// Due; no request was made yet, or the last one certainly failed and another is due.
-    Planned,
-    /// Written before the request: if this is the last word after a crash, the outcome is unknown.
-    Sending,
-    /// The gateway said yes.
-    Accepted,
-    /// It will not be delivered; the reason says why.
-    Failed,
-    /// Nothing was due to this person; the reason says why.
-    Skipped,
 }

@@ -30,6 +30,7 @@ pub struct Offset {
     /// The partition, from 0.
     pub partition: u32,
     /// The offset of the next record to read.
+    #[serde(with = "crate::wire::long")]
     pub next: u64,
 }
 
@@ -37,12 +38,18 @@ pub struct Offset {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the fields are those of summary.json, records.md section 5")]
 pub struct Counters {
+    #[serde(with = "crate::wire::long")]
     pub accepted: u64,
+    #[serde(with = "crate::wire::long")]
     pub duplicates: u64,
+    #[serde(with = "crate::wire::long")]
     pub stale: u64,
+    #[serde(with = "crate::wire::long")]
     pub conflicts: u64,
+    #[serde(with = "crate::wire::long")]
     pub quarantined: u64,
     /// Accepted records with a slip in an optional field; not a class of its own.
+    #[serde(with = "crate::wire::long")]
     pub flagged: u64,
 }
 

@@ -11,6 +11,7 @@ pub struct Quarantined {
     /// Its partition.
     pub partition: u32,
     /// Its offset.
+    #[serde(with = "crate::wire::long")]
     pub offset: u64,
     /// When it arrived.
     pub arrived_at: Instant,
@@ -22,6 +23,7 @@ pub struct Quarantined {
     #[serde(with = "serde_bytes")]
     pub raw: Vec<u8>,
     /// Length of the whole record in bytes.
+    #[serde(with = "crate::wire::long")]
     pub raw_length: u64,
     /// SHA-256 (hex) of the whole record.
     pub raw_sha256: String,

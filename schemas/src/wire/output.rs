@@ -1,0 +1,101 @@
+//! Records out: written in single-object encoding, read straight into their Rust types.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::schema::own_by_fingerprint;
+use super::{Framing, Kind, WireError, framing};
+use crate::records::{Alert, Delivery, Incident, Progress, Quarantined, Rate};
+use crate::topics;
+
+/// A record that Tocsin writes to a topic of its own.
+pub trait OutputRecord: Serialize + DeserializeOwned {
+    /// Its schema.
+    const KIND: Kind;
+    /// The topic that it is written to.
+    const TOPIC: &'static str;
+    /// The key that it is written under; the catalogue says what it is made of.
+    fn key(&self) -> Vec<u8>;
+}
+
+/// A record out as bytes: Avro single-object encoding.
+///
+/// # Panics
+/// Never for a record of this program: the schema files and types are tested against each other. A counter
+/// over 2^63 - 1 would.
+pub fn encode<T: OutputRecord>(record: &T) -> Vec<u8> {
+    let own = T::KIND.own();
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(&own.header);
+    match own.writer.write_ser(&mut out, record) {
+        Ok(_) => out,
+        Err(why) => panic!("the schema {} does not fit its record: {why}", T::KIND),
+    }
+}
+
+/// Reads a record out back from single-object encoding, also one written with an earlier schema.
+///
+/// # Errors
+/// `UnknownSchema` for the fingerprint of another record or of none of ours; `Undecodable` for all else.
+pub fn decode<T: OutputRecord>(raw: &[u8]) -> Result<T, WireError> {
+    let Framing::SingleObject(fingerprint, datum) = framing(raw)? else {
+        return Err(WireError::Undecodable(format!("expected the single-object encoding of {}", T::KIND)));
+    };
+    let own = &T::KIND.own().reader;
+    if fingerprint == own.fingerprint {
+        return own.read(datum);
+    }
+    match own_by_fingerprint(fingerprint) {
+        Some(earlier) if earlier.kind == T::KIND => earlier.read(datum),
+        Some(other) => Err(WireError::UnknownSchema(format!("expected {}, found {}", T::KIND, other.kind))),
+        None => Err(WireError::UnknownSchema(format!("fingerprint {fingerprint:016x} is none of ours"))),
+    }
+}
+
+impl OutputRecord for Incident {
+    const KIND: Kind = Kind::Incident;
+    const TOPIC: &'static str = topics::INCIDENTS;
+    fn key(&self) -> Vec<u8> {
+        self.incident_id.to_string().into_bytes()
+    }
+}
+
+impl OutputRecord for Alert {
+    const KIND: Kind = Kind::Alert;
+    const TOPIC: &'static str = topics::ALERTS;
+    fn key(&self) -> Vec<u8> {
+        self.uscc.as_str().into()
+    }
+}
+
+impl OutputRecord for Rate {
+    const KIND: Kind = Kind::Rate;
+    const TOPIC: &'static str = topics::RATES;
+    fn key(&self) -> Vec<u8> {
+        format!("{}|{}|{}", self.scope, self.key, self.window).into_bytes()
+    }
+}
+
+impl OutputRecord for Delivery {
+    const KIND: Kind = Kind::Delivery;
+    const TOPIC: &'static str = topics::DELIVERIES;
+    fn key(&self) -> Vec<u8> {
+        self.delivery_id.clone().into_bytes()
+    }
+}
+
+impl OutputRecord for Progress {
+    const KIND: Kind = Kind::Progress;
+    const TOPIC: &'static str = topics::PROGRESS;
+    fn key(&self) -> Vec<u8> {
+        self.writer.clone().into_bytes()
+    }
+}
+
+impl OutputRecord for Quarantined {
+    const KIND: Kind = Kind::Quarantined;
+    const TOPIC: &'static str = topics::QUARANTINE;
+    fn key(&self) -> Vec<u8> {
+        format!("{}/{}/{}", self.topic, self.partition, self.offset).into_bytes()
+    }
+}

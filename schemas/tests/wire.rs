@@ -1,0 +1,196 @@
+//! Records as bytes: every encoding gives the same record, and hostile bytes give an error.
+#![allow(missing_docs)]
+
+use std::collections::BTreeMap;
+
+use tocsin_schemas::codes::*;
+use tocsin_schemas::ids::*;
+use tocsin_schemas::records::*;
+use tocsin_schemas::time::*;
+use tocsin_schemas::topics;
+use tocsin_schemas::wire::{self, Kind, OutputRecord, WireError};
+
+fn uscc() -> Uscc {
+    "91330784XX00000190".parse().unwrap()
+}
+
+fn incident() -> Incident {
+    Incident {
+        incident_id: IncidentId(7),
+        uscc: Some(uscc()),
+        occurred_on: "2025-03-01".parse().unwrap(),
+        category: Category::SuddenIllness,
+        severity: Severity::Fatal,
+        persons: 2,
+        state: State::Counted,
+        reports: vec!["hr/a".parse().unwrap(), "health/b/c".parse().unwrap()],
+        withdrawn: vec![],
+        first_arrived_at: "2025-03-01T08:00:00.123+08:00".parse().unwrap(),
+    }
+}
+
+fn alert() -> Alert {
+    Alert {
+        alert_id: "A".repeat(26),
+        case_no: "000000075".into(),
+        rule: Rule::OwnerIncident,
+        change: Change::New,
+        subject: "000000075".into(),
+        uscc: uscc(),
+        episode: 1,
+        revision: 1,
+        audiences: vec![
+            Audience { role: Role::Owner, subject: uscc().to_string(), year_to_date: Some(3) },
+            Audience { role: Role::Clerk, subject: CITY.into(), year_to_date: None },
+        ],
+        level: None,
+        severity: Some(Severity::Severe),
+        incident_ids: vec![IncidentId(7), IncidentId(8)],
+        reports: vec!["hr/a".parse().unwrap()],
+        count: 1,
+        as_of: "2025-03-01".parse().unwrap(),
+        decided_at: "2025-03-01T08:00:00+08:00".parse().unwrap(),
+        reason: None,
+        policy_hash: "0".repeat(64),
+        facts: AlertFacts {
+            enterprise_name: Some("浙江某某五金有限公司".into()),
+            area: Some("330784106".into()),
+            cause: Some("03".parse().unwrap()),
+            worst: Some(Severity::Severe),
+            ..AlertFacts::default()
+        },
+    }
+}
+
+fn rate() -> Rate {
+    Rate {
+        scope: Scope::Industry,
+        key: "33".into(),
+        window: Window::Rolling(365),
+        as_of: "2025-03-01".parse().unwrap(),
+        incidents: 3,
+        persons: 4,
+        incidents_with_headcount: 2,
+        headcount: Some(1.0 / 3.0),
+        per_thousand: Some(2.0e3 / 3.0),
+        reason: None,
+        other: BTreeMap::from([(Category::Commuting, 2), (Category::OccupationalDisease, u32::MAX)]),
+    }
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        delivery_id: "d".into(),
+        alert_id: "a".into(),
+        case_no: "000000075".into(),
+        uscc: uscc(),
+        role: Role::TownshipDuty,
+        subject: "330784106".into(),
+        contact_rank: Some(1),
+        contact_version: None,
+        channel: "webhook".into(),
+        template: "T1".into(),
+        state: DeliveryState::Sending,
+        reason: None,
+        attempt: 1,
+        at: Instant(1),
+        due_at: Some(Instant(-1)),
+        gateway_ref: None,
+        uncertain: true,
+    }
+}
+
+fn progress() -> Progress {
+    Progress {
+        writer: "pipeline".into(),
+        log_id: "x".into(),
+        clock: Some(Instant(0)),
+        offsets: vec![Offset { topic: "reports.hr".into(), partition: 2, next: i64::MAX as u64 }],
+        counters: Counters { accepted: 1, duplicates: 2, stale: 3, conflicts: 4, quarantined: 5, flagged: 6 },
+        policy_hash: String::new(),
+        next_incident: 9,
+    }
+}
+
+fn quarantined() -> Quarantined {
+    Quarantined {
+        topic: "reports.hr".into(),
+        partition: 1,
+        offset: 12,
+        arrived_at: Instant(0),
+        reason: "undecodable".into(),
+        detail: String::new(),
+        raw: (0..=255).collect(),
+        raw_length: 256,
+        raw_sha256: String::new(),
+    }
+}
+
+#[track_caller]
+fn survives<T: OutputRecord + PartialEq + std::fmt::Debug>(record: &T, key: &str) {
+    let bytes = wire::encode(record);
+    assert_eq!(bytes[..2], [0xC3, 0x01]);
+    assert_eq!(bytes[2..10], T::KIND.fingerprint().to_le_bytes());
+    assert_eq!(&wire::decode::<T>(&bytes).unwrap(), record);
+    assert_eq!(String::from_utf8(record.key()).unwrap(), key);
+    assert_eq!(topics::topic(T::TOPIC).unwrap().schema, Some(T::KIND));
+    // JSON carries the same names and values.
+    let json = serde_json::to_string(record).unwrap();
+    assert_eq!(&serde_json::from_str::<T>(&json).unwrap(), record);
+    // Whatever is cut off or added, the answer is an error.
+    for length in 0..bytes.len() {
+        assert!(wire::decode::<T>(&bytes[..length]).is_err(), "cut at {length}");
+    }
+    assert!(wire::decode::<T>(&[&bytes[..], &[0]].concat()).is_err());
+}
+
+#[test]
+fn every_record_out_survives_its_encoding() {
+    survives(&incident(), "000000075");
+    survives(&alert(), "91330784XX00000190");
+    survives(&rate(), "industry|33|365d");
+    survives(&delivery(), "d");
+    survives(&progress(), "pipeline");
+    survives(&quarantined(), "reports.hr/1/12");
+}
+
+#[test]
+fn a_record_of_another_schema_is_named() {
+    let error = wire::decode::<Alert>(&wire::encode(&rate())).unwrap_err();
+    assert_eq!(error, WireError::UnknownSchema("expected Alert, found Rate".into()));
+    let error = wire::decode::<Alert>(&[0xC3, 1, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap_err();
+    assert!(matches!(error, WireError::UnknownSchema(_)));
+}
+
+/// The fingerprints go out with every record: a change of a schema file must be meant. Recomputed here from
+/// the definition of CRC-64-AVRO, over a canonical form that is checked by eye for one schema.
+#[test]
+fn a_fingerprint_is_the_crc_of_the_canonical_form() {
+    let canonical = concat!(
+        r#"{"name":"tocsin.Headcount","type":"record","fields":["#,
+        r#"{"name":"uscc","type":"string"},{"name":"month","type":"string"},"#,
+        r#"{"name":"insured","type":"long"},{"name":"version","type":"long"}]}"#
+    );
+    const EMPTY: u64 = 0xc15d213aa4d7a795;
+    let mut crc = EMPTY;
+    for byte in canonical.bytes() {
+        crc ^= u64::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (EMPTY & (crc & 1).wrapping_neg());
+        }
+    }
+    assert_eq!(Kind::Headcount.fingerprint(), crc);
+}
+
+#[test]
+fn every_schema_file_is_listed() {
+    for kind in Kind::ALL {
+        let schema: serde_json::Value = serde_json::from_str(kind.text()).unwrap();
+        assert_eq!(schema["name"], kind.as_str());
+        assert_eq!(schema["namespace"], "tocsin");
+        let _ = kind.fingerprint();
+    }
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/avro")).unwrap();
+    let files = files.filter(|f| f.as_ref().unwrap().path().extension().is_some_and(|e| e == "avsc"));
+    assert_eq!(files.count(), Kind::ALL.len());
+}
