@@ -1,1 +1,42 @@
-//! Who is told what, over which channel, and the proof that it happened
+//! Who is told what, over which channel, and the proof that it happened.
+//!
+//! The pipeline decides *that* a role is told something and writes an [`Alert`]; this crate finds the
+//! people, words the message, sends it and keeps the ledger. It joins an alert with nothing but contacts.
+//!
+//! ```text
+//!   alerts ──┐                                                    ┌─> gateway
+//!            ├─> worker: contacts -> texts -> decide -> "sending" ┤
+//! contacts ──┘      ^                               (appended)    └─> outcome (appended)
+//!                   └────────────── deliveries, the ledger, read back at a start
+//! ```
+//!
+//! - [`contacts`]: whom to reach for a role on a day (a fold, and a pure choice)
+//! - [`texts`]: the wording of people.md section 5.3, never over 70 characters
+//! - [`ledger`]: what became of every delivery, a fold of the topic `deliveries`
+//! - [`decide`]: pure: what is due next and why, for each delivery
+//! - [`channel`]: one folder a gateway, one trait
+//! - [`worker`]: the loop around it, which alone does I/O
+//! - [`stats`]: what the worker has done so far, for pages, metrics and whoever waits for it
+//!
+//! # What holds
+//! - "sending" is written before a request and the outcome after it. `accepted` is only written after the
+//!   gateway's own yes (invariant I5) and is final: no restart sends it again.
+//! - A request that was under way at a stop is sent again with the same idempotency key, and counted
+//!   ([`stats::Stats::resent_in_flight`]).
+//! - The progress of `alerts` never passes an alert that still has a delivery under way (nor one whose
+//!   deliveries were not recorded): a restart reads the facts of such an alert from the alert itself.
+//! - No phone, address or name is logged, put in a metric, or written to `deliveries` (invariant I9).
+//!
+//! [`Alert`]: tocsin_schemas::records::Alert
+
+pub mod channel;
+pub mod clock;
+mod codec;
+pub mod contacts;
+pub mod decide;
+#[cfg(test)]
+mod fixtures;
+pub mod ledger;
+pub mod stats;
+pub mod texts;
+pub mod worker;

@@ -1,0 +1,79 @@
+//! Ways to reach a person. One folder a gateway, split by role (configuration, request, outcome), one
+//! trait. A gateway's own words are turned into an [`Outcome`] in its folder and nowhere else.
+
+pub mod webhook;
+
+use std::borrow::Cow;
+
+use tocsin_schemas::codes::Role;
+
+use crate::clock::BoxFuture;
+
+/// One message to one person.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The delivery's id: the same for every attempt, so that a gateway sends it once.
+    pub idempotency_key: String,
+    /// The address: personal data.
+    pub to: String,
+    /// What to say.
+    pub text: String,
+    /// Which text it is, such as `T1`.
+    pub template: String,
+    /// The alert that it delivers.
+    pub alert_id: String,
+    /// The number that people quote.
+    pub case_no: String,
+    /// The role that is told.
+    pub role: Role,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+}
+
+impl std::fmt::Debug for Outgoing {
+    /// Without the address (invariant I9).
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Outgoing({} {} attempt {})", self.idempotency_key, self.template, self.attempt)
+    }
+}
+
+/// A short name for what happened, from a bounded list: it becomes a metric label. Never a gateway's text.
+pub type OutcomeReason = Cow<'static, str>;
+
+/// What came of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The gateway said yes in so many words (invariant I5).
+    Accepted {
+        /// Its receipt number, if it gave one.
+        gateway_ref: Option<String>,
+    },
+    /// The message certainly did not go out, and trying again may help.
+    Transient {
+        /// What happened.
+        reason: OutcomeReason,
+        /// How long the gateway asked us to wait, in milliseconds.
+        retry_after_ms: Option<i64>,
+    },
+    /// The gateway said no, and will again.
+    Permanent {
+        /// What it said.
+        reason: OutcomeReason,
+    },
+    /// The message may have gone out. To be tried again only with the same key, or asked about.
+    Unknown {
+        /// What happened.
+        reason: OutcomeReason,
+        /// How long the gateway asked us to wait, in milliseconds.
+        retry_after_ms: Option<i64>,
+    },
+}
+
+/// A gateway.
+pub trait Channel: Send + Sync {
+    /// Its name in contacts' `addresses`, in `deliveries` and in metrics, such as `webhook`.
+    fn name(&self) -> &'static str;
+    /// Makes one request and tells what came of it. Must return within the channel's own time-out and must
+    /// not retry by itself: the ledger counts attempts. Dropping the future leaves the outcome unknown.
+    fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Outcome>;
+}

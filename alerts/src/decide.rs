@@ -1,0 +1,325 @@
+//! What is due next for a delivery, and why. Pure: no clock, no randomness, no I/O; the worker asks here
+//! and does what it is told.
+//!
+//! # The rules
+//! 1. One delivery for each audience of an alert and channel, with an id that every restart computes again.
+//!    One that has ended is never looked at again.
+//! 2. In a thread (one case, one role and subject) deliveries go in order: the next one waits until the
+//!    one before has ended.
+//! 3. A message that has not certainly gone out and is overtaken by `corrected`, `closed`, `upgraded` or
+//!    `raised` of its thread is not sent any more (`superseded`): nobody is told what is known to be wrong.
+//! 4. `corrected`, `downgraded`, `eased` and `closed` speak of an earlier message. Where the earlier ones
+//!    certainly did not go out they are skipped (`nothing_to_correct`). `upgraded` and `raised` are whole by
+//!    themselves (T2, T7, T8 read as a first message), so they are sent: a death must not stay unsaid
+//!    because an earlier message failed.
+//! 5. Nobody to reach: failed, `no_contact`.
+//! 6. A request that failed without a yes is asked again with the same key, after an exponential delay,
+//!    until the attempts are used up. A plain no of the gateway ends it.
+//! 7. Once a request may have gone out unseen the delivery is `uncertain` for good.
+
+use sha2::{Digest, Sha256};
+use tocsin_schemas::codes::Change;
+use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
+use tocsin_schemas::time::Instant;
+
+use crate::channel::Outcome;
+use crate::contacts::{Contacts, Person};
+use crate::ledger::{Ledger, Past, delivery_id};
+use crate::texts::{self, Message};
+
+/// Why a delivery ends without a gateway's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Why {
+    /// Nobody can be reached for the role.
+    NoContact,
+    /// The message speaks of an earlier one that certainly never went out.
+    NothingToCorrect,
+    /// The same person gets the same words in another delivery of the alert.
+    SamePerson,
+    /// A newer message of the thread takes its place.
+    Superseded,
+}
+
+impl Why {
+    /// The text in the ledger, in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Why::NoContact => "no_contact",
+            Why::NothingToCorrect => "nothing_to_correct",
+            Why::SamePerson => "same_person",
+            Why::Superseded => "superseded",
+        }
+    }
+}
+
+/// How long to try, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetrySettings {
+    /// Requests at most; the last failure ends the delivery. With the other defaults 30 take about 4 hours.
+    pub max_attempts: u32,
+    /// Delay after the first failure, in milliseconds; it doubles with each one.
+    pub first_delay_ms: i64,
+    /// The longest delay, in milliseconds.
+    pub max_delay_ms: i64,
+    /// The longest `Retry-After` that is believed, in milliseconds.
+    pub max_retry_after_ms: i64,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        RetrySettings {
+            max_attempts: 30,
+            first_delay_ms: 2_000,
+            max_delay_ms: 600_000,
+            max_retry_after_ms: 3_600_000,
+        }
+    }
+}
+
+/// One audience of an alert, as it enters the ledger or stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The delivery: `planned`, or ended at once, or (known before) as the ledger has it.
+    pub delivery: Delivery,
+    /// Whether the ledger has it already, in this state.
+    pub known: bool,
+    /// Its message, unless it ended.
+    pub message: Option<Message>,
+}
+
+/// What is due for each audience of an alert; those that have ended are left out, so an empty answer
+/// means that nothing is left to do. Suppressed decisions and empty audiences give none.
+pub fn plan(
+    ledger: &Ledger,
+    alert: &Alert,
+    contacts: &Contacts,
+    channel: &str,
+    now: Instant,
+) -> Vec<Planned> {
+    if alert.change == Change::Suppressed {
+        return Vec::new();
+    }
+    let mut planned: Vec<Planned> = Vec::new();
+    let mut told: Vec<(String, String)> = Vec::new();
+    for audience in &alert.audiences {
+        let id = delivery_id(&alert.alert_id, audience.role, &audience.subject, channel);
+        let message = texts::render(alert, audience);
+        // Who is named twice is found among all audiences, those that ended before a restart included.
+        let person =
+            contacts.resolve(audience.role, &audience.subject, now.day(), channel).into_iter().next();
+        let twin = match (&message, person) {
+            (Ok(message), Some(person)) => {
+                let words = (person.address, message.text.clone());
+                let twin = told.contains(&words);
+                told.push(words);
+                twin
+            }
+            _ => false,
+        };
+        if ledger.ended(&id).is_some() || planned.iter().any(|p| p.delivery.delivery_id == id) {
+            continue;
+        }
+        let template = match &message {
+            Ok(message) => message.template.id(),
+            Err(_) => texts::template(alert, audience.role).map_or("", texts::Template::id),
+        };
+        let fresh = new_delivery(alert, audience, id, channel, template, now);
+        let (delivery, known) = match (ledger.open(&fresh.delivery_id), &message) {
+            (Some(open), _) => (open.clone(), true),
+            (None, Err(error)) => (end(&fresh, DeliveryState::Failed, error.reason(), now), false),
+            (None, Ok(_)) if twin => {
+                (end(&fresh, DeliveryState::Skipped, Why::SamePerson.as_str(), now), false)
+            }
+            (None, Ok(_)) => (fresh, false),
+        };
+        planned.push(Planned { delivery, known, message: message.ok() });
+    }
+    planned
+}
+
+fn new_delivery(
+    alert: &Alert,
+    audience: &Audience,
+    delivery_id: String,
+    channel: &str,
+    template: &str,
+    now: Instant,
+) -> Delivery {
+    Delivery {
+        delivery_id,
+        alert_id: alert.alert_id.clone(),
+        case_no: alert.case_no.clone(),
+        uscc: alert.uscc,
+        role: audience.role,
+        subject: audience.subject.clone(),
+        contact_rank: None,
+        contact_version: None,
+        channel: channel.to_owned(),
+        template: template.to_owned(),
+        state: DeliveryState::Planned,
+        reason: None,
+        attempt: 0,
+        at: now,
+        due_at: Some(now),
+        gateway_ref: None,
+        uncertain: false,
+    }
+}
+
+/// Whether a message with this change takes the place of those before it that are not out yet.
+pub fn supersedes(change: Change) -> bool {
+    matches!(change, Change::Corrected | Change::Closed | Change::Upgraded | Change::Raised)
+}
+
+/// Whether a message with this change only makes sense after an earlier one.
+pub fn looks_back(change: Change) -> bool {
+    matches!(change, Change::Corrected | Change::Downgraded | Change::Eased | Change::Closed)
+}
+
+/// What the decision about the first open delivery of a thread rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// The delivery: `planned`, or `sending` when a stop came before its outcome.
+    pub delivery: &'a Delivery,
+    /// What its alert changes.
+    pub change: Change,
+    /// What is over in its thread.
+    pub past: Past,
+    /// Whether a later open delivery of the thread takes its place.
+    pub superseded: bool,
+    /// The first person who can be reached now.
+    pub person: Option<&'a Person>,
+    /// The present instant.
+    pub now: Instant,
+}
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Ask the gateway; the outcome of an earlier request is unknown if `resend`.
+    Send {
+        /// Whom to send to.
+        person: Person,
+        /// Whether it was found in `sending`.
+        resend: bool,
+    },
+    /// Nothing before this instant.
+    Wait {
+        /// The instant.
+        until: Instant,
+    },
+    /// It ends: nothing was due to this person.
+    Skip(Why),
+    /// It ends: it was due and cannot be done.
+    Fail(Why),
+}
+
+/// What is due for the first open delivery of a thread.
+pub fn next(s: &Situation<'_>) -> Next {
+    let resend = s.delivery.state == DeliveryState::Sending;
+    let maybe_out = resend || s.delivery.uncertain;
+    if s.superseded {
+        return if maybe_out { Next::Fail(Why::Superseded) } else { Next::Skip(Why::Superseded) };
+    }
+    if !maybe_out && looks_back(s.change) && s.past.certainly_silent() {
+        return Next::Skip(Why::NothingToCorrect);
+    }
+    match s.delivery.due_at {
+        Some(due) if !resend && due > s.now => return Next::Wait { until: due },
+        _ => {}
+    }
+    match s.person {
+        Some(person) => Next::Send { person: person.clone(), resend },
+        None => Next::Fail(Why::NoContact),
+    }
+}
+
+/// The delivery as it is written before its request. One that was found in `sending` is uncertain from
+/// here on.
+pub fn sending(delivery: &Delivery, person: &Person, now: Instant) -> Delivery {
+    Delivery {
+        contact_rank: Some(person.rank),
+        contact_version: Some(person.version),
+        state: DeliveryState::Sending,
+        reason: None,
+        attempt: delivery.attempt + 1,
+        at: now,
+        due_at: None,
+        uncertain: delivery.uncertain || delivery.state == DeliveryState::Sending,
+        ..delivery.clone()
+    }
+}
+
+/// The delivery after it ended without a (further) request.
+pub fn end(delivery: &Delivery, state: DeliveryState, reason: &str, now: Instant) -> Delivery {
+    Delivery {
+        state,
+        reason: Some(reason.to_owned()),
+        at: now,
+        due_at: None,
+        uncertain: delivery.uncertain || delivery.state == DeliveryState::Sending,
+        ..delivery.clone()
+    }
+}
+
+/// The delivery after the outcome of its request.
+pub fn after(delivery: &Delivery, outcome: &Outcome, now: Instant, settings: &RetrySettings) -> Delivery {
+    let (reason, retry_after_ms, unseen) = match outcome {
+        Outcome::Accepted { gateway_ref } => {
+            return Delivery {
+                state: DeliveryState::Accepted,
+                reason: None,
+                at: now,
+                due_at: None,
+                gateway_ref: gateway_ref.clone(),
+                ..delivery.clone()
+            };
+        }
+        Outcome::Permanent { reason } => {
+            return Delivery {
+                state: DeliveryState::Failed,
+                reason: Some(reason.to_string()),
+                at: now,
+                due_at: None,
+                ..delivery.clone()
+            };
+        }
+        Outcome::Transient { reason, retry_after_ms } => (reason, *retry_after_ms, false),
+        Outcome::Unknown { reason, retry_after_ms } => (reason, *retry_after_ms, true),
+    };
+    let uncertain = delivery.uncertain || unseen;
+    if delivery.attempt >= settings.max_attempts {
+        return Delivery {
+            state: DeliveryState::Failed,
+            reason: Some(format!("gave_up:{reason}")),
+            at: now,
+            due_at: None,
+            uncertain,
+            ..delivery.clone()
+        };
+    }
+    let asked = retry_after_ms.unwrap_or(0).clamp(0, settings.max_retry_after_ms);
+    let delay = backoff_ms(&delivery.delivery_id, delivery.attempt, settings).max(asked);
+    Delivery {
+        state: DeliveryState::Planned,
+        reason: Some(reason.to_string()),
+        at: now,
+        due_at: Some(now.plus_millis(delay)),
+        uncertain,
+        ..delivery.clone()
+    }
+}
+
+/// The delay after attempt number `attempt` (from 1): between half of and the whole
+/// `first_delay * 2^(attempt - 1)`, at most `max_delay`. What spreads the retries of many deliveries is
+/// not chance but a hash of id and attempt, so that a run can be repeated.
+pub fn backoff_ms(delivery_id: &str, attempt: u32, settings: &RetrySettings) -> i64 {
+    let doubled = 1_i64.checked_shl(attempt.saturating_sub(1).min(40)).unwrap_or(i64::MAX);
+    let whole = settings.first_delay_ms.saturating_mul(doubled).clamp(0, settings.max_delay_ms);
+    let hash = Sha256::new().chain_update(delivery_id).chain_update(attempt.to_be_bytes()).finalize();
+    let spread = i64::from(u16::from_be_bytes([hash[0], hash[1]]));
+    whole / 2 + (whole - whole / 2) * spread / i64::from(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+use std::collections::BTreeMap;
+
+use tocsin_schemas::codes::{Role, Severity};
+use tocsin_schemas::records::Contact;
+
+use super::*;
+use crate::fixtures::{audience, delivery, escalation, owner_alert, uscc};
+
+fn person() -> Person {
+    Person { role: Role::Owner, subject: uscc().to_string(), rank: 2, version: 7, address: "phone".into() }
+}
+
+fn contacts(of: &[(Role, &str, &str)]) -> Contacts {
+    let mut all = Contacts::new();
+    for (role, subject, phone) in of {
+        let contact = Contact {
+            role: *role,
+            subject: (*subject).into(),
+            rank: 1,
+            name: "甲".into(),
+            phone: Some((*phone).into()),
+            addresses: BTreeMap::new(),
+            valid_from: None,
+            valid_to: None,
+            verified_on: None,
+            version: 1,
+        };
+        all.apply(format!("{role}+{subject}+1").as_bytes(), Some(contact));
+    }
+    all
+}
+
+const NOW: Instant = Instant(1_000_000);
+
+#[test]
+fn what_is_next_and_why() {
+    use Change::*;
+    use DeliveryState::{Planned, Sending};
+    let silent = Past { ended: 1, maybe_out: false };
+    let told = Past { ended: 1, maybe_out: true };
+    let none = Past::default();
+    let later = Some(NOW.plus_millis(1));
+    // state, uncertain, due, change, past, superseded, somebody there, what is next
+    let table = [
+        (Planned, false, None, New, none, false, true, "send"),
+        (Planned, false, Some(NOW), New, none, false, true, "send"),
+        (Planned, false, later, New, none, false, true, "wait"),
+        (Planned, false, None, New, none, false, false, "fail no_contact"),
+        // found in sending at a start: at once, whatever was due
+        (Sending, false, None, New, none, false, true, "resend"),
+        (Sending, false, later, New, none, false, true, "resend"),
+        (Sending, false, None, New, none, false, false, "fail no_contact"),
+        // overtaken
+        (Planned, false, None, New, none, true, true, "skip superseded"),
+        (Planned, false, later, New, none, true, true, "skip superseded"),
+        (Planned, true, later, New, none, true, true, "fail superseded"),
+        (Sending, false, None, New, none, true, true, "fail superseded"),
+        // what speaks of an earlier message
+        (Planned, false, None, Corrected, silent, false, true, "skip nothing_to_correct"),
+        (Planned, false, None, Corrected, silent, false, false, "skip nothing_to_correct"),
+        (Planned, false, None, Downgraded, silent, false, true, "skip nothing_to_correct"),
+        (Planned, false, None, Eased, silent, false, true, "skip nothing_to_correct"),
+        (Planned, false, None, Closed, silent, false, true, "skip nothing_to_correct"),
+        (Planned, false, None, Corrected, told, false, true, "send"),
+        (Planned, false, None, Corrected, none, false, true, "send"),
+        (Sending, false, None, Corrected, silent, false, true, "resend"),
+        (Planned, true, None, Corrected, silent, false, true, "send"),
+        // what is whole by itself
+        (Planned, false, None, New, silent, false, true, "send"),
+        (Planned, false, None, Upgraded, silent, false, true, "send"),
+        (Planned, false, None, Raised, silent, false, true, "send"),
+        (Planned, false, None, Added, silent, false, true, "send"),
+    ];
+    for row in table {
+        let (state, uncertain, due_at, change, past, superseded, reachable, expected) = row;
+        let delivery = Delivery { uncertain, due_at, ..delivery("a", state) };
+        let person = person();
+        let next = next(&Situation {
+            delivery: &delivery,
+            change,
+            past,
+            superseded,
+            person: reachable.then_some(&person),
+            now: NOW,
+        });
+        let found = match next {
+            Next::Send { resend: false, .. } => "send".to_owned(),
+            Next::Send { resend: true, .. } => "resend".to_owned(),
+            Next::Wait { .. } => "wait".to_owned(),
+            Next::Skip(why) => format!("skip {}", why.as_str()),
+            Next::Fail(why) => format!("fail {}", why.as_str()),
+        };
+        assert_eq!(found, expected, "{row:?}");
+    }
+}
+
+#[test]
+fn an_outcome_moves_a_delivery_like_this() {
+    let settings = RetrySettings { max_attempts: 3, ..RetrySettings::default() };
+    let yes = Outcome::Accepted { gateway_ref: Some("m".into()) };
+    let no = Outcome::Permanent { reason: "http_404".into() };
+    let busy = Outcome::Transient { reason: "http_429".into(), retry_after_ms: Some(90_000) };
+    let lost = Outcome::Unknown { reason: "timeout".into(), retry_after_ms: None };
+    // outcome, attempt, uncertain before; state, reason, uncertain after
+    for (outcome, attempt, before, state, reason, uncertain) in [
+        (&yes, 1, false, DeliveryState::Accepted, None, false),
+        (&no, 1, false, DeliveryState::Failed, Some("http_404"), false),
+        (&no, 2, true, DeliveryState::Failed, Some("http_404"), true),
+        (&busy, 1, false, DeliveryState::Planned, Some("http_429"), false),
+        (&busy, 3, false, DeliveryState::Failed, Some("gave_up:http_429"), false),
+        (&lost, 2, false, DeliveryState::Planned, Some("timeout"), true),
+        (&lost, 3, false, DeliveryState::Failed, Some("gave_up:timeout"), true),
+    ] {
+        let sent = Delivery { attempt, uncertain: before, ..delivery("a", DeliveryState::Sending) };
+        let after = after(&sent, outcome, NOW, &settings);
+        assert_eq!((after.state, after.reason.as_deref(), after.uncertain), (state, reason, uncertain));
+        assert_eq!(after.due_at.is_some(), state == DeliveryState::Planned);
+        assert_eq!(after.gateway_ref.is_some(), state == DeliveryState::Accepted);
+    }
+    let sent = Delivery { attempt: 1, ..delivery("a", DeliveryState::Sending) };
+    assert_eq!(
+        after(&sent, &busy, NOW, &settings).due_at,
+        Some(NOW.plus_millis(90_000)),
+        "Retry-After is kept"
+    );
+}
+
+#[test]
+fn delays_double_up_to_a_limit_and_are_spread() {
+    let settings = RetrySettings::default();
+    let mut seen = std::collections::HashSet::new();
+    for id in ["a", "b", "c", "d"] {
+        for attempt in 1..=60 {
+            let whole = (2_000_i64 << (attempt - 1).min(20)).min(600_000);
+            let delay = backoff_ms(id, attempt, &settings);
+            assert!((whole / 2..=whole).contains(&delay), "{attempt}: {delay} of {whole}");
+            assert_eq!(delay, backoff_ms(id, attempt, &settings));
+        }
+        seen.insert(backoff_ms(id, 5, &settings));
+    }
+    assert_eq!(seen.len(), 4);
+}
+
+#[test]
+fn sending_names_the_contact_and_remembers_a_lost_request() {
+    let planned = sending(&delivery("a", DeliveryState::Planned), &person(), NOW);
+    assert_eq!((planned.contact_rank, planned.contact_version, planned.attempt), (Some(2), Some(7), 1));
+    assert!(!planned.uncertain);
+    let again = sending(&planned, &person(), NOW);
+    assert_eq!((again.attempt, again.uncertain, &again.delivery_id), (2, true, &planned.delivery_id));
+}
+
+#[test]
+fn each_audience_is_planned_once_for_ever() {
+    let mut ledger = Ledger::new();
+    let mut alert = owner_alert("a", Change::New, Severity::Minor);
+    alert.audiences.push(audience(Role::Owner, "host"));
+    let none = Contacts::new();
+    let first = plan(&ledger, &alert, &none, "webhook", NOW);
+    assert_eq!(first.len(), 2);
+    assert!(first.iter().all(|p| !p.known && p.delivery.state == DeliveryState::Planned));
+    ledger.apply(Delivery { state: DeliveryState::Accepted, ..first[0].delivery.clone() });
+    ledger.apply(Delivery { state: DeliveryState::Sending, ..first[1].delivery.clone() });
+    let again = plan(&ledger, &alert, &none, "webhook", NOW);
+    assert_eq!(again.len(), 1);
+    assert!(again[0].known && again[0].delivery.state == DeliveryState::Sending);
+    assert_eq!(again[0].delivery.delivery_id, first[1].delivery.delivery_id);
+}
+
+#[test]
+fn nothing_is_planned_for_a_decision_that_nobody_is_told_of() {
+    let suppressed = owner_alert("a", Change::Suppressed, Severity::Minor);
+    assert!(plan(&Ledger::new(), &suppressed, &Contacts::new(), "webhook", NOW).is_empty());
+    let expired = Alert { audiences: Vec::new(), ..escalation(Change::Closed, None, 0) };
+    assert!(plan(&Ledger::new(), &expired, &Contacts::new(), "webhook", NOW).is_empty());
+}
+
+#[test]
+fn one_person_reads_the_same_words_once() {
+    let mut alert = escalation(Change::New, Some(tocsin_schemas::codes::Level::Red), 5);
+    alert.audiences.push(audience(Role::IndustryDuty, "33"));
+    alert.audiences.push(audience(Role::EmergencyDuty, "330784"));
+    let all = contacts(&[
+        (Role::TownshipDuty, "330784001", "same"),
+        (Role::IndustryDuty, "33", "other"),
+        (Role::EmergencyDuty, "330784", "same"),
+    ]);
+    let states: Vec<_> = plan(&Ledger::new(), &alert, &all, "webhook", NOW)
+        .into_iter()
+        .map(|p| (p.delivery.role, p.delivery.state, p.delivery.reason))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (Role::TownshipDuty, DeliveryState::Planned, None),
+            (Role::IndustryDuty, DeliveryState::Planned, None),
+            (Role::EmergencyDuty, DeliveryState::Skipped, Some("same_person".into())),
+        ]
+    );
+    // An owner of two enterprises hears of both: the counts of the year differ.
+    let mut alert = owner_alert("a", Change::New, Severity::Minor);
+    alert
+        .audiences
+        .push(tocsin_schemas::records::Audience { year_to_date: Some(9), ..audience(Role::Owner, "host") });
+    let all = contacts(&[(Role::Owner, uscc().as_str(), "same"), (Role::Owner, "host", "same")]);
+    let planned = plan(&Ledger::new(), &alert, &all, "webhook", NOW);
+    assert!(planned.iter().all(|p| p.delivery.state == DeliveryState::Planned) && planned.len() == 2);
+}
+
+#[test]
+fn an_alert_that_cannot_be_worded_fails_in_sight() {
+    let mut alert = owner_alert("a", Change::New, Severity::Minor);
+    alert.facts.occurred_on = None;
+    let planned = plan(&Ledger::new(), &alert, &Contacts::new(), "webhook", NOW);
+    assert_eq!(planned[0].delivery.state, DeliveryState::Failed);
+    assert_eq!(planned[0].delivery.reason.as_deref(), Some("missing_fact"));
+}

@@ -1,0 +1,63 @@
+//! What a worker has done so far: for pages and metrics, and for whoever waits until it is done.
+
+use std::collections::BTreeMap;
+
+use tocsin_schemas::records::{DeliveryState, Offset};
+use tocsin_schemas::time::Instant;
+use tokio::sync::watch;
+
+/// A snapshot, published after the append that makes it true.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Alerts read since the start, those read again after a restart included.
+    pub alerts_read: u64,
+    /// Of these, decisions that nobody is told of: suppressed, or without audiences.
+    pub alerts_silent: u64,
+    /// For each partition of `alerts`, the offset after the last one taken in.
+    pub taken_in: Vec<Offset>,
+    /// The progress that is written: as `taken_in`, but held back before the first alert that still has a
+    /// delivery under way.
+    pub progress: Vec<Offset>,
+    /// Deliveries under way: planned, or being sent.
+    pub open: usize,
+    /// When the next retry is due, if nothing is due now.
+    pub next_due: Option<Instant>,
+    /// All deliveries of the ledger, of earlier runs too, by state and reason (empty where there is none).
+    pub deliveries: BTreeMap<(DeliveryState, String), u64>,
+    /// Requests made since the start.
+    pub requests: u64,
+    /// Requests repeated because a stop came before their outcome, since the start; each with the same key.
+    pub resent_in_flight: u64,
+    /// Contacts known.
+    pub contacts: usize,
+    /// Records of `registry.contacts` that could not be read, since the start.
+    pub contacts_refused: u64,
+}
+
+impl Stats {
+    /// Whether every alert before these offsets was taken in and nothing at all is under way.
+    pub fn settled(&self, up_to: &[Offset]) -> bool {
+        let reached = |want: &Offset| {
+            let here = |have: &&Offset| have.topic == want.topic && have.partition == want.partition;
+            want.next == 0 || self.taken_in.iter().find(here).is_some_and(|have| have.next >= want.next)
+        };
+        self.open == 0 && up_to.iter().all(reached)
+    }
+
+    /// Deliveries in this state, whatever the reason.
+    pub fn in_state(&self, state: DeliveryState) -> u64 {
+        self.deliveries.iter().filter(|((s, _), _)| *s == state).map(|(_, n)| n).sum()
+    }
+}
+
+/// Waits until the worker has [`Stats::settled`] everything before `up_to` (offsets of the topic `alerts`,
+/// such as its committed ends). Retries may keep it waiting for hours: bound it where that matters.
+///
+/// # Errors
+/// The worker ended before.
+pub async fn settled(
+    stats: &mut watch::Receiver<Stats>,
+    up_to: &[Offset],
+) -> Result<Stats, watch::error::RecvError> {
+    stats.wait_for(|stats| stats.settled(up_to)).await.map(|stats| stats.clone())
+}

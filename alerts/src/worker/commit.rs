@@ -1,0 +1,147 @@
+//! Appends: all or nothing, never lost, never by a worker that was fenced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_schemas::log::{EventLog, LogError, LogWriter, NewRecord};
+use tocsin_schemas::records::{Delivery, Offset, Progress};
+use tocsin_schemas::time::Instant;
+
+use super::{WRITER, WorkerError, start};
+use crate::codec::{self, topic};
+
+/// Collects what a turn changes and appends it together with the progress.
+pub(super) struct Committer {
+    log: Arc<dyn EventLog>,
+    writer: Option<Box<dyn LogWriter>>,
+    /// The progress as last acknowledged.
+    progress: Option<Progress>,
+    log_id: String,
+    tries: u32,
+    /// What this turn changes, in order; of one delivery the last one counts.
+    pub deliveries: Vec<Delivery>,
+    /// Whether alerts were taken in since the last append.
+    pub wants_progress: bool,
+}
+
+impl Committer {
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        writer: Box<dyn LogWriter>,
+        progress: Option<Progress>,
+        log_id: String,
+        tries: u32,
+    ) -> Committer {
+        Committer {
+            log,
+            writer: Some(writer),
+            progress,
+            log_id,
+            tries,
+            deliveries: Vec::new(),
+            wants_progress: false,
+        }
+    }
+
+    /// The offsets last acknowledged.
+    pub fn progress_offsets(&self) -> Vec<Offset> {
+        self.progress.as_ref().map(|p| p.offsets.clone()).unwrap_or_default()
+    }
+
+    /// Appends what was collected, and this progress. Does nothing when there is nothing new.
+    ///
+    /// # Errors
+    /// `Fenced`, or a log that stayed unable. Then it is unknown to this process what is written, and the
+    /// worker must end.
+    pub async fn commit(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<(), WorkerError> {
+        if self.deliveries.is_empty() && !self.wants_progress {
+            return Ok(());
+        }
+        let progress = Progress {
+            writer: WRITER.to_owned(),
+            log_id: self.log_id.clone(),
+            clock: Some(now),
+            offsets,
+            ..Progress::default()
+        };
+        let mut records = Vec::with_capacity(self.deliveries.len() + 1);
+        for delivery in newest(&mut self.deliveries) {
+            records.push(
+                codec::encode(topic::DELIVERIES, &delivery.delivery_id, &delivery)
+                    .map_err(WorkerError::Damaged)?,
+            );
+        }
+        records.push(codec::encode(topic::PROGRESS, WRITER, &progress).map_err(WorkerError::Damaged)?);
+        self.append(records, &progress).await?;
+        self.progress = Some(progress);
+        self.wants_progress = false;
+        Ok(())
+    }
+
+    async fn append(&mut self, records: Vec<NewRecord>, progress: &Progress) -> Result<(), WorkerError> {
+        let records = Arc::new(records);
+        let mut tries = 0;
+        loop {
+            let mut writer = self.writer.take().ok_or(WorkerError::Died("writer"))?;
+            let batch = Arc::clone(&records);
+            let (writer, result) = tokio::task::spawn_blocking(move || {
+                let result = writer.append(&batch);
+                (writer, result)
+            })
+            .await
+            .map_err(|_| WorkerError::Died("writer"))?;
+            self.writer = Some(writer);
+            let error = match result {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            tries += 1;
+            match &error {
+                LogError::Uncertain { .. } if tries < self.tries => {
+                    tracing::warn!(%error, "asking the log what became of the last append");
+                    if self.settle(progress).await? {
+                        return Ok(());
+                    }
+                }
+                LogError::Retry { .. } | LogError::NoSpace { .. } | LogError::Unreachable { .. }
+                    if tries < self.tries =>
+                {
+                    tracing::warn!(%error, tries, "nothing is sent until the ledger can be written");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                _ => return Err(error.into()),
+            }
+        }
+    }
+
+    /// After an append of unknown outcome: whether it is there. A new writer settles the old one; if the
+    /// progress is then neither what it was nor what was wanted, another worker has taken over meanwhile.
+    async fn settle(&mut self, wanted: &Progress) -> Result<bool, WorkerError> {
+        let log = Arc::clone(&self.log);
+        let (writer, found) = tokio::task::spawn_blocking(move || {
+            let writer = log.writer(WRITER)?;
+            let found = start::read_progress(&*log)?;
+            Ok::<_, WorkerError>((writer, found))
+        })
+        .await
+        .map_err(|_| WorkerError::Died("writer"))??;
+        self.writer = Some(writer);
+        if found.as_ref() == Some(wanted) {
+            return Ok(true);
+        }
+        if found == self.progress {
+            return Ok(false);
+        }
+        Err(LogError::Fenced { writer: WRITER.to_owned() }.into())
+    }
+}
+
+/// Of each delivery the last state, in the order of these. A request's states never share a turn with
+/// each other (`sending` must be acknowledged first), so nothing that a restart needs is left out.
+fn newest(deliveries: &mut Vec<Delivery>) -> Vec<Delivery> {
+    let mut seen = std::collections::HashSet::new();
+    let mut kept: Vec<Delivery> =
+        std::mem::take(deliveries).into_iter().rev().filter(|d| seen.insert(d.delivery_id.clone())).collect();
+    kept.reverse();
+    kept
+}

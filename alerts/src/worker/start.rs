@@ -1,0 +1,147 @@
+//! What a worker reads back before it does anything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_schemas::log::{EventLog, LogReader, LogRecord, LogWriter, TopicPartition};
+use tocsin_schemas::records::{Contact, Delivery, Offset, Progress};
+
+use super::{WRITER, WorkerError, alerts_offset};
+use crate::codec::{self, topic};
+use crate::contacts::Contacts;
+use crate::ledger::Ledger;
+
+/// Records asked for at once.
+const CHUNK: usize = 5_000;
+
+/// The worker's state as of now, and where to go on.
+pub(super) struct Started {
+    pub writer: Box<dyn LogWriter>,
+    pub log_id: String,
+    pub progress: Option<Progress>,
+    pub ledger: Ledger,
+    pub contacts: Contacts,
+    pub contacts_refused: u64,
+    pub contacts_reader: Box<dyn LogReader>,
+    pub alerts: Box<dyn LogReader>,
+    pub from: Vec<Offset>,
+}
+
+/// Opens the writer, which fences an older worker, and then reads back everything. Blocks.
+///
+/// # Errors
+/// A guard: another log, or a log that ends before the progress. Nothing was written.
+pub(super) fn read_back(log: &Arc<dyn EventLog>) -> Result<Started, WorkerError> {
+    let writer = log.writer(WRITER)?;
+    let log_id = log.log_id()?;
+    let progress = read_progress(&**log)?;
+    if let Some(progress) = progress.as_ref().filter(|p| p.log_id != log_id) {
+        return Err(WorkerError::OtherLog { expected: progress.log_id.clone(), found: log_id });
+    }
+    let from = positions(&**log, progress.as_ref())?;
+    let partitions: Vec<_> = from.iter().map(|o| (partition(topic::ALERTS, o.partition), o.next)).collect();
+    let alerts = log.reader(&partitions)?;
+
+    let mut ledger = Ledger::new();
+    let mut reader = from_first(&**log, topic::DELIVERIES)?;
+    to_end(&mut *reader, |record| {
+        if let Some(value) = &record.value {
+            ledger.apply(codec::decode::<Delivery>(&record, value).map_err(WorkerError::Damaged)?);
+        }
+        Ok(())
+    })?;
+
+    let (mut contacts, mut contacts_refused) = (Contacts::new(), 0);
+    let mut contacts_reader = from_first(&**log, topic::CONTACTS)?;
+    to_end(&mut *contacts_reader, |record| {
+        match contact(&record) {
+            Some((key, contact)) => contacts.apply(&key, contact),
+            None => contacts_refused += 1,
+        }
+        Ok(())
+    })?;
+    Ok(Started {
+        writer,
+        log_id,
+        progress,
+        ledger,
+        contacts,
+        contacts_refused,
+        contacts_reader,
+        alerts,
+        from,
+    })
+}
+
+/// Where to go on in each partition of `alerts`.
+fn positions(log: &dyn EventLog, progress: Option<&Progress>) -> Result<Vec<Offset>, WorkerError> {
+    let known: BTreeMap<u32, u64> = progress
+        .map(|p| &p.offsets[..])
+        .unwrap_or_default()
+        .iter()
+        .filter(|o| o.topic == topic::ALERTS)
+        .map(|o| (o.partition, o.next))
+        .collect();
+    let bounds = log.bounds(topic::ALERTS)?;
+    let ends: BTreeMap<u32, u64> = (0..).zip(bounds.iter().map(|b| b.end)).collect();
+    for (&partition, &next) in &known {
+        let end = ends.get(&partition).copied().unwrap_or(0);
+        if end < next {
+            return Err(WorkerError::ProgressAhead { topic: topic::ALERTS.into(), partition, next, end });
+        }
+    }
+    // `alerts` is kept for ever: without progress reading begins at 0, and a log that begins later fails
+    // with `OffsetGone` rather than leaving out what was deleted.
+    Ok(ends.keys().map(|&p| alerts_offset(p, known.get(&p).copied().unwrap_or(0))).collect())
+}
+
+fn partition(topic: &str, partition: u32) -> TopicPartition {
+    TopicPartition { topic: topic.into(), partition }
+}
+
+fn from_first(log: &dyn EventLog, topic: &str) -> Result<Box<dyn LogReader>, WorkerError> {
+    let bounds = log.bounds(topic)?;
+    let from: Vec<_> = (0..).zip(&bounds).map(|(p, b)| (partition(topic, p), b.first)).collect();
+    Ok(log.reader(&from)?)
+}
+
+fn to_end(
+    reader: &mut dyn LogReader,
+    mut each: impl FnMut(LogRecord) -> Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
+    while !reader.caught_up()? {
+        for record in reader.poll(CHUNK, Duration::from_millis(100))? {
+            each(record)?;
+        }
+    }
+    Ok(())
+}
+
+/// The newest progress of this worker, if there is any. Blocks.
+pub(super) fn read_progress(log: &dyn EventLog) -> Result<Option<Progress>, WorkerError> {
+    let mut progress = None;
+    let mut reader = from_first(log, topic::PROGRESS)?;
+    to_end(&mut *reader, |record| {
+        if record.key.as_deref() == Some(WRITER.as_bytes()) {
+            let value = record.value.as_deref();
+            progress =
+                value.map(|value| codec::decode(&record, value)).transpose().map_err(WorkerError::Damaged)?;
+        }
+        Ok(())
+    })?;
+    Ok(progress)
+}
+
+/// Key and contact of a record of `registry.contacts`; `None` if it cannot be read, which is logged
+/// without its content. The source system acts: the clerk sees it in `quarantine`.
+pub(super) fn contact(record: &LogRecord) -> Option<(Vec<u8>, Option<Contact>)> {
+    let key = record.key.clone().unwrap_or_default();
+    match record.value.as_deref().map(|value| codec::decode::<Contact>(record, value)).transpose() {
+        Ok(contact) => Some((key, contact)),
+        Err(error) => {
+            tracing::warn!(error, "a contact cannot be read and is left out");
+            None
+        }
+    }
+}
