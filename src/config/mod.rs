@@ -1,1 +1,464 @@
-//! The one TOML file of the service.
+//! The one TOML file of the service: read, checked, completed with defaults, secrets fetched.
+//!
+//! ```toml
+//! [log]                       # the event log
+//! kind = "embedded"           # or "kafka"
+//! path = "tocsin.db"          # embedded: the file
+//! # brokers = "k1:9092,k2:9092"          # kafka
+//! # replication_factor = 3               # kafka, for topics that are created; default 3
+//! # stamps = "log_append_time"           # kafka, for topics that are created: or "create_time", for
+//! #                                      # streams that carry their own arrival times
+//! # prefix = "tocsin."                   # kafka: tells two installations on one cluster apart
+//! # [log.security]                       # kafka: properties of the client
+//! # "security.protocol" = "SASL_SSL"
+//! # "sasl.mechanism" = "SCRAM-SHA-512"
+//! # "sasl.username" = "tocsin"
+//! # "sasl.password" = { env = "TOCSIN_KAFKA_PASSWORD" }
+//!
+//! [policy]
+//! file = "policy.toml"        # left out: the default policy
+//!
+//! [schemas]
+//! ids = "schema-ids.json"     # {"7": {...schema...}}; left out: no ids of a schema registry are known
+//!
+//! [pipeline]
+//! workers = 1
+//! max_batch = 10000
+//! linger_ms = 0
+//!
+//! [alerts.webhook]            # left out: only `--only pipeline` can run
+//! url = "https://gateway.example/send"
+//! token = { file = "webhook.token" }
+//! timeout_seconds = 10
+//! concurrency = 8
+//!
+//! [clock]
+//! start = "2025-03-01T08:00:00+08:00"   # for tests only
+//! ```
+//!
+//! Relative paths are relative to the file. Unknown keys are errors that name the line. A secret never
+//! stands in the file and is never shown.
+
+pub mod file;
+pub mod secret;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_connectors::log::kafka::Stamps;
+use tocsin_pipeline::policy::Policies;
+use tocsin_schemas::time::Instant;
+use tocsin_schemas::wire::FileMap;
+
+use crate::exit::Failure;
+use file::{File, LogKind};
+use secret::{Property, PropertyRef, Secret};
+
+/// The configuration in force.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// The event log.
+    pub log: LogConfig,
+    /// Where the policy was read from; `None`: the default one.
+    pub policy_file: Option<PathBuf>,
+    /// The policy.
+    pub policies: Policies,
+    /// The file that maps schema ids to schemas.
+    pub schema_ids_file: Option<PathBuf>,
+    /// What is in it.
+    pub schema_ids: Arc<FileMap>,
+    /// How the pipeline works.
+    pub pipeline: file::Pipeline,
+    /// The channel to the people; `None`: the alerts half cannot run.
+    pub webhook: Option<Webhook>,
+    /// Where the service's clock begins, for tests.
+    pub clock_start: Option<Instant>,
+}
+
+/// Which event log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogConfig {
+    /// The embedded one: a file on this host.
+    Embedded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Kafka.
+    Kafka {
+        /// `host:port`, several separated by commas.
+        brokers: String,
+        /// Of topics that are created.
+        replication_factor: u16,
+        /// Of topics that are created: which clock stamps their records.
+        stamps: Stamps,
+        /// Put before the names of writers.
+        prefix: String,
+        /// Properties of the client.
+        security: BTreeMap<String, Property>,
+    },
+}
+
+/// The webhook channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where requests go.
+    pub url: url::Url,
+    /// Sent as a bearer token.
+    pub token: Option<Secret>,
+    /// After this a request's outcome is unknown.
+    pub timeout: Duration,
+    /// Requests at a time.
+    pub concurrency: usize,
+}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// Always a wrong call (exit code 2), one line: the file, the line where the file itself is wrong, what was
+/// expected and what came.
+pub fn load(path: &Path) -> Result<Config, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Failure::wrong_call(format!("cannot read the configuration {}: {e}; see --config", path.display()))
+    })?;
+    let base = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    parse(&text, path, base)
+}
+
+/// [`load`] without the reading.
+pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
+    let wrong = |what: String| Failure::wrong_call(format!("{}: {what}", path.display()));
+    let file: File = toml::from_str(text).map_err(|e| wrong(toml_line(text, &e)))?;
+    let log = log_config(file.log, base).map_err(wrong)?;
+    let policy_file = file.policy.file.map(|p| base.join(p));
+    let policies = match &policy_file {
+        None => Policies::default(),
+        Some(p) => read_policies(p).map_err(wrong)?,
+    };
+    let schema_ids_file = file.schemas.ids.map(|p| base.join(p));
+    let schema_ids = match &schema_ids_file {
+        None => FileMap::default(),
+        Some(p) => read_schema_ids(p).map_err(|e| wrong(format!("[schemas] ids: {}: {e}", p.display())))?,
+    };
+    let p = file.pipeline;
+    let in_range = |key: &str, value: u64, range: std::ops::RangeInclusive<u64>| {
+        if range.contains(&value) {
+            return Ok(());
+        }
+        Err(wrong(format!("{key} must be {} to {}, found {value}", range.start(), range.end())))
+    };
+    in_range("[pipeline] workers", p.workers as u64, 1..=64)?;
+    in_range("[pipeline] max_batch", p.max_batch as u64, 1..=1_000_000)?;
+    in_range("[pipeline] linger_ms", p.linger_ms, 0..=1000)?;
+    let webhook = match file.alerts.webhook {
+        None => None,
+        Some(w) => {
+            in_range("[alerts.webhook] timeout_seconds", w.timeout_seconds, 1..=300)?;
+            in_range("[alerts.webhook] concurrency", w.concurrency as u64, 1..=1024)?;
+            let url = webhook_url(&w.url).map_err(|e| wrong(format!("[alerts.webhook] url: {e}")))?;
+            let token = w.token.map(|t| t.fetch(base)).transpose();
+            let token = token.map_err(|e| wrong(format!("[alerts.webhook] token: {e}")))?;
+            let timeout = Duration::from_secs(w.timeout_seconds);
+            Some(Webhook { url, token, timeout, concurrency: w.concurrency })
+        }
+    };
+    Ok(Config {
+        path: path.to_owned(),
+        log,
+        policy_file,
+        policies,
+        schema_ids_file,
+        schema_ids: Arc::new(schema_ids),
+        pipeline: p,
+        webhook,
+        clock_start: file.clock.start,
+    })
+}
+
+/// Reads a policy file.
+///
+/// # Errors
+/// One line: the file, and what is wrong with it.
+pub fn read_policies(path: &Path) -> Result<Policies, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| format!("cannot read the policy {}: {e}", path.display()))?;
+    Policies::parse(&text).map_err(|e| format!("{}: {}", path.display(), one_line(&e.to_string())))
+}
+
+fn read_schema_ids(path: &Path) -> Result<FileMap, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+    FileMap::from_json(&text).map_err(|e| one_line(&e.to_string()))
+}
+
+fn log_config(log: file::Log, base: &Path) -> Result<LogConfig, String> {
+    let stray = |key: &str, kind: &str| format!("[log] {key} belongs to kind = \"{kind}\": leave it out");
+    match log.kind {
+        LogKind::Embedded => {
+            for (given, key) in [
+                (log.brokers.is_some(), "brokers"),
+                (log.replication_factor.is_some(), "replication_factor"),
+                (log.stamps.is_some(), "stamps"),
+                (log.prefix.is_some(), "prefix"),
+                (!log.security.is_empty(), "security"),
+            ] {
+                if given {
+                    return Err(stray(key, "kafka"));
+                }
+            }
+            let path = log.path.ok_or("[log] kind = \"embedded\" needs path, the file of the log")?;
+            Ok(LogConfig::Embedded { path: base.join(path) })
+        }
+        LogKind::Kafka => {
+            if log.path.is_some() {
+                return Err(stray("path", "embedded"));
+            }
+            let brokers = log.brokers.filter(|b| !b.trim().is_empty());
+            let brokers = brokers.ok_or("[log] kind = \"kafka\" needs brokers, such as \"kafka1:9092\"")?;
+            let replication_factor = log.replication_factor.unwrap_or(3);
+            if replication_factor == 0 {
+                return Err("[log] replication_factor must be at least 1".into());
+            }
+            let mut security = BTreeMap::new();
+            for (key, value) in log.security {
+                let property = security_property(&key, value, base)
+                    .map_err(|e| format!("[log.security] {key:?}: {e}"))?;
+                security.insert(key, property);
+            }
+            let prefix = log.prefix.unwrap_or_else(|| "tocsin.".to_owned());
+            let stamps = match log.stamps.unwrap_or_default() {
+                file::StampKind::LogAppendTime => Stamps::LogAppendTime,
+                file::StampKind::CreateTime => Stamps::CreateTime,
+            };
+            Ok(LogConfig::Kafka { brokers, replication_factor, stamps, prefix, security })
+        }
+    }
+}
+
+fn security_property(key: &str, value: PropertyRef, base: &Path) -> Result<Property, String> {
+    if !["security.", "sasl.", "ssl.", "enable.ssl."].iter().any(|p| key.starts_with(p)) {
+        return Err("only properties security.*, sasl.* and ssl.* stand here".into());
+    }
+    let secret = ["password", "secret", ".pem"].iter().any(|part| key.contains(part))
+        && !matches!(key, "ssl.certificate.pem" | "ssl.ca.pem");
+    match value {
+        PropertyRef::Secret(place) => place.fetch(base).map(Property::Secret),
+        PropertyRef::Plain(_) if secret => {
+            Err("a secret never stands in this file: write { env = \"NAME\" } or { file = \"PATH\" }".into())
+        }
+        PropertyRef::Plain(text) => Ok(Property::Plain(text)),
+    }
+}
+
+fn webhook_url(text: &str) -> Result<url::Url, String> {
+    // The text is not repeated: a key may stand in its query.
+    let url = url::Url::parse(text).map_err(|e| format!("{e}: expected https://host/path"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err("expected https://host/path or http://host/path".into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a name or password never stands in a URL: use token".into());
+    }
+    Ok(url)
+}
+
+/// A URL without what may be a key.
+pub fn redacted(url: &url::Url) -> String {
+    let mut shown = url.clone();
+    if shown.query().is_some() {
+        shown.set_query(Some("***"));
+    }
+    shown.into()
+}
+
+/// One line from an error of the TOML reader: where and what, without the excerpt of the file.
+fn toml_line(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().replace('\n', ", ");
+    match error.span() {
+        None => message,
+        Some(span) => {
+            let before = &text[..span.start.min(text.len())];
+            format!("line {}: {message}", before.matches('\n').count() + 1)
+        }
+    }
+}
+
+/// A message of several lines as one, without excerpts of a file (` | …` and `3 | …`).
+pub fn one_line(text: &str) -> String {
+    let excerpt = |line: &&str| {
+        line.split_once('|').is_none_or(|(left, _)| !left.chars().all(|c| c == ' ' || c.is_ascii_digit()))
+    };
+    let lines: Vec<&str> =
+        text.lines().map(str::trim_end).filter(excerpt).map(str::trim).filter(|l| !l.is_empty()).collect();
+    lines.join(": ")
+}
+
+impl fmt::Display for LogConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogConfig::Embedded { path } => write!(f, "embedded, {}", path.display()),
+            LogConfig::Kafka { brokers, .. } => write!(f, "kafka, {brokers}"),
+        }
+    }
+}
+
+impl fmt::Display for Config {
+    /// The effective configuration, in the form of the file, secrets masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# {}", self.path.display())?;
+        match &self.log {
+            LogConfig::Embedded { path } => {
+                writeln!(f, "[log]\nkind = \"embedded\"\npath = {:?}", path.display().to_string())?;
+            }
+            LogConfig::Kafka { brokers, replication_factor, stamps, prefix, security } => {
+                writeln!(f, "[log]\nkind = \"kafka\"\nbrokers = {brokers:?}")?;
+                writeln!(f, "replication_factor = {replication_factor}\nprefix = {prefix:?}")?;
+                let stamps = match stamps {
+                    Stamps::LogAppendTime => "log_append_time",
+                    Stamps::CreateTime => "create_time",
+                };
+                writeln!(f, "stamps = {stamps:?}")?;
+                if !security.is_empty() {
+                    writeln!(f, "[log.security]")?;
+                }
+                for (key, value) in security {
+                    writeln!(f, "{key:?} = {value}")?;
+                }
+            }
+        }
+        let shown = |p: &Option<PathBuf>, none: &str| match p {
+            Some(p) => format!("{:?}", p.display().to_string()),
+            None => format!("none # {none}"),
+        };
+        writeln!(f, "\n[policy]\nfile = {}", shown(&self.policy_file, "the default policy"))?;
+        writeln!(f, "# in force from {}, hash {}", self.policies.begins(), self.policies.hash())?;
+        writeln!(f, "\n[schemas]\nids = {}", shown(&self.schema_ids_file, "no ids of a schema registry"))?;
+        let p = self.pipeline;
+        writeln!(
+            f,
+            "\n[pipeline]\nworkers = {}\nmax_batch = {}\nlinger_ms = {}",
+            p.workers, p.max_batch, p.linger_ms
+        )?;
+        match &self.webhook {
+            None => writeln!(f, "\n# no [alerts.webhook]: only `run --only pipeline` is possible")?,
+            Some(w) => {
+                writeln!(f, "\n[alerts.webhook]\nurl = {:?}", redacted(&w.url))?;
+                if let Some(token) = &w.token {
+                    writeln!(f, "token = {token}")?;
+                }
+                writeln!(f, "timeout_seconds = {}", w.timeout.as_secs())?;
+                writeln!(f, "concurrency = {}", w.concurrency)?;
+            }
+        }
+        if let Some(start) = self.clock_start {
+            writeln!(f, "\n[clock]\nstart = \"{start}\" # for tests: not the real time")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        parse(text, Path::new("t.toml"), Path::new("/base")).map_err(|f| {
+            assert!(matches!(f, Failure::WrongCall(_)), "{f:?}");
+            assert!(!f.text().contains('\n'), "one line: {f:?}");
+            f.text().to_owned()
+        })
+    }
+
+    const LOG: &str = "[log]\nkind = \"embedded\"\npath = \"l.db\"\n";
+
+    #[test]
+    fn a_short_file_is_completed_with_defaults() {
+        let c = read(LOG).unwrap();
+        assert_eq!(c.log, LogConfig::Embedded { path: "/base/l.db".into() });
+        assert_eq!((c.pipeline.workers, c.pipeline.max_batch), (1, 10_000));
+        assert_eq!(c.policies.hash(), Policies::default().hash());
+        assert!(c.webhook.is_none() && c.clock_start.is_none());
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_file_and_line() {
+        let e = read(&format!("{LOG}\n[pipeline]\nworker = 2\n")).unwrap_err();
+        assert!(e.starts_with("t.toml: line 6: ") && e.contains("worker"), "{e}");
+        let e = read(&format!("{LOG}[pipelines]\n")).unwrap_err();
+        assert!(e.contains("line 4") && e.contains("pipelines"), "{e}");
+        let e = read("[log]\nkind = \"embeded\"\n").unwrap_err();
+        assert!(e.contains("line 2") && e.contains("embeded"), "{e}");
+        let e = read("[log\n").unwrap_err();
+        assert!(e.contains("line 1"), "{e}");
+    }
+
+    #[test]
+    fn keys_of_the_other_log_are_named() {
+        let e = read(&format!("{LOG}brokers = \"a:1\"\n")).unwrap_err();
+        assert!(e.contains("brokers") && e.contains("kafka"), "{e}");
+        let e = read("[log]\nkind = \"kafka\"\n").unwrap_err();
+        assert!(e.contains("needs brokers"), "{e}");
+        let e = read("[log]\nkind = \"embedded\"\n").unwrap_err();
+        assert!(e.contains("needs path"), "{e}");
+    }
+
+    #[test]
+    fn a_secret_never_stands_in_the_file_nor_in_the_error() {
+        let kafka = "[log]\nkind = \"kafka\"\nbrokers = \"a:1\"\n[log.security]\n";
+        let e = read(&format!("{kafka}\"sasl.password\" = \"hunter2\"\n")).unwrap_err();
+        assert!(e.contains("sasl.password") && !e.contains("hunter2"), "{e}");
+        let e =
+            read(&format!("{LOG}[alerts.webhook]\nurl = \"http://h/\"\ntoken = \"hunter2\"\n")).unwrap_err();
+        assert!(e.contains("line 6") && e.contains("never stands") && !e.contains("hunter2"), "{e}");
+        let e = read(&format!("{LOG}[alerts.webhook]\nurl = \"http://u:hunter2@h/\"\n")).unwrap_err();
+        assert!(!e.contains("hunter2"), "{e}");
+        let e = read(&format!("{kafka}\"acks\" = \"0\"\n")).unwrap_err();
+        assert!(e.contains("acks"), "{e}");
+    }
+
+    #[test]
+    fn a_missing_secret_is_named_and_a_found_one_is_masked() {
+        let hook =
+            |token: &str| format!("{LOG}[alerts.webhook]\nurl = \"http://h/?key=k1\"\ntoken = {token}\n");
+        let e = read(&hook("{ env = \"TOCSIN_TEST_NOT_SET\" }")).unwrap_err();
+        assert!(e.contains("TOCSIN_TEST_NOT_SET"), "{e}");
+        let e = read(&hook("{ file = \"nowhere.token\" }")).unwrap_err();
+        assert!(e.contains("/base/nowhere.token"), "{e}");
+        let e = read(&hook("{ file = \"a\", env = \"B\" }")).unwrap_err();
+        assert!(e.contains("exactly"), "{e}");
+        let c = read(&hook("{ env = \"PATH\" }")).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(c.webhook.as_ref().unwrap().token.as_ref().unwrap().expose(), path);
+        for shown in [c.to_string(), format!("{:?}", c.webhook.as_ref().unwrap().token)] {
+            assert!(!shown.contains(&path) && !shown.contains("k1"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_range_or_not_there_is_said_in_one_line() {
+        for (text, part) in [
+            ("[pipeline]\nworkers = 0\n", "workers must be 1 to 64"),
+            ("[pipeline]\nmax_batch = 0\n", "max_batch must be"),
+            ("[policy]\nfile = \"no.toml\"\n", "/base/no.toml"),
+            ("[schemas]\nids = \"no.toml\"\n", "/base/no.toml"),
+            ("[alerts.webhook]\nurl = \"ftp://h/\"\n", "https://host/path"),
+            ("[alerts.webhook]\nurl = \"gateway\"\n", "https://host/path"),
+            ("[clock]\nstart = \"2025-03-01\"\n", "RFC 3339"),
+        ] {
+            let e = read(&format!("{LOG}{text}")).unwrap_err();
+            assert!(e.contains(part), "{text}: {e}");
+        }
+    }
+
+    #[test]
+    fn excerpts_of_a_file_are_taken_out_of_messages() {
+        let text = "policy: TOML parse error at line 3, column 1\n  |\n3 | gren = 3\n  | ^^^^\nunknown field `gren`\n";
+        assert_eq!(one_line(text), "policy: TOML parse error at line 3, column 1: unknown field `gren`");
+    }
+}

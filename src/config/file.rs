@@ -1,0 +1,123 @@
+//! The file as it is written: names, types and defaults. Meaning is given to it in the parent module.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use tocsin_schemas::time::Instant;
+
+use super::secret::{PropertyRef, SecretRef};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub log: Log,
+    #[serde(default)]
+    pub policy: Policy,
+    #[serde(default)]
+    pub schemas: Schemas,
+    #[serde(default)]
+    pub pipeline: Pipeline,
+    #[serde(default)]
+    pub alerts: Alerts,
+    #[serde(default)]
+    pub clock: Clock,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogKind {
+    Embedded,
+    Kafka,
+}
+
+/// Which clock stamps the records of topics that are created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StampKind {
+    #[default]
+    LogAppendTime,
+    CreateTime,
+}
+
+/// `[log]`. What belongs to the other kind is an error, found by the parent module.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub kind: LogKind,
+    pub path: Option<PathBuf>,
+    pub brokers: Option<String>,
+    pub replication_factor: Option<u16>,
+    pub stamps: Option<StampKind>,
+    pub prefix: Option<String>,
+    #[serde(default)]
+    pub security: BTreeMap<String, PropertyRef>,
+}
+
+/// `[policy]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    pub file: Option<PathBuf>,
+}
+
+/// `[schemas]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schemas {
+    pub ids: Option<PathBuf>,
+}
+
+/// `[pipeline]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pipeline {
+    /// Timely workers (threads), 1 to 64. 1 is best on two cores.
+    pub workers: usize,
+    /// The most records that one decision takes, 1 to 1,000,000.
+    pub max_batch: usize,
+    /// How long a batch that is not full waits for more, 0 to 1,000 ms. 0 takes what is at hand.
+    pub linger_ms: u64,
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Pipeline { workers: 1, max_batch: 10_000, linger_ms: 0 }
+    }
+}
+
+/// `[alerts]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alerts {
+    pub webhook: Option<Webhook>,
+}
+
+/// `[alerts.webhook]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    pub url: String,
+    pub token: Option<SecretRef>,
+    #[serde(default = "ten")]
+    pub timeout_seconds: u64,
+    #[serde(default = "eight")]
+    pub concurrency: usize,
+}
+
+fn ten() -> u64 {
+    10
+}
+
+fn eight() -> usize {
+    8
+}
+
+/// `[clock]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// For tests: the service's wall clock begins at this instant and runs on from there.
+    pub start: Option<Instant>,
+}
