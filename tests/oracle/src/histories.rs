@@ -9,11 +9,13 @@ use std::fmt;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
 use tocsin_schemas::codes::{Category, EnterpriseStatus, Source, Status};
 use tocsin_schemas::ids::{PersonKey, Uscc};
 use tocsin_schemas::records::{Digest, Enterprise, Headcount, Record, Report};
 use tocsin_schemas::time::{Day, Instant, Month, TimeOfDay};
 
+use crate::door;
 use crate::policy::OraclePolicy;
 
 /// What arrives at one instant.
@@ -90,11 +92,6 @@ pub fn person(n: u8) -> PersonKey {
     PersonKey([n; 32])
 }
 
-/// SHA-256 of the record's canonical JSON.
-pub fn digest(record: &Record) -> Digest {
-    crate::digest::of(record)
-}
-
 const DAY: i64 = 86_400_000;
 const SOURCES: [Source; 12] = [
     Source::Hr,
@@ -119,37 +116,49 @@ pub fn history(seed: u64, steps: usize) -> History {
     let start = Day::new(y, m, d).unwrap_or(Day(19_000));
     let enterprises = rng.random_range(3..=6);
     let policies = policies(&mut rng, start);
-    let mut maker =
-        Maker { rng, enterprises, reports: Vec::new(), hot: vec![start], today: start, others: Vec::new() };
+    let mut maker = Maker {
+        rng,
+        enterprises,
+        reports: Vec::new(),
+        hot: vec![start],
+        start,
+        today: start,
+        others: Vec::new(),
+    };
     let mut all = Vec::new();
     let mut clock = start.midnight().plus_millis(9 * 3_600_000);
     for n in 0..steps {
-        let mut arrivals = Vec::new();
+        let mut records = Vec::new();
         if n == 0 {
             for e in 0..enterprises {
                 if maker.rng.random_bool(0.75) {
-                    let record = Record::Enterprise(maker.enterprise(e, true));
-                    arrivals.push((digest(&record), record));
+                    records.push(Record::Enterprise(maker.enterprise(e, true)));
                 }
             }
         }
         let batch = if maker.rng.random_bool(0.12) { 0 } else { maker.rng.random_range(1..=4) };
         maker.today = clock.day();
         for _ in 0..batch {
-            let record = maker.record();
-            arrivals.push((digest(&record), record));
+            records.push(maker.record());
         }
-        if !arrivals.is_empty() && maker.rng.random_bool(0.1) {
-            let again = pick(&mut maker.rng, &arrivals);
-            arrivals.push(again);
+        if !records.is_empty() && maker.rng.random_bool(0.1) {
+            let again = pick(&mut maker.rng, &records);
+            records.push(again);
         }
         let mut at = clock;
         if maker.rng.random_bool(0.04) {
             at = at.plus_millis(-maker.rng.random_range(1..3 * DAY));
         }
-        let arrivals =
-            arrivals.into_iter().map(|(digest, record)| (record, digest, maker.arrived_at(at))).collect();
-        all.push(Step { at, arrivals, flagged: 0 });
+        let mut step = Step { at, arrivals: Vec::new(), flagged: 0 };
+        for record in records {
+            let arrived_at = maker.arrived_at(at);
+            let slip = maker.slip(&record);
+            if let Some(admitted) = door::through(&record, slip, arrived_at) {
+                step.flagged += u32::from(!admitted.flags.is_empty());
+                step.arrivals.push((admitted.record, admitted.digest, arrived_at));
+            }
+        }
+        all.push(step);
         clock = maker.later(clock);
     }
     History { policies, steps: all }
@@ -193,6 +202,7 @@ struct Maker {
     reports: Vec<Report>,
     /// Days on which things happen again.
     hot: Vec<Day>,
+    start: Day,
     today: Day,
     /// Registry records made so far, to be sent again or with other content.
     others: Vec<Record>,
@@ -223,6 +233,25 @@ impl Maker {
             8 => at.plus_millis(self.rng.random_range(1..400) * DAY / 4),
             _ => at,
         }
+    }
+
+    /// Now and then a slip in an optional field of a report.
+    fn slip(&mut self, record: &Record) -> Option<(&'static str, Value)> {
+        if !matches!(record, Record::Report(_)) || !self.chance(0.04) {
+            return None;
+        }
+        let slips = [
+            ("lost_days", json!(-3)),
+            ("cause", json!("99")),
+            ("uscc", json!("91330784T000000000")),
+            ("host_uscc", json!("none")),
+            ("occurred_time", json!("25:00")),
+            ("person_key", json!("ABC")),
+            ("category", json!("leisure")),
+            ("disability_grade", json!(11)),
+            ("died_on", json!("yesterday")),
+        ];
+        Some(pick(&mut self.rng, &slips))
     }
 
     fn record(&mut self) -> Record {
@@ -273,7 +302,9 @@ impl Maker {
 
     fn report(&mut self) -> Report {
         let source = pick(&mut self.rng, &SOURCES);
-        let id = format!("{}", self.rng.random_range(1..=7));
+        // Seven record ids of each source are alive at a time; they move on with the weeks.
+        let from = (self.today.0 - self.start.0) / 14;
+        let id = (from + self.rng.random_range(1..=7)).to_string();
         let known = self.reports.iter().position(|r| r.source == source && r.source_record_id == id.as_str());
         let Some(known) = known else {
             let report = self.new_report(source, &id);

@@ -18,7 +18,7 @@ mod arrivals;
 mod cases;
 mod census;
 mod compare;
-mod digest;
+mod door;
 mod escalation;
 pub mod histories;
 mod identity;
