@@ -1,5 +1,5 @@
 //! Records as bytes: every encoding gives the same record, and hostile bytes give an error.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 
