@@ -16,8 +16,21 @@ const FIELDS: [(&str, &[&str], &[&str]); 5] = [
         "reports.hr",
         &["source", "source_record_id", "version", "status", "occurred_on", "reported_at"],
         &[
-            "category", "occurred_time", "uscc", "employer_name", "host_uscc", "person_key", "incident_no",
-            "cause", "post", "process", "equipment", "note", "lost_days", "disability_grade", "died_on",
+            "category",
+            "occurred_time",
+            "uscc",
+            "employer_name",
+            "host_uscc",
+            "person_key",
+            "incident_no",
+            "cause",
+            "post",
+            "process",
+            "equipment",
+            "note",
+            "lost_days",
+            "disability_grade",
+            "died_on",
         ],
     ),
     (
@@ -96,9 +109,9 @@ fn a_required_field_of_a_wrong_type_is_a_bad_code() {
     for (topic, required, _) in FIELDS {
         for field in required {
             for wrong in [json!(true), json!([1]), json!(1.5), json!("\u{0}?")] {
-                let free_text =
-                    ["source_record_id", "name", "event_id", "kind", "actor", "area"].contains(field)
-                        || (topic == "governance.events" && *field == "subject");
+                let free_text = ["source_record_id", "name", "event_id", "kind", "actor", "area"]
+                    .contains(field)
+                    || (topic == "governance.events" && *field == "subject");
                 if wrong.is_string() && free_text {
                     continue;
                 }
@@ -138,7 +151,9 @@ fn an_optional_field_of_a_wrong_type_is_left_out_and_flagged() {
 
 #[test]
 fn required_fields_of_a_report_are_judged() {
-    let hr = |field: &str, value: Value, reason: &str| refused("reports.hr", &with(report(), field, value), reason);
+    let hr = |field: &str, value: Value, reason: &str| {
+        refused("reports.hr", &with(report(), field, value), reason)
+    };
     hr("source", json!("HR"), "bad_code:source");
     hr("source", json!("health"), "bad_code:source");
     hr("source_record_id", json!("x".repeat(65)), "bad_code:source_record_id");
@@ -210,7 +225,9 @@ fn several_slips_are_flagged_in_the_order_of_the_fields() {
 
 #[test]
 fn the_category_is_filled_in_and_a_cause_read_in_both_spellings() {
-    let Record::Report(r) = admit("reports.hr", &without(report(), "category")).unwrap().record else { panic!() };
+    let Record::Report(r) = admit("reports.hr", &without(report(), "category")).unwrap().record else {
+        panic!()
+    };
     assert_eq!(r.category, Category::Production);
     let filled = admit("reports.hr", &without(report(), "category")).unwrap();
     assert_eq!(filled.digest, admit("reports.hr", &report()).unwrap().digest);
@@ -260,11 +277,25 @@ fn registry_records_are_judged() {
         SLIPPED_USCC,
     );
     let list = json!(["a", 1]);
-    flagged("registry.enterprises", &with(enterprise(), "tags", list), "tags", Problem::WrongType, r#"["a",1]"#);
+    flagged(
+        "registry.enterprises",
+        &with(enterprise(), "tags", list),
+        "tags",
+        Problem::WrongType,
+        r#"["a",1]"#,
+    );
     let zero = with(contact(), "rank", json!(0));
-    let Record::Contact(c) = flagged("registry.contacts", &zero, "rank", Problem::OutOfRange, "0") else { panic!() };
+    let Record::Contact(c) = flagged("registry.contacts", &zero, "rank", Problem::OutOfRange, "0") else {
+        panic!()
+    };
     assert_eq!(c.rank, 1);
-    flagged("registry.contacts", &with(contact(), "phone", json!(138)), "phone", Problem::WrongType, "(a number)");
+    flagged(
+        "registry.contacts",
+        &with(contact(), "phone", json!(138)),
+        "phone",
+        Problem::WrongType,
+        "(a number)",
+    );
     for insured in [0, u32::MAX] {
         admit("registry.headcount", &with(headcount(), "insured", json!(insured))).unwrap();
     }
@@ -292,7 +323,8 @@ fn a_contacts_subject_fits_its_role() {
 
 #[test]
 fn nothing_personal_is_said_of_a_refused_contact() {
-    for value in [with(contact(), "name", json!(["王某"])), with(contact(), "name", json!({"a": "王某"}))] {
+    for value in [with(contact(), "name", json!(["王某"])), with(contact(), "name", json!({"a": "王某"}))]
+    {
         let refusal = admit("registry.contacts", &value).unwrap_err();
         assert!(!refusal.to_string().contains('王'), "{refusal}");
     }
@@ -413,7 +445,8 @@ fn control_characters_and_escapes_stay_as_they_are() {
 #[test]
 fn details_are_kept_in_canonical_form_with_their_numbers_as_written() {
     let details = r#"{ "b": [1.50, 1e999, {"z": null, "y": "\u00e9"}], "a": 12345678901234567890123 }"#;
-    let as_object = governance().to_string().replace(&json!({"no": "2025-7", "due": {"days": 15}}).to_string(), details);
+    let as_object =
+        governance().to_string().replace(&json!({"no": "2025-7", "due": {"days": 15}}).to_string(), details);
     let as_text = with(governance(), "details", json!(details)).to_string();
     for text in [as_object, as_text] {
         let admitted = door::admit("governance.events", text.as_bytes(), arrived(), &NoIds).unwrap();
@@ -433,7 +466,9 @@ fn the_digest_is_the_sha256_of_the_canonical_json() {
 #[test]
 fn the_envelope_of_a_line_is_opened() {
     let value = r#"{ "insured" : 1.50, "x":1e999 }"#;
-    let line = format!(r#"{{"value":{value},"topic":"registry.headcount","arrived_at":"2025-03-01T08:00:00+08:00","more":1}}"#);
+    let line = format!(
+        r#"{{"value":{value},"topic":"registry.headcount","arrived_at":"2025-03-01T08:00:00+08:00","more":1}}"#
+    );
     for end in ["", "\r"] {
         let text = format!("{line}{end}");
         let opened = door::admit_line(text.as_bytes()).unwrap();

@@ -4,9 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use compact_str::CompactString;
-use serde::de::{
-    Deserialize, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{Deserialize, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
 /// The names of a record's fields, in the contract's order.
 pub(super) trait Fields {
@@ -118,9 +116,9 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
     /// A writer may keep a code as an Avro enum.
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Cell, A::Error> {
-        let (symbol, rest) = data.variant::<String>()?;
+        let (Name(symbol), rest) = data.variant()?;
         rest.unit_variant()?;
-        Ok(Cell::Text(symbol.into()))
+        Ok(Cell::Text(symbol))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Cell, A::Error> {
         let (mut items, mut texts_only) = (Vec::new(), true);
@@ -138,7 +136,7 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell, A::Error> {
         let (mut items, mut texts_only) = (Vec::new(), true);
-        while let Some((key, value)) = map.next_entry::<CompactString, Cell>()? {
+        while let Some((Name(key), value)) = map.next_entry::<Name, Cell>()? {
             match value {
                 Cell::Text(text) => items.push((key, text)),
                 Cell::Absent => {}
@@ -146,6 +144,25 @@ impl<'de> Visitor<'de> for CellVisitor {
             }
         }
         if texts_only { Ok(Cell::Map(items)) } else { CellVisitor::other("a map of other things than texts") }
+    }
+}
+
+/// A map's key, a nested record's field or an enum's symbol: the library hands them out as identifiers only.
+struct Name(CompactString);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
+            type Value = Name;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+                Ok(Name(name.into()))
+            }
+        }
+        d.deserialize_identifier(NameVisitor)
     }
 }
 
@@ -179,8 +196,9 @@ impl<'de, F: Fields> Visitor<'de> for RawVisitor<F> {
                     cells[place] = map.next_value()?;
                     expected = place + 1;
                 }
+                // Not serde's own way to ignore a value: the library cannot do that for nested records.
                 None => {
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Cell>()?;
                 }
             }
         }
