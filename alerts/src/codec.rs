@@ -1,36 +1,35 @@
 //! The one place that knows how records stand in the log.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use tocsin_schemas::door;
 use tocsin_schemas::log::{LogRecord, NewRecord};
+use tocsin_schemas::records::{Contact, Digest, Record};
+use tocsin_schemas::wire::{self, OutputRecord, SchemaIds};
 
 /// The topics that this crate reads and writes.
 pub(crate) mod topic {
-    pub const ALERTS: &str = "alerts";
-    pub const CONTACTS: &str = "registry.contacts";
-    pub const DELIVERIES: &str = "deliveries";
-    pub const PROGRESS: &str = "progress";
+    pub use tocsin_schemas::topics::{ALERTS, CONTACTS, DELIVERIES, PROGRESS};
 }
 
-/// The record in `value`, or what is wrong with it. The text quotes nothing of the value: contacts pass here.
-pub(crate) fn decode<T: DeserializeOwned>(record: &LogRecord, value: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(value).map_err(|e| {
-        format!(
-            "{} partition {} offset {}: {} at column {}",
-            record.topic,
-            record.partition,
-            record.offset,
-            match e.classify() {
-                serde_json::error::Category::Data => "a field is missing or has a wrong value",
-                _ => "no well-formed record",
-            },
-            e.column()
-        )
-    })
+/// A record of our own, or what is wrong with it and where it stands.
+pub(crate) fn decode<T: OutputRecord>(record: &LogRecord, value: &[u8]) -> Result<T, String> {
+    wire::decode(value)
+        .map_err(|e| format!("{} partition {} offset {}: {e}", record.topic, record.partition, record.offset))
 }
 
 /// The record to append for `value`.
-pub(crate) fn encode<T: Serialize>(topic: &str, key: &str, value: &T) -> Result<NewRecord, String> {
-    let value = serde_json::to_vec(value).map_err(|e| format!("{topic}: {e}"))?;
-    Ok(NewRecord { topic: topic.into(), key: key.as_bytes().to_vec(), value: Some(value), stamp: None })
+pub(crate) fn encode<T: OutputRecord>(value: &T) -> NewRecord {
+    NewRecord { topic: T::TOPIC.into(), key: value.key(), value: Some(wire::encode(value)), stamp: None }
+}
+
+/// A contact as the door lets it in, or why it does not. The text holds nothing personal.
+pub(crate) fn contact(
+    record: &LogRecord,
+    value: &[u8],
+    schemas: &dyn SchemaIds,
+) -> Result<(Contact, Digest), String> {
+    let admitted = door::admit(&record.topic, value, record.stamp, schemas).map_err(|e| e.to_string())?;
+    match admitted.record {
+        Record::Contact(contact) => Ok((contact, admitted.digest)),
+        _ => Err("not a contact".into()),
+    }
 }

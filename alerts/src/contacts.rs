@@ -13,14 +13,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use tocsin_schemas::codes::Role;
-use tocsin_schemas::records::Contact;
+use tocsin_schemas::records::{Contact, Digest};
 use tocsin_schemas::time::Day;
 
 /// Every contact as it stands now.
 #[derive(Debug, Default)]
 pub struct Contacts {
     by_key: HashMap<Vec<u8>, Place>,
-    places: BTreeMap<Place, Contact>,
+    places: BTreeMap<Place, (Contact, Digest)>,
 }
 
 /// Role, subject and rank.
@@ -53,20 +53,22 @@ impl Contacts {
         Contacts::default()
     }
 
-    /// Takes in one record of the topic: `None` is a tombstone for its key.
-    pub fn apply(&mut self, key: &[u8], contact: Option<Contact>) {
-        let Some(contact) = contact else {
+    /// Takes in one record of the topic, with the digest of its canonical JSON: `None` is a tombstone for
+    /// its key. Of two with the same version the one with the greater digest stands.
+    pub fn apply(&mut self, key: &[u8], contact: Option<(Contact, Digest)>) {
+        let Some((contact, digest)) = contact else {
             if let Some(place) = self.by_key.remove(key) {
                 self.places.remove(&place);
             }
             return;
         };
         let place = (contact.role, contact.subject.clone(), contact.rank);
-        if self.places.get(&place).is_some_and(|known| known.version > contact.version) {
+        let newness = (contact.version, digest);
+        if self.places.get(&place).is_some_and(|(known, digest)| (known.version, *digest) > newness) {
             return;
         }
         self.by_key.insert(key.to_vec(), place.clone());
-        self.places.insert(place, contact);
+        self.places.insert(place, (contact, digest));
     }
 
     /// How many there are.
@@ -93,7 +95,7 @@ impl Contacts {
         let (from, to) = ((role, subject.to_owned(), 0), (role, subject.to_owned(), u32::MAX));
         self.places
             .range(from..=to)
-            .map(|(_, contact)| contact)
+            .map(|(_, (contact, _))| contact)
             .filter(|c| c.valid_from.is_none_or(|d| d <= day) && c.valid_to.is_none_or(|d| day <= d))
             .filter_map(|c| {
                 let address = c.addresses.get(channel).or(c.phone.as_ref())?.trim();
@@ -130,7 +132,7 @@ mod tests {
     fn fold(contacts: &[Contact]) -> Contacts {
         let mut all = Contacts::new();
         for c in contacts {
-            all.apply(key(c).as_bytes(), Some(c.clone()));
+            all.apply(key(c).as_bytes(), Some((c.clone(), [0; 32])));
         }
         all
     }
@@ -166,6 +168,11 @@ mod tests {
         let new = contact(Role::Owner, "s", 1, 3, Some("new"));
         let mut all = fold(&[new.clone(), contact(Role::Owner, "s", 1, 2, Some("old"))]);
         assert_eq!(asked(&all, Role::Owner), [(1, "new".into())]);
+        let mut other = contact(Role::Owner, "s", 1, 3, Some("greater digest"));
+        all.apply(key(&other).as_bytes(), Some((other.clone(), [2; 32])));
+        other.phone = Some("smaller digest".into());
+        all.apply(key(&other).as_bytes(), Some((other, [1; 32])));
+        assert_eq!(asked(&all, Role::Owner), [(1, "greater digest".into())]);
         all.apply(key(&new).as_bytes(), None);
         assert!(asked(&all, Role::Owner).is_empty() && all.is_empty());
     }

@@ -25,7 +25,7 @@ fn contacts(of: &[(Role, &str, &str)]) -> Contacts {
             verified_on: None,
             version: 1,
         };
-        all.apply(format!("{role}+{subject}+1").as_bytes(), Some(contact));
+        all.apply(format!("{role}+{subject}+1").as_bytes(), Some((contact, [0; 32])));
     }
     all
 }

@@ -1,5 +1,6 @@
 //! What stands in the slots of the texts.
 
+use tocsin_schemas::areas;
 use tocsin_schemas::codes::{Cause, Level, Reason, Severity};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::Alert;
@@ -106,8 +107,9 @@ fn nameless(uscc: &Uscc) -> String {
     format!("尾号{}企业", &uscc.as_str()[10..])
 }
 
-/// `{town}`: the area's short name, the code itself where it has none, 永康市 where it is not known.
-pub(super) fn town(area: Option<&str>) -> String {
-    let area = clean(area.unwrap_or_default());
-    if area.is_empty() { "永康市".into() } else { cut(&area, 9) }
+/// `{town}`: the area's short name, the code itself where the table does not have it, 永康市 without one.
+pub(super) fn town(code: Option<&str>) -> String {
+    let code = code.unwrap_or_default();
+    let name = clean(areas::area(code).map_or(code, |area| area.short_name));
+    if name.is_empty() { "永康市".into() } else { cut(&name, 9) }
 }

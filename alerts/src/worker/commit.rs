@@ -8,7 +8,7 @@ use tocsin_schemas::records::{Delivery, Offset, Progress};
 use tocsin_schemas::time::Instant;
 
 use super::{WRITER, WorkerError, start};
-use crate::codec::{self, topic};
+use crate::codec;
 
 /// Collects what a turn changes and appends it together with the progress.
 pub(super) struct Committer {
@@ -66,12 +66,9 @@ impl Committer {
         };
         let mut records = Vec::with_capacity(self.deliveries.len() + 1);
         for delivery in newest(&mut self.deliveries) {
-            records.push(
-                codec::encode(topic::DELIVERIES, &delivery.delivery_id, &delivery)
-                    .map_err(WorkerError::Damaged)?,
-            );
+            records.push(codec::encode(&delivery));
         }
-        records.push(codec::encode(topic::PROGRESS, WRITER, &progress).map_err(WorkerError::Damaged)?);
+        records.push(codec::encode(&progress));
         self.append(records, &progress).await?;
         self.progress = Some(progress);
         self.wants_progress = false;

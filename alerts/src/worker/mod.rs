@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use tocsin_schemas::log::{EventLog, LogError};
 use tocsin_schemas::records::{Alert, DeliveryState, Offset};
+use tocsin_schemas::wire::{NoIds, SchemaIds};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -126,6 +127,7 @@ pub struct Worker {
     channel: Arc<dyn Channel>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    schemas: Arc<dyn SchemaIds>,
     stats: watch::Sender<Stats>,
 }
 
@@ -137,7 +139,22 @@ impl Worker {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Worker {
-        Worker { log, channel, clock, settings, stats: watch::Sender::new(Stats::default()) }
+        Worker {
+            log,
+            channel,
+            clock,
+            settings,
+            schemas: Arc::new(NoIds),
+            stats: watch::Sender::new(Stats::default()),
+        }
+    }
+
+    /// With these writers' schemas for contacts that come in Confluent framing. Without it such a contact is
+    /// refused; JSON and Avro single-object are always read.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Arc<dyn SchemaIds>) -> Worker {
+        self.schemas = schemas;
+        self
     }
 
     /// What the worker has done, as it goes on. See [`crate::stats::settled`] for waiting on it.
@@ -152,7 +169,8 @@ impl Worker {
     /// See [`WorkerError`]. Nothing is sent after the cause.
     pub async fn run(self, stop: impl Future<Output = ()> + std::marker::Send) -> Result<Stats, WorkerError> {
         let log = Arc::clone(&self.log);
-        let started = tokio::task::spawn_blocking(move || start::read_back(&log))
+        let schemas = Arc::clone(&self.schemas);
+        let started = tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas))
             .await
             .map_err(|_| WorkerError::Died("start"))??;
         tracing::info!(
@@ -160,7 +178,12 @@ impl Worker {
             open = started.ledger.open_len(),
             "alert worker read back its state"
         );
-        let mut reader = reader::spawn(started.alerts, started.contacts_reader, self.settings.max_batch);
+        let mut reader = reader::spawn(
+            started.alerts,
+            started.contacts_reader,
+            Arc::clone(&self.schemas),
+            self.settings.max_batch,
+        );
         let mut turn = Turn {
             board: Board::new(),
             ledger: started.ledger,

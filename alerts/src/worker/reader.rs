@@ -3,10 +3,12 @@
 //! Contacts are read to their end after each batch of alerts, so whoever was registered before an alert
 //! was decided is known when it is delivered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::log::{LogError, LogReader, LogRecord};
-use tocsin_schemas::records::{Alert, Contact, Offset};
+use tocsin_schemas::records::{Alert, Offset};
+use tocsin_schemas::wire::SchemaIds;
 use tokio::sync::mpsc;
 
 use super::{WorkerError, alerts_offset, start};
@@ -27,7 +29,7 @@ pub(super) struct Read {
 pub(super) struct Batch {
     pub alerts: Vec<Read>,
     pub any_alert: bool,
-    pub contacts: Vec<(Vec<u8>, Option<Contact>)>,
+    pub contacts: Vec<start::ContactChange>,
     pub contacts_refused: u64,
     /// Where reading of `alerts` goes on.
     pub taken_in: Vec<Offset>,
@@ -37,11 +39,19 @@ pub(super) struct Batch {
 pub(super) fn spawn(
     alerts: Box<dyn LogReader>,
     contacts: Box<dyn LogReader>,
+    schemas: Arc<dyn SchemaIds>,
     max_batch: usize,
 ) -> mpsc::Receiver<Result<Batch, WorkerError>> {
     let (to_worker, from_thread) = mpsc::channel(1);
-    let mut tail =
-        Tail { alerts, contacts, max_batch, read: Vec::new(), contacts_read: Vec::new(), refused: 0 };
+    let mut tail = Tail {
+        alerts,
+        contacts,
+        schemas,
+        max_batch,
+        read: Vec::new(),
+        contacts_read: Vec::new(),
+        refused: 0,
+    };
     std::thread::spawn(move || {
         let mut last = tail.alerts.position();
         while !to_worker.is_closed() {
@@ -77,9 +87,10 @@ pub(super) fn spawn(
 struct Tail {
     alerts: Box<dyn LogReader>,
     contacts: Box<dyn LogReader>,
+    schemas: Arc<dyn SchemaIds>,
     max_batch: usize,
     read: Vec<LogRecord>,
-    contacts_read: Vec<(Vec<u8>, Option<Contact>)>,
+    contacts_read: Vec<start::ContactChange>,
     refused: u64,
 }
 
@@ -103,7 +114,7 @@ impl Tail {
         }
         while !self.contacts.caught_up()? {
             for record in self.contacts.poll(1_000, Duration::from_millis(50))? {
-                match start::contact(&record) {
+                match start::contact(&record, &*self.schemas) {
                     Some(contact) => self.contacts_read.push(contact),
                     None => self.refused += 1,
                 }

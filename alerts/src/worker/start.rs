@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::log::{EventLog, LogReader, LogRecord, LogWriter, TopicPartition};
-use tocsin_schemas::records::{Contact, Delivery, Offset, Progress};
+use tocsin_schemas::records::{Contact, Digest, Offset, Progress};
+use tocsin_schemas::wire::SchemaIds;
 
 use super::{WRITER, WorkerError, alerts_offset};
 use crate::codec::{self, topic};
@@ -32,7 +33,7 @@ pub(super) struct Started {
 ///
 /// # Errors
 /// A guard: another log, or a log that ends before the progress. Nothing was written.
-pub(super) fn read_back(log: &Arc<dyn EventLog>) -> Result<Started, WorkerError> {
+pub(super) fn read_back(log: &Arc<dyn EventLog>, schemas: &dyn SchemaIds) -> Result<Started, WorkerError> {
     let writer = log.writer(WRITER)?;
     let log_id = log.log_id()?;
     let progress = read_progress(&**log)?;
@@ -47,7 +48,7 @@ pub(super) fn read_back(log: &Arc<dyn EventLog>) -> Result<Started, WorkerError>
     let mut reader = from_first(&**log, topic::DELIVERIES)?;
     to_end(&mut *reader, |record| {
         if let Some(value) = &record.value {
-            ledger.apply(codec::decode::<Delivery>(&record, value).map_err(WorkerError::Damaged)?);
+            ledger.apply(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
         }
         Ok(())
     })?;
@@ -55,7 +56,7 @@ pub(super) fn read_back(log: &Arc<dyn EventLog>) -> Result<Started, WorkerError>
     let (mut contacts, mut contacts_refused) = (Contacts::new(), 0);
     let mut contacts_reader = from_first(&**log, topic::CONTACTS)?;
     to_end(&mut *contacts_reader, |record| {
-        match contact(&record) {
+        match contact(&record, schemas) {
             Some((key, contact)) => contacts.apply(&key, contact),
             None => contacts_refused += 1,
         }
@@ -135,13 +136,17 @@ pub(super) fn read_progress(log: &dyn EventLog) -> Result<Option<Progress>, Work
 
 /// Key and contact of a record of `registry.contacts`; `None` if it cannot be read, which is logged
 /// without its content. The source system acts: the clerk sees it in `quarantine`.
-pub(super) fn contact(record: &LogRecord) -> Option<(Vec<u8>, Option<Contact>)> {
+pub(super) fn contact(record: &LogRecord, schemas: &dyn SchemaIds) -> Option<ContactChange> {
     let key = record.key.clone().unwrap_or_default();
-    match record.value.as_deref().map(|value| codec::decode::<Contact>(record, value)).transpose() {
+    let value = record.value.as_deref();
+    match value.map(|value| codec::contact(record, value, schemas)).transpose() {
         Ok(contact) => Some((key, contact)),
         Err(error) => {
-            tracing::warn!(error, "a contact cannot be read and is left out");
+            tracing::warn!(error, offset = record.offset, "a contact cannot be read and is left out");
             None
         }
     }
 }
+
+/// The key of a record of `registry.contacts`, and its contact unless it is a tombstone.
+pub(super) type ContactChange = (Vec<u8>, Option<(Contact, Digest)>);
