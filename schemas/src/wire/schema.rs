@@ -100,7 +100,7 @@ static OWN: LazyLock<Vec<Own>> = LazyLock::new(|| {
     // The library's own limit is set once for the process, before anything is read.
     apache_avro::util::max_allocation_bytes(MAX_TEXT_BYTES);
     let own = |kind: &Kind| -> Result<Own, SchemaError> {
-        let reader = Arc::new(WriterSchema::prepare(kind.text())?);
+        let reader = Arc::new(WriterSchema::prepare(kind.text(), own_json)?);
         let mut header = [0; 10];
         header[..2].copy_from_slice(&SINGLE_OBJECT);
         header[2..].copy_from_slice(&reader.fingerprint.to_le_bytes());
@@ -179,10 +179,10 @@ impl WriterSchema {
     /// It is no Avro schema, not of one of our records, or one that could read without end.
     pub fn parse(text: &str) -> Result<WriterSchema, SchemaError> {
         LazyLock::force(&OWN); // sets the library's limit
-        WriterSchema::prepare(text)
+        WriterSchema::prepare(text, own_json)
     }
 
-    fn prepare(text: &str) -> Result<WriterSchema, SchemaError> {
+    fn prepare(text: &str, own: fn(Kind) -> Value) -> Result<WriterSchema, SchemaError> {
         let avro = |why: apache_avro::Error| SchemaError::Avro(why.to_string());
         let original = Schema::parse_str(text).map_err(avro)?;
         let digest = original.fingerprint::<Rabin>().bytes;
@@ -191,12 +191,12 @@ impl WriterSchema {
         );
         let mut json: Value = serde_json::from_str(text).map_err(|why| SchemaError::Avro(why.to_string()))?;
         let found = json.get("name").and_then(Value::as_str).unwrap_or("no record").to_owned();
-        let kind = Kind::ALL.iter().copied().find(|kind| names_record(&json, &own_json(*kind)));
+        let kind = Kind::ALL.iter().copied().find(|kind| names_record(&json, &own(*kind)));
         let kind = kind.filter(|_| json.get("type") == Some(&Value::from("record")));
         let kind = kind.ok_or(SchemaError::NotOurs(found))?;
         refuse_endless(&json, &mut Vec::new())?;
         let mut ours = HashMap::new();
-        collect_records(&own_json(kind), &mut ours);
+        collect_records(&own(kind), &mut ours);
         rename(&mut json, &ours);
         let renamed = Schema::parse(&json).map_err(avro)?;
         let schema: &'static Schema = Box::leak(Box::new(renamed));
@@ -430,5 +430,73 @@ impl SchemaIds for FileMap {
     }
     fn by_fingerprint(&self, fingerprint: u64) -> Option<Arc<WriterSchema>> {
         self.by_fingerprint.get(&fingerprint).map(Arc::clone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Offset;
+    use serde_json::json;
+
+    /// Our schemas as they would be after a rename that keeps the old names as aliases.
+    fn renamed(kind: Kind) -> Value {
+        let mut schema = own_json(kind);
+        if kind == Kind::Progress {
+            schema["aliases"] = json!(["old.Position"]);
+            schema["fields"][0]["aliases"] = json!(["name"]);
+            schema["fields"][3]["aliases"] = json!(["places"]);
+            schema["fields"][3]["type"]["items"]["aliases"] = json!(["Place"]);
+            schema["fields"][3]["type"]["items"]["fields"][2]["aliases"] = json!(["offset"]);
+        }
+        schema
+    }
+
+    /// An earlier version of `Progress`, with other names at every level and without two of the fields.
+    const EARLIER_PROGRESS: &str = r#"{"type": "record", "name": "Position", "namespace": "old", "fields": [
+        {"name": "name", "type": "string"}, {"name": "log_id", "type": "string"},
+        {"name": "gone", "type": ["null", "double"]},
+        {"name": "places", "type": {"type": "array", "items": {"type": "record", "name": "Place", "fields": [
+            {"name": "topic", "type": "string"}, {"name": "partition", "type": "long"},
+            {"name": "offset", "type": "long"}]}}}]}"#;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Progress {
+        writer: String,
+        log_id: String,
+        offsets: Vec<Offset>,
+        #[serde(default)]
+        policy_hash: String,
+    }
+
+    #[test]
+    fn records_and_fields_are_found_by_alias_at_every_level() {
+        let schema = WriterSchema::prepare(EARLIER_PROGRESS, renamed).unwrap();
+        assert_eq!(schema.kind, Kind::Progress);
+        // pipeline, x, null, one place (t, 1, 2)
+        let datum = b"\x10pipeline\x02x\x00\x02\x02t\x02\x04\x00";
+        let offsets = vec![Offset { topic: "t".into(), partition: 1, next: 2 }];
+        let expected =
+            Progress { writer: "pipeline".into(), log_id: "x".into(), offsets, policy_hash: String::new() };
+        assert_eq!(schema.read::<Progress>(datum), Ok(expected));
+        // Without the aliases it is a stranger's.
+        assert!(matches!(WriterSchema::parse(EARLIER_PROGRESS), Err(SchemaError::NotOurs(_))));
+        // The fingerprint is that of the schema as written, not as renamed.
+        let original = Schema::parse_str(EARLIER_PROGRESS).unwrap();
+        assert_eq!(schema.fingerprint.to_le_bytes()[..], original.fingerprint::<Rabin>().bytes);
+    }
+
+    #[test]
+    fn a_writers_own_field_of_our_name_is_preferred_to_an_alias() {
+        let text = EARLIER_PROGRESS.replace("\"gone\"", "\"writer\"");
+        let schema = WriterSchema::prepare(&text, renamed).unwrap();
+        assert!(schema.schema.canonical_form().contains("\"name\":\"name\""));
+    }
+
+    #[test]
+    fn every_earlier_schema_can_be_read() {
+        for text in EARLIER {
+            assert!(WriterSchema::parse(text).is_ok(), "{text}");
+        }
     }
 }
