@@ -6,8 +6,10 @@
 //!    One that has ended is never looked at again.
 //! 2. In a thread (one case, one role and subject) deliveries go in order: the next one waits until the
 //!    one before has ended.
-//! 3. A message that has not certainly gone out and is overtaken by `corrected`, `closed`, `upgraded` or
-//!    `raised` of its thread is not sent any more (`superseded`): nobody is told what is known to be wrong.
+//! 3. A message whose request failed, and that is overtaken by `corrected`, `closed`, `upgraded` or `raised`
+//!    of its thread before it is tried again, is not tried again (`superseded`): nobody is told late what
+//!    is known to be wrong by then. One that was never tried, or whose outcome a stop hid, is sent: what
+//!    people hear must not depend on how fast this worker is.
 //! 4. `corrected`, `downgraded`, `eased` and `closed` speak of an earlier message. Where the earlier ones
 //!    certainly did not go out they are skipped (`nothing_to_correct`). `upgraded` and `raised` are whole by
 //!    themselves (T2, T7, T8 read as a first message), so they are sent: a death must not stay unsaid
@@ -185,7 +187,7 @@ pub struct Situation<'a> {
     pub change: Change,
     /// What is over in its thread.
     pub past: Past,
-    /// Whether a later open delivery of the thread takes its place.
+    /// Whether a later open delivery of the thread would take its place.
     pub superseded: bool,
     /// The first person who can be reached now.
     pub person: Option<&'a Person>,
@@ -218,7 +220,7 @@ pub enum Next {
 pub fn next(s: &Situation<'_>) -> Next {
     let resend = s.delivery.state == DeliveryState::Sending;
     let maybe_out = resend || s.delivery.uncertain;
-    if s.superseded {
+    if s.superseded && !resend && s.delivery.attempt > 0 {
         return if maybe_out { Next::Fail(Why::Superseded) } else { Next::Skip(Why::Superseded) };
     }
     if !maybe_out && looks_back(s.change) && s.past.certainly_silent() {

@@ -40,7 +40,7 @@ fn what_is_next_and_why() {
     let told = Past { ended: 1, maybe_out: true };
     let none = Past::default();
     let later = Some(NOW.plus_millis(1));
-    // state, uncertain, due, change, past, superseded, somebody there, what is next
+    // state, uncertain, due, change, past, superseded, somebody there, what is next; attempts: see below
     let table = [
         (Planned, false, None, New, none, false, true, "send"),
         (Planned, false, Some(NOW), New, none, false, true, "send"),
@@ -51,10 +51,10 @@ fn what_is_next_and_why() {
         (Sending, false, later, New, none, false, true, "resend"),
         (Sending, false, None, New, none, false, false, "fail no_contact"),
         // overtaken
-        (Planned, false, None, New, none, true, true, "skip superseded"),
+        (Planned, false, None, New, none, true, true, "send"),
         (Planned, false, later, New, none, true, true, "skip superseded"),
         (Planned, true, later, New, none, true, true, "fail superseded"),
-        (Sending, false, None, New, none, true, true, "fail superseded"),
+        (Sending, false, None, New, none, true, true, "resend"),
         // what speaks of an earlier message
         (Planned, false, None, Corrected, silent, false, true, "skip nothing_to_correct"),
         (Planned, false, None, Corrected, silent, false, false, "skip nothing_to_correct"),
@@ -73,7 +73,9 @@ fn what_is_next_and_why() {
     ];
     for row in table {
         let (state, uncertain, due_at, change, past, superseded, reachable, expected) = row;
-        let delivery = Delivery { uncertain, due_at, ..delivery("a", state) };
+        // Whoever waits for later, or is uncertain, or was being sent, was tried before.
+        let attempt = u32::from(state == Sending || uncertain || due_at == later);
+        let delivery = Delivery { uncertain, due_at, attempt, ..delivery("a", state) };
         let person = person();
         let next = next(&Situation {
             delivery: &delivery,

@@ -1,0 +1,188 @@
+//! An event log in memory, for this crate's tests alone: it can be killed at any append.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tocsin_schemas::log::*;
+use tocsin_schemas::time::Instant;
+
+/// What the next append does instead of committing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Commits: nothing special.
+    None,
+    /// Fails; nothing is written.
+    Retry,
+    /// Is written, but the writer is not told.
+    UncertainWritten,
+    /// Is not written, and the writer cannot know.
+    UncertainLost,
+    /// The process dies before the append.
+    DieBefore,
+    /// The process dies after the append.
+    DieAfter,
+}
+
+#[derive(Default)]
+struct State {
+    topics: BTreeMap<String, Vec<Vec<LogRecord>>>,
+    epochs: HashMap<String, u64>,
+    faults: VecDeque<Fault>,
+    appends: usize,
+}
+
+pub struct MemLog {
+    id: String,
+    shared: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl MemLog {
+    pub fn new(id: &str) -> Arc<MemLog> {
+        let log = MemLog { id: id.into(), shared: Arc::default() };
+        for (topic, partitions) in
+            [("alerts", 3), ("registry.contacts", 1), ("deliveries", 3), ("progress", 1)]
+        {
+            log.state().topics.insert(topic.into(), vec![Vec::new(); partitions]);
+        }
+        Arc::new(log)
+    }
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.0.lock().unwrap()
+    }
+    pub fn faults(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state().faults = faults.into_iter().collect();
+    }
+    /// Appends of every writer so far.
+    pub fn appends(&self) -> usize {
+        self.state().appends
+    }
+    pub fn records(&self, topic: &str) -> Vec<LogRecord> {
+        self.state().topics[topic].concat()
+    }
+    /// A log with the same content under another id.
+    pub fn copy_as(&self, id: &str) -> Arc<MemLog> {
+        let copy = MemLog::new(id);
+        copy.state().topics = self.state().topics.clone();
+        copy
+    }
+    pub fn empty(&self, topic: &str) {
+        self.state().topics.get_mut(topic).unwrap().iter_mut().for_each(Vec::clear);
+    }
+    pub fn put(&self, records: &[NewRecord]) {
+        commit(&mut self.state(), records);
+        self.shared.1.notify_all();
+    }
+}
+
+fn commit(state: &mut State, records: &[NewRecord]) {
+    for record in records {
+        let partitions = state.topics.get_mut(&*record.topic).expect("a known topic");
+        let partition = record.key.iter().map(|&b| usize::from(b)).sum::<usize>() % partitions.len();
+        let offset = partitions[partition].len() as u64;
+        partitions[partition].push(LogRecord {
+            topic: Arc::clone(&record.topic),
+            partition: partition as u32,
+            offset,
+            stamp: Instant(0),
+            key: Some(record.key.clone()),
+            value: record.value.clone(),
+        });
+    }
+}
+
+impl EventLog for MemLog {
+    fn log_id(&self) -> Result<String, LogError> {
+        Ok(self.id.clone())
+    }
+    fn topics(&self) -> Result<Vec<TopicSettings>, LogError> {
+        unimplemented!("the worker does not ask")
+    }
+    fn ensure(&self, _: &[TopicSettings], _: bool) -> Result<Vec<TopicChange>, LogError> {
+        unimplemented!("the worker does not ask")
+    }
+    fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError> {
+        let state = self.state();
+        let partitions = state.topics.get(topic).ok_or(LogError::MissingTopic { topic: topic.into() })?;
+        Ok(partitions.iter().map(|p| Bounds { first: 0, end: p.len() as u64 }).collect())
+    }
+    fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
+        Ok(Box::new(MemReader { shared: Arc::clone(&self.shared), at: from.to_vec() }))
+    }
+    fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {
+        let mut state = self.state();
+        let epoch = state.epochs.entry(name.into()).or_default();
+        *epoch += 1;
+        Ok(Box::new(MemWriter { shared: Arc::clone(&self.shared), name: name.into(), epoch: *epoch }))
+    }
+}
+
+struct MemReader {
+    shared: Arc<(Mutex<State>, Condvar)>,
+    at: Vec<(TopicPartition, u64)>,
+}
+
+impl MemReader {
+    fn take(at: &mut [(TopicPartition, u64)], state: &State, max: usize) -> Vec<LogRecord> {
+        let mut out = Vec::new();
+        for (tp, next) in at {
+            let all = &state.topics[&*tp.topic][tp.partition as usize];
+            let some = all.iter().skip(*next as usize).take(max - out.len());
+            out.extend(some.cloned());
+            *next += out.iter().filter(|r| r.partition == tp.partition && r.topic == tp.topic).count() as u64;
+        }
+        out
+    }
+}
+
+impl LogReader for MemReader {
+    fn poll(&mut self, max: usize, wait: Duration) -> Result<Vec<LogRecord>, LogError> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.0.lock().unwrap();
+        let out = MemReader::take(&mut self.at, &state, max);
+        if !out.is_empty() {
+            return Ok(out);
+        }
+        state = shared.1.wait_timeout(state, wait).unwrap().0;
+        Ok(MemReader::take(&mut self.at, &state, max))
+    }
+    fn position(&self) -> Vec<(TopicPartition, u64)> {
+        self.at.clone()
+    }
+    fn caught_up(&mut self) -> Result<bool, LogError> {
+        let state = self.shared.0.lock().unwrap();
+        let behind = |(tp, next): &(TopicPartition, u64)| {
+            *next < state.topics[&*tp.topic][tp.partition as usize].len() as u64
+        };
+        Ok(!self.at.iter().any(behind))
+    }
+}
+
+struct MemWriter {
+    shared: Arc<(Mutex<State>, Condvar)>,
+    name: String,
+    epoch: u64,
+}
+
+impl LogWriter for MemWriter {
+    fn append(&mut self, records: &[NewRecord]) -> Result<(), LogError> {
+        let mut state = self.shared.0.lock().unwrap();
+        let dead = LogError::Damaged("killed".into());
+        let uncertain = LogError::Uncertain { why: "a test".into() };
+        if state.epochs[&self.name] != self.epoch {
+            return Err(LogError::Fenced { writer: self.name.clone() });
+        }
+        state.appends += 1;
+        let fault = state.faults.pop_front().unwrap_or(Fault::None);
+        if matches!(fault, Fault::None | Fault::UncertainWritten | Fault::DieAfter) {
+            commit(&mut state, records);
+            self.shared.1.notify_all();
+        }
+        match fault {
+            Fault::None => Ok(()),
+            Fault::Retry => Err(LogError::Retry { what: "append", why: "a test".into() }),
+            Fault::UncertainWritten | Fault::UncertainLost => Err(uncertain),
+            Fault::DieBefore | Fault::DieAfter => Err(dead),
+        }
+    }
+}
