@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod exit;
 mod logging;
+mod open;
 mod replay;
 mod run;
 mod topics;

@@ -1,8 +1,17 @@
 //! `tocsin topics apply`: creates what is missing and says what differs.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use tocsin_schemas::log::TopicChange;
+use tocsin_schemas::topics;
 
 use crate::exit::{CommandResult, Failure};
+use crate::{config, open};
+
+/// How long creating may take; a broker's own limits are shorter.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What to do with the topics.
 #[derive(Debug, clap::Args)]
@@ -43,7 +52,83 @@ pub struct Apply {
 /// Runs it.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn run(_args: Args) -> CommandResult {
-    Err(Failure::failed("not built yet"))
+/// See [`Failure`]; also when something differs that could not be changed.
+pub fn run(args: Args) -> CommandResult {
+    let What::Apply(args) = args.what;
+    let config = config::load(&args.config)?;
+    let log = open::open(&config, open::Missing::Make)?;
+    let dry_run = args.dry_run;
+    let changes = open::within(LIMIT, &config.log, move || log.ensure(&topics::settings(), dry_run))?;
+    let rows: Vec<Row> = changes.iter().map(|c| Row::of(c, dry_run)).collect();
+    if args.json {
+        let text = serde_json::to_string_pretty(&rows).map_err(Failure::failed)?;
+        println!("{text}");
+    } else {
+        println!("{}", table(&rows));
+    }
+    let differ = changes.iter().filter(|c| matches!(c, TopicChange::Differs(..))).count();
+    if differ > 0 {
+        return Err(Failure::failed(format!(
+            "{differ} settings differ and were not changed, because that is not safe: see the rows \"differs\""
+        )));
+    }
+    Ok(())
+}
+
+/// One line of the answer.
+#[derive(Debug, Serialize)]
+struct Row {
+    topic: String,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    setting: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<String>,
+}
+
+impl Row {
+    fn of(change: &TopicChange, dry_run: bool) -> Row {
+        let bare = |topic: &str, result| Row {
+            topic: topic.to_owned(),
+            result,
+            setting: None,
+            wanted: None,
+            found: None,
+        };
+        match change {
+            TopicChange::Created(topic) => bare(topic, if dry_run { "would be created" } else { "created" }),
+            TopicChange::AsWanted(topic) => bare(topic, "as it should be"),
+            TopicChange::Altered(topic, setting, from, to) => Row {
+                setting: Some(setting.clone()),
+                wanted: Some(to.clone()),
+                found: Some(from.clone()),
+                ..bare(topic, if dry_run { "would be changed" } else { "changed" })
+            },
+            TopicChange::Differs(topic, setting, wanted, found) => Row {
+                setting: Some(setting.clone()),
+                wanted: Some(wanted.clone()),
+                found: Some(found.clone()),
+                ..bare(topic, "differs")
+            },
+        }
+    }
+}
+
+fn table(rows: &[Row]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["topic", "result", "setting", "wanted", "found"]);
+    for row in rows {
+        let cell = |text: &Option<String>| text.clone().unwrap_or_default();
+        table.add_row([
+            row.topic.clone(),
+            row.result.to_owned(),
+            cell(&row.setting),
+            cell(&row.wanted),
+            cell(&row.found),
+        ]);
+    }
+    table
 }

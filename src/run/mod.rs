@@ -1,8 +1,28 @@
 //! `tocsin run`: the service, both halves in one process.
 
-use std::path::PathBuf;
+pub mod alerts;
+pub mod pipeline;
+pub mod stop;
+pub mod wall;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tocsin_alerts::stats::Stats;
+use tocsin_alerts::worker::Worker;
+use tocsin_schemas::log::EventLog;
+use tocsin_schemas::records::Offset;
+use tocsin_schemas::topics;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use self::pipeline::How;
+use self::stop::Stop;
+use self::wall::WallClock;
+use crate::config::{self, Config};
 use crate::exit::{CommandResult, Failure};
+use crate::open;
 
 /// How to run the service.
 #[derive(Debug, clap::Args)]
@@ -56,10 +76,184 @@ pub enum ClockKind {
     Arrivals,
 }
 
-/// Runs it.
+/// Runs the service until it is stopped, fails, or has reached the end.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn run(_args: Args) -> CommandResult {
-    Err(Failure::failed("not built yet"))
+/// See [`Failure`]. A failure of one half stops both, with its reason.
+pub fn run(args: Args) -> CommandResult {
+    let config = config::load(&args.config)?;
+    let wants = |half| args.only.is_none_or(|only| only == half);
+    let channel = if wants(Half::Alerts) { Some(alerts::channel(&config)?) } else { None };
+    let log = open::open(&config, open::Missing::Refuse)?;
+    let wall = WallClock::new(config.clock_start);
+    if let Some(start) = config.clock_start {
+        tracing::warn!(%start, "[clock] start is set: this is a test, not the real time");
+    }
+    let how = How {
+        clock: args.clock,
+        until_end: args.until_end,
+        accept_difference: args.accept_difference,
+        accept_clock: args.accept_clock,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
+    let worker = channel.map(|channel| alerts::worker(Arc::clone(&log), channel, &config, wall));
+    let pipeline = wants(Half::Pipeline).then_some(how);
+    let outcome = runtime.block_on(service(log, config, wall, pipeline, worker, args.until_end));
+    // What still blocks (a client that waits for its broker) must not hold the exit up.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn service(
+    log: Arc<dyn EventLog>,
+    config: Config,
+    wall: WallClock,
+    how: Option<How>,
+    worker: Option<Worker>,
+    until_end: bool,
+) -> CommandResult {
+    let stop = Stop::default();
+    let (stop_worker, worker_stops) = watch::channel(false);
+    signals(stop.clone(), stop_worker.clone())?;
+    let (ready, is_ready) = oneshot::channel();
+    let mut pipeline = match how {
+        None => {
+            // Nothing to wait for; the receiver below is alive.
+            let _ = ready.send(());
+            None
+        }
+        Some(how) => {
+            let (log, stop) = (Arc::clone(&log), stop.clone());
+            Some(tokio::task::spawn_blocking(move || {
+                pipeline::run(log, &config, how, wall, stop, move || {
+                    // Without the alerts half nobody listens.
+                    let _ = ready.send(());
+                })
+            }))
+        }
+    };
+    let stats = worker.as_ref().map(Worker::stats);
+    let mut worker = worker.map(|worker| {
+        let mut stops = worker_stops.clone();
+        tokio::spawn(async move {
+            // Nobody is told anything before the pipeline has found its past in order. When it did not,
+            // the stop follows.
+            if is_ready.await.is_err() {
+                return Ok(());
+            }
+            let stop = async move {
+                // The sender lives as long as this process.
+                let _ = stops.wait_for(|asked| *asked).await;
+            };
+            worker.run(stop).await.map(|_| ())
+        })
+    });
+    let mut outcome: CommandResult = Ok(());
+    let mut settling: Option<JoinHandle<()>> = None;
+    if until_end && pipeline.is_none() {
+        settling = settle(&log, stats.as_ref(), &stop_worker)?;
+    }
+    while pipeline.is_some() || worker.is_some() {
+        tokio::select! {
+            ended = join(&mut pipeline), if pipeline.is_some() => {
+                pipeline = None;
+                match ended {
+                    Ok(Ok(done)) if until_end => {
+                        println!(
+                            "decided on {} records in {} transactions: {} alerts",
+                            done.records, done.commits, done.alerts
+                        );
+                        settling = settle(&log, stats.as_ref(), &stop_worker)?;
+                    }
+                    Ok(Ok(done)) => {
+                        tracing::info!(records = done.records, alerts = done.alerts, "pipeline stopped");
+                    }
+                    Ok(Err(failure)) => keep_first(&mut outcome, failure),
+                    Err(_) => keep_first(&mut outcome, Failure::failed("the pipeline died; see the lines above")),
+                }
+                if settling.is_none() {
+                    stop.ask();
+                    stop_worker.send_replace(true);
+                }
+            }
+            ended = join(&mut worker), if worker.is_some() => {
+                worker = None;
+                match ended {
+                    Ok(Ok(())) => tracing::info!("alert worker stopped"),
+                    Ok(Err(error)) => keep_first(&mut outcome, Failure::failed(format!("alerts: {error}"))),
+                    Err(_) => keep_first(&mut outcome, Failure::failed("the alert worker died; see the lines above")),
+                }
+                stop.ask();
+                stop_worker.send_replace(true);
+            }
+        }
+    }
+    if let Some(settling) = settling {
+        settling.abort();
+    }
+    outcome
+}
+
+async fn join<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The first failure is the cause; what follows from it is only logged.
+fn keep_first(outcome: &mut CommandResult, failure: Failure) {
+    match outcome {
+        Ok(()) => *outcome = Err(failure),
+        Err(_) => tracing::warn!(failure = failure.text(), "and then"),
+    }
+}
+
+/// At the end of a stream: stops the worker once every alert is through. `None`: there is no worker.
+fn settle(
+    log: &Arc<dyn EventLog>,
+    stats: Option<&watch::Receiver<Stats>>,
+    stop_worker: &watch::Sender<bool>,
+) -> Result<Option<JoinHandle<()>>, Failure> {
+    let Some(mut stats) = stats.cloned() else { return Ok(None) };
+    let topic = topics::ALERTS;
+    let ends: Vec<Offset> = (0..)
+        .zip(log.bounds(topic)?)
+        .map(|(partition, b)| Offset { topic: topic.to_owned(), partition, next: b.end })
+        .collect();
+    let stop_worker = stop_worker.clone();
+    Ok(Some(tokio::spawn(async move {
+        // An error means that the worker has ended already, with its own reason.
+        let _ = tocsin_alerts::stats::settled(&mut stats, &ends).await;
+        stop_worker.send_replace(true);
+    })))
+}
+
+/// The first SIGTERM or Ctrl-C asks for the stop, the second one ends the process.
+fn signals(stop: Stop, stop_worker: watch::Sender<bool>) -> CommandResult {
+    let failed = |e| Failure::failed(format!("cannot listen for signals: {e}"));
+    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::spawn(async move {
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if asked {
+                tracing::warn!("second signal: out at once; nothing acknowledged is lost");
+                std::process::exit(1);
+            }
+            asked = true;
+            tracing::info!("stopping: finishing what is in hand; a second signal ends at once");
+            stop.ask();
+            stop_worker.send_replace(true);
+        }
+    });
+    Ok(())
 }

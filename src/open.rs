@@ -1,0 +1,92 @@
+//! Opens the event log that the configuration names.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use tocsin_connectors::log::kafka::{KafkaLog, KafkaSettings};
+use tocsin_connectors::log::sqlite::SqliteLog;
+use tocsin_schemas::log::{EventLog, LogError};
+
+use crate::config::{Config, LogConfig};
+use crate::exit::Failure;
+
+/// Whether a missing embedded log is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Made: `topics apply`.
+    Make,
+    /// An error: a slip in the path must not become a new, empty log.
+    Refuse,
+}
+
+/// What an operator waits for at most.
+const LIMIT: Duration = Duration::from_secs(9);
+
+/// Opens it, within 9 seconds.
+///
+/// # Errors
+/// One line with the reason and what to do.
+pub fn open(config: &Config, missing: Missing) -> Result<Arc<dyn EventLog>, Failure> {
+    match &config.log {
+        LogConfig::Embedded { path } => {
+            if missing == Missing::Refuse && !path.is_file() {
+                return Err(Failure::failed(format!(
+                    "there is no event log at {}: check [log] path, or make it with \
+                     `tocsin topics apply --config {}`",
+                    path.display(),
+                    config.path.display()
+                )));
+            }
+            let path = path.clone();
+            within(LIMIT, &config.log, move || Ok(Arc::new(SqliteLog::open(&path)?) as Arc<dyn EventLog>))
+        }
+        LogConfig::Kafka { brokers, replication_factor, stamps, prefix, security } => {
+            let settings = KafkaSettings {
+                brokers: brokers.clone(),
+                transactional_prefix: prefix.clone(),
+                security: security.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect(),
+                replication_factor: *replication_factor,
+                stamps: *stamps,
+            };
+            within(LIMIT, &config.log, move || {
+                Ok(Arc::new(KafkaLog::connect(&settings)?) as Arc<dyn EventLog>)
+            })
+        }
+    }
+}
+
+/// Runs `work` on a thread of its own and gives it up after `limit`: some calls of the client end only when
+/// the network does.
+///
+/// # Errors
+/// Those of `work`, or that the time is over.
+pub fn within<T: Send + 'static>(
+    limit: Duration,
+    log: &LogConfig,
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, Failure> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more when the time was over.
+        let _ = sender.send(work());
+    });
+    let advice = match log {
+        LogConfig::Embedded { .. } => "check [log] path",
+        LogConfig::Kafka { .. } => "check [log] brokers and [log.security], and that the broker runs",
+    };
+    match receiver.recv_timeout(limit) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error @ (LogError::Unreachable { .. } | LogError::Refused { .. }))) => {
+            Err(Failure::failed(format!("{error}: {advice}")))
+        }
+        Ok(Err(error)) => Err(error.into()),
+        Err(RecvTimeoutError::Timeout) => Err(Failure::failed(format!(
+            "the event log ({log}) has not answered within {} s: {advice}",
+            limit.as_secs()
+        ))),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(Failure::failed(format!("opening the event log ({log}) failed without a reason")))
+        }
+    }
+}

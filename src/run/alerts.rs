@@ -1,0 +1,67 @@
+//! The alerts half: alerts in, people told. The worker is in `alerts/`; here it gets its log, its channel
+//! and its clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_alerts::channel::webhook::{Token, Webhook as WebhookChannel, WebhookConfig};
+use tocsin_alerts::clock::{BoxFuture, Clock};
+use tocsin_alerts::worker::{Settings, Worker};
+use tocsin_schemas::log::EventLog;
+use tocsin_schemas::time::Instant;
+
+use crate::config::{Config, Webhook};
+use crate::exit::Failure;
+use crate::run::wall::WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Instant {
+        WallClock::now(self)
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            loop {
+                let left = at.0.saturating_sub(WallClock::now(self).0);
+                if left <= 0 {
+                    return;
+                }
+                // Looked at again now and then, because the machine's clock may be set while we wait.
+                let left = u64::try_from(left).unwrap_or(0).min(30_000);
+                tokio::time::sleep(Duration::from_millis(left)).await;
+            }
+        })
+    }
+}
+
+/// The channel, or why it cannot be.
+///
+/// # Errors
+/// A wrong call: `[alerts.webhook]` is missing or cannot be used.
+pub fn channel(config: &Config) -> Result<WebhookChannel, Failure> {
+    let Some(Webhook { url, token, timeout, .. }) = &config.webhook else {
+        return Err(Failure::wrong_call(format!(
+            "{}: there is no [alerts.webhook], so nobody can be told: add it, or run with --only pipeline",
+            config.path.display()
+        )));
+    };
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let webhook = WebhookConfig {
+        url: url.to_string(),
+        token: token.as_ref().map(|t| Token::new(t.expose())),
+        connect_timeout_ms: timeout_ms.min(3_000),
+        timeout_ms,
+    };
+    WebhookChannel::new(&webhook)
+        .map_err(|e| Failure::wrong_call(format!("{}: [alerts.webhook] {e}", config.path.display())))
+}
+
+/// The worker, ready to run.
+pub fn worker(log: Arc<dyn EventLog>, channel: WebhookChannel, config: &Config, wall: WallClock) -> Worker {
+    let mut settings = Settings::default();
+    if let Some(webhook) = &config.webhook {
+        settings.max_in_flight = webhook.concurrency;
+        settings.stop_grace = webhook.timeout + Duration::from_secs(2);
+    }
+    Worker::new(log, Arc::new(channel), Arc::new(wall), settings)
+}

@@ -1,0 +1,259 @@
+//! Absence is never a cause (design.md section 4): a lost topic, another cluster or half a restore must not
+//! be taken for a withdrawal. Pure: what was found against what `progress` says. Anything here stops the
+//! service before it decides or sends anything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tocsin_schemas::log::{Bounds, Retention, TopicSettings};
+use tocsin_schemas::records::Progress;
+use tocsin_schemas::topics::Topic;
+
+/// What was found in the log.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Its id.
+    pub log_id: String,
+    /// Its topics.
+    pub topics: Vec<TopicSettings>,
+    /// First offset and committed end of each partition of each topic that was asked for.
+    pub bounds: BTreeMap<Arc<str>, Vec<Bounds>>,
+}
+
+/// Why nothing may be decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// Not there.
+    #[error("topic {0} is missing: run `tocsin topics apply`")]
+    MissingTopic(String),
+    /// Partitions are for life, because keys would move.
+    #[error("topic {topic} has {found} partitions, expected {wanted}: it is not the topic that Tocsin made")]
+    Partitions {
+        /// The topic.
+        topic: String,
+        /// In the catalogue.
+        wanted: u32,
+        /// In the log.
+        found: u32,
+    },
+    /// Evidence would be deleted.
+    #[error("topic {topic} is kept {found}, expected for ever: run `tocsin topics apply`")]
+    Retention {
+        /// The topic.
+        topic: String,
+        /// What it keeps.
+        found: String,
+    },
+    /// Evidence was deleted.
+    #[error(
+        "topic {topic} partition {partition} begins at offset {first}: records before it were deleted; \
+         restore the topic"
+    )]
+    Deleted {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// Its first offset.
+        first: u64,
+    },
+    /// Progress has seen records that are not there.
+    #[error(
+        "topic {topic} partition {partition} ends at {end}, but progress has read to {next}: the topic was \
+         emptied or half restored; restore it"
+    )]
+    EndBelow {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// Its committed end.
+        end: u64,
+        /// What progress says.
+        next: u64,
+    },
+    /// Another cluster or file.
+    #[error(
+        "this log's id is {found}, but progress belongs to log {wanted}: the configuration names another log, or the log was made anew"
+    )]
+    OtherLog {
+        /// In progress.
+        wanted: String,
+        /// The log's own.
+        found: String,
+    },
+    /// What was said is there, but not how far it goes.
+    #[error(
+        "there are {0} records in alerts and incidents, but no progress of the pipeline: the topic progress was emptied; restore it"
+    )]
+    ProgressLost(u64),
+}
+
+/// Compares. `inputs` are the topics that the pipeline reads, `outputs` those that it writes.
+pub fn check(
+    found: &Found,
+    inputs: &[&Topic],
+    outputs: &[&Topic],
+    progress: Option<&Progress>,
+) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    for topic in inputs.iter().chain(outputs) {
+        let name = topic.name.to_owned();
+        let Some(is) = found.topics.iter().find(|t| *t.name == *name) else {
+            troubles.push(Trouble::MissingTopic(name));
+            continue;
+        };
+        if is.partitions != topic.partitions {
+            troubles.push(Trouble::Partitions {
+                topic: name,
+                wanted: topic.partitions,
+                found: is.partitions,
+            });
+            continue;
+        }
+        if topic.retention != Retention::Forever {
+            continue;
+        }
+        if is.retention != Retention::Forever {
+            troubles.push(Trouble::Retention { topic: name, found: retention(is.retention) });
+            continue;
+        }
+        for (partition, bounds) in numbered(found, topic.name) {
+            if bounds.first > 0 {
+                let topic = name.clone();
+                troubles.push(Trouble::Deleted { topic, partition, first: bounds.first });
+            }
+        }
+    }
+    match progress {
+        Some(progress) => against(found, progress, &mut troubles),
+        None => {
+            let said: u64 = outputs
+                .iter()
+                .filter(|t| {
+                    matches!(t.name, tocsin_schemas::topics::ALERTS | tocsin_schemas::topics::INCIDENTS)
+                })
+                .flat_map(|t| numbered(found, t.name))
+                .map(|(_, b)| b.end.saturating_sub(b.first))
+                .sum();
+            if said > 0 {
+                troubles.push(Trouble::ProgressLost(said));
+            }
+        }
+    }
+    troubles
+}
+
+fn against(found: &Found, progress: &Progress, troubles: &mut Vec<Trouble>) {
+    if progress.log_id != found.log_id {
+        let (wanted, found) = (progress.log_id.clone(), found.log_id.clone());
+        troubles.push(Trouble::OtherLog { wanted, found });
+        return;
+    }
+    for offset in &progress.offsets {
+        let Some(bounds) = found.bounds.get(offset.topic.as_str()) else { continue };
+        let end = bounds.get(offset.partition as usize).map_or(0, |b| b.end);
+        if end < offset.next {
+            troubles.push(Trouble::EndBelow {
+                topic: offset.topic.clone(),
+                partition: offset.partition,
+                end,
+                next: offset.next,
+            });
+        }
+    }
+}
+
+fn numbered<'a>(found: &'a Found, topic: &str) -> impl Iterator<Item = (u32, Bounds)> + use<'a> {
+    found.bounds.get(topic).into_iter().flat_map(|all| (0..).zip(all.iter().copied()))
+}
+
+/// What a topic keeps, in words.
+pub fn retention(retention: Retention) -> String {
+    match retention {
+        Retention::Forever => "for ever".into(),
+        Retention::Compacted => "only the newest record of each key".into(),
+        Retention::Days(days) => format!("{days} days"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_schemas::records::Offset;
+    use tocsin_schemas::topics;
+
+    use super::*;
+
+    fn sound() -> Found {
+        let mut found = Found { log_id: "one".into(), topics: topics::settings(), ..Found::default() };
+        for topic in &found.topics {
+            let bounds = vec![Bounds { first: 0, end: 10 }; topic.partitions as usize];
+            found.bounds.insert(Arc::clone(&topic.name), bounds);
+        }
+        found
+    }
+
+    fn progress(next: u64) -> Progress {
+        let offsets = vec![Offset { topic: "reports.hr".into(), partition: 1, next }];
+        Progress { writer: "pipeline".into(), log_id: "one".into(), offsets, ..Progress::default() }
+    }
+
+    fn of(found: &Found, progress: Option<&Progress>) -> Vec<Trouble> {
+        let input = [topics::topic("reports.hr").unwrap(), topics::topic(topics::CONTACTS).unwrap()];
+        let output = [topics::topic(topics::ALERTS).unwrap(), topics::topic(topics::PROGRESS).unwrap()];
+        check(found, &input, &output, progress)
+    }
+
+    #[test]
+    fn a_log_as_it_should_be_is_no_trouble() {
+        assert_eq!(of(&sound(), Some(&progress(10))), []);
+        let mut empty = sound();
+        empty.bounds.values_mut().flatten().for_each(|b| b.end = 0);
+        assert_eq!(of(&empty, None), []);
+    }
+
+    #[test]
+    fn an_emptied_topic_and_progress_ahead_are_named() {
+        let trouble = of(&sound(), Some(&progress(11)));
+        let expected = Trouble::EndBelow { topic: "reports.hr".into(), partition: 1, end: 10, next: 11 };
+        assert_eq!(trouble, [expected]);
+    }
+
+    #[test]
+    fn another_log_is_told_by_its_id() {
+        let other = Found { log_id: "two".into(), ..sound() };
+        let expected = Trouble::OtherLog { wanted: "one".into(), found: "two".into() };
+        assert_eq!(of(&other, Some(&progress(3))), [expected]);
+    }
+
+    #[test]
+    fn deleted_evidence_is_named_but_compaction_is_not() {
+        let mut found = sound();
+        found.bounds.get_mut("reports.hr").unwrap()[2].first = 4;
+        found.bounds.get_mut("registry.contacts").unwrap()[0].first = 4;
+        let expected = Trouble::Deleted { topic: "reports.hr".into(), partition: 2, first: 4 };
+        assert_eq!(of(&found, Some(&progress(3))), [expected]);
+    }
+
+    #[test]
+    fn a_missing_topic_limited_retention_and_other_partitions_are_named() {
+        let mut found = sound();
+        found.topics.retain(|t| &*t.name != "alerts");
+        assert_eq!(of(&found, None), [Trouble::MissingTopic("alerts".into()), Trouble::ProgressLost(30)]);
+        let mut found = sound();
+        let hr = found.topics.iter_mut().find(|t| &*t.name == "reports.hr").unwrap();
+        hr.retention = Retention::Days(7);
+        let expected = Trouble::Retention { topic: "reports.hr".into(), found: "7 days".into() };
+        assert_eq!(of(&found, Some(&progress(3))), [expected]);
+        let mut found = sound();
+        let hr = found.topics.iter_mut().find(|t| &*t.name == "reports.hr").unwrap();
+        hr.partitions = 6;
+        let expected = Trouble::Partitions { topic: "reports.hr".into(), wanted: 3, found: 6 };
+        assert_eq!(of(&found, Some(&progress(3))), [expected]);
+    }
+
+    #[test]
+    fn what_was_said_without_progress_is_trouble() {
+        assert_eq!(of(&sound(), None), [Trouble::ProgressLost(30)]);
+    }
+}

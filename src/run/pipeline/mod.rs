@@ -1,0 +1,359 @@
+//! The pipeline half: reports in, decisions out. No rule of the domain lives here.
+//!
+//! ```text
+//!   log ─> feed (own thread): inputs merged, door ─> this loop: clock -> engine -> sink ─> log
+//! ```
+//!
+//! - [`inputs`]: what arrives, in the order of decision
+//! - [`admit`]: the door
+//! - [`feed`]: the thread that does both
+//! - [`clock`]: when it is decided (pure)
+//! - [`guard`]: whether anything may be decided at all (pure)
+//! - [`start`]: reading back what was decided before
+//! - [`sink`]: one append for each batch, together with its progress
+
+pub mod admit;
+pub mod clock;
+pub mod feed;
+pub mod guard;
+pub mod inputs;
+pub mod sink;
+pub mod start;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant as Monotonic};
+
+use tocsin_pipeline::{Arrival, Engine, Options, Outcome, Verdict};
+use tocsin_schemas::log::EventLog;
+use tocsin_schemas::records::{Counters, Offset, Progress, Quarantined};
+use tocsin_schemas::wire::{FileMap, SchemaIds};
+
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::run::ClockKind;
+use crate::run::stop::Stop;
+use crate::run::wall::WallClock;
+use admit::AtDoor;
+use clock::{Rule, Stamp};
+use feed::{Batch, Feed};
+use inputs::{Inputs, Order};
+use sink::Sink;
+
+/// The name of the writer, and of its progress.
+pub const WRITER: &str = "pipeline";
+
+/// How long the loop waits at most before it looks around: for a stop, a midnight, a newer writer.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How to run.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// What moves the clock.
+    pub clock: ClockKind,
+    /// Whether to end at the ends seen at the start.
+    pub until_end: bool,
+    /// Whether a difference at the start was accepted.
+    pub accept_difference: bool,
+    /// Whether a jump of the clock was accepted, until caught up.
+    pub accept_clock: bool,
+}
+
+/// What a run did, for its last line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Records decided on.
+    pub records: u64,
+    /// Decisions that say something to somebody, and those that do not.
+    pub alerts: u64,
+    /// Transactions.
+    pub commits: u64,
+}
+
+struct Pipeline {
+    engine: Engine,
+    sink: Sink,
+    wall: WallClock,
+    how: How,
+    stop: Stop,
+    log_id: String,
+    policy_hash: String,
+    counters: Counters,
+    offsets: Vec<Offset>,
+    max_batch: usize,
+    caught_up: bool,
+    done: Done,
+}
+
+/// Runs the half until it is stopped, or to the end. `ready` is called once the past is read back.
+///
+/// # Errors
+/// One line; nothing that is not in the log was said.
+pub fn run(
+    log: Arc<dyn EventLog>,
+    config: &Config,
+    how: How,
+    wall: WallClock,
+    stop: Stop,
+    ready: impl FnOnce(),
+) -> Result<Done, Failure> {
+    let began = Monotonic::now();
+    let mut sink = Sink::open(Arc::clone(&log), stop.clone())?;
+    let known = sink.committed().cloned();
+    let (found, troubles) = start::look(&*log, known.as_ref())?;
+    if let Some(first) = troubles.first() {
+        for trouble in &troubles[1..] {
+            tracing::error!(%trouble, "also");
+        }
+        return Err(Failure::failed(format!("nothing was decided or sent: {first}")));
+    }
+    let policies = config.policies.clone();
+    let progress = known.clone().unwrap_or_else(|| Progress {
+        writer: WRITER.to_owned(),
+        log_id: found.log_id.clone(),
+        policy_hash: policies.hash().to_owned(),
+        ..Progress::default()
+    });
+    let schemas: Arc<dyn SchemaIds> = Arc::<FileMap>::clone(&config.schema_ids);
+    let policy_hash = policies.hash().to_owned();
+    let mut engine = Engine::new(policies, Options { workers: config.pipeline.workers });
+    // Tells an idle predecessor at once that it was fenced.
+    sink.commit(Vec::new(), progress.clone())?;
+    let rebuilt = start::rebuild(&log, &mut engine, &found, &progress, &schemas, &stop)?;
+    let mut pipeline = Pipeline {
+        engine,
+        sink,
+        wall,
+        how,
+        stop: stop.clone(),
+        log_id: found.log_id.clone(),
+        policy_hash,
+        counters: progress.counters,
+        offsets: progress.offsets.clone(),
+        max_batch: config.pipeline.max_batch,
+        caught_up: false,
+        done: Done::default(),
+    };
+    pipeline.difference(rebuilt.outcome, &progress)?;
+    tracing::info!(
+        records = rebuilt.records,
+        seconds = began.elapsed().as_secs_f64(),
+        clock = pipeline.engine.clock().map(|c| c.to_string()),
+        "read back what was decided"
+    );
+    ready();
+    let order = match how.clock {
+        ClockKind::Wall => Order::Service,
+        ClockKind::Arrivals => Order::Arrivals,
+    };
+    let options = inputs::Options {
+        order,
+        max_batch: config.pipeline.max_batch,
+        linger: Duration::from_millis(config.pipeline.linger_ms),
+        until_end: how.until_end,
+    };
+    let inputs = Inputs::new(log, &start::positions(&found, known.as_ref()), options)?;
+    pipeline.offsets = inputs.offsets();
+    let (receiver, thread) = feed::spawn(inputs, schemas, stop)
+        .map_err(|e| Failure::failed(format!("cannot start the reading thread: {e}")))?;
+    let outcome = pipeline.decide(&receiver);
+    drop(receiver);
+    if thread.join().is_err() && outcome.is_ok() {
+        return Err(Failure::failed("the reading thread died; nothing that was acknowledged is lost"));
+    }
+    outcome.map(|()| pipeline.done)
+}
+
+impl Pipeline {
+    /// The guard of the restart.
+    fn difference(&mut self, outcome: Outcome, progress: &Progress) -> Result<(), Failure> {
+        if outcome.silent() {
+            return Ok(());
+        }
+        let counts = start::counts(&outcome);
+        let policy = if progress.policy_hash == self.policy_hash {
+            "records are missing or were changed"
+        } else {
+            "the policy differs from the one that decided"
+        };
+        if !self.how.accept_difference {
+            return Err(Failure::failed(format!(
+                "what should have been said differs from what was said ({policy}): {counts}. Nothing was sent; \
+                 if each of these is right, start once with --accept-difference"
+            )));
+        }
+        tracing::warn!(%counts, "difference accepted: writing it");
+        self.commit(&[outcome], &[])
+    }
+
+    fn decide(&mut self, receiver: &Receiver<Feed>) -> Result<(), Failure> {
+        loop {
+            if self.stop.asked() {
+                tracing::info!("stopping: every decision taken is committed");
+                return Ok(());
+            }
+            self.sink.watch()?;
+            let wait = if self.caught_up { LOOK.min(self.wall.until_midnight()) } else { LOOK };
+            match receiver.recv_timeout(wait) {
+                Ok(Feed::Batch(batch)) => {
+                    if let Some(after) = self.batch(batch, receiver)?
+                        && self.other(after)?
+                    {
+                        return Ok(());
+                    }
+                }
+                Ok(other) => {
+                    if self.other(other)? {
+                        return Ok(());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) if self.stop.asked() => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::failed("the reading thread ended without a reason"));
+                }
+            }
+            self.midnight()?;
+        }
+    }
+
+    /// What the feed says beside batches; true at the end.
+    fn other(&mut self, feed: Feed) -> Result<bool, Failure> {
+        match feed {
+            Feed::Batch(batch) => self.take(vec![batch]).map(|()| false),
+            Feed::CaughtUp => {
+                if !self.caught_up {
+                    tracing::info!(clock = self.engine.clock().map(|c| c.to_string()), "caught up");
+                }
+                self.midnight_when(true)?;
+                self.caught_up = true;
+                // From here on a jump is a surprise again.
+                self.how.accept_clock = false;
+                Ok(false)
+            }
+            Feed::End => Ok(true),
+            Feed::Failed(error) => Err(error.into()),
+        }
+    }
+
+    /// Decides on a batch, and on those that wait behind it as far as one transaction takes them. Gives
+    /// back what came after them.
+    fn batch(&mut self, first: Batch, receiver: &Receiver<Feed>) -> Result<Option<Feed>, Failure> {
+        let mut count = first.records.len();
+        let mut batches = vec![first];
+        let mut after = None;
+        while count < self.max_batch {
+            match receiver.try_recv() {
+                Ok(Feed::Batch(batch)) => {
+                    count += batch.records.len();
+                    batches.push(batch);
+                }
+                Ok(other) => {
+                    after = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.take(batches)?;
+        Ok(after)
+    }
+
+    fn take(&mut self, batches: Vec<Batch>) -> Result<(), Failure> {
+        let mut outcomes = Vec::new();
+        let mut refused = Vec::new();
+        for batch in batches {
+            self.arrive(batch, &mut outcomes, &mut refused)?;
+        }
+        self.commit(&outcomes, &refused)
+    }
+
+    fn arrive(
+        &mut self,
+        batch: Batch,
+        outcomes: &mut Vec<Outcome>,
+        refused: &mut Vec<Quarantined>,
+    ) -> Result<(), Failure> {
+        let rule = match self.how.clock {
+            ClockKind::Arrivals => Rule::Arrivals,
+            ClockKind::Wall => Rule::Wall { now: self.wall.now(), accept_jump: self.how.accept_clock },
+        };
+        let stamps: Vec<Stamp> = batch.records.iter().map(|(stamp, _)| *stamp).collect();
+        let steps = clock::plan(rule, self.engine.clock(), &stamps).map_err(Failure::failed)?;
+        let mut records = batch.records.into_iter();
+        for step in steps {
+            let mut arrivals: Vec<Arrival> = Vec::with_capacity(step.records.len());
+            for (_, at_door) in records.by_ref().take(step.records.len()) {
+                self.done.records += 1;
+                match at_door {
+                    AtDoor::In(arrival, flagged) => {
+                        self.counters.flagged += u64::from(flagged);
+                        arrivals.push(*arrival);
+                    }
+                    AtDoor::Refused(quarantined) => {
+                        tracing::warn!(
+                            topic = quarantined.topic,
+                            partition = quarantined.partition,
+                            offset = quarantined.offset,
+                            reason = quarantined.reason,
+                            "record quarantined"
+                        );
+                        self.counters.quarantined += 1;
+                        refused.push(*quarantined);
+                    }
+                    AtDoor::Nothing => {}
+                }
+            }
+            for outcome in self.engine.arrive(step.at, arrivals) {
+                self.count(&outcome);
+                outcomes.push(outcome);
+            }
+        }
+        self.offsets = batch.offsets;
+        Ok(())
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        self.done.alerts += outcome.alerts.len() as u64;
+        for verdict in &outcome.verdicts {
+            match verdict {
+                Verdict::Accepted => self.counters.accepted += 1,
+                Verdict::Duplicate => self.counters.duplicates += 1,
+                Verdict::Stale => self.counters.stale += 1,
+                Verdict::Conflict => self.counters.conflicts += 1,
+            }
+        }
+    }
+
+    fn midnight(&mut self) -> Result<(), Failure> {
+        self.midnight_when(self.caught_up)
+    }
+
+    /// Ticks the midnights that the wall clock has passed, once caught up.
+    fn midnight_when(&mut self, caught_up: bool) -> Result<(), Failure> {
+        if !caught_up || self.how.clock != ClockKind::Wall {
+            return Ok(());
+        }
+        let due = clock::midnight_due(self.wall.now(), self.how.accept_clock, self.engine.clock());
+        let Some(day) = due.map_err(Failure::failed)? else { return Ok(()) };
+        let outcomes = self.engine.tick_to(day);
+        tracing::info!(%day, midnights = outcomes.len(), "midnight");
+        outcomes.iter().for_each(|o| self.count(o));
+        self.commit(&outcomes, &[])
+    }
+
+    fn commit(&mut self, outcomes: &[Outcome], refused: &[Quarantined]) -> Result<(), Failure> {
+        let records = self.sink.records(outcomes, refused);
+        let progress = Progress {
+            writer: WRITER.to_owned(),
+            log_id: self.log_id.clone(),
+            clock: self.engine.clock(),
+            offsets: self.offsets.clone(),
+            counters: self.counters,
+            policy_hash: self.policy_hash.clone(),
+            next_incident: self.engine.next_incident(),
+        };
+        self.done.commits += 1;
+        self.sink.commit(records, progress)
+    }
+}

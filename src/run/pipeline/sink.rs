@@ -1,0 +1,225 @@
+//! What was decided goes out: incidents, alerts, rates, quarantine and the progress that they stand for, in
+//! one append. Visible together or not at all (invariant I3), so a restart never says a thing twice.
+//!
+//! | the log says | what happens |
+//! |---|---|
+//! | `Retry`, `Unreachable` | the same append again, after a pause that grows; nothing is lost |
+//! | `NoSpace` | said once, then tried every second until there is space; nothing acknowledged is lost |
+//! | `Uncertain` | a new writer, then progress is read back: it tells whether the append was committed |
+//! | `Fenced` | stop: another process has taken over |
+//! | anything else | stop with the reason |
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Monotonic};
+
+use tocsin_pipeline::Outcome;
+use tocsin_schemas::log::{EventLog, LogError, LogReader, LogWriter, NewRecord, TopicPartition};
+use tocsin_schemas::records::{Progress, Quarantined};
+use tocsin_schemas::topics::{self, PROGRESS, RATES};
+use tocsin_schemas::wire::{self, OutputRecord};
+
+use super::WRITER;
+use super::start;
+use crate::exit::Failure;
+use crate::run::stop::Stop;
+
+/// First and longest pause between two tries.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How often to look whether somebody else writes as us.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// The writer `pipeline`, and what it has written last.
+pub struct Sink {
+    log: Arc<dyn EventLog>,
+    writer: Box<dyn LogWriter>,
+    names: HashMap<&'static str, Arc<str>>,
+    /// What the topic `progress` says of us, as far as we know.
+    committed: Option<Progress>,
+    /// Our own records of progress since the last look, and the look itself.
+    watch: Option<Watch>,
+    stop: Stop,
+}
+
+struct Watch {
+    reader: Box<dyn LogReader>,
+    looked: Monotonic,
+    /// Records of progress that we wrote and have not seen yet.
+    own: u64,
+}
+
+impl Sink {
+    /// Takes the writer's name over: whoever had it before is fenced. Reads back the progress after that.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub fn open(log: Arc<dyn EventLog>, stop: Stop) -> Result<Sink, LogError> {
+        let writer = log.writer(WRITER)?;
+        let committed = start::read_progress(&*log)?;
+        let names = topics::catalogue().iter().map(|t| (t.name, Arc::from(t.name))).collect();
+        Ok(Sink { log, writer, names, committed, watch: None, stop })
+    }
+
+    /// The progress that the log holds.
+    pub fn committed(&self) -> Option<&Progress> {
+        self.committed.as_ref()
+    }
+
+    fn record<T: OutputRecord>(&self, record: &T) -> NewRecord {
+        let topic = Arc::clone(&self.names[T::TOPIC]);
+        NewRecord { topic, key: record.key(), value: Some(wire::encode(record)), stamp: None }
+    }
+
+    /// Everything of these outcomes as records.
+    pub fn records(&self, outcomes: &[Outcome], refused: &[Quarantined]) -> Vec<NewRecord> {
+        let mut records: Vec<NewRecord> = refused.iter().map(|q| self.record(q)).collect();
+        for outcome in outcomes {
+            records.extend(outcome.incidents.iter().map(|i| self.record(i)));
+            records.extend(outcome.alerts.iter().map(|a| self.record(a)));
+            for ((scope, key, window), rate) in &outcome.rates {
+                records.push(match rate {
+                    Some(rate) => self.record(rate),
+                    None => NewRecord {
+                        topic: Arc::clone(&self.names[RATES]),
+                        key: format!("{scope}|{key}|{window}").into_bytes(),
+                        value: None,
+                        stamp: None,
+                    },
+                });
+            }
+        }
+        records
+    }
+
+    /// Appends the records with the progress that they stand for, and returns when that is acknowledged.
+    ///
+    /// # Errors
+    /// One line: fenced, or a reason that trying again does not help, or a stop while the log could not be
+    /// reached. Nothing of the append is in the log then, and the next start decides it again.
+    pub fn commit(&mut self, mut records: Vec<NewRecord>, progress: Progress) -> Result<(), Failure> {
+        records.push(self.record(&progress));
+        let mut pause = PAUSE.0;
+        let mut said_full = false;
+        loop {
+            let error = match self.writer.append(&records) {
+                Ok(()) => break,
+                Err(LogError::Uncertain { why }) => {
+                    tracing::warn!(%why, "not known whether the last append was committed: asking the log");
+                    if self.settle(&progress)? {
+                        break;
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match &error {
+                LogError::Retry { .. } | LogError::Unreachable { .. } => {
+                    tracing::warn!(%error, pause_ms = pause.as_millis(), "append waits for the event log");
+                }
+                LogError::NoSpace { .. } => {
+                    if !said_full {
+                        tracing::error!(%error, "decisions wait: free space, nothing acknowledged is lost");
+                    }
+                    said_full = true;
+                    pause = pause.max(Duration::from_secs(1)).min(Duration::from_secs(1));
+                }
+                _ => return Err(error.into()),
+            }
+            self.wait(pause, &error)?;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+        if said_full {
+            tracing::info!("there is space again: decisions go on");
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.own += 1;
+        }
+        self.committed = Some(progress);
+        Ok(())
+    }
+
+    fn wait(&self, pause: Duration, error: &LogError) -> Result<(), Failure> {
+        let deadline = Monotonic::now() + pause;
+        loop {
+            if self.stop.asked() {
+                return Err(Failure::failed(format!(
+                    "stopped before the last batch could be committed (the next start decides it again): {error}"
+                )));
+            }
+            let left = deadline.saturating_duration_since(Monotonic::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+    }
+
+    /// After an append of unknown outcome: whether it was committed.
+    fn settle(&mut self, wanted: &Progress) -> Result<bool, Failure> {
+        let mut pause = PAUSE.0;
+        let found = loop {
+            let tried = self.log.writer(WRITER).and_then(|w| Ok((w, start::read_progress(&*self.log)?)));
+            match tried {
+                Ok((writer, found)) => {
+                    self.writer = writer;
+                    break found;
+                }
+                Err(
+                    error
+                    @ (LogError::Retry { .. } | LogError::Unreachable { .. } | LogError::NoSpace { .. }),
+                ) => {
+                    tracing::warn!(%error, "cannot ask the event log yet");
+                    self.wait(pause, &error)?;
+                    pause = (pause * 2).min(PAUSE.1);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        if found.as_ref() == Some(wanted) {
+            return Ok(true);
+        }
+        if found == self.committed {
+            return Ok(false);
+        }
+        Err(Failure::failed(
+            "another `tocsin run` has decided meanwhile (its progress is in the log): this one stops",
+        ))
+    }
+
+    /// Looks, every two seconds, whether somebody else has written progress under our name. An idle writer
+    /// would otherwise not learn that it was fenced.
+    ///
+    /// # Errors
+    /// Fenced.
+    pub fn watch(&mut self) -> Result<(), Failure> {
+        let Some(watch) = &mut self.watch else {
+            self.watch = self.start_watch().ok();
+            return Ok(());
+        };
+        if watch.looked.elapsed() < WATCH {
+            return Ok(());
+        }
+        watch.looked = Monotonic::now();
+        // Trouble with reading is the feed's to report.
+        let Ok(records) = watch.reader.poll(10_000, Duration::ZERO) else { return Ok(()) };
+        let seen = records.iter().filter(|r| r.key.as_deref() == Some(WRITER.as_bytes())).count() as u64;
+        if seen <= watch.own {
+            watch.own -= seen;
+            return Ok(());
+        }
+        watch.own = 0;
+        // Only the log can say who is the newer one: an append under our name does.
+        match self.committed.clone() {
+            Some(progress) => self.commit(Vec::new(), progress),
+            None => Ok(()),
+        }
+    }
+
+    fn start_watch(&self) -> Result<Watch, LogError> {
+        let from: Vec<(TopicPartition, u64)> = (0..)
+            .zip(self.log.bounds(PROGRESS)?)
+            .map(|(partition, b)| (TopicPartition { topic: Arc::from(PROGRESS), partition }, b.end))
+            .collect();
+        Ok(Watch { reader: self.log.reader(&from)?, looked: Monotonic::now(), own: 0 })
+    }
+}

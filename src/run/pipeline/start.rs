@@ -1,0 +1,257 @@
+//! A restart: nothing is decided before everything up to `progress` is read back, and then desired minus
+//! emitted must be empty (design.md section 4, "Absence is never a cause").
+//!
+//! 1. Take the writer's name over (fences a zombie), read `progress`: [`super::sink::Sink::open`].
+//! 2. [`super::guard::check`]: is this the log, and is everything there?
+//! 3. Fold `incidents` and `alerts` into the engine's memory; load every input partition exactly up to the
+//!    offsets of `progress`, registry first. Reading and the door run beside the engine.
+//! 4. [`Engine::resume`] at the clock of `progress`. What it would say now must be nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant as Monotonic};
+
+use tocsin_pipeline::{Arrival, Engine, Memory, Outcome};
+use tocsin_schemas::log::{Bounds, EventLog, LogError, LogRecord, TopicPartition};
+use tocsin_schemas::records::{Alert, Incident, Progress};
+use tocsin_schemas::topics::{self, Direction, Topic};
+use tocsin_schemas::wire::{self, OutputRecord, SchemaIds};
+
+use super::WRITER;
+use super::admit::{AtDoor, admit};
+use super::guard::{self, Found, Trouble};
+use super::inputs::input_topics;
+use crate::exit::Failure;
+use crate::run::stop::Stop;
+
+/// How many records are handed to the engine at once while loading.
+const LOAD: usize = 10_000;
+/// How long a poll waits while reading what is known to be there.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long reading what is known to be there may stand still before it is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The progress of the pipeline, if it ever wrote any.
+///
+/// # Errors
+/// Those of the log; `Damaged` if it cannot be decoded.
+pub fn read_progress(log: &dyn EventLog) -> Result<Option<Progress>, LogError> {
+    let mut progress = None;
+    read_all(log, topics::PROGRESS, &mut |record| {
+        if record.key.as_deref() == Some(WRITER.as_bytes()) {
+            progress = record.value.as_deref().map(|raw| own::<Progress>(&record, raw)).transpose()?;
+        }
+        Ok(())
+    })?;
+    Ok(progress)
+}
+
+/// What [`guard::check`] compares, and what it says.
+///
+/// # Errors
+/// Those of the log, but for a missing topic, which is among the troubles.
+pub fn look(log: &dyn EventLog, progress: Option<&Progress>) -> Result<(Found, Vec<Trouble>), LogError> {
+    let inputs: Vec<&Topic> = input_topics().collect();
+    let outputs: Vec<&Topic> =
+        topics::catalogue().iter().filter(|t| t.direction == Direction::Out && t.schema.is_some()).collect();
+    let mut found = Found { log_id: log.log_id()?, topics: log.topics()?, bounds: BTreeMap::new() };
+    for topic in inputs.iter().chain(&outputs) {
+        if found.topics.iter().any(|t| *t.name == *topic.name) {
+            found.bounds.insert(Arc::from(topic.name), log.bounds(topic.name)?);
+        }
+    }
+    let troubles = guard::check(&found, &inputs, &outputs, progress);
+    Ok((found, troubles))
+}
+
+/// Every input partition and the offset to go on from: that of progress, else the first one.
+pub fn positions(found: &Found, progress: Option<&Progress>) -> Vec<(TopicPartition, u64)> {
+    let known = |topic: &str, partition: u32| {
+        let offsets = &progress?.offsets;
+        offsets.iter().find(|o| o.topic == topic && o.partition == partition).map(|o| o.next)
+    };
+    input_topics()
+        .flat_map(|topic| {
+            let name: Arc<str> = Arc::from(topic.name);
+            let bounds = found.bounds.get(topic.name).cloned().unwrap_or_default();
+            (0..).zip(bounds).map(move |(partition, b): (u32, Bounds)| {
+                let at = TopicPartition { topic: Arc::clone(&name), partition };
+                (at, known(topic.name, partition).unwrap_or(b.first))
+            })
+        })
+        .collect()
+}
+
+/// What a rebuild found.
+#[derive(Debug)]
+pub struct Rebuilt {
+    /// Records given to the engine.
+    pub records: u64,
+    /// What the engine would say now, though nothing has arrived.
+    pub outcome: Outcome,
+}
+
+/// Reads back what was said and what had arrived, and asks the engine what it would say.
+///
+/// # Errors
+/// Those of the log, in one line; a stop that was asked meanwhile.
+pub fn rebuild(
+    log: &Arc<dyn EventLog>,
+    engine: &mut Engine,
+    found: &Found,
+    progress: &Progress,
+    schemas: &Arc<dyn SchemaIds>,
+    stop: &Stop,
+) -> Result<Rebuilt, Failure> {
+    let mut memory = Memory::default();
+    read_all(&**log, topics::INCIDENTS, &mut |record| {
+        if let Some(raw) = record.value.as_deref() {
+            memory.incident(own::<Incident>(&record, raw)?);
+        }
+        Ok(())
+    })?;
+    read_all(&**log, topics::ALERTS, &mut |record| {
+        if let Some(raw) = record.value.as_deref() {
+            memory.alert(&own::<Alert>(&record, raw)?);
+        }
+        Ok(())
+    })?;
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for (at, upto) in positions(found, Some(progress)) {
+        let from = found.bounds.get(&at.topic).and_then(|b| b.get(at.partition as usize));
+        let part = Part { from: from.map_or(0, |b| b.first), at, upto };
+        let report = topics::topic(&part.at.topic).is_some_and(|t| t.source.is_some());
+        if report { second.push(part) } else { first.push(part) }
+    }
+    let mut records = 0;
+    for parts in [first, second] {
+        records += load(log, engine, parts, schemas, stop)?;
+    }
+    let outcome = engine.resume(memory, progress.clock);
+    Ok(Rebuilt { records, outcome })
+}
+
+struct Part {
+    at: TopicPartition,
+    from: u64,
+    upto: u64,
+}
+
+fn load(
+    log: &Arc<dyn EventLog>,
+    engine: &mut Engine,
+    parts: Vec<Part>,
+    schemas: &Arc<dyn SchemaIds>,
+    stop: &Stop,
+) -> Result<u64, Failure> {
+    let parts: Vec<Part> = parts.into_iter().filter(|p| p.from < p.upto).collect();
+    if parts.is_empty() {
+        return Ok(0);
+    }
+    let mut records = 0;
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel::<Vec<Arrival>>(4);
+        let reading = scope.spawn(move || {
+            let upto: BTreeMap<TopicPartition, u64> = parts.iter().map(|p| (p.at.clone(), p.upto)).collect();
+            let mut arrivals = Vec::with_capacity(LOAD);
+            read_parts(&**log, &parts, &mut |record| {
+                if stop.asked() {
+                    return Err(LogError::Retry { what: "load", why: "stopped while reading back".into() });
+                }
+                let at = TopicPartition { topic: Arc::clone(&record.topic), partition: record.partition };
+                if record.offset >= upto.get(&at).copied().unwrap_or(0) {
+                    return Ok(());
+                }
+                // What was refused then is refused now, and stands in quarantine already.
+                if let AtDoor::In(arrival, _) = admit(record, &**schemas) {
+                    arrivals.push(*arrival);
+                }
+                if arrivals.len() >= LOAD {
+                    // The receiver only goes when this side has.
+                    let _ = sender.send(std::mem::replace(&mut arrivals, Vec::with_capacity(LOAD)));
+                }
+                Ok(())
+            })?;
+            let _ = sender.send(arrivals);
+            Ok::<(), LogError>(())
+        });
+        for arrivals in receiver {
+            records += arrivals.len() as u64;
+            engine.load(arrivals);
+        }
+        match reading.join() {
+            Ok(result) => result.map_err(Failure::from),
+            Err(_) => Err(Failure::failed("the reading thread died while reading back")),
+        }
+    })?;
+    Ok(records)
+}
+
+/// Every record of a topic up to its present ends, in order within each partition.
+fn read_all(
+    log: &dyn EventLog,
+    topic: &'static str,
+    each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    let parts: Vec<Part> = (0..)
+        .zip(log.bounds(topic)?)
+        .map(|(partition, b)| Part {
+            at: TopicPartition { topic: Arc::from(topic), partition },
+            from: b.first,
+            upto: b.end,
+        })
+        .filter(|p| p.from < p.upto)
+        .collect();
+    read_parts(log, &parts, each)
+}
+
+fn read_parts(
+    log: &dyn EventLog,
+    parts: &[Part],
+    each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let from: Vec<(TopicPartition, u64)> = parts.iter().map(|p| (p.at.clone(), p.from)).collect();
+    let mut reader = log.reader(&from)?;
+    let mut moved = Monotonic::now();
+    loop {
+        let records = reader.poll(LOAD, LOOK)?;
+        if !records.is_empty() {
+            moved = Monotonic::now();
+        }
+        for record in records {
+            each(record)?;
+        }
+        if reader.position().iter().zip(parts).all(|((_, at), part)| *at >= part.upto) {
+            return Ok(());
+        }
+        if moved.elapsed() > PATIENCE {
+            return Err(LogError::Retry {
+                what: "read back",
+                why: format!("nothing came for {} s, though there is more", PATIENCE.as_secs()),
+            });
+        }
+    }
+}
+
+/// A record that we wrote.
+fn own<T: OutputRecord>(record: &LogRecord, raw: &[u8]) -> Result<T, LogError> {
+    wire::decode(raw).map_err(|e| {
+        let (topic, partition, offset) = (&record.topic, record.partition, record.offset);
+        LogError::Damaged(format!("{topic} partition {partition} offset {offset}: {e}"))
+    })
+}
+
+/// The counts of an outcome that should have been silent, for the operator to judge.
+pub fn counts(outcome: &Outcome) -> String {
+    let mut by_change: BTreeMap<String, u64> = BTreeMap::new();
+    for alert in &outcome.alerts {
+        *by_change.entry(format!("{} {}", alert.rule, alert.change)).or_default() += 1;
+    }
+    let mut parts: Vec<String> = by_change.iter().map(|(what, n)| format!("{n} {what}")).collect();
+    parts.push(format!("{} incidents changed", outcome.incidents.len()));
+    parts.join(", ")
+}
