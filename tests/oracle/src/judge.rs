@@ -101,7 +101,7 @@ pub fn survey(history: &History) -> Result<Census, String> {
 }
 
 /// A step without arrivals is a run of midnights; any other is a batch.
-fn step_oracle(oracle: &mut Oracle, step: &Step) -> Vec<crate::Said> {
+pub(crate) fn step_oracle(oracle: &mut Oracle, step: &Step) -> Vec<crate::Said> {
     if step.arrivals.is_empty() {
         oracle.tick_to(step.at.day())
     } else {
@@ -109,7 +109,7 @@ fn step_oracle(oracle: &mut Oracle, step: &Step) -> Vec<crate::Said> {
     }
 }
 
-fn step_subject(subject: &mut dyn Subject, step: &Step) -> Vec<Vec<Alert>> {
+pub(crate) fn step_subject(subject: &mut dyn Subject, step: &Step) -> Vec<Vec<Alert>> {
     if step.arrivals.is_empty() {
         subject.tick_to(step.at.day())
     } else {

@@ -29,6 +29,7 @@ mod policy;
 mod rates;
 mod registry;
 mod said;
+pub mod scenario;
 
 pub use arrivals::Verdict;
 pub use census::Census;
