@@ -63,3 +63,19 @@ pub(super) fn question(
     };
     LogError::Unreachable { place, why }
 }
+
+/// Whether a code passes by itself within moments: a leader is being elected, or metadata is behind.
+pub(super) fn passing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownPartition
+            | Code::UnknownTopic
+            | Code::KafkaStorageError
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::OffsetNotAvailable
+    )
+}

@@ -295,17 +295,33 @@ pub(super) fn offsets<'a>(
         // Kafka's own convention: the times -2 and -1 stand for the earliest and the latest offset.
         list.add_partition_offset(topic, partition as i32, which)?;
     }
-    let found = consumer.offsets_for_times(list, ANSWER)?;
+    let deadline = Instant::now() + ANSWER;
+    let found = loop {
+        match consumer
+            .offsets_for_times(list.clone(), ANSWER)
+            .and_then(|found| settled(&found).map(|()| found))
+        {
+            // A leader is being elected, or this client has not heard of a new topic yet.
+            Err(e) if e.rdkafka_error_code().is_some_and(errors::passing) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            other => break other?,
+        }
+    };
     partitions
         .map(|(topic, partition)| {
             let found = found
                 .find_partition(topic, partition as i32)
                 .ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition))?;
-            found.error()?;
             match found.offset() {
                 Offset::Offset(offset) => Ok(offset as u64),
                 _ => Err(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset)),
             }
         })
         .collect()
+}
+
+/// Errors of single partitions stand in the answer.
+fn settled(found: &TopicPartitionList) -> Result<(), KafkaError> {
+    found.elements().iter().try_for_each(|element| element.error())
 }

@@ -1,0 +1,1 @@
+//! What only the Kafka log can meet.
