@@ -39,6 +39,8 @@ pub struct Scene {
     pub line: usize,
     /// What arrives; nothing: the midnights up to this instant's day.
     pub step: Step,
+    /// What is said is written, be it that nothing is.
+    pub(crate) spoken: bool,
     pub(crate) said: Vec<Expected>,
     pub(crate) after: Vec<After>,
 }

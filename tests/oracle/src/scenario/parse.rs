@@ -34,6 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Scenario, String> {
             "政策" => scenario.policies.push(policy(&words).map_err(at)?),
             "→" => {
                 let scene = scenario.scenes.last_mut().ok_or_else(|| at("nothing arrived yet".into()))?;
+                scene.spoken = true;
                 if words[1..] != ["无"] {
                     scene.said.push(expected(line, &words[1..]).map_err(at)?);
                 }
@@ -44,7 +45,13 @@ pub(super) fn parse(text: &str) -> Result<Scenario, String> {
             }
             day if day.len() == 10 && day.starts_with(['1', '2']) => {
                 let step = Step { at: instant(&words).map_err(at)?, arrivals: Vec::new(), flagged: 0 };
-                scenario.scenes.push(Scene { line: n + 1, step, said: Vec::new(), after: Vec::new() });
+                scenario.scenes.push(Scene {
+                    line: n + 1,
+                    step,
+                    spoken: false,
+                    said: Vec::new(),
+                    after: Vec::new(),
+                });
             }
             _ => {
                 let scene = scenario.scenes.last_mut().ok_or_else(|| at("no day yet".into()))?;
@@ -57,6 +64,9 @@ pub(super) fn parse(text: &str) -> Result<Scenario, String> {
     }
     if scenario.policies.is_empty() {
         scenario.policies.push(OraclePolicy::default());
+    }
+    if let Some(scene) = scenario.scenes.iter().find(|s| !s.spoken) {
+        return Err(format!("line {}: write what is said here, or → 无", scene.line));
     }
     if scenario.title.is_empty() || scenario.why.is_empty() || scenario.scenes.is_empty() {
         return Err("a scenario has a title, a reason why it matters, and at least one day".into());
