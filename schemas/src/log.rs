@@ -19,6 +19,9 @@
 //!   read *after* `writer` has returned.
 //! - **Acknowledged.** When `append` has returned `Ok`, the records survive a power loss (Kafka: of what
 //!   the topic's replication survives; `acks=all`).
+//! - **Visible.** Readers see an acknowledged append at once on SQLite, some milliseconds later on Kafka
+//!   (topic by topic, as the markers arrive). So [`LogReader::caught_up`] right after an append need not
+//!   cover it; after a newer writer of the same name was made, it does.
 //! - **Uncertain.** [`LogError::Uncertain`]: it may or may not be there. Make a new writer (which settles
 //!   the old one) and read back progress.
 

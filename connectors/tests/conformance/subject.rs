@@ -1,7 +1,7 @@
 //! A log under test, and helpers around it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -47,7 +47,7 @@ impl Subject {
     }
 
     /// The file, if it is one.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         match &self.place {
             Place::Sqlite(path) => path,
             Place::Kafka(_) => panic!("not a file"),
@@ -71,12 +71,25 @@ impl Subject {
 
     /// Another process that plays `role` on this log.
     pub fn process(&self, role: &str, topics: &[&Arc<str>], writer: &str) -> Process {
+        self.run(Command::new(std::env::current_exe().unwrap()), role, topics, writer)
+    }
+
+    /// The same, with its writes and syncs written down.
+    pub fn traced_process(&self, into: &Path, role: &str, topics: &[&Arc<str>], writer: &str) -> Process {
+        let mut command = Command::new("strace");
+        // -y: the names of files; only calls that say something about durability, and our own words.
+        command.args(["-f", "-y", "-s", "32", "-e", "trace=fsync,fdatasync,pwrite64,write", "-o"]);
+        command.arg(into).arg(std::env::current_exe().unwrap());
+        self.run(command, role, topics, writer)
+    }
+
+    fn run(&self, mut command: Command, role: &str, topics: &[&Arc<str>], writer: &str) -> Process {
         let (kind, place) = match &self.place {
             Place::Sqlite(path) => ("sqlite", path.display().to_string()),
             Place::Kafka(address) => ("kafka", address.clone()),
         };
         let topics = topics.iter().map(|t| &***t).collect::<Vec<_>>().join(",");
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut child = command
             .args(["--exact", "in_another_process", "--nocapture", "--test-threads=1"])
             .env("CONFORMANCE_ROLE", role)
             .env("CONFORMANCE_KIND", kind)

@@ -80,7 +80,7 @@ impl KafkaLog {
         }
         let id = asker
             .client()
-            .fetch_cluster_id(ANSWER)
+            .fetch_cluster_id(Duration::from_secs(3))
             .ok_or_else(|| asker.context().gone(settings, "no broker said which cluster it belongs to"))?;
         let admin = settings.client_config().create_with_context(Watcher::default()).map_err(refused)?;
         Ok(KafkaLog { shared: Arc::new(Shared { settings: settings.clone(), asker, admin }), id })

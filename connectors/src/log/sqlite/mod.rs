@@ -29,7 +29,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tocsin_schemas::log::{
     Bounds, EventLog, LogError, LogReader, LogWriter, TopicChange, TopicPartition, TopicSettings,
 };
@@ -77,7 +77,7 @@ impl SqliteLog {
         let admin = schema::connect(path, &place, &options)?;
         schema::prepare_file(&admin, &place)?;
         let path = path.canonicalize().map_err(|e| place.unreachable(&e))?;
-        let waker = Waker::of(&path, || schema::connect(&path, &place, &options))?;
+        let waker = Waker::of(&path, &place, || schema::connect(&path, &place, &options))?;
         Ok(SqliteLog { place, path, options, waker, admin: Mutex::new(admin) })
     }
 
@@ -88,7 +88,7 @@ impl SqliteLog {
     /// # Errors
     /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`. Partitions handled before the error stay compacted.
     pub fn compact(&self) -> Result<u64, LogError> {
-        retention::compact(&mut self.admin(), &self.place, &self.waker)
+        retention::compact(&self.admin(), &self.place, &self.waker)
     }
 
     fn admin(&self) -> std::sync::MutexGuard<'_, Connection> {
@@ -108,10 +108,9 @@ impl EventLog for SqliteLog {
     }
 
     fn ensure(&self, topics: &[TopicSettings], dry_run: bool) -> Result<Vec<TopicChange>, LogError> {
-        let mut admin = self.admin();
-        let _turn = self.waker.turn_to_write();
-        let mut work = || {
-            let tx = admin.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let admin = self.admin();
+        let work = || {
+            let tx = self.waker.begin(&admin)?;
             let changes = schema::ensure(&tx, topics, dry_run)?;
             if dry_run {
                 tx.rollback()?;

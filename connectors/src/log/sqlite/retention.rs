@@ -3,7 +3,7 @@
 //! Records past their days go from the front, a writer looks once an hour. Compaction is only done when
 //! [`super::SqliteLog::compact`] is called. Freed pages are used again by later appends.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _};
 use tocsin_schemas::log::{LogError, Retention};
 use tocsin_schemas::time::Instant;
 
@@ -16,7 +16,7 @@ const DAY_MILLIS: i64 = 86_400_000;
 const SWEEP_RECORDS: i64 = 20_000;
 
 /// Deletes, from the front of each partition kept by days, what is older than that. Returns the count.
-pub(super) fn drop_old(conn: &mut Connection, now: Instant) -> rusqlite::Result<u64> {
+pub(super) fn drop_old(conn: &Connection, waker: &Waker, now: Instant) -> rusqlite::Result<u64> {
     let mut dropped = 0;
     for topic in schema::topics(conn)? {
         let Retention::Days(days) = topic.settings.retention else { continue };
@@ -30,7 +30,7 @@ pub(super) fn drop_old(conn: &mut Connection, now: Instant) -> rusqlite::Result<
             if oldest.is_none_or(|stamp| stamp >= cutoff) {
                 continue;
             }
-            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+            let tx = waker.begin(conn)?;
             // The first one to stay, at most so far in.
             let first: i64 = tx.query_row(
                 &format!(
@@ -48,7 +48,7 @@ pub(super) fn drop_old(conn: &mut Connection, now: Instant) -> rusqlite::Result<
     Ok(dropped)
 }
 
-pub(super) fn compact(conn: &mut Connection, place: &Place, waker: &Waker) -> Result<u64, LogError> {
+pub(super) fn compact(conn: &Connection, place: &Place, waker: &Waker) -> Result<u64, LogError> {
     let work = || -> rusqlite::Result<u64> {
         let mut dropped = 0;
         for topic in schema::topics(conn)? {
@@ -56,8 +56,7 @@ pub(super) fn compact(conn: &mut Connection, place: &Place, waker: &Waker) -> Re
                 continue;
             }
             for partition in schema::partitions(conn, &topic)? {
-                let _turn = waker.turn_to_write();
-                dropped += compact_one(conn, partition.id)?;
+                dropped += compact_one(conn, waker, partition.id)?;
             }
         }
         Ok(dropped)
@@ -65,8 +64,8 @@ pub(super) fn compact(conn: &mut Connection, place: &Place, waker: &Waker) -> Re
     work().map_err(|e| place.error("compact a topic", e))
 }
 
-fn compact_one(conn: &Connection, id: i64) -> rusqlite::Result<u64> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+fn compact_one(conn: &Connection, waker: &Waker, id: i64) -> rusqlite::Result<u64> {
+    let tx = waker.begin(conn)?;
     let dropped = tx.execute(
         &format!("DELETE FROM p{id} WHERE offset NOT IN (SELECT max(offset) FROM p{id} GROUP BY key)"),
         [],

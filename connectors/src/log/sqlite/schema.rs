@@ -23,8 +23,10 @@ const APPLICATION_ID: i32 = 0x546f_6373;
 const LAYOUT: i32 = 1;
 /// Bigger than SQLite's 4096: fewer pages for a batch, still one small write for a single record.
 const PAGE_BYTES: u64 = 8192;
-/// Tries of one millisecond that a connection waits for another process before it gives up.
-const BUSY_TRIES: i32 = 5_000;
+/// Tries that a connection waits for another process before it gives up: five seconds or a little more.
+const BUSY_TRIES: i32 = 5_100;
+/// That many of them are short ones: most transactions are over in less than a millisecond.
+const SHORT_TRIES: i32 = 100;
 
 const TABLES: &str = "
     CREATE TABLE log (id TEXT NOT NULL);
@@ -80,9 +82,9 @@ pub(super) fn connect(path: &Path, place: &Place, options: &SqliteOptions) -> Re
     open().map_err(|e| place.error("open the file", e))
 }
 
-/// Waits a millisecond for another process that is writing; false: that was the last try.
-fn wait_for_others(tries: i32) -> bool {
-    std::thread::sleep(Duration::from_millis(1));
+/// Waits a moment for another process that is writing; false: that was the last try.
+pub(super) fn wait_for_others(tries: i32) -> bool {
+    std::thread::sleep(Duration::from_micros(if tries < SHORT_TRIES { 100 } else { 1_000 }));
     tries < BUSY_TRIES
 }
 

@@ -4,14 +4,21 @@
 //! another process is seen by `PRAGMA data_version`, a number in shared memory that SQLite changes with
 //! every commit of anybody else; asking costs a few microseconds and reads no page. Of all readers that
 //! wait in this process, one asks on behalf of all, so idling costs the same however many there are.
+//!
+//! Here is also the door that all writers go through, of this process and others, see [`Waker::begin`].
 
 use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tocsin_schemas::log::LogError;
+
+use super::errors::Place;
+use super::schema;
 
 /// How often another process's commits are looked for. The contract allows 50 ms until a reader wakes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -25,7 +32,8 @@ pub(super) struct Waker {
     changed: Condvar,
     /// Only used by the reader that looks, never while `state` is held for long.
     eye: Mutex<Connection>,
-    write_turn: Mutex<()>,
+    /// The lock file of the door.
+    door: Mutex<File>,
 }
 
 struct State {
@@ -41,6 +49,37 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The door is a file beside the log, because locks on the log itself belong to SQLite.
+fn open_door(path: &Path) -> std::io::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-door");
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(name))
+}
+
+/// The door, locked against other processes until dropped.
+struct Locked<'a>(&'a File);
+
+impl Locked<'_> {
+    fn new(door: &File) -> rusqlite::Result<Locked<'_>> {
+        let mut tries = 0;
+        while let Err(e) = door.try_lock() {
+            tries += 1;
+            if !schema::wait_for_others(tries) {
+                let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+                return Err(rusqlite::Error::SqliteFailure(busy, Some(format!("waiting for a turn: {e}"))));
+            }
+        }
+        Ok(Locked(door))
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // An error here means that the descriptor is gone, and the lock with it.
+        let _ = self.0.unlock();
+    }
+}
+
 fn data_version(eye: &Connection) -> rusqlite::Result<i64> {
     eye.prepare_cached("PRAGMA data_version")?.query_row([], |r| r.get(0))
 }
@@ -49,6 +88,7 @@ impl Waker {
     /// The waker of this file, made with a connection of its own if there is none yet.
     pub(super) fn of(
         path: &Path,
+        place: &Place,
         connect: impl FnOnce() -> Result<Connection, LogError>,
     ) -> Result<Arc<Waker>, LogError> {
         let mut wakers = lock(&WAKERS);
@@ -59,16 +99,23 @@ impl Waker {
             state: Mutex::new(State { generation: 0, looking: false, data_version: -1 }),
             changed: Condvar::new(),
             eye: Mutex::new(connect()?),
-            write_turn: Mutex::new(()),
+            door: Mutex::new(open_door(path).map_err(|e| place.unreachable(&e))?),
         });
         wakers.retain(|_, w| w.strong_count() > 0);
         wakers.insert(path.to_owned(), Arc::downgrade(&waker));
         Ok(waker)
     }
 
-    /// Writers of this process take turns here rather than at the file, where they would have to poll.
-    pub(super) fn turn_to_write(&self) -> MutexGuard<'_, ()> {
-        lock(&self.write_turn)
+    /// Begins a writing transaction, in turn.
+    ///
+    /// SQLite lets one writer in at a time, but whoever waits only looks now and then: a writer that
+    /// comes back at once would keep all others out. So all go through one door: who stands in it waits
+    /// for the file, and nobody else tries before he is in. Another program that holds the file is waited
+    /// for as long as the busy handler says.
+    pub(super) fn begin<'a>(&self, conn: &'a Connection) -> rusqlite::Result<Transaction<'a>> {
+        let door = lock(&self.door);
+        let _locked = Locked::new(&door)?;
+        Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
     }
 
     /// The state of knowledge to compare with: take it *before* reading, then nothing is missed.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tocsin_schemas::log::{LogError, LogWriter, NewRecord, Retention};
 use tocsin_schemas::time::Instant;
 
@@ -45,10 +45,7 @@ impl SqliteWriter {
         waker: Arc<Waker>,
         name: &str,
     ) -> Result<SqliteWriter, LogError> {
-        let epoch = {
-            let _turn = waker.turn_to_write();
-            raise_epoch(&conn, name).map_err(|e| place.error("register a writer", e))?
-        };
+        let epoch = raise_epoch(&conn, &waker, name).map_err(|e| place.error("register a writer", e))?;
         let name = name.to_owned();
         Ok(SqliteWriter {
             conn,
@@ -106,7 +103,7 @@ impl SqliteWriter {
             return;
         }
         self.swept = Some(Clock::now());
-        if let Err(error) = retention::drop_old(&mut self.conn, now()) {
+        if let Err(error) = retention::drop_old(&self.conn, &self.waker, now()) {
             // What was appended is safe; the next sweep tries again.
             tracing::warn!(%error, "could not delete records past their retention");
         }
@@ -118,8 +115,8 @@ fn now() -> Instant {
     Instant(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn raise_epoch(conn: &Connection, name: &str) -> rusqlite::Result<i64> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+fn raise_epoch(conn: &Connection, waker: &Waker, name: &str) -> rusqlite::Result<i64> {
+    let tx = waker.begin(conn)?;
     let epoch = tx.query_row(
         "INSERT INTO writers VALUES (?1, 1) ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
         [name],
@@ -154,11 +151,9 @@ impl LogWriter for SqliteWriter {
             return Ok(());
         }
         let sorted = self.sort_out(records, now())?;
-        let waker = Arc::clone(&self.waker);
-        let turn = waker.turn_to_write();
         let place = &self.place;
         let error = |e| place.error("append", e);
-        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate).map_err(error)?;
+        let tx = self.waker.begin(&self.conn).map_err(error)?;
         let newest: Option<i64> = tx
             .prepare_cached("SELECT epoch FROM writers WHERE name = ?1")
             .and_then(|mut s| s.query_row([&self.name], |r| r.get(0)).optional())
@@ -174,8 +169,7 @@ impl LogWriter for SqliteWriter {
             }
             return Err(error);
         }
-        drop(turn);
-        waker.committed();
+        self.waker.committed();
         self.sweep();
         Ok(())
     }
