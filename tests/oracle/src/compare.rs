@@ -70,6 +70,10 @@ impl Matcher {
             *id = self.ours_of.get(id).copied().unwrap_or(IncidentId(IncidentId::MAX - id.0));
         }
         said.incident_ids.sort();
+        for id in &mut said.facts.severe_incident_ids {
+            *id = self.ours_of.get(id).copied().unwrap_or(IncidentId(IncidentId::MAX - id.0));
+        }
+        said.facts.severe_incident_ids.sort();
         if said.rule == Rule::OwnerIncident {
             said.subject = match said.subject.parse::<IncidentId>() {
                 Ok(id) => self.ours_of.get(&id).map_or(format!("unpaired {id}"), ToString::to_string),
@@ -248,6 +252,7 @@ impl fmt::Display for Said {
             write!(f, " because {reason}")?;
         }
         list(f, " incidents", &self.incident_ids)?;
-        list(f, " reports", &self.reports)
+        list(f, " reports", &self.reports)?;
+        write!(f, " {:?}", self.facts)
     }
 }

@@ -9,7 +9,7 @@ use tocsin_schemas::time::Day;
 use crate::owner::Moment;
 use crate::policy::OraclePolicy;
 use crate::registry::Registry;
-use crate::said::Said;
+use crate::said::{Facts, Said};
 
 /// What was said of one enterprise so far.
 #[derive(Debug, Clone, Default)]
@@ -136,6 +136,12 @@ pub(crate) fn decide(
         level: level_now,
         severity: None,
         count: w.ids.len() as u32,
+        facts: Facts {
+            window_days: Some(u32::from(table.window_days)),
+            severe_incident_ids: w.severe.into_iter().collect(),
+            worst: w.ids.iter().map(|id| moment.now[id].found.severity).max(),
+            ..moment.facts(uscc)
+        },
         incident_ids: w.ids.into_iter().collect(),
         reports: reports.into_iter().collect(),
     })

@@ -39,4 +39,4 @@ pub use judge::{Restarts, Subject, judge, survey};
 pub use oracle::Oracle;
 pub use policy::OraclePolicy;
 pub use rates::WINDOWS;
-pub use said::Said;
+pub use said::{Facts, Said};

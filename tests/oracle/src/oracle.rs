@@ -127,6 +127,7 @@ impl Oracle {
             now: &now,
             first_counting: &world.first_counting,
             tables: &self.tables,
+            registry: &world.registry,
         };
         let mut said = Vec::new();
         for (id, known) in &now {
@@ -231,6 +232,7 @@ impl Oracle {
             now: &self.known,
             first_counting: &world.first_counting,
             tables: &self.tables,
+            registry: &world.registry,
         };
         let mut untold = Vec::new();
         for (id, known) in &self.known {

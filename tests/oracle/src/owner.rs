@@ -9,7 +9,8 @@ use tocsin_schemas::time::{Day, Instant};
 use crate::cases::Found;
 use crate::identity::Known;
 use crate::policy::Tables;
-use crate::said::Said;
+use crate::registry::Registry;
+use crate::said::{Facts, Said};
 
 /// What was said of one incident so far.
 #[derive(Debug, Clone, Default)]
@@ -31,9 +32,21 @@ pub(crate) struct Moment<'a> {
     /// Earliest arrival that counts, of each report.
     pub(crate) first_counting: &'a BTreeMap<ReportKey, Instant>,
     pub(crate) tables: &'a Tables,
+    pub(crate) registry: &'a Registry<'a>,
 }
 
 impl Moment<'_> {
+    /// Facts of the enterprise that an alert is about.
+    pub(crate) fn facts(&self, uscc: Uscc) -> Facts {
+        let seen = self.registry.seen(&uscc);
+        Facts {
+            enterprise_name: seen.map(|e| e.name.clone()),
+            short_name: seen.and_then(|e| e.short_name.clone()),
+            area: seen.map(|e| e.area.clone()),
+            ..Facts::default()
+        }
+    }
+
     pub(crate) fn as_of(&self) -> Day {
         self.at.day()
     }
@@ -78,6 +91,11 @@ fn correction(was: &Found, now: &Known) -> Reason {
     }
 }
 
+/// Whether day and cause of such a message are laid down by the contract.
+fn told_of(change: Change) -> bool {
+    !matches!(change, Change::Corrected | Change::Suppressed)
+}
+
 /// Everything that is to be said of one incident at this decision.
 pub(crate) fn decide(moment: &Moment<'_>, id: IncidentId, now: &Known, told: &mut Told) -> Vec<Said> {
     let mut said = Vec::new();
@@ -98,6 +116,11 @@ pub(crate) fn decide(moment: &Moment<'_>, id: IncidentId, now: &Known, told: &mu
         count: now.found.persons,
         incident_ids: vec![id],
         reports: now.found.reports.iter().cloned().collect(),
+        facts: Facts {
+            occurred_on: told_of(change).then_some(now.found.occurred_on),
+            cause: now.found.cause.filter(|_| told_of(change)),
+            ..moment.facts(uscc)
+        },
     };
 
     let wrong: BTreeSet<Uscc> = told.now.difference(&concerned).copied().collect();

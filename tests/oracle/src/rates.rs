@@ -166,3 +166,32 @@ impl Basis<'_> {
         rows
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_seen_from_a_leap_day() {
+        let day = |t: &str| t.parse::<Day>().unwrap();
+        let seen = |w| days(w, day("2024-02-29"));
+        assert_eq!(seen(Window::Rolling(30)), (day("2024-01-31"), day("2024-02-29")));
+        assert_eq!(seen(Window::Rolling(365)), (day("2023-03-02"), day("2024-02-29")));
+        assert_eq!(seen(Window::Month), (day("2024-02-01"), day("2024-02-29")));
+        assert_eq!(seen(Window::Quarter), (day("2024-01-01"), day("2024-02-29")));
+        assert_eq!(seen(Window::Year), (day("2024-01-01"), day("2024-02-29")));
+        assert_eq!(seen(Window::YearAgo), (day("2023-01-01"), day("2023-02-28")));
+        assert_eq!(days(Window::Quarter, day("2025-12-31")), (day("2025-10-01"), day("2025-12-31")));
+        assert_eq!(days(Window::YearAgo, day("2025-03-01")), (day("2024-01-01"), day("2024-03-01")));
+    }
+
+    #[test]
+    fn means_are_added_exactly_and_divided_once() {
+        // 100/3 + 50/4 = 550/12 = 275/6; 2 incidents in a thousand of that: 12000/275.
+        let sum = Fraction(100, 3).plus(Fraction(50, 4));
+        assert_eq!(sum, Fraction(275, 6));
+        assert_eq!(sum.value(), 275.0 / 6.0);
+        assert_eq!(Fraction(0, 3).reduced(), Fraction(0, 1));
+        assert_eq!(Fraction(0, 3).plus(Fraction(0, 2)), Fraction(0, 1));
+    }
+}

@@ -1,6 +1,6 @@
 //! What was said, as plain values.
 
-use tocsin_schemas::codes::{Change, Level, Reason, Role, Rule, Severity};
+use tocsin_schemas::codes::{Cause, Change, Level, Reason, Role, Rule, Severity};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::Alert;
 use tocsin_schemas::time::{Day, Instant};
@@ -25,6 +25,41 @@ pub struct Said {
     pub count: u32,
     pub incident_ids: Vec<IncidentId>,
     pub reports: Vec<ReportKey>,
+    /// What the message says beside the above; see [`told_facts`].
+    pub facts: Facts,
+}
+
+/// The facts of an alert that follow from the contract alone. Of `corrected` and `suppressed` ones only what
+/// concerns the enterprise is compared: which day and cause a correction names is nowhere laid down.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[allow(missing_docs, reason = "the fields are those of `AlertFacts`")]
+pub struct Facts {
+    pub enterprise_name: Option<String>,
+    pub short_name: Option<String>,
+    pub area: Option<String>,
+    pub occurred_on: Option<Day>,
+    pub cause: Option<Cause>,
+    pub window_days: Option<u32>,
+    pub severe_incident_ids: Vec<IncidentId>,
+    pub worst: Option<Severity>,
+}
+
+/// The comparable facts of an alert.
+fn told_facts(alert: &Alert) -> Facts {
+    let f = alert.facts.clone();
+    let whole = !matches!(alert.change, Change::Corrected | Change::Suppressed);
+    let mut severe_incident_ids = f.severe_incident_ids;
+    severe_incident_ids.sort();
+    Facts {
+        enterprise_name: f.enterprise_name,
+        short_name: f.short_name,
+        area: f.area,
+        occurred_on: f.occurred_on.filter(|_| whole),
+        cause: f.cause.filter(|_| whole),
+        window_days: f.window_days,
+        severe_incident_ids,
+        worst: f.worst,
+    }
 }
 
 impl Said {
@@ -53,6 +88,7 @@ impl Said {
             count: alert.count,
             incident_ids,
             reports,
+            facts: told_facts(alert),
         }
     }
 }
