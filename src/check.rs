@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tocsin_schemas::log::LogError;
+
 use crate::exit::{CommandResult, Failure};
 use crate::run::alerts;
 use crate::run::pipeline::start;
@@ -44,7 +46,11 @@ pub fn run(args: Args) -> CommandResult {
         Err(failure) => keep(Err(failure)),
         Ok(log) => {
             let looked = open::within(LIMIT, &config.log, move || {
-                let progress = start::read_progress(&*log)?;
+                let progress = match start::read_progress(&*log) {
+                    // Said with all other missing topics below.
+                    Err(LogError::MissingTopic { .. }) => None,
+                    progress => progress?,
+                };
                 let (found, troubles) = start::look(&*log, progress.as_ref())?;
                 Ok((found.log_id, progress, troubles))
             });

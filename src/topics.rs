@@ -7,8 +7,9 @@ use serde::Serialize;
 use tocsin_schemas::log::TopicChange;
 use tocsin_schemas::topics;
 
+use crate::config::{self, LogConfig};
 use crate::exit::{CommandResult, Failure};
-use crate::{config, open};
+use crate::open;
 
 /// How long creating may take; a broker's own limits are shorter.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -56,9 +57,17 @@ pub struct Apply {
 pub fn run(args: Args) -> CommandResult {
     let What::Apply(args) = args.what;
     let config = config::load(&args.config)?;
-    let log = open::open(&config, open::Missing::Make)?;
     let dry_run = args.dry_run;
-    let changes = open::within(LIMIT, &config.log, move || log.ensure(&topics::settings(), dry_run))?;
+    let changes = match &config.log {
+        // Looking must not make the file.
+        LogConfig::Embedded { path } if dry_run && !path.exists() => {
+            topics::settings().into_iter().map(|t| TopicChange::Created(t.name)).collect()
+        }
+        _ => {
+            let log = open::open(&config, open::Missing::Make)?;
+            open::within(LIMIT, &config.log, move || log.ensure(&topics::settings(), dry_run))?
+        }
+    };
     let rows: Vec<Row> = changes.iter().map(|c| Row::of(c, dry_run)).collect();
     if args.json {
         let text = serde_json::to_string_pretty(&rows).map_err(Failure::failed)?;
@@ -118,7 +127,7 @@ impl Row {
 
 fn table(rows: &[Row]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);
     table.set_header(["topic", "result", "setting", "wanted", "found"]);
     for row in rows {
         let cell = |text: &Option<String>| text.clone().unwrap_or_default();

@@ -41,7 +41,8 @@ pub fn admit(record: LogRecord, schemas: &dyn SchemaIds) -> AtDoor {
     }
 }
 
-fn quarantined(record: &LogRecord, refusal: Refusal) -> Quarantined {
+/// What stands in `quarantine` for a refused record.
+pub fn quarantined(record: &LogRecord, refusal: Refusal) -> Quarantined {
     let raw = record.value.as_deref().unwrap_or_default();
     Quarantined {
         topic: record.topic.to_string(),

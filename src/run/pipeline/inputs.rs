@@ -360,3 +360,6 @@ impl Inputs {
         Ok(Reader { inner: self.log.reader(&from)?, lanes })
     }
 }
+
+#[cfg(test)]
+mod tests;
