@@ -24,6 +24,17 @@ pub enum IdError {
 pub struct Uscc([u8; 18]);
 
 const USCC_ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
+const NOT_IN_ALPHABET: u8 = 0xFF;
+/// The place in the alphabet of every byte.
+const USCC_VALUES: [u8; 256] = {
+    let mut values = [NOT_IN_ALPHABET; 256];
+    let mut place = 0;
+    while place < USCC_ALPHABET.len() {
+        values[USCC_ALPHABET[place] as usize] = place as u8;
+        place += 1;
+    }
+    values
+};
 const USCC_WEIGHTS: [usize; 17] = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28];
 
 impl Uscc {
@@ -35,7 +46,11 @@ impl Uscc {
     pub fn check_symbol(first: &[u8]) -> Option<u8> {
         let mut sum = 0;
         for (symbol, weight) in first.iter().zip(USCC_WEIGHTS) {
-            sum += USCC_ALPHABET.iter().position(|a| a == symbol)? * weight;
+            let value = USCC_VALUES[usize::from(*symbol)];
+            if value == NOT_IN_ALPHABET {
+                return None;
+            }
+            sum += usize::from(value) * weight;
         }
         Some(USCC_ALPHABET[(31 - sum % 31) % 31])
     }

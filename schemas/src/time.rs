@@ -73,8 +73,28 @@ impl Day {
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.date())
+        let date = self.date();
+        if date.year() < 0 {
+            return write!(f, "{date}");
+        }
+        f.write_str(std::str::from_utf8(&digits_of(date)).unwrap_or_default())
     }
+}
+
+fn two_digits(into: &mut [u8], n: i64) {
+    into[0] = b'0' + (n / 10 % 10) as u8;
+    into[1] = b'0' + (n % 10) as u8;
+}
+
+/// `YYYY-MM-DD` of a year from 0 on.
+fn digits_of(date: Date) -> [u8; 10] {
+    let mut text = *b"0000-00-00";
+    let year = i64::from(date.year());
+    two_digits(&mut text[0..], year / 100);
+    two_digits(&mut text[2..], year);
+    two_digits(&mut text[5..], i64::from(date.month()));
+    two_digits(&mut text[8..], i64::from(date.day()));
+    text
 }
 
 impl FromStr for Day {
@@ -153,9 +173,23 @@ impl FromStr for TimeOfDay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub i64);
 
+/// Since 1992 (UTC) Asia/Shanghai is 8 hours ahead of UTC without a change; before, there was summer time.
+/// Every record passes here, so the years of plain arithmetic do not ask the time zone database.
+const EIGHT_HOURS_SINCE: i64 = 694_224_000_000;
+const EIGHT_HOURS: i64 = 8 * 3_600_000;
+const DAY_MILLIS: i64 = 86_400_000;
+/// The last millisecond of the calendar of jiff, year 9999.
+const LAST_MILLI: i64 = 253_402_207_200_999;
+
 impl Instant {
+    fn eight_hours_ahead(self) -> Option<i64> {
+        (EIGHT_HOURS_SINCE..=LAST_MILLI).contains(&self.0).then(|| self.0 + EIGHT_HOURS)
+    }
     /// The local day in Asia/Shanghai.
     pub fn day(self) -> Day {
+        if let Some(local) = self.eight_hours_ahead() {
+            return Day((local / DAY_MILLIS) as i32);
+        }
         Timestamp::from_millisecond(self.0)
             .map_or(Day(i32::MAX), |t| Day::from_date(t.to_zoned(ZONE.clone()).date()))
     }
@@ -168,6 +202,15 @@ impl Instant {
 
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(local) = self.eight_hours_ahead().filter(|local| local % 1000 == 0) {
+            let seconds = local % DAY_MILLIS / 1000;
+            let mut text = *b"0000-00-00T00:00:00+08:00";
+            text[..10].copy_from_slice(&digits_of(Day((local / DAY_MILLIS) as i32).date()));
+            two_digits(&mut text[11..], seconds / 3600);
+            two_digits(&mut text[14..], seconds / 60 % 60);
+            two_digits(&mut text[17..], seconds % 60);
+            return f.write_str(std::str::from_utf8(&text).unwrap_or_default());
+        }
         match Timestamp::from_millisecond(self.0) {
             Ok(t) => {
                 let z = t.to_zoned(ZONE.clone());
@@ -254,5 +297,26 @@ mod tests {
         assert_eq!(day.midnight().day(), day);
         assert_eq!(day.midnight().plus_millis(-1).day(), day.plus(-1));
         assert_eq!(day.month().first_day(), day);
+    }
+
+    /// The quick way and the time zone database agree, on both sides of the border and at both ends.
+    #[test]
+    fn plain_arithmetic_agrees_with_the_time_zone_database() {
+        let step = 86_400_000 * 31 + 12_345_678;
+        let years = (-2_100_000_000_000i64..5_000_000_000_000).step_by(step);
+        let borders = [EIGHT_HOURS_SINCE, LAST_MILLI, 684_900_000_000, 0].into_iter();
+        for millis in borders.flat_map(|b| [b - 1, b, b + 1, b - b % 1000]).chain(years) {
+            let Ok(stamp) = Timestamp::from_millisecond(millis) else { continue };
+            let zoned = stamp.to_zoned(ZONE.clone());
+            let instant = Instant(millis);
+            assert_eq!(instant.day().date(), zoned.date(), "{millis}");
+            assert_eq!(
+                instant.to_string(),
+                zoned.timestamp().display_with_offset(zoned.offset()).to_string()
+            );
+            assert_eq!(instant.day().to_string(), zoned.date().to_string());
+            let whole = Instant(millis - millis.rem_euclid(1000));
+            assert_eq!(whole.to_string().parse::<Instant>().unwrap(), whole);
+        }
     }
 }

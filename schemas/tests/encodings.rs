@@ -348,7 +348,7 @@ fn zigzag(n: i64) -> Vec<u8> {
 #[test]
 fn a_length_that_lies_is_an_error_and_no_allocation() {
     let head = [&[0xC3, 1][..], &Kind::Report.fingerprint().to_le_bytes()].concat();
-    for length in [1 << 40, i64::MAX, -1, i64::MIN, 17 << 20, 15 << 20] {
+    for length in [1 << 40, i64::MAX, -1, i64::MIN, 3 << 20, 1 << 20] {
         let raw = [&head[..], &zigzag(length), b"hr"].concat();
         let refusal = door::admit("reports.hr", &raw, arrived(), &NoIds).unwrap_err();
         assert_eq!(refusal.reason.to_string(), "undecodable", "{length}");

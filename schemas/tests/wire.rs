@@ -194,3 +194,12 @@ fn every_schema_file_is_listed() {
     let files = files.filter(|f| f.as_ref().unwrap().path().extension().is_some_and(|e| e == "avsc"));
     assert_eq!(files.count(), Kind::ALL.len());
 }
+
+/// The largest record that goes into quarantine still comes out of it.
+#[test]
+fn a_mebibyte_of_raw_bytes_survives() {
+    let record = Quarantined { raw: vec![0xFF; Quarantined::RAW_LIMIT], ..quarantined() };
+    let bytes = wire::encode(&record);
+    assert!(bytes.len() < topics::topic(topics::QUARANTINE).unwrap().max_record_bytes);
+    assert_eq!(wire::decode::<Quarantined>(&bytes).unwrap(), record);
+}

@@ -28,13 +28,6 @@ pub struct LineRefusal {
     pub topic: Option<String>,
 }
 
-impl LineRefusal {
-    /// Whether the envelope was sound. Never: said for symmetry with the contract's wording.
-    pub const fn envelope_sound(&self) -> bool {
-        false
-    }
-}
-
 /// Opens the envelope of one line (without its line feed; a carriage return at its end is dropped).
 ///
 /// # Errors

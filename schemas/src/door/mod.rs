@@ -29,6 +29,7 @@ pub use canonical::{canonical_json, digest};
 pub use line::{Line, LineRefusal, admit_line};
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::codes::Problem;
 use crate::records::{Digest, Record};
@@ -170,6 +171,8 @@ pub fn admit(
         let detail = format!("a record has at most {MAX_RECORD_BYTES} bytes, here are {}", raw.len());
         return Err(Refusal { reason: RefusalReason::Undecodable, detail });
     }
+    let known = topics::topic(topic).filter(|known| known.direction == Direction::In);
+    let known = known.and_then(|known| Some((known, known.schema?)));
     let input = match framing(raw)? {
         Framing::Json(text) => Input::Json(json::Object::parse(text)?),
         Framing::Confluent(id, datum) => {
@@ -177,13 +180,12 @@ pub fn admit(
             Input::Avro(schema.ok_or_else(|| unknown(format!("no schema has the id {id}")))?, datum)
         }
         Framing::SingleObject(fingerprint, datum) => {
-            let schema = own_by_fingerprint(fingerprint).or_else(|| schemas.by_fingerprint(fingerprint));
+            let schema = single_object_schema(known.map(|(_, kind)| kind), fingerprint, schemas);
             let none = || unknown(format!("no schema has the fingerprint {fingerprint:016x}"));
             Input::Avro(schema.ok_or_else(none)?, datum)
         }
     };
-    let known = topics::topic(topic).filter(|known| known.direction == Direction::In);
-    let Some((topic, kind)) = known.and_then(|known| Some((known, known.schema?))) else {
+    let Some((topic, kind)) = known else {
         let shown: String = topic.chars().take(64).collect();
         return Err(unknown(format!("{shown:?} is no topic for records in")));
     };
@@ -200,6 +202,19 @@ pub fn admit(
     Ok(Admitted { record, digest, flags })
 }
 
+/// The schema of a single object: mostly our own of the topic's record, else another of ours, else one that
+/// is registered.
+fn single_object_schema(
+    kind: Option<Kind>,
+    fingerprint: u64,
+    schemas: &dyn SchemaIds,
+) -> Option<Arc<WriterSchema>> {
+    match kind.map(|kind| &kind.own().reader) {
+        Some(own) if own.fingerprint == fingerprint => Some(Arc::clone(own)),
+        _ => own_by_fingerprint(fingerprint).or_else(|| schemas.by_fingerprint(fingerprint)),
+    }
+}
+
 fn unknown(detail: String) -> Refusal {
     Refusal { reason: RefusalReason::UnknownSchema, detail }
 }
@@ -207,7 +222,7 @@ fn unknown(detail: String) -> Refusal {
 /// A record whose framing was recognised.
 enum Input<'a> {
     Json(json::Object<'a>),
-    Avro(std::sync::Arc<WriterSchema>, &'a [u8]),
+    Avro(Arc<WriterSchema>, &'a [u8]),
 }
 
 /// What a check may look at beside the record.

@@ -187,7 +187,7 @@ impl<'de, F: Fields> Visitor<'de> for RawVisitor<F> {
         f.write_str("a record")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw<F>, A::Error> {
-        let mut cells = vec![Cell::Absent; F::NAMES.len()];
+        let mut cells: Vec<Cell> = std::iter::repeat_with(Cell::default).take(F::NAMES.len()).collect();
         // Writers mostly keep our order: the next field is looked for first where it is expected.
         let mut expected = 0;
         while let Some(found) = map.next_key_seed(Position::<F>(expected, PhantomData))? {

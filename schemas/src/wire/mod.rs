@@ -23,8 +23,9 @@ pub use schema::{FileMap, Kind, NoIds, SchemaError, SchemaIds, WriterSchema};
 
 use crate::records::Record;
 
-/// The longest string or byte field that is read from Avro: longer than any topic's record.
-pub const MAX_TEXT_BYTES: usize = 16 << 20;
+/// The longest string or byte field that is read from Avro: as long as a record of ours may be. (The door
+/// reads records of up to 1 MiB.)
+pub const MAX_TEXT_BYTES: usize = crate::topics::MAX_OUT_BYTES;
 
 const CONFLUENT: u8 = 0;
 const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
