@@ -123,11 +123,13 @@ impl Committer {
         .await
         .map_err(|_| WorkerError::Died("writer"))??;
         self.writer = Some(writer);
-        if found.as_ref() == Some(wanted) {
-            return Ok(true);
-        }
+        // The two may be equal (nothing moved but an outcome): then it cannot be told, and the records are
+        // appended again. That is harmless, they are states, of which the last one counts.
         if found == self.progress {
             return Ok(false);
+        }
+        if found.as_ref() == Some(wanted) {
+            return Ok(true);
         }
         Err(LogError::Fenced { writer: WRITER.to_owned() }.into())
     }

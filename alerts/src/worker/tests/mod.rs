@@ -447,17 +447,28 @@ async fn a_newer_worker_ends_the_older_one() {
 #[tokio::test(start_paused = true)]
 async fn an_append_of_unknown_outcome_is_settled_and_nothing_is_doubled() {
     for fault in [Fault::UncertainWritten, Fault::UncertainLost, Fault::Retry] {
-        for at in 0..2 {
+        for at in 0..5 {
             let log = MemLog::new("l");
-            log.put(&[owner("owner"), new_alert("a1", 1)]);
+            log.put(&[owner("owner"), contact(Role::SafetyOfficer, HOST, 1, "host"), new_alert("a1", 1)]);
+            let mut alert = owner_alert("b1", Change::New, Severity::Minor);
+            alert.audiences = vec![crate::fixtures::audience(Role::Owner, HOST)];
+            log.put(&[about(2, alert)]);
             log.faults(std::iter::repeat_n(Fault::None, at).chain([fault]));
             let gateway = Arc::new(Gateway::default());
+            // The first alert is refused twice, so that the outcome of the second one moves no offset.
+            gateway.says("owner", [refused(), refused()]);
             let worker = worker(&log, &gateway, quick());
             let (mut stats, ends) = (worker.stats(), ends(&log));
             let done = async move { drop(crate::stats::settled(&mut stats, &ends).await) };
             let stats = worker.run(done).await.unwrap();
-            assert_eq!((gateway.asked(), stats.resent_in_flight), (1, 0), "{fault:?} at {at}");
-            assert_eq!(of(&ledger(&log), "a1"), (DeliveryState::Accepted, ""));
+            assert_eq!((gateway.asked(), stats.resent_in_flight), (4, 0), "{fault:?} at {at}");
+            let ledger = ledger(&log);
+            for id in ["a1", "b1"] {
+                assert_eq!(of(&ledger, id), (DeliveryState::Accepted, ""), "{fault:?} at {at}: {id}");
+            }
         }
     }
 }
+
+/// Another enterprise.
+const HOST: &str = "91330784XX000006X3";
