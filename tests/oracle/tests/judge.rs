@@ -1,5 +1,7 @@
 //! The judge is judged: the oracle beside itself agrees, and each of many faults is found.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::cell::Cell;
 
 use tocsin_oracle::scenario::{Scenario, Schedule, run_with};

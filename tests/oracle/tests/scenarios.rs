@@ -1,27 +1,18 @@
 //! The golden timelines, judged against the oracle under every schedule.
 
-use std::path::Path;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use tocsin_oracle::scenario::{Scenario, Schedule, run};
+use std::path::{Path, PathBuf};
 
-fn all() -> Vec<(String, Scenario)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "scenario") {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let text = std::fs::read_to_string(&path).unwrap();
-            all.push((name.clone(), Scenario::parse(&text).unwrap_or_else(|e| panic!("{name}: {e}"))));
-        }
-    }
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    all
+use tocsin_oracle::scenario::{Scenario, Schedule, load, run};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
 }
 
 #[test]
 fn the_oracle_says_what_is_written_under_every_schedule() {
-    let all = all();
+    let all = load(&folder()).unwrap();
     assert!(all.len() >= 25, "only {} scenarios", all.len());
     let mut wrong = Vec::new();
     for (name, scenario) in &all {
@@ -38,9 +29,9 @@ fn the_oracle_says_what_is_written_under_every_schedule() {
 /// A file with one line left out or one number changed must fail: else that line binds nobody.
 #[test]
 fn every_line_that_is_written_binds() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let folder = folder();
     let mut loose = Vec::new();
-    for (name, _) in all() {
+    for (name, _) in load(&folder).unwrap() {
         let text = std::fs::read_to_string(folder.join(format!("{name}.scenario"))).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         for (n, line) in lines.iter().enumerate() {

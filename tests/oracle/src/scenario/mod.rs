@@ -9,6 +9,7 @@ mod run;
 mod words;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use tocsin_schemas::codes::{Change, Level, Reason, Role, Rule, Scope, Severity, State};
 use tocsin_schemas::ids::{ReportKey, Uscc};
@@ -98,6 +99,26 @@ pub(crate) struct RateRow {
     pub(crate) persons: u32,
     pub(crate) headcount: Option<f64>,
     pub(crate) per_thousand: Option<f64>,
+}
+
+/// Every `*.scenario` of a folder with its name, by name.
+///
+/// # Errors
+/// A file that cannot be read or is not understood, with the line.
+pub fn load(folder: &Path) -> Result<Vec<(String, Scenario)>, String> {
+    let unreadable = |e: std::io::Error| format!("{}: {e}", folder.display());
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|e| e == "scenario") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+            let scenario = Scenario::parse(&text).map_err(|e| format!("{name}: {e}"))?;
+            all.push((name, scenario));
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(all)
 }
 
 impl Scenario {
