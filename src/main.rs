@@ -26,7 +26,9 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = logging::start(&cli.log).and_then(|()| match cli.command {
+    // The demo's page is not to be torn by log lines nobody asked for.
+    let log = cli.log.or_else(|| matches!(cli.command, Command::Demo(_)).then(|| "error".to_owned()));
+    let outcome = logging::start(&log).and_then(|()| match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),

@@ -1,15 +1,439 @@
-//! To be filled in.
+//! `tocsin replay`: a file of arrivals through the pipeline that serves production, on the embedded log, and
+//! what it decided as files (records.md section 5).
+//!
+//! ```text
+//! line -> envelope -> log (a temporary one) -> door -> engine -> log
+//!            |                                  |        |
+//!       undecodable                         quarantine  decisions, in order -> DIR/*.jsonl
+//! ```
+//!
+//! - [`station`]: log, door, engine and sink in lockstep; the demo stands on it too
+//! - [`files`]: the files' shapes, and how a file is written whole or not at all
+//!
+//! The stream is read line by line; a chunk of lines is one append. The files get their names only when the
+//! whole stream was decided, so a wrong call or a failure leaves what was there before.
+
+mod files;
+pub mod station;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use tocsin_pipeline::{Outcome, Policies};
+use tocsin_schemas::codes::{Change, Rule};
+use tocsin_schemas::door::{self, LineRefusal, Refusal, admit_line};
+use tocsin_schemas::log::LogRecord;
+use tocsin_schemas::records::Quarantined;
+use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::topics;
 
 use crate::exit::{CommandResult, Failure};
+use files::{AlertLine, FlagLine, IncidentLine, Pending, QuarantineLine, RateLine, Summary};
+use station::{AtDoor, Fed, Station, at_door};
 
-/// Arguments.
+/// A chunk is full at this many lines…
+const CHUNK_LINES: usize = 4_000;
+/// …or this many bytes.
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// How to replay.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_long_help = "\
+Each line is one arrival, in order:
+  {\"topic\":\"reports.hr\",\"arrived_at\":\"2025-03-01T08:00:00+08:00\",\"value\":{…}}
+
+Writes incidents.jsonl, flags.jsonl, rates.jsonl, alerts.jsonl, quarantine.jsonl and summary.json, byte for
+byte the same on every run. Lines that cannot be used are listed in quarantine.jsonl and are no failure.
+
+Examples:
+  tocsin replay stream.jsonl --out out
+  tocsin replay history.jsonl --out out --policy-from 2009-07-01    run today's policy on old history")]
+pub struct Args {
+    /// The file of arrivals.
+    #[arg(value_name = "STREAM.jsonl")]
+    pub stream: PathBuf,
+    /// Where to write; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The policy file; left out: the default policy.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Let the policy take effect on this day instead (a policy of one table only).
+    #[arg(long, value_name = "DATE")]
+    pub policy_from: Option<Day>,
+    /// Go on to this day after the last arrival; left out: the last arrival's day.
+    #[arg(long, value_name = "DATE")]
+    pub as_of: Option<Day>,
+    /// Threads of the engine. The result is the same with any number.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub workers: u8,
+}
 
 /// Runs it.
 ///
 /// # Errors
-/// Always, so far.
-pub fn run(_args: Args) -> CommandResult {
-    Err(Failure::failed("not built yet"))
+/// A wrong call: the stream or the policy cannot be read, the folder cannot be made, `--policy-from` with
+/// several tables, `--as-of` before the last arrival. A failure: the disk.
+pub fn run(args: Args) -> CommandResult {
+    let began = std::time::Instant::now();
+    let policies = policies(&args)?;
+    let stream = File::open(&args.stream)
+        .map_err(|e| Failure::wrong_call(format!("cannot read the stream {}: {e}", args.stream.display())))?;
+    if stream.metadata().is_ok_and(|m| m.is_dir()) {
+        let text = format!("the stream {} is a folder, expected a file of lines", args.stream.display());
+        return Err(Failure::wrong_call(text));
+    }
+    fs::create_dir_all(&args.out)
+        .map_err(|e| Failure::wrong_call(format!("cannot make the folder {}: {e}", args.out.display())))?;
+    let bar = progress_bar(stream.metadata().map_or(0, |m| m.len()));
+    let mut replay = Replay::new(&args, policies)?;
+    let lines = replay.stream(BufReader::with_capacity(1 << 16, stream), &bar)?;
+    replay.finish(args.as_of)?;
+    bar.finish_and_clear();
+    let seconds = began.elapsed().as_secs_f64();
+    eprintln!(
+        "{lines} lines in {seconds:.2} s ({:.0} lines/s) with {} worker(s); written to {}",
+        lines as f64 / seconds.max(1e-9),
+        args.workers,
+        args.out.display()
+    );
+    Ok(())
+}
+
+fn policies(args: &Args) -> Result<Policies, Failure> {
+    let policies = match &args.policy {
+        None => Policies::default(),
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|e| {
+                Failure::wrong_call(format!("cannot read the policy {}: {e}", path.display()))
+            })?;
+            Policies::parse(&text).map_err(|e| Failure::wrong_call(format!("{}: {e}", path.display())))?
+        }
+    };
+    match args.policy_from {
+        None => Ok(policies),
+        Some(day) => policies.effective_from(day).map_err(Failure::wrong_call),
+    }
+}
+
+/// A bar over the bytes of the stream, on standard error, if that is a terminal.
+fn progress_bar(bytes: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {percent}%  {bytes}/{total_bytes}  {eta} left");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// A line that was not decided yet.
+struct Waiting {
+    number: u64,
+    /// The line as it came, without its end.
+    raw: Vec<u8>,
+    topic: String,
+    at: Instant,
+    door: AtDoor,
+}
+
+/// A line of the chunk that is being read. Its bytes stay here until it is decided, because the clerk is
+/// shown the line and not only its value.
+struct Read {
+    number: u64,
+    raw: Vec<u8>,
+}
+
+/// What a line of a chunk waits for.
+enum Step {
+    /// The log gives it back: the next one of those fed.
+    Log(String, Instant),
+    /// Nothing: no log has such a topic or takes such a record, so it came to the door by hand.
+    Door(String, Instant, AtDoor),
+    /// Nothing: its envelope is not sound.
+    Refused(LineRefusal),
+}
+
+/// The replay under way.
+struct Replay {
+    station: Station,
+    out: PathBuf,
+    policy_hash: String,
+    lines: u64,
+    /// Refused before the log: no sound envelope.
+    without_envelope: u64,
+    /// The run of lines with the same arrival, which may go on.
+    batch: Vec<Waiting>,
+    /// Lines refused since the last decision.
+    refused: Vec<QuarantineLine>,
+    alerts: BTreeMap<Rule, BTreeMap<Change, u64>>,
+    alerts_file: Pending,
+    flags_file: Pending,
+    quarantine_file: Pending,
+    /// Holds the log; goes with it.
+    _log: tempfile::TempDir,
+}
+
+fn disk(dir: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
+    move |e| Failure::failed(format!("cannot write to {}: {e}", dir.display()))
+}
+
+impl Replay {
+    fn new(args: &Args, policies: Policies) -> Result<Replay, Failure> {
+        let out = &args.out;
+        // In the output folder: that is where the caller has room.
+        let folder = tempfile::Builder::new().prefix(".replay-").tempdir_in(out).map_err(disk(out))?;
+        let begin = |name| Pending::begin(out, name).map_err(disk(out));
+        Ok(Replay {
+            policy_hash: policies.hash().to_owned(),
+            station: Station::open(&folder.path().join("replay.db"), policies, usize::from(args.workers))?,
+            lines: 0,
+            without_envelope: 0,
+            batch: Vec::new(),
+            refused: Vec::new(),
+            alerts: BTreeMap::new(),
+            alerts_file: begin("alerts.jsonl")?,
+            flags_file: begin("flags.jsonl")?,
+            quarantine_file: begin("quarantine.jsonl")?,
+            out: out.clone(),
+            _log: folder,
+        })
+    }
+
+    /// Reads the stream to its end; returns how many lines it has.
+    fn stream(&mut self, mut stream: impl BufRead, bar: &ProgressBar) -> Result<u64, Failure> {
+        let mut chunk: Vec<Read> = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let mut raw = Vec::new();
+            let read = stream
+                .read_until(b'\n', &mut raw)
+                .map_err(|e| Failure::failed(format!("cannot read the stream: {e}")))?;
+            if read > 0 {
+                if raw.last() == Some(&b'\n') {
+                    raw.pop();
+                }
+                if raw.last() == Some(&b'\r') {
+                    raw.pop();
+                }
+                self.lines += 1;
+                chunk.push(Read { number: self.lines, raw });
+                bytes += read;
+                bar.inc(read as u64);
+            }
+            if read == 0 || chunk.len() >= CHUNK_LINES || bytes >= CHUNK_BYTES {
+                self.chunk(std::mem::take(&mut chunk))?;
+                bytes = 0;
+            }
+            if read == 0 {
+                self.decide()?;
+                self.station.commit()?;
+                return Ok(self.lines);
+            }
+        }
+    }
+
+    /// Takes a chunk of lines through the log to the door, and decides every batch that is complete.
+    fn chunk(&mut self, chunk: Vec<Read>) -> Result<(), Failure> {
+        let mut fed: Vec<Fed> = Vec::with_capacity(chunk.len());
+        let mut steps: Vec<(Read, Step)> = Vec::with_capacity(chunk.len());
+        for read in chunk {
+            let step = match admit_line(&read.raw) {
+                Err(refused) => Step::Refused(refused),
+                Ok(line) => {
+                    let (topic, at) = (line.topic.into_owned(), line.arrived_at);
+                    match self.station.takes(&topic) {
+                        Some(name) if line.value.len() <= door::MAX_RECORD_BYTES => {
+                            let (key, value) = (key_of(&topic, line.value), line.value.to_vec());
+                            fed.push(Fed { topic: name, key, value, arrived_at: at });
+                            Step::Log(topic, at)
+                        }
+                        _ => {
+                            let by_hand = at_door(LogRecord {
+                                topic: Arc::from(topic.as_str()),
+                                partition: 0,
+                                offset: read.number,
+                                stamp: at,
+                                key: None,
+                                value: Some(line.value.to_vec()),
+                            });
+                            Step::Door(topic, at, by_hand)
+                        }
+                    }
+                }
+            };
+            steps.push((read, step));
+        }
+        let mut answers = self.station.through_the_log(&fed)?.into_iter();
+        for (Read { number, raw }, step) in steps {
+            let (topic, at, door) = match step {
+                Step::Refused(LineRefusal { refusal, topic }) => {
+                    // Moves no clock and ends no batch; but the file is in the order of lines.
+                    self.without_envelope += 1;
+                    self.refused.push(quarantine_line(number, topic, &refusal, &raw));
+                    if self.batch.is_empty() {
+                        self.write_refused()?;
+                    }
+                    continue;
+                }
+                Step::Door(topic, at, door) => (topic, at, door),
+                Step::Log(topic, at) => match answers.next() {
+                    Some(door) => (topic, at, door),
+                    None => return Err(Failure::failed("the log gave back fewer records than it was fed")),
+                },
+            };
+            if self.batch.first().is_some_and(|waiting| waiting.at != at) {
+                self.decide()?;
+            }
+            self.batch.push(Waiting { number, raw, topic, at, door });
+        }
+        self.station.commit()?;
+        Ok(())
+    }
+
+    /// Decides the batch that is complete.
+    fn decide(&mut self) -> CommandResult {
+        let batch = std::mem::take(&mut self.batch);
+        let Some(at) = batch.first().map(|waiting| waiting.at) else { return Ok(()) };
+        let mut doors = Vec::with_capacity(batch.len());
+        for Waiting { number, raw, topic, door, .. } in batch {
+            match &door.answer {
+                Err(refusal) => self.refused.push(quarantine_line(number, Some(topic), refusal, &raw)),
+                Ok(admitted) => {
+                    for flag in &admitted.flags {
+                        let line = FlagLine {
+                            line: number,
+                            topic: topic.clone(),
+                            field: flag.field.to_owned(),
+                            problem: flag.problem.to_string(),
+                            found: flag.found.clone(),
+                        };
+                        self.flags_file.line(&line).map_err(disk(&self.out))?;
+                    }
+                }
+            }
+            doors.push(door);
+        }
+        self.write_refused()?;
+        let (_, outcomes) = self.station.arrive(at, doors);
+        self.said(&outcomes)
+    }
+
+    /// Writes down what was refused up to here.
+    fn write_refused(&mut self) -> CommandResult {
+        self.refused.sort_by_key(|line| line.line);
+        for line in self.refused.drain(..) {
+            self.quarantine_file.line(&line).map_err(disk(&self.out))?;
+        }
+        Ok(())
+    }
+
+    fn said(&mut self, outcomes: &[Outcome]) -> CommandResult {
+        for alert in outcomes.iter().flat_map(|o| &o.alerts) {
+            let Some(line) = AlertLine::of(alert) else { continue };
+            self.alerts_file.line(&line).map_err(disk(&self.out))?;
+            *self.alerts.entry(alert.rule).or_default().entry(alert.change).or_insert(0) += 1;
+        }
+        Ok(())
+    }
+
+    /// Ticks to the as-of day and writes the files.
+    fn finish(mut self, as_of: Option<Day>) -> CommandResult {
+        let last = self.station.engine().clock().map(Instant::day);
+        match (as_of, last) {
+            (Some(as_of), Some(last)) if as_of < last => {
+                return Err(Failure::wrong_call(format!(
+                    "--as-of {as_of} is before the last arrival's day {last}: expected that day or a later one"
+                )));
+            }
+            (Some(as_of), Some(_)) => {
+                let outcomes = self.station.tick_to(as_of);
+                self.said(&outcomes)?;
+                self.station.commit()?;
+            }
+            // Nothing arrived: there is nothing to be seen from any day.
+            _ => {}
+        }
+        let engine = self.station.engine();
+        let incidents = engine.incidents();
+        let mut counters = self.station.counters();
+        counters.quarantined += self.without_envelope;
+        let as_of = as_of.or(last);
+        let (out, failed) = (&self.out, disk(&self.out));
+        let summary = Summary::new(
+            self.lines,
+            counters,
+            &incidents,
+            &self.alerts,
+            engine.accounts(),
+            as_of,
+            &self.policy_hash,
+        );
+        let write = || {
+            let mut file = Pending::begin(out, "incidents.jsonl")?;
+            for line in incidents.iter().filter_map(IncidentLine::of) {
+                file.line(&line)?;
+            }
+            file.keep()?;
+            let mut file = Pending::begin(out, "rates.jsonl")?;
+            for rate in engine.rates() {
+                file.line(&RateLine::from(&rate))?;
+            }
+            file.keep()?;
+            let mut file = Pending::begin(out, "summary.json")?;
+            file.pretty(&summary)?;
+            file.keep()
+        };
+        write().map_err(&failed)?;
+        for file in [self.alerts_file, self.flags_file, self.quarantine_file] {
+            file.keep().map_err(&failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn quarantine_line(number: u64, topic: Option<String>, refusal: &Refusal, raw: &[u8]) -> QuarantineLine {
+    let raw = &raw[..raw.len().min(Quarantined::RAW_LIMIT)];
+    QuarantineLine::new(number, topic, refusal.reason.to_string(), refusal.detail.clone(), raw)
+}
+
+/// Fields that keys are made of, as they stand in a value. Whether they are any good the door says later.
+#[derive(Deserialize)]
+struct KeyFields {
+    source_record_id: Option<serde_json::Value>,
+    uscc: Option<serde_json::Value>,
+    month: Option<serde_json::Value>,
+    role: Option<serde_json::Value>,
+    subject: Option<serde_json::Value>,
+    rank: Option<serde_json::Value>,
+    event_id: Option<serde_json::Value>,
+}
+
+/// The key that a source would give this value: all versions of one thing have the same.
+fn key_of(topic: &str, value: &[u8]) -> Vec<u8> {
+    let (Some(topic), Ok(fields)) = (topics::topic(topic), serde_json::from_slice::<KeyFields>(value)) else {
+        return Vec::new();
+    };
+    let text = |name: &str| {
+        let field = match name {
+            "source_record_id" => &fields.source_record_id,
+            "uscc" => &fields.uscc,
+            "month" => &fields.month,
+            "role" => &fields.role,
+            "subject" => &fields.subject,
+            "rank" => &fields.rank,
+            "event_id" => &fields.event_id,
+            _ => &None,
+        };
+        match field {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None if name == "rank" => "1".to_owned(),
+            None => String::new(),
+        }
+    };
+    topic.key.split('|').map(text).collect::<Vec<_>>().join("|").into_bytes()
 }
