@@ -1,0 +1,125 @@
+//! Wrong calls, configurations and logs that are not there: one clear line, the right exit code, in time.
+
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant as Monotonic};
+
+use tocsin_testkit::{Broker, kafka_wanted};
+
+use crate::house::{House, tocsin};
+
+/// Runs a command on a configuration of this text; it must end within 10 seconds.
+fn on(dir: &Path, text: &str, command: &[&str]) -> (i32, String) {
+    let config = dir.join("t.toml");
+    std::fs::write(&config, text).unwrap();
+    let args: Vec<&str> = command.iter().copied().chain(["--config", config.to_str().unwrap()]).collect();
+    let began = Monotonic::now();
+    let output = tocsin(&args);
+    assert!(began.elapsed() < Duration::from_secs(10), "{command:?}: {:?}", began.elapsed());
+    (output.status.code().unwrap(), last_line(&output))
+}
+
+fn last_line(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned()
+}
+
+const RUN: &[&str] = &["run", "--only", "pipeline"];
+const CHECK: &[&str] = &["check-config"];
+const APPLY: &[&str] = &["topics", "apply"];
+
+#[test]
+fn a_typo_in_the_configuration_is_a_wrong_call_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    for command in [RUN, CHECK, APPLY] {
+        let (code, said) = on(dir.path(), "[log]\nkind = \"embedded\"\npth = \"x\"\n", command);
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("line 3") && said.contains("pth"), "{said}");
+    }
+    let output = tocsin(&["run", "--config", "/nowhere/t.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(last_line(&output).contains("/nowhere/t.toml"));
+}
+
+#[test]
+fn a_missing_secret_is_a_wrong_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[log]\nkind = \"kafka\"\nbrokers = \"a:1\"\n[log.security]\n\"sasl.password\" = { env = \"TOCSIN_NOT_SET\" }\n";
+    let (code, said) = on(dir.path(), text, RUN);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("TOCSIN_NOT_SET"), "{said}");
+}
+
+#[test]
+fn a_log_that_is_not_there_is_not_made_by_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[log]\nkind = \"embedded\"\npath = \"log.db\"\n";
+    for command in [RUN, CHECK] {
+        let (code, said) = on(dir.path(), text, command);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("topics apply"), "{said}");
+        assert!(!dir.path().join("log.db").exists());
+    }
+    assert_eq!(on(dir.path(), text, APPLY).0, 0);
+    assert_eq!(on(dir.path(), text, CHECK).0, 0);
+}
+
+#[test]
+fn an_unreachable_broker_and_a_missing_topic_are_said_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    // Port 9 of loopback: nobody listens there.
+    let text = "[log]\nkind = \"kafka\"\nbrokers = \"127.0.0.1:9\"\n";
+    for command in [RUN, CHECK, APPLY] {
+        let (code, said) = on(dir.path(), text, command);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("127.0.0.1:9") && said.contains("[log] brokers"), "{said}");
+    }
+    // An embedded log without topics.
+    drop(tocsin_connectors::log::sqlite::SqliteLog::open(&dir.path().join("bare.db")).unwrap());
+    let text = "[log]\nkind = \"embedded\"\npath = \"bare.db\"\n";
+    for command in [RUN, CHECK] {
+        let (code, said) = on(dir.path(), text, command);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("missing") && said.contains("topics apply"), "{said}");
+    }
+}
+
+#[test]
+fn a_wrong_password_is_said_in_time() {
+    if !kafka_wanted("service: a wrong password is said in time") {
+        return;
+    }
+    let broker = Broker::start_with_password();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("password"), "certainly-wrong\n").unwrap();
+    let text = format!(
+        "[log]\nkind = \"kafka\"\nbrokers = \"{}\"\n[log.security]\n\"security.protocol\" = \"SASL_PLAINTEXT\"\n\
+         \"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"tocsin\"\n\"sasl.password\" = {{ file = \"password\" }}\n",
+        broker.password_address()
+    );
+    for command in [RUN, CHECK] {
+        let (code, said) = on(dir.path(), &text, command);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("[log.security]") && !said.contains("certainly-wrong"), "{said}");
+    }
+}
+
+#[test]
+fn without_a_gateway_only_the_pipeline_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[log]\nkind = \"embedded\"\npath = \"log.db\"\n";
+    let (code, said) = on(dir.path(), text, &["run"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("[alerts.webhook]"), "{said}");
+}
+
+#[test]
+fn topics_apply_says_what_it_did() {
+    let house = House::embedded();
+    let config = house.config();
+    let output = tocsin(&["topics", "apply", "--json", "--config", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), tocsin_schemas::topics::catalogue().len());
+    assert!(rows.iter().all(|r| r["result"] == "as it should be"), "{rows:?}");
+}
