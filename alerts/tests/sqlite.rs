@@ -1,5 +1,7 @@
 //! The worker on the real embedded log: killed again and again, it tells everybody once.
 
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
