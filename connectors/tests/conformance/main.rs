@@ -5,6 +5,8 @@
 //! - `sqlite`, `kafka`: what only one of them can meet (a full disk, a broker that dies)
 //! - `subject`: a log under test, and other processes that use it: this test binary, run again
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
+
 mod kafka;
 mod sqlite;
 mod subject;

@@ -38,6 +38,9 @@ struct Topic {
     partitions: Vec<i64>,
 }
 
+/// Records by partition id, each with its stamp; in the order given within a partition.
+type ByPartition<'a> = BTreeMap<i64, Vec<(Instant, &'a NewRecord)>>;
+
 impl SqliteWriter {
     pub(super) fn new(
         conn: Connection,
@@ -76,13 +79,9 @@ impl SqliteWriter {
         Ok(())
     }
 
-    /// Records by partition id, each with its stamp; in the order given within a partition.
-    fn sort_out<'a>(
-        &mut self,
-        records: &'a [NewRecord],
-        now: Instant,
-    ) -> Result<BTreeMap<i64, Vec<(Instant, &'a NewRecord)>>, LogError> {
-        let mut sorted: BTreeMap<i64, Vec<_>> = BTreeMap::new();
+    /// Finds each record's partition and stamp, and checks it.
+    fn sort_out<'a>(&mut self, records: &'a [NewRecord], now: Instant) -> Result<ByPartition<'a>, LogError> {
+        let mut sorted = ByPartition::new();
         for record in records {
             self.look_up(&record.topic)?;
             let topic = &self.topics[&record.topic];
