@@ -131,7 +131,7 @@ pub fn history(seed: u64, steps: usize) -> History {
         let mut records = Vec::new();
         if n == 0 {
             for e in 0..enterprises {
-                if maker.rng.random_bool(0.75) {
+                if e == 0 || maker.rng.random_bool(0.7) {
                     records.push(Record::Enterprise(maker.enterprise(e, true)));
                 }
             }
@@ -302,8 +302,8 @@ impl Maker {
 
     fn report(&mut self) -> Report {
         let source = pick(&mut self.rng, &SOURCES);
-        // Seven record ids of each source are alive at a time; they move on with the weeks.
-        let from = (self.today.0 - self.start.0) / 14;
+        // Seven record ids of each source are alive at a time; they move on with the months.
+        let from = (self.today.0 - self.start.0) / 60;
         let id = (from + self.rng.random_range(1..=7)).to_string();
         let known = self.reports.iter().position(|r| r.source == source && r.source_record_id == id.as_str());
         let Some(known) = known else {
