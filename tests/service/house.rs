@@ -130,11 +130,6 @@ impl House {
         running
     }
 
-    /// Any command of the binary, to its end.
-    pub fn tocsin(&self, args: &[&str]) -> Output {
-        tocsin(args)
-    }
-
     /// Appends a JSON record; `stamp` is its arrival, `None` the append time.
     pub fn append(&self, topic: &str, key: &str, value: &Value, stamp: Option<&str>) {
         self.append_raw(topic, key, value.to_string().into_bytes(), stamp);

@@ -36,6 +36,8 @@ pub enum Feed {
     Batch(Batch),
     /// Nothing is left of what was there: wall-clock midnights may join in.
     CaughtUp,
+    /// Not caught up any more, or nobody knows.
+    Behind,
     /// The ends seen at the start are reached.
     End,
     /// It cannot go on.
@@ -68,6 +70,7 @@ fn read(inputs: &mut Inputs, schemas: &dyn SchemaIds, stop: &Stop, sender: &Sync
         let (feed, last) = match next {
             Ok(Next::Nothing) => continue,
             Ok(Next::CaughtUp) => (Feed::CaughtUp, false),
+            Ok(Next::Behind) => (Feed::Behind, false),
             Ok(Next::End) => (Feed::End, true),
             Ok(Next::Batch(taken, offsets)) => {
                 let at_door = |t: super::inputs::Taken| {
@@ -79,7 +82,8 @@ fn read(inputs: &mut Inputs, schemas: &dyn SchemaIds, stop: &Stop, sender: &Sync
                 tracing::warn!(%error, pause_ms = pause.as_millis(), "reading waits for the event log");
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(PAUSE.1);
-                continue;
+                inputs.fall_behind();
+                (Feed::Behind, false)
             }
             Err(error) => (Feed::Failed(error), true),
         };

@@ -22,6 +22,8 @@ use tocsin_schemas::topics::{self, Direction, Topic};
 
 /// A backlog from which a partition gets a reader of its own.
 const LONG: u64 = 20_000;
+/// After how many looks at the ends a trickle that never stops counts as caught up.
+const LOOKS: u32 = 3;
 
 /// In which order records are handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub enum Next {
     Batch(Vec<Taken>, Vec<Offset>),
     /// Nothing is left of what was there at the last look.
     CaughtUp,
+    /// More than a batch waits again: until the next `CaughtUp` the clock follows the arrivals alone.
+    Behind,
     /// The ends seen at the start are reached.
     End,
     /// Nothing new within the wait.
@@ -113,6 +117,10 @@ pub struct Inputs {
     by_topic: HashMap<Arc<str>, Vec<usize>>,
     readers: Vec<Reader>,
     phase: Phase,
+    /// Whether the one reader has every lane.
+    shared: bool,
+    /// Looks at the ends since the last long backlog.
+    looks: u32,
     /// Registry and governance records that wait for the first report.
     ahead: Vec<LogRecord>,
 }
@@ -138,7 +146,8 @@ impl Inputs {
             lanes.push(Lane { at: at.clone(), report, rank, buffer, read, goal });
         }
         let (readers, ahead) = (Vec::new(), Vec::new());
-        let mut inputs = Inputs { log, options, lanes, by_topic, readers, phase: Phase::First, ahead };
+        let (phase, shared, looks) = (Phase::First, false, 0);
+        let mut inputs = Inputs { log, options, lanes, by_topic, readers, phase, shared, looks, ahead };
         inputs.look_up_goals()?;
         inputs.open_readers()?;
         Ok(inputs)
@@ -194,16 +203,29 @@ impl Inputs {
         }
         self.look_up_goals()?;
         let left: u64 = self.lanes.iter().map(|l| l.goal.saturating_sub(l.read)).sum();
-        if left > self.options.max_batch as u64 {
+        if left > LONG {
             self.open_readers()?;
             return Ok(Next::Nothing);
         }
-        self.readers.clear();
-        let all = (0..self.lanes.len()).collect();
-        let reader = self.reader_of(all)?;
-        self.readers.push(reader);
+        if !self.shared {
+            let reader = self.reader_of((0..self.lanes.len()).collect())?;
+            self.readers = vec![reader];
+            self.shared = true;
+        }
+        if left > 0 && self.looks < LOOKS {
+            self.looks += 1;
+            return Ok(Next::Nothing);
+        }
+        self.looks = 0;
         self.phase = Phase::Live;
         Ok(Next::CaughtUp)
+    }
+
+    /// After trouble with the log: nobody knows how much waits, so the next batches are merged.
+    pub fn fall_behind(&mut self) {
+        if self.phase == Phase::Live {
+            self.phase = Phase::Behind;
+        }
     }
 
     fn next_live(&mut self, wait: Duration) -> Result<Next, LogError> {
@@ -223,7 +245,7 @@ impl Inputs {
             self.take_in(records);
             self.phase = Phase::Behind;
             self.look_up_goals()?;
-            return Ok(Next::Nothing);
+            return Ok(Next::Behind);
         }
         if records.is_empty() {
             return Ok(Next::Nothing);
@@ -342,6 +364,7 @@ impl Inputs {
     /// One reader for all short backlogs, one for each long one. Nothing may be buffered.
     fn open_readers(&mut self) -> Result<(), LogError> {
         self.readers.clear();
+        self.shared = false;
         let behind = |lane: &usize| self.lanes[*lane].goal.saturating_sub(self.lanes[*lane].read);
         let (long, short): (Vec<usize>, Vec<usize>) =
             (0..self.lanes.len()).filter(|lane| behind(lane) > 0).partition(|lane| behind(lane) > LONG);

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant as Monotonic};
 use tocsin_pipeline::{Arrival, Engine, Options, Outcome, Verdict};
 use tocsin_schemas::log::EventLog;
 use tocsin_schemas::records::{Counters, Offset, Progress, Quarantined};
+use tocsin_schemas::topics;
 use tocsin_schemas::wire::{FileMap, SchemaIds};
 
 use crate::config::Config;
@@ -106,6 +107,11 @@ pub fn run(
             tracing::error!(%trouble, "also");
         }
         return Err(Failure::failed(format!("nothing was decided or sent: {first}")));
+    }
+    if log.bounds(topics::POLICY)?.iter().any(|b| b.end > b.first) {
+        tracing::warn!(
+            "the topic policy holds records, which are not read: the policy is the configuration's"
+        );
     }
     let policies = config.policies.clone();
     let progress = known.clone().unwrap_or_else(|| Progress {
@@ -229,6 +235,10 @@ impl Pipeline {
                 self.caught_up = true;
                 // From here on a jump is a surprise again.
                 self.how.accept_clock = false;
+                Ok(false)
+            }
+            Feed::Behind => {
+                self.caught_up = false;
                 Ok(false)
             }
             Feed::End => Ok(true),

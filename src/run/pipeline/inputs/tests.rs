@@ -54,7 +54,7 @@ fn next(inputs: &mut Inputs) -> Next {
     let deadline = std::time::Instant::now() + Duration::from_secs(5);
     while std::time::Instant::now() < deadline {
         match inputs.next(Duration::from_millis(100)).unwrap() {
-            Next::Nothing => {}
+            Next::Nothing | Next::Behind => {}
             next => return next,
         }
     }
