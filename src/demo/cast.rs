@@ -100,13 +100,17 @@ pub const STORIES: [Expected; 8] = [
 struct Teller<'a> {
     city: &'a City,
     seed: u64,
+    out: &'a mut Writer,
 }
 
+/// Who tells of whom: the source, the story, and which of its persons.
+type Whom<'a> = (&'a str, Role, u32);
+
 impl Teller<'_> {
-    /// A report of `source` about the `person`th person of a firm's story.
-    fn say(&self, out: &mut Writer, at: Slot, source: &str, role: Role, person: u32, on: i32, more: Value) {
+    /// A report that arrives at a slot, of an injury on the day `on`; `more` adds fields and replaces some.
+    fn say(&mut self, at: Slot, (source, role, person): Whom<'_>, on: i32, more: Value) {
         let number = role as u32 * 10 + person;
-        let day = out.day(on);
+        let day = self.out.day(on);
         let mut value = json!({
             "source": source, "source_record_id": format!("{}-{number:05}", source.to_uppercase()),
             "version": 1, "status": "reported", "category": "production", "occurred_on": day.to_string(),
@@ -119,48 +123,48 @@ impl Teller<'_> {
                 fields.insert(name, field);
             }
         }
-        out.report(at, &value);
+        self.out.report(at, &value);
     }
 }
 
 /// Writes the cast's reports.
 pub fn write(city: &City, seed: u64, out: &mut Writer) {
-    let t = Teller { city, seed };
+    let died = out.day(16).to_string();
+    let mut t = Teller { city, seed, out };
     let none = || json!({});
 
     // Hospital first (a suspicion), the emergency bureau two hours later without a name, HR next day.
-    t.say(out, (1, 1), "health", Role::ThreeSources, 1, 1, json!({"cause": null, "occurred_time": "08:40"}));
+    t.say((1, 1), ("health", Role::ThreeSources, 1), 1, json!({"cause": null, "occurred_time": "08:40"}));
     let nameless = json!({"person_key": null, "occurred_time": "08:40"});
-    t.say(out, (1, 2), "emergency", Role::ThreeSources, 1, 1, nameless);
-    t.say(out, (2, 1), "hr", Role::ThreeSources, 1, 1, json!({"occurred_time": "08:40", "lost_days": 20}));
+    t.say((1, 2), ("emergency", Role::ThreeSources, 1), 1, nameless);
+    t.say((2, 1), ("hr", Role::ThreeSources, 1), 1, json!({"occurred_time": "08:40", "lost_days": 20}));
 
-    t.say(out, (5, 0), "hr", Role::TakenBack, 1, 3, none());
-    t.say(out, (11, 0), "hr", Role::TakenBack, 1, 3, json!({"version": 2, "status": "withdrawn"}));
+    t.say((5, 0), ("hr", Role::TakenBack, 1), 3, none());
+    t.say((11, 0), ("hr", Role::TakenBack, 1), 3, json!({"version": 2, "status": "withdrawn"}));
 
     for (person, day) in [(1, 4), (2, 9), (3, 14), (4, 19)] {
-        t.say(out, (day + 1, 4), "hr", Role::Several, person, day, json!({"lost_days": 10 * person}));
+        t.say((day + 1, 4), ("hr", Role::Several, person), day, json!({"lost_days": 10 * person}));
     }
     for (person, day) in [(4, 34), (3, 38), (2, 42)] {
         let on = [4, 9, 14, 19][person as usize - 1];
         let refused = json!({"version": 2, "status": "refused", "lost_days": 10 * person});
-        t.say(out, (day, 3), "hr", Role::Several, person, on, refused);
+        t.say((day, 3), ("hr", Role::Several, person), on, refused);
     }
 
-    let died = out.day(16).to_string();
     let fall = json!({"cause": "09", "died_on": died, "occurred_time": "09:15"});
-    t.say(out, (16, 2), "emergency", Role::Fatal, 1, 16, fall.clone());
-    t.say(out, (18, 1), "hr", Role::Fatal, 1, 16, fall);
+    t.say((16, 2), ("emergency", Role::Fatal, 1), 16, fall.clone());
+    t.say((18, 1), ("hr", Role::Fatal, 1), 16, fall);
 
     let host = json!({"host_uscc": city.firms[Role::Host as usize].uscc.as_str()});
-    t.say(out, (21, 3), "hr", Role::Staffing, 1, 20, host);
+    t.say((21, 3), ("hr", Role::Staffing, 1), 20, host);
 
-    t.say(out, (24, 3), "hr", Role::Unregistered, 1, 23, none());
+    t.say((24, 3), ("hr", Role::Unregistered, 1), 23, none());
 
     // 2025-03-10 and 2025-03-20: the older one leaves the 365 days at the midnight of 2026-03-10.
-    t.say(out, (0, 2), "hr", Role::LastYear, 1, -357, none());
-    t.say(out, (0, 2), "hr", Role::LastYear, 2, -347, none());
+    t.say((0, 2), ("hr", Role::LastYear, 1), -357, none());
+    t.say((0, 2), ("hr", Role::LastYear, 2), -347, none());
 
-    t.say(out, (9, 5), "hr", Role::Worsens, 1, 8, json!({"lost_days": 15}));
+    t.say((9, 5), ("hr", Role::Worsens, 1), 8, json!({"lost_days": 15}));
     let worse = json!({"version": 2, "status": "accepted", "lost_days": 130});
-    t.say(out, (25, 5), "hr", Role::Worsens, 1, 8, worse);
+    t.say((25, 5), ("hr", Role::Worsens, 1), 8, worse);
 }

@@ -214,7 +214,7 @@ fn tell(
     out: &mut Writer,
 ) {
     let start = out.start;
-    let mut say = |at: Slot, value: Value, rng: &mut ChaCha8Rng, out: &mut Writer| {
+    let say = |at: Slot, value: Value, rng: &mut ChaCha8Rng, out: &mut Writer| {
         out.report(at, &value);
         if rng.random_bool(0.08) {
             // Sent twice: a source that was not sure.

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tocsin_pipeline::Outcome;
 use tocsin_schemas::codes::{CITY, Change, Level, Rule, Scope};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::records::{Alert, Rate, Window};
+use tocsin_schemas::records::{Rate, Window};
 use tocsin_schemas::time::{Day, Instant};
 
 use super::city::City;
@@ -29,8 +30,8 @@ pub struct Page {
 
 impl Page {
     /// Takes in what a decision changed.
-    pub fn decided(&mut self, alerts: &[Alert], rates: &[((Scope, String, Window), Option<Rate>)]) {
-        for alert in alerts.iter().filter(|a| a.rule == Rule::Escalation) {
+    pub fn decided(&mut self, outcome: &Outcome) {
+        for alert in outcome.alerts.iter().filter(|a| a.rule == Rule::Escalation) {
             match alert.level {
                 Some(level) if alert.change != Change::Closed => {
                     self.warnings.insert(alert.uscc, (level, alert.count));
@@ -40,7 +41,7 @@ impl Page {
                 }
             }
         }
-        for ((scope, key, window), rate) in rates {
+        for ((scope, key, window), rate) in &outcome.rates {
             if *window == Window::Rolling(365) && matches!(scope, Scope::City | Scope::Industry) {
                 match rate {
                     Some(rate) => self.rates.insert((*scope, key.clone()), rate.clone()),
@@ -168,8 +169,8 @@ impl Screen {
     }
 
     /// A decision fell.
-    pub fn decided(&mut self, alerts: &[Alert], rates: &[((Scope, String, Window), Option<Rate>)]) {
-        self.page.decided(alerts, rates);
+    pub fn decided(&mut self, outcome: &Outcome) {
+        self.page.decided(outcome);
     }
 
     /// An instant is over.

@@ -150,7 +150,7 @@ impl Simulation<'_> {
     fn decided(&mut self, at: Instant, outcomes: &[Outcome]) -> Result<Vec<Alert>, Failure> {
         let mut alerts = Vec::new();
         for outcome in outcomes {
-            self.screen.decided(&outcome.alerts, &outcome.rates);
+            self.screen.decided(outcome);
             for alert in &outcome.alerts {
                 let place = self.order.len();
                 self.order.entry(alert.alert_id.clone()).or_insert(place);

@@ -237,3 +237,116 @@ fn stories(books: &Books<'_>) -> Vec<Check> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use tocsin_schemas::codes::Reason;
+
+    use super::super::gateway::Message;
+    use super::*;
+
+    struct Kept {
+        city: City,
+        accounts: Accounts,
+        incidents: BTreeMap<IncidentId, Incident>,
+        deliveries: BTreeMap<String, Delivery>,
+        seen: Seen,
+        counters: Counters,
+    }
+
+    fn incident(n: u32, state: State) -> (IncidentId, Incident) {
+        let json = serde_json::json!({"incident_id": IncidentId(n), "uscc": null, "occurred_on": "2026-03-01",
+            "category": "production", "severity": "minor", "persons": 1, "state": state.as_str(),
+            "reports": [], "withdrawn": [], "first_arrived_at": "2026-03-01T08:00:00+08:00"});
+        (IncidentId(n), serde_json::from_value(json).unwrap())
+    }
+
+    fn ring(alert: &str, to: &str) -> Message {
+        let json = serde_json::json!({"idempotency_key": "k", "to": to, "text": "t", "template": "T1",
+            "alert_id": alert, "case_no": "1", "role": "owner", "attempt": 1});
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn delivery(id: &str) -> (String, Delivery) {
+        let json = serde_json::json!({"delivery_id": id, "alert_id": "a", "case_no": "1",
+            "uscc": "91330784XX00000190", "role": "owner", "subject": "s", "contact_rank": 1,
+            "contact_version": 1, "channel": "webhook", "template": "T1", "state": "accepted", "reason": null,
+            "attempt": 1, "at": "2026-03-01T08:00:00+08:00", "due_at": null, "gateway_ref": null,
+            "uncertain": false});
+        (id.to_owned(), serde_json::from_value(json).unwrap())
+    }
+
+    fn kept() -> Kept {
+        Kept {
+            city: City::new(&mut ChaCha8Rng::seed_from_u64(1)),
+            accounts: Accounts {
+                counted: 2,
+                told: 1,
+                not_due: BTreeMap::from([(Reason::TooOld, 1)]),
+                unaccounted: 0,
+            },
+            incidents: [incident(1, State::Counted), incident(2, State::Counted), incident(3, State::Gone)]
+                .into(),
+            deliveries: BTreeMap::new(),
+            seen: Seen::default(),
+            counters: Counters { accepted: 5, duplicates: 1, quarantined: 2, ..Counters::default() },
+        }
+    }
+
+    fn failed(kept: &Kept, part: fn(&Books<'_>) -> Vec<Check>) -> usize {
+        let books = Books {
+            city: &kept.city,
+            sent: 8,
+            sent_reports: 6,
+            counters: kept.counters,
+            accounts: &kept.accounts,
+            alerts: &[],
+            incidents: &kept.incidents,
+            deliveries: &kept.deliveries,
+            seen: &kept.seen,
+        };
+        part(&books).iter().filter(|c| !c.holds).count()
+    }
+
+    #[test]
+    fn what_adds_up_holds() {
+        let kept = kept();
+        assert_eq!(failed(&kept, came_in) + failed(&kept, what_it_was) + failed(&kept, what_was_said), 0);
+    }
+
+    #[test]
+    fn a_lost_record_does_not_add_up() {
+        let mut kept = kept();
+        kept.counters.quarantined -= 1;
+        assert_eq!(failed(&kept, came_in), 1);
+    }
+
+    #[test]
+    fn an_incident_that_nobody_was_told_of_and_no_reason_explains_does_not_add_up() {
+        let mut lost = kept();
+        (lost.accounts.told, lost.accounts.unaccounted) = (0, 1);
+        assert_eq!(failed(&lost, what_it_was), 1);
+        let mut unknown = kept();
+        unknown.incidents.extend([incident(4, State::Counted)]);
+        assert_eq!(failed(&unknown, what_it_was), 1);
+    }
+
+    #[test]
+    fn a_phone_that_rings_twice_for_one_alert_does_not_add_up() {
+        let mut kept = kept();
+        kept.deliveries = [delivery("x"), delivery("y")].into();
+        kept.seen.rings = vec![ring("a", "1"), ring("b", "1")];
+        kept.seen.requests = 2;
+        // Two deliveries of alerts that are not in the log.
+        assert_eq!(failed(&kept, what_was_said), 1);
+        kept.seen.rings = vec![ring("a", "1"), ring("a", "1")];
+        assert_eq!(failed(&kept, what_was_said), 2);
+    }
+
+    #[test]
+    fn a_story_that_was_not_told_does_not_add_up() {
+        assert_eq!(failed(&kept(), stories), STORIES.len());
+    }
+}

@@ -152,7 +152,7 @@ enum Step {
     /// The log gives it back: the next one of those fed.
     Log(String, Instant),
     /// Nothing: no log has such a topic or takes such a record, so it came to the door by hand.
-    Door(String, Instant, AtDoor),
+    Door(String, Instant, Box<AtDoor>),
     /// Nothing: its envelope is not sound.
     Refused(LineRefusal),
 }
@@ -260,7 +260,7 @@ impl Replay {
                                 key: None,
                                 value: Some(line.value.to_vec()),
                             });
-                            Step::Door(topic, at, by_hand)
+                            Step::Door(topic, at, Box::new(by_hand))
                         }
                     }
                 }
@@ -279,7 +279,7 @@ impl Replay {
                     }
                     continue;
                 }
-                Step::Door(topic, at, door) => (topic, at, door),
+                Step::Door(topic, at, door) => (topic, at, *door),
                 Step::Log(topic, at) => match answers.next() {
                     Some(door) => (topic, at, door),
                     None => return Err(Failure::failed("the log gave back fewer records than it was fed")),

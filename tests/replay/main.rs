@@ -1,0 +1,217 @@
+//! `tocsin replay` as it is called: the real binary, small streams, files written by hand from the contract.
+//!
+//! In the expected files `*` stands for what no hand can write: hashes, and the words of a detail.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const FILES: [&str; 6] =
+    ["incidents.jsonl", "flags.jsonl", "rates.jsonl", "alerts.jsonl", "quarantine.jsonl", "summary.json"];
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay").join(path)
+}
+
+fn replay(stream: &Path, out: &Path, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tocsin"))
+        .arg("replay")
+        .arg(stream)
+        .arg("--out")
+        .arg(out)
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+fn done(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout.is_empty());
+}
+
+/// The call was wrong, in words that hold `wanted`, and nothing was written.
+fn wrong_call(output: &Output, out: &Path, wanted: &str) {
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(words.contains(wanted), "{words}");
+    let left: Vec<_> = fs::read_dir(out).map(|d| d.map(|f| f.unwrap().path()).collect()).unwrap_or_default();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn values(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    if path.extension().is_some_and(|e| e == "json") {
+        return vec![serde_json::from_str(&text).unwrap()];
+    }
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Whether a value is as expected; `*` is any text that says something.
+fn fits(expected: &Value, found: &Value) -> bool {
+    match (expected, found) {
+        (Value::String(any), Value::String(text)) if any == "*" => !text.is_empty(),
+        (Value::Object(expected), Value::Object(found)) => {
+            expected.len() == found.len()
+                && expected.iter().all(|(name, value)| found.get(name).is_some_and(|f| fits(value, f)))
+        }
+        (Value::Array(expected), Value::Array(found)) => {
+            expected.len() == found.len() && expected.iter().zip(found).all(|(e, f)| fits(e, f))
+        }
+        _ => expected == found,
+    }
+}
+
+fn rates_of_the_year(path: &Path) -> Vec<Value> {
+    let scope = |v: &Value| ["enterprise", "industry", "city"].contains(&v["scope"].as_str().unwrap());
+    values(path).into_iter().filter(|v| v["window"] == "365d" && scope(v)).collect()
+}
+
+#[test]
+fn a_small_town_comes_out_as_written_by_hand() {
+    let out = tempfile::tempdir().unwrap();
+    done(&replay(&here("small-town/stream.jsonl"), out.path(), &[]));
+    for file in FILES {
+        let expected = values(&here("small-town/expected").join(file));
+        let found = match file {
+            "rates.jsonl" => rates_of_the_year(&out.path().join(file)),
+            _ => values(&out.path().join(file)),
+        };
+        for (n, (expected, found)) in expected.iter().zip(&found).enumerate() {
+            assert!(fits(expected, found), "{file} record {}\nexpected {expected}\nfound    {found}", n + 1);
+        }
+        assert_eq!(expected.len(), found.len(), "{file}: {found:?}");
+    }
+    let mut names: Vec<_> =
+        fs::read_dir(out.path()).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let mut wanted = FILES;
+    wanted.sort_unstable();
+    assert_eq!(names, wanted, "nothing else is left in the folder");
+}
+
+#[test]
+fn hashes_are_of_one_policy_and_no_alert_has_the_id_of_another() {
+    let out = tempfile::tempdir().unwrap();
+    done(&replay(&here("small-town/stream.jsonl"), out.path(), &[]));
+    let alerts = values(&out.path().join("alerts.jsonl"));
+    let mut ids: Vec<&str> = alerts.iter().map(|a| a["alert_id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), alerts.len());
+    let hash = values(&out.path().join("summary.json"))[0]["policy_hash"].clone();
+    assert_eq!(hash.as_str().unwrap().len(), 64);
+    assert!(alerts.iter().all(|a| a["policy_hash"] == hash));
+}
+
+#[test]
+fn every_run_writes_the_same_bytes_with_one_worker_and_with_two() {
+    let (one, again, two) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stream = here("small-town/stream.jsonl");
+    done(&replay(&stream, one.path(), &[]));
+    done(&replay(&stream, again.path(), &[]));
+    done(&replay(&stream, two.path(), &["--workers", "2"]));
+    for file in FILES {
+        let bytes = fs::read(one.path().join(file)).unwrap();
+        assert_eq!(bytes, fs::read(again.path().join(file)).unwrap(), "{file}, the second run");
+        assert_eq!(bytes, fs::read(two.path().join(file)).unwrap(), "{file}, two workers");
+    }
+}
+
+#[test]
+fn a_later_as_of_lets_the_midnights_pass() {
+    let out = tempfile::tempdir().unwrap();
+    // The severe injury of 2025-02-20 is in the 365 days up to 2026-02-19.
+    done(&replay(&here("small-town/stream.jsonl"), out.path(), &["--as-of", "2026-02-20"]));
+    let alerts = values(&out.path().join("alerts.jsonl"));
+    let last = alerts.last().unwrap();
+    assert_eq!((&last["rule"], &last["change"]), (&"escalation".into(), &"closed".into()));
+    assert_eq!(last["decided_at"], "2026-02-20T00:00:00+08:00");
+    assert_eq!((&last["reason"], &last["audiences"]), (&"expired".into(), &Value::Array(Vec::new())));
+    assert_eq!(last.get("level"), None);
+    assert_eq!(values(&out.path().join("summary.json"))[0]["as_of"], "2026-02-20");
+    let city = rates_of_the_year(&out.path().join("rates.jsonl")).pop().unwrap();
+    assert_eq!((&city["scope"], &city["incidents"]), (&"city".into(), &0.into()));
+}
+
+#[test]
+fn an_empty_stream_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = dir.path().join("stream.jsonl");
+    fs::write(&stream, "").unwrap();
+    for (more, as_of) in [(vec![], Value::Null), (vec!["--as-of", "2025-01-31"], "2025-01-31".into())] {
+        let out = dir.path().join(format!("out-{}", more.len()));
+        done(&replay(&stream, &out, &more));
+        for file in &FILES[..5] {
+            assert_eq!(fs::read_to_string(out.join(file)).unwrap(), "", "{file}");
+        }
+        let summary = &values(&out.join("summary.json"))[0];
+        assert_eq!((&summary["as_of"], &summary["lines"]), (&as_of, &0.into()));
+    }
+}
+
+#[test]
+fn lines_that_are_no_records_are_listed_in_order_and_count_as_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = dir.path().join("stream.jsonl");
+    let refused = |at: &str| format!("{{\"topic\":\"reports.hr\",\"arrived_at\":\"{at}\",\"value\":{{}}}}\n");
+    let mut text = b"\n".to_vec();
+    text.extend(refused("2025-03-01T08:00:00+08:00").bytes());
+    text.extend(b"\xff\xfe\n[1]\n");
+    text.extend(refused("2025-03-01T08:00:00+08:00").bytes());
+    text.extend(refused("2025-03-01T25:00:00+08:00").bytes());
+    text.extend(b"{\"topic\":\"reports.hr\",\"arrived_at\":\"2025-03-01T08:00:00+08:00\",\"value\":1}");
+    fs::write(&stream, text).unwrap();
+    let out = dir.path().join("out");
+    done(&replay(&stream, &out, &[]));
+    let lines = values(&out.join("quarantine.jsonl"));
+    let numbers: Vec<u64> = lines.iter().map(|l| l["line"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
+    let reasons: Vec<&str> = lines.iter().map(|l| l["reason"].as_str().unwrap()).collect();
+    let (bad, missing) = ("undecodable", "missing_field:source");
+    assert_eq!(reasons, [bad, missing, bad, bad, missing, bad, bad]);
+    assert_eq!(lines[2]["raw_base64"], "//4=");
+    assert_eq!(lines[3].get("raw_base64"), None);
+    let summary = &values(&out.join("summary.json"))[0];
+    assert_eq!((&summary["lines"], &summary["quarantined"]), (&7.into(), &7.into()));
+    assert_eq!(summary["as_of"], "2025-03-01");
+}
+
+#[test]
+fn wrong_calls_say_so_and_write_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = here("small-town/stream.jsonl");
+    let out = dir.path().join("out");
+
+    wrong_call(&replay(&stream, &out, &["--as-of", "2025-03-05"]), &out, "2025-03-06");
+    wrong_call(&replay(&dir.path().join("none.jsonl"), &out, &[]), &out, "none.jsonl");
+    wrong_call(&replay(&stream, &out, &["--as-of", "yesterday"]), &out, "yesterday");
+
+    let policy = dir.path().join("policy.toml");
+    let table = |day| format!("[[policy]]\neffective_from = \"{day}\"\n");
+    fs::write(&policy, table("2020-01-01") + &table("2021-01-01")).unwrap();
+    let policy_arg = policy.to_str().unwrap();
+    let both = ["--policy", policy_arg, "--policy-from", "2009-07-01"];
+    wrong_call(&replay(&stream, &out, &both), &out, "--policy-from");
+    fs::write(&policy, table("2020-01-01") + "colour = 1\n").unwrap();
+    wrong_call(&replay(&stream, &out, &["--policy", policy_arg]), &out, "line 3");
+
+    let blocked = dir.path().join("file");
+    fs::write(&blocked, "").unwrap();
+    wrong_call(&replay(&stream, &blocked, &[]), &dir.path().join("none"), "folder");
+}
+
+#[test]
+fn what_was_there_before_stays_when_a_call_is_wrong() {
+    let out = tempfile::tempdir().unwrap();
+    let stream = here("small-town/stream.jsonl");
+    done(&replay(&stream, out.path(), &[]));
+    let before = fs::read(out.path().join("alerts.jsonl")).unwrap();
+    assert_eq!(replay(&stream, out.path(), &["--as-of", "2020-01-01"]).status.code(), Some(2));
+    assert_eq!(fs::read(out.path().join("alerts.jsonl")).unwrap(), before);
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), FILES.len());
+}
