@@ -49,7 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_connectors::log::kafka::Stamps;
-use tocsin_pipeline::policy::Policies;
+use tocsin_pipeline::Policies;
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::wire::FileMap;
 

@@ -131,7 +131,7 @@ pub fn run(
         sink,
         wall,
         how,
-        stop: stop.clone(),
+        stop,
         log_id: found.log_id.clone(),
         policy_hash,
         counters: progress.counters,
@@ -160,9 +160,11 @@ pub fn run(
     };
     let inputs = Inputs::new(log, &start::positions(&found, known.as_ref()), options)?;
     pipeline.offsets = inputs.offsets();
-    let (receiver, thread) = feed::spawn(inputs, schemas, stop)
+    let feed_stop = Stop::default();
+    let (receiver, thread) = feed::spawn(inputs, schemas, feed_stop.clone())
         .map_err(|e| Failure::failed(format!("cannot start the reading thread: {e}")))?;
     let outcome = pipeline.decide(&receiver);
+    feed_stop.ask();
     drop(receiver);
     if thread.join().is_err() && outcome.is_ok() {
         return Err(Failure::failed("the reading thread died; nothing that was acknowledged is lost"));
@@ -214,7 +216,6 @@ impl Pipeline {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) if self.stop.asked() => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Failure::failed("the reading thread ended without a reason"));
                 }
