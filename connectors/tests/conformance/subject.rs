@@ -179,13 +179,14 @@ pub fn child_main() {
     match role.as_str() {
         // Appends one record to each topic, again and again, until it is fenced or killed.
         "append until fenced" => {
-            for n in 0.. {
+            for n in 0..3_000 {
                 let records: Vec<_> = topics.iter().map(|t| record(t, "key", &format!("{n}"))).collect();
                 match writer.append(&records) {
                     Ok(()) => say(&format!("{n}")),
                     Err(e) => return say(&format!("{e:?}")),
                 }
             }
+            say("was never fenced");
         }
         // Three records to each topic at once; says what was acknowledged.
         "append groups" => {
