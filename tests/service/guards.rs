@@ -1,6 +1,6 @@
 //! What stops a start, and what a newer `run` does to an older one. Whatever happens, nothing is sent.
 
-use std::time::{Duration, Instant as Monotonic};
+use std::time::Duration;
 
 use tocsin_schemas::records::Progress;
 use tocsin_testkit::{Broker, kafka_wanted};
@@ -92,10 +92,8 @@ fn a_policy_that_would_have_said_otherwise_stops_the_start() {
 
 fn fences(house: &House) {
     let mut first = house.run_caught_up(&[]);
-    let began = Monotonic::now();
     let second = house.run_caught_up(&[]);
-    assert_eq!(first.ends_within(Duration::from_secs(8)), Some(1), "{}", first.said());
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(first.ends_within(Duration::from_secs(5)), Some(1), "{}", first.said());
     assert!(last_line(&first).contains("has taken over"), "{}", first.said());
     house.report("b", "2025-03-01", Some("2025-03-01T08:30:00+08:00"));
     until("the second one goes on", || house.gateway.calls().len() == 3);

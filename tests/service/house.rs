@@ -63,6 +63,8 @@ impl Gateway {
 pub struct Running {
     child: Child,
     said: Arc<Mutex<String>>,
+    /// Reads its standard error to the end.
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl House {
@@ -114,13 +116,13 @@ impl House {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let said: Arc<Mutex<String>> = Arc::default();
         let (kept, mut stderr) = (Arc::clone(&said), child.stderr.take().unwrap());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(n @ 1..) = stderr.read(&mut buffer) {
                 kept.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
             }
         });
-        Running { child, said }
+        Running { child, said, reader: Some(reader) }
     }
 
     /// Runs it and waits until it has caught up.
@@ -260,6 +262,9 @@ impl Running {
         let deadline = Monotonic::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                if let Some(reader) = self.reader.take() {
+                    reader.join().unwrap();
+                }
                 return status.code();
             }
             assert!(Monotonic::now() < deadline, "still there after {limit:?}; it said:\n{}", self.said());

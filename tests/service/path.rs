@@ -29,7 +29,7 @@ fn a_report_rings_the_owners_phone_once_and_a_restart_says_nothing() {
     let alerts = house.alerts();
     assert_eq!(alerts.len(), 1);
     assert_eq!((alerts[0].rule, alerts[0].change), (Rule::OwnerIncident, Change::New));
-    assert_eq!(call["idempotency_key"].as_str().unwrap().is_empty(), false);
+    assert!(!call["idempotency_key"].as_str().unwrap().is_empty());
     assert_eq!(run.stop(), Some(0));
 
     // Again, twice: nothing is said, and the progress is that of before.
