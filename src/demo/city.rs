@@ -159,7 +159,7 @@ impl City {
                 (class, word, english, 0.0)
             } else {
                 let (class, word, english, risk) = TRADES[rng.random_range(0..TRADES.len())];
-                (class, word, english, risk * [0.5, 1.0, 1.0, 1.0, 2.5][rng.random_range(0..5)])
+                (class, word, english, risk * [0.6, 1.0, 1.0, 1.0, 1.8][rng.random_range(0..5)])
             };
             let insured = 20 + rng.random_range(0..16_u32).pow(2) * 2 + rng.random_range(0..20);
             let short = format!("{}{}{word}", stem.0, branch.0);
@@ -172,7 +172,7 @@ impl City {
                 industry,
                 insured: if i == 21 { None } else { Some(if i == 33 { 0 } else { insured }) },
                 risk,
-                phone: (i < CAST || i % 17 != 0).then(|| format!("1000784{:04}", i + 1)),
+                phone: (i < CAST || i % 8 != 4).then(|| format!("1000784{:04}", i + 1)),
                 registered_on_day: if i == UNREGISTERED { UNREGISTERED_UNTIL } else { 0 },
             });
         }

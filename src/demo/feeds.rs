@@ -140,7 +140,7 @@ fn everyday(city: &City, seed: u64, rng: &mut ChaCha8Rng, out: &mut Writer) {
     let total: f64 = weights.iter().sum();
     let mut number = 1000;
     for day in 0..DAYS {
-        let today = [0, 1, 1, 2, 2, 3, 4][rng.random_range(0..7)];
+        let today = [0, 1, 1, 1, 2, 2, 3][rng.random_range(0..7)];
         for _ in 0..today {
             let mut at = rng.random_range(0.0..total);
             let firm = city.firms.iter().zip(&weights).find(|(_, w)| {

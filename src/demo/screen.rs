@@ -59,10 +59,8 @@ impl Page {
     fn draw(&self, city: &City) -> String {
         let mut rates = table(&["RATES, last 365 days", "incidents", "persons", "insured", "per 1,000"]);
         let mut rows: Vec<&Rate> = self.rates.values().collect();
-        rows.sort_by(|a, b| {
-            let worth = |r: &Rate| (r.scope == Scope::City, r.per_thousand.unwrap_or(-1.0));
-            worth(b).partial_cmp(&worth(a)).unwrap_or(std::cmp::Ordering::Equal).then(a.key.cmp(&b.key))
-        });
+        // By incidents, not by rate: one injury among few people makes a rate that means nothing.
+        rows.sort_by_key(|r| (r.scope != Scope::City, std::cmp::Reverse(r.incidents), r.key.clone()));
         for rate in rows.into_iter().take(RATE_ROWS) {
             let of = if rate.scope == Scope::City { format!("city {CITY}") } else { trade(city, &rate.key) };
             let number = |n: Option<f64>| n.map_or("unknown".to_owned(), |n| format!("{n:.1}"));
