@@ -1,13 +1,23 @@
 //! The engine: drives clock, dataflow and decider; what `src/` and the tests hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use tocsin_schemas::codes::Reason;
-use tocsin_schemas::codes::Scope;
+use hashbrown::HashMap;
+use tocsin_schemas::codes::{Reason, Scope};
+use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Record, Window};
-use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::time::{Day, Instant, Month};
 
+use crate::dataflow::{Dataflow, Inputs};
+use crate::decider::{Context, Decider, Memory};
+use crate::facts::Shared;
+use crate::incidents::Seen;
 use crate::policy::Policies;
+use crate::rates::Rates;
+use crate::registry::{Moved, Registry};
+use crate::versions::{Replaced, Versions};
+use crate::windows;
 
 /// A record that was admitted at the door.
 #[derive(Debug, Clone)]
@@ -59,21 +69,6 @@ pub struct Outcome {
     pub rates: Vec<((Scope, String, Window), Option<Rate>)>,
 }
 
-/// What was said and written so far, read back at a restart: the fold of `incidents` and `alerts`.
-#[derive(Debug, Default)]
-pub struct Memory {}
-
-impl Memory {
-    /// Adds a record of `incidents`. A later one of the same id replaces an earlier one.
-    pub fn incident(&mut self, _incident: Incident) {
-        todo!()
-    }
-    /// Adds a record of `alerts`, in the order in which those of one enterprise were written.
-    pub fn alert(&mut self, _alert: &Alert) {
-        todo!()
-    }
-}
-
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -95,58 +90,268 @@ pub struct Accounts {
 }
 
 /// Records and clock in, decisions out.
-pub struct Engine {}
+pub struct Engine {
+    policies: Arc<Policies>,
+    versions: Versions,
+    registry: Registry,
+    rates: Rates,
+    decider: Decider,
+    dataflow: Dataflow,
+    clock: Option<Instant>,
+    /// The day that register and windows stand at.
+    active: Option<Day>,
+    /// Incidents of a rebuild, until it ends.
+    loaded: Vec<(Arc<Seen>, isize)>,
+}
 
 impl Engine {
     /// An engine that has seen nothing.
-    pub fn new(_policies: Policies, _options: Options) -> Engine {
-        todo!()
+    pub fn new(policies: Policies, options: Options) -> Engine {
+        let policies = Arc::new(policies);
+        Engine {
+            dataflow: Dataflow::new(options.workers, &policies),
+            policies,
+            versions: Versions::default(),
+            registry: Registry::default(),
+            rates: Rates::default(),
+            decider: Decider::default(),
+            clock: None,
+            active: None,
+            loaded: Vec::new(),
+        }
     }
-    /// Takes records in without deciding: to rebuild at a restart, before [`Engine::resume`].
-    /// Order does not matter here; several calls are fine. Returns the verdicts, which after a restart
-    /// are of no use to anybody but a benchmark.
-    pub fn load(&mut self, _arrivals: Vec<Arrival>) -> Vec<Verdict> {
-        todo!()
+
+    /// Takes records in without deciding: to rebuild at a restart, before [`Engine::resume`]. Order does not
+    /// matter here; several calls are fine. Returns the verdicts.
+    pub fn load(&mut self, arrivals: Vec<Arrival>) -> Vec<Verdict> {
+        let mut inputs = Inputs::default();
+        let verdicts = self.admit(arrivals, &mut inputs);
+        let changes = self.dataflow.run(inputs);
+        // Nothing is active yet, so only incidents come out, and resume asks for all of them at once.
+        self.loaded.extend(changes.incidents);
+        verdicts
     }
+
     /// Ends a rebuild at the clock of the last progress: desired minus emitted. The guard of the caller:
     /// the outcome must be silent ([`Outcome::silent`]), else something is missing or was changed.
-    pub fn resume(&mut self, _memory: Memory, _clock: Option<Instant>) -> Outcome {
-        todo!()
+    pub fn resume(&mut self, memory: Memory, clock: Option<Instant>) -> Outcome {
+        self.decider.recall(memory, |key| self.versions.get(key).map(|r| r.age()));
+        let loaded = consolidated(std::mem::take(&mut self.loaded));
+        let Some(clock) = clock else {
+            return Outcome::nothing(Occasion::Batch, Instant(0));
+        };
+        self.clock = Some(clock);
+        self.decide(Occasion::Batch, clock, Inputs::default(), Some(loaded))
     }
+
     /// Takes a batch that arrives at `at`: first every missed midnight (a decision each), then the batch
-    /// (one decision). An `at` before the clock is decided at the clock.
-    pub fn arrive(&mut self, _at: Instant, _arrivals: Vec<Arrival>) -> Vec<Outcome> {
-        todo!()
+    /// (one decision). An `at` before the clock is decided at the clock. An empty batch moves the clock.
+    pub fn arrive(&mut self, at: Instant, arrivals: Vec<Arrival>) -> Vec<Outcome> {
+        let mut outcomes = self.tick_to(at.day());
+        let clock = self.clock.map_or(at, |c| c.max(at));
+        self.clock = Some(clock);
+        if arrivals.is_empty() {
+            return outcomes;
+        }
+        let mut inputs = Inputs::default();
+        let verdicts = self.admit(arrivals, &mut inputs);
+        let mut outcome = self.decide(Occasion::Batch, clock, inputs, None);
+        outcome.verdicts = verdicts;
+        outcomes.push(outcome);
+        outcomes
     }
-    /// Ticks every midnight after the clock up to and including the one that begins `day`.
-    pub fn tick_to(&mut self, _day: Day) -> Vec<Outcome> {
-        todo!()
+
+    /// Ticks every midnight after the clock up to and including the one that begins `day`. Before the first
+    /// arrival there is no clock to tick.
+    pub fn tick_to(&mut self, day: Day) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        while let Some(next) = self.clock.map(|c| c.day().plus(1)).filter(|next| *next <= day) {
+            let midnight = next.midnight();
+            self.clock = Some(midnight);
+            outcomes.push(self.decide(Occasion::Midnight, midnight, Inputs::default(), None));
+        }
+        outcomes
     }
-    /// The decision clock; `None` before the first arrival or tick.
+
+    /// The decision clock; `None` before the first arrival.
     pub fn clock(&self) -> Option<Instant> {
-        todo!()
+        self.clock
     }
+
     /// Every incident, `gone` ones too, sorted by id.
     pub fn incidents(&self) -> Vec<Incident> {
-        todo!()
+        self.decider.incidents()
     }
-    /// Every row of rates as of the clock's day, sorted by scope, key and window.
+
+    /// Every row of rates as of the clock's day, sorted by scope, key and window. Empty before the first arrival.
     pub fn rates(&self) -> Vec<Rate> {
-        todo!()
+        self.clock.map(|c| self.rates.rows(c.day())).unwrap_or_default()
     }
+
     /// The counted incidents, accounted for.
     pub fn accounts(&self) -> Accounts {
-        todo!()
+        self.clock.map(|c| self.decider.accounts(&self.policies, c.day())).unwrap_or_default()
     }
+
     /// The number that the next new incident will get.
     pub fn next_incident(&self) -> u32 {
-        todo!()
+        self.decider.next_number()
     }
+
+    /// The policy that decides.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// The door: versions are judged in the order of arrival; what stands goes into the dataflow.
+    fn admit(&mut self, arrivals: Vec<Arrival>, inputs: &mut Inputs) -> Vec<Verdict> {
+        let mut verdicts = Vec::with_capacity(arrivals.len());
+        for Arrival { record, digest, arrived_at } in arrivals {
+            verdicts.push(match record {
+                Record::Report(report) => {
+                    let (verdict, replaced) = self.versions.report(&report, digest, arrived_at);
+                    if let Some(Replaced { old, new }) = replaced {
+                        let stands = |r: &Shared| r.stands();
+                        inputs.reports.extend(old.filter(stands).map(|r| (r, -1)));
+                        inputs.reports.extend(new.filter(stands).map(|r| (r, 1)));
+                    }
+                    verdict
+                }
+                Record::Enterprise(enterprise) => {
+                    let (verdict, moved) = self.registry.take(enterprise, digest);
+                    feed(moved, inputs);
+                    verdict
+                }
+                Record::Headcount(headcount) => {
+                    let (verdict, replaced) = self.versions.headcount(&headcount, digest);
+                    if let Some(Replaced { old, new }) = replaced {
+                        let row = |insured| (headcount.uscc, (headcount.month, insured));
+                        inputs.headcounts.extend(old.map(|insured| (row(insured), -1)));
+                        inputs.headcounts.extend(new.map(|insured| (row(insured), 1)));
+                    }
+                    verdict
+                }
+                Record::Contact(contact) => self.versions.contact(&contact, digest),
+                Record::Governance(event) => self.versions.governance(&event, digest),
+            });
+        }
+        verdicts
+    }
+
+    /// One decision at the clock: moves the day where it must, runs the dataflow, and asks the decider.
+    fn decide(
+        &mut self,
+        occasion: Occasion,
+        decided_at: Instant,
+        mut inputs: Inputs,
+        rebuilt: Option<Vec<(Arc<Seen>, isize)>>,
+    ) -> Outcome {
+        let as_of = decided_at.day();
+        self.move_day(as_of, &mut inputs);
+        let mut touched: BTreeSet<Uscc> = inputs.standing.iter().map(|((uscc, _), _)| *uscc).collect();
+        let changes = self.dataflow.run(inputs);
+        let window = Window::Rolling(self.policies.on(as_of).escalation.window_days);
+        touched.extend(
+            changes.totals.iter().filter(|(((_, w), _), _)| *w == window).map(|(((root, _), _), _)| *root),
+        );
+        let rates = self.rates.apply(changes.totals, changes.sums, as_of);
+        let resuming = rebuilt.is_some();
+        let incidents = match rebuilt {
+            Some(mut loaded) => {
+                loaded.extend(changes.incidents);
+                consolidated(loaded)
+            }
+            None => changes.incidents,
+        };
+        let context = Context {
+            occasion,
+            decided_at,
+            as_of,
+            policies: &self.policies,
+            registry: &self.registry,
+            rates: &self.rates,
+        };
+        let said = self.decider.decide(incidents, touched, resuming, &context);
+        Outcome {
+            occasion,
+            decided_at,
+            verdicts: Vec::new(),
+            incidents: said.incidents,
+            alerts: said.alerts,
+            rates,
+        }
+    }
+
+    /// Brings register and windows to a day. Does nothing if they are there.
+    fn move_day(&mut self, as_of: Day, inputs: &mut Inputs) {
+        if self.active == Some(as_of) {
+            return;
+        }
+        feed(self.registry.advance(as_of), inputs);
+        let spans = |day: Day| {
+            windows::kept(self.policies.on(day)).into_iter().map(move |w| (w, windows::days(w, day)))
+        };
+        let old: BTreeMap<Window, (Day, Day)> = self.active.into_iter().flat_map(spans).collect();
+        let new: BTreeMap<Window, (Day, Day)> = spans(as_of).collect();
+        let all: BTreeSet<Window> = old.keys().chain(new.keys()).copied().collect();
+        for window in all {
+            let span = |of: &BTreeMap<Window, (Day, Day)>| of.get(&window).copied();
+            let days = |(a, b): (Day, Day)| (a.0, b.0);
+            windows::slide(span(&old).map(days), span(&new).map(days), |day, diff| {
+                inputs.days.push(((Day(day), window), diff));
+            });
+            let months = |(a, b): (Day, Day)| (a.month().0, b.month().0);
+            windows::slide(span(&old).map(months), span(&new).map(months), |month, diff| {
+                inputs.months.push(((Month(month), window), diff));
+            });
+        }
+        self.active = Some(as_of);
+    }
+}
+
+/// Passes changes of the register on to the dataflow.
+fn feed(moved: Vec<Moved>, inputs: &mut Inputs) {
+    for Moved { uscc, old, new } in moved {
+        let sides = old.into_iter().map(|side| (side, -1)).chain([(new, 1)]);
+        for ((root, profile), diff) in sides {
+            inputs.standing.push(((uscc, root), diff));
+            inputs.profiles.extend(profile.map(|p| ((uscc, p), diff)));
+        }
+    }
+}
+
+/// What a rebuild left standing. A load in several calls may bring an incident, take it away and bring
+/// another.
+fn consolidated(changes: Vec<(Arc<Seen>, isize)>) -> Vec<(Arc<Seen>, isize)> {
+    let mut standing: HashMap<ReportKey, Vec<Arc<Seen>>> = HashMap::new();
+    let (come, gone): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff > 0);
+    for (seen, _) in come {
+        standing.entry(seen.reports[0].key.clone()).or_default().push(seen);
+    }
+    for (seen, _) in gone {
+        if let Some(same) = standing.get_mut(&seen.reports[0].key)
+            && let Some(at) = same.iter().position(|s| *s == seen)
+        {
+            same.swap_remove(at);
+        }
+    }
+    standing.into_values().flatten().map(|seen| (seen, 1)).collect()
 }
 
 impl Outcome {
     /// Whether it says nothing: no alert and no incident changed.
     pub fn silent(&self) -> bool {
         self.alerts.is_empty() && self.incidents.is_empty()
+    }
+
+    fn nothing(occasion: Occasion, decided_at: Instant) -> Outcome {
+        Outcome {
+            occasion,
+            decided_at,
+            verdicts: Vec::new(),
+            incidents: Vec::new(),
+            alerts: Vec::new(),
+            rates: Vec::new(),
+        }
     }
 }

@@ -14,8 +14,18 @@
 //!                  outcome (incidents, alerts, rates)  <-  decider (desired - emitted) <-+
 //! ```
 
+mod cases;
+mod dataflow;
+mod decider;
 mod engine;
+mod facts;
+mod incidents;
 pub mod policy;
+mod rates;
+mod registry;
+mod versions;
+mod windows;
 
-pub use engine::{Accounts, Arrival, Engine, Memory, Occasion, Options, Outcome, Verdict};
+pub use decider::Memory;
+pub use engine::{Accounts, Arrival, Engine, Occasion, Options, Outcome, Verdict};
 pub use policy::Policies;

@@ -1,0 +1,133 @@
+//! What counts as one case (records.md section 2, rules 1 and 2): pure functions on the reports that stand.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tocsin_schemas::codes::{Category, Cause, Severity, State};
+use tocsin_schemas::ids::Uscc;
+use tocsin_schemas::time::{Day, TimeOfDay};
+
+use crate::facts::{Facts, Shared};
+use crate::policy::{Policies, SeverityLimits};
+
+/// One injured person in one incident: its reports, in source order. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Case(Arc<[Shared]>);
+
+impl Case {
+    /// A case of these reports.
+    pub fn of(mut reports: Vec<Shared>) -> Case {
+        reports.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Case(reports.into())
+    }
+
+    /// Its reports, best first.
+    pub fn reports(&self) -> &[Shared] {
+        &self.0
+    }
+
+    /// The report that is believed first.
+    pub fn best(&self) -> &Facts {
+        &self.0[0]
+    }
+
+    fn first<T>(&self, field: impl Fn(&Facts) -> Option<T>) -> Option<T> {
+        self.0.iter().find_map(|r| field(r))
+    }
+
+    /// The insured employer.
+    pub fn uscc(&self) -> Option<Uscc> {
+        self.first(|r| r.uscc)
+    }
+    /// The day of the accident.
+    pub fn occurred_on(&self) -> Day {
+        self.best().occurred_on
+    }
+    /// The time of the accident, where known.
+    pub fn occurred_time(&self) -> Option<TimeOfDay> {
+        self.first(|r| r.occurred_time)
+    }
+    /// The cause, where known.
+    pub fn cause(&self) -> Option<Cause> {
+        self.first(|r| r.cause)
+    }
+    /// Where a dispatched worker was harmed.
+    pub fn host(&self) -> Option<Uscc> {
+        self.first(|r| r.host_uscc)
+    }
+    /// The kind of work injury.
+    pub fn category(&self) -> Category {
+        self.best().category
+    }
+    /// Whether only a person's hash was missing: such a report looks for a case to join.
+    pub fn keyless(&self) -> bool {
+        self.0.len() == 1 && self.best().person_key.is_none()
+    }
+
+    /// Rule 5: `fatal` if somebody died, `severe` by lost days or disability grade, else `minor`.
+    pub fn severity(&self, limits: &SeverityLimits) -> Severity {
+        if self.0.iter().any(|r| r.died) {
+            return Severity::Fatal;
+        }
+        let lost = self.first(|r| r.lost_days).is_some_and(|d| d >= limits.severe_lost_days);
+        let grade = self.first(|r| r.disability_grade).is_some_and(|g| g <= limits.severe_grade_max);
+        if lost || grade { Severity::Severe } else { Severity::Minor }
+    }
+
+    /// Rule 3, but for the registry: what the case is if its enterprise is registered.
+    pub fn state(&self, registered: bool) -> State {
+        if !self.best().status.counts() {
+            State::Refused
+        } else if self.0.iter().all(|r| r.source().only_suspects()) {
+            State::Suspected
+        } else if !registered || self.uscc().is_none() {
+            State::Unmatched
+        } else {
+            State::Counted
+        }
+    }
+}
+
+/// Rule 1: the cases of one person. Sorted by day, a new case begins where the gap to the report before
+/// is more than `merge.case_days` of the table of the later report's day.
+pub(crate) fn keyed(reports: &[Shared], policies: &Policies) -> Vec<Case> {
+    let mut sorted: Vec<&Shared> = reports.iter().collect();
+    sorted.sort_unstable_by(|a, b| (a.occurred_on, &a.key).cmp(&(b.occurred_on, &b.key)));
+    let mut cases: Vec<Vec<Shared>> = Vec::with_capacity(1);
+    let mut last = None;
+    for report in sorted {
+        let limit = i64::from(policies.on(report.occurred_on).merge.case_days);
+        let near = |day: Day| i64::from(report.occurred_on.0) - i64::from(day.0) <= limit;
+        match (last, cases.last_mut()) {
+            (Some(day), Some(case)) if near(day) => case.push(Arc::clone(report)),
+            _ => cases.push(vec![Arc::clone(report)]),
+        }
+        last = Some(report.occurred_on);
+    }
+    cases.into_iter().map(Case::of).collect()
+}
+
+/// Rule 2: reports without a person key join, per enterprise and day, source by source, record ids
+/// ascending, the case that holds no report of their source yet and whose best report comes first.
+/// Returns all cases of the place.
+pub(crate) fn joined(pieces: &[Case]) -> Vec<Case> {
+    if pieces.len() == 1 || !pieces.iter().any(Case::keyless) {
+        return pieces.to_vec();
+    }
+    let (mut loose, kept): (Vec<&Case>, Vec<&Case>) = pieces.iter().partition(|c| c.keyless());
+    loose.sort_unstable_by(|a, b| a.best().key.cmp(&b.best().key));
+    let mut cases: Vec<Case> = kept.into_iter().cloned().collect();
+    for report in loose {
+        let source = report.best().source();
+        let free = |c: &&mut Case| c.reports().iter().all(|r| r.source() != source);
+        match cases.iter_mut().filter(free).min_by(|a, b| a.best().key.cmp(&b.best().key)) {
+            Some(case) => {
+                let mut all = case.reports().to_vec();
+                all.extend_from_slice(report.reports());
+                *case = Case::of(all);
+            }
+            None => cases.push(report.clone()),
+        }
+    }
+    cases
+}

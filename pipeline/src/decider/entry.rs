@@ -1,0 +1,109 @@
+//! What is remembered of one incident number.
+
+use std::sync::Arc;
+
+use tocsin_schemas::codes::{Reason, Severity, State};
+use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
+use tocsin_schemas::records::Incident;
+
+use crate::facts::Age;
+use crate::incidents::Seen;
+
+/// An incident and what was said of it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub standing: Standing,
+    /// Reports that were withdrawn while they stood here, sorted.
+    pub withdrawn: Vec<ReportKey>,
+    pub told: Told,
+}
+
+/// How it stands.
+#[derive(Debug, Clone)]
+pub(crate) enum Standing {
+    /// As the dataflow has it.
+    Live(Arc<Seen>),
+    /// As the log has it: a dead one, or any one between reading back and [`super::Decider::resume`].
+    Recorded(Box<Incident>, Option<Age>),
+}
+
+/// What the owners were told.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Told {
+    /// Enterprises told and not corrected since, sorted.
+    pub to: Vec<Uscc>,
+    /// The severity last told.
+    pub severity: Option<Severity>,
+    /// The number of messages.
+    pub revision: u32,
+    /// `suppressed` was written with these reasons.
+    pub suppressed: Vec<Reason>,
+}
+
+impl Told {
+    /// Whether anybody was ever told.
+    pub fn ever(&self) -> bool {
+        self.revision > 0
+    }
+}
+
+impl Entry {
+    /// The dataflow's view, if it is alive and has been matched.
+    pub fn seen(&self) -> Option<&Arc<Seen>> {
+        match &self.standing {
+            Standing::Live(seen) => Some(seen),
+            Standing::Recorded(..) => None,
+        }
+    }
+
+    /// Whether nothing of it is left.
+    pub fn gone(&self) -> bool {
+        matches!(&self.standing, Standing::Recorded(record, _) if record.state == State::Gone)
+    }
+
+    /// Whether it counts.
+    pub fn counted(&self) -> bool {
+        self.seen().is_some_and(|s| s.counted())
+    }
+
+    /// Keys of its present reports, sorted.
+    pub fn reports(&self) -> Vec<ReportKey> {
+        match &self.standing {
+            Standing::Live(seen) => seen.reports.iter().map(|r| r.key.clone()).collect(),
+            Standing::Recorded(record, _) => record.reports.clone(),
+        }
+    }
+
+    /// The record of `incidents`.
+    pub fn record(&self, incident_id: IncidentId) -> Incident {
+        match &self.standing {
+            Standing::Live(seen) => Incident {
+                incident_id,
+                uscc: seen.uscc,
+                occurred_on: seen.occurred_on,
+                category: seen.category,
+                severity: seen.severity,
+                persons: seen.persons,
+                state: seen.state,
+                reports: self.reports(),
+                withdrawn: self.withdrawn.clone(),
+                first_arrived_at: seen.age().0,
+            },
+            Standing::Recorded(record, _) => {
+                Incident { withdrawn: self.withdrawn.clone(), ..(**record).clone() }
+            }
+        }
+    }
+
+    /// Nothing of it is left: what stays is the record.
+    pub fn bury(&mut self, id: IncidentId) {
+        let age = self.seen().map(|s| s.age());
+        let record = self.record(id);
+        let age = age.or(match &self.standing {
+            Standing::Recorded(_, age) => age.clone(),
+            Standing::Live(_) => None,
+        });
+        let buried = Incident { state: State::Gone, reports: Vec::new(), persons: 0, ..record };
+        self.standing = Standing::Recorded(Box::new(buried), age);
+    }
+}

@@ -1,0 +1,167 @@
+//! S20: a township is warned of an enterprise with several incidents; then the departments.
+//!
+//! The notice sets no steps; the default of reference/notice.md is 2 blue, 3 yellow, 4 orange, 5 or any
+//! severe or fatal one red, in a rolling 365 days, one open escalation per enterprise. Later incidents at
+//! the same level attach without a message.
+
+use std::collections::BTreeSet;
+
+use tocsin_schemas::codes::{CITY, Change, Level, Reason, Role};
+use tocsin_schemas::ids::IncidentId;
+
+use crate::engine::Occasion;
+use crate::policy::Escalation as Steps;
+use crate::registry::Profile;
+
+/// What is remembered of one enterprise.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Escalation {
+    /// How many were opened so far.
+    pub episodes: u32,
+    /// The one that is open.
+    pub open: Option<Open>,
+}
+
+/// An open escalation.
+#[derive(Debug, Clone)]
+pub(crate) struct Open {
+    /// Messages so far.
+    pub revision: u32,
+    /// The level last told.
+    pub level: Level,
+    /// Everybody told in this episode.
+    pub told: BTreeSet<(Role, String)>,
+    /// Severe and fatal incidents that its messages named.
+    pub named: BTreeSet<IncidentId>,
+}
+
+/// What is so of one enterprise now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// Counted production incidents in the window.
+    pub incidents: i32,
+    /// The severe and fatal ones among them.
+    pub severe: i32,
+    /// Whether it is read as another's.
+    pub succeeded: bool,
+    /// What made the decision fall.
+    pub occasion: Occasion,
+}
+
+/// A decision, before its texts and numbers are filled in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub change: Change,
+    pub level: Option<Level>,
+    pub reason: Option<Reason>,
+}
+
+/// The level that these counts reach.
+pub(crate) fn level(steps: &Steps, incidents: i32, severe: i32) -> Option<Level> {
+    let n = incidents.max(0) as u32;
+    if n >= steps.red || (steps.severe_is_red && severe > 0) {
+        Some(Level::Red)
+    } else if n >= steps.orange {
+        Some(Level::Orange)
+    } else if n >= steps.yellow {
+        Some(Level::Yellow)
+    } else if n >= steps.blue {
+        Some(Level::Blue)
+    } else {
+        None
+    }
+}
+
+/// Desired minus emitted for one enterprise. `severe_ids` lists the severe and fatal incidents of the
+/// window and `under_old` the level by yesterday's table; each is asked only where it matters.
+pub(crate) fn decide(
+    open: Option<&Open>,
+    steps: &Steps,
+    now: Now,
+    severe_ids: impl FnOnce() -> Vec<IncidentId>,
+    under_old: impl FnOnce() -> Option<Option<Level>>,
+) -> Option<Verdict> {
+    let wanted = if now.succeeded { None } else { level(steps, now.incidents, now.severe) };
+    let Some(open) = open else {
+        return wanted.map(|level| Verdict { change: Change::New, level: Some(level), reason: None });
+    };
+    // Why it falls: absence is never a cause, so each fall names the record, policy or day behind it.
+    let fall = || match now.occasion {
+        _ if now.succeeded => Reason::Succeeded,
+        Occasion::Batch => Reason::Corrected,
+        Occasion::Midnight => match under_old() {
+            Some(old) if old >= Some(open.level) => Reason::Policy,
+            _ => Reason::Expired,
+        },
+    };
+    match wanted {
+        None => Some(Verdict { change: Change::Closed, level: None, reason: Some(fall()) }),
+        Some(l) if l > open.level => Some(Verdict { change: Change::Raised, level: Some(l), reason: None }),
+        Some(l) if l < open.level => {
+            Some(Verdict { change: Change::Eased, level: Some(l), reason: Some(fall()) })
+        }
+        Some(Level::Red) if now.severe > 0 && severe_ids().iter().any(|id| !open.named.contains(id)) => {
+            Some(Verdict { change: Change::Added, level: Some(Level::Red), reason: None })
+        }
+        Some(_) => None,
+    }
+}
+
+/// Who is told of a level: the township of the enterprise's area; from orange also the bureau of its
+/// industry; of red also the emergency bureau.
+pub(crate) fn audience(level: Level, profile: &Profile) -> Vec<(Role, String)> {
+    let mut all = vec![(Role::TownshipDuty, profile.area.to_string())];
+    if level >= Level::Orange {
+        all.push((Role::IndustryDuty, profile.division.to_string()));
+    }
+    if level >= Level::Red {
+        all.push((Role::EmergencyDuty, CITY.to_owned()));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(incidents: i32, severe: i32, occasion: Occasion) -> Now {
+        Now { incidents, severe, succeeded: false, occasion }
+    }
+
+    fn open(level: Level, named: &[u32]) -> Open {
+        let named = named.iter().map(|n| IncidentId(*n)).collect();
+        Open { revision: 1, level, told: BTreeSet::new(), named }
+    }
+
+    fn said(o: Option<&Open>, n: Now, ids: &[u32]) -> Option<(Change, Option<Level>, Option<Reason>)> {
+        let ids = ids.iter().map(|n| IncidentId(*n)).collect();
+        decide(o, &Steps::default(), n, || ids, || None).map(|v| (v.change, v.level, v.reason))
+    }
+
+    #[test]
+    fn every_step_up_and_down() {
+        use Occasion::{Batch, Midnight};
+        assert_eq!(said(None, now(1, 0, Batch), &[]), None);
+        assert_eq!(said(None, now(2, 0, Batch), &[]), Some((Change::New, Some(Level::Blue), None)));
+        assert_eq!(said(None, now(1, 1, Batch), &[7]), Some((Change::New, Some(Level::Red), None)));
+        let blue = open(Level::Blue, &[]);
+        assert_eq!(said(Some(&blue), now(2, 0, Batch), &[]), None);
+        assert_eq!(said(Some(&blue), now(5, 0, Batch), &[]), Some((Change::Raised, Some(Level::Red), None)));
+        assert_eq!(
+            said(Some(&blue), now(1, 0, Midnight), &[]),
+            Some((Change::Closed, None, Some(Reason::Expired)))
+        );
+        assert_eq!(
+            said(Some(&blue), now(1, 0, Batch), &[]),
+            Some((Change::Closed, None, Some(Reason::Corrected)))
+        );
+        let red = open(Level::Red, &[7]);
+        assert_eq!(said(Some(&red), now(3, 1, Batch), &[7]), None);
+        assert_eq!(
+            said(Some(&red), now(3, 2, Batch), &[7, 8]),
+            Some((Change::Added, Some(Level::Red), None))
+        );
+        let eased = Some((Change::Eased, Some(Level::Yellow), Some(Reason::Corrected)));
+        assert_eq!(said(Some(&red), now(3, 0, Batch), &[]), eased);
+    }
+}

@@ -1,0 +1,189 @@
+//! What was said: numbers of incidents, told severities, open escalations. History, and so order-bound.
+//!
+//! One pure state machine: its state, the dataflow's changes of one decision and the as-of day give the
+//! decisions with their reasons, and the next state. Whatever is so and was not said is *desired minus
+//! emitted*, so a crash between two decisions loses nothing, and a replay over its own history says
+//! nothing. Only what a change touches is looked at.
+
+mod book;
+mod entry;
+pub(crate) mod escalation;
+mod identity;
+mod memory;
+mod numbering;
+pub(crate) mod owner_incident;
+mod saying;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use tocsin_schemas::codes::Reason;
+use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
+use tocsin_schemas::records::{Alert, Incident, Window};
+use tocsin_schemas::time::{Day, Instant};
+
+use self::book::Book;
+use self::entry::{Entry, Standing};
+use self::escalation::Escalation;
+pub use self::memory::Memory;
+use self::owner_incident::End;
+use crate::engine::{Accounts, Occasion};
+use crate::facts::Age;
+use crate::incidents::Seen;
+use crate::policy::Policies;
+use crate::rates::Rates;
+use crate::registry::Registry;
+
+/// All that was said, and what it was said of.
+#[derive(Default)]
+pub(crate) struct Decider {
+    /// By running number.
+    entries: Vec<Option<Entry>>,
+    numbers: HashMap<ReportKey, IncidentId>,
+    book: Book,
+    escalations: HashMap<Uscc, Escalation>,
+    /// Counted incidents that nobody was told of.
+    silent: BTreeSet<IncidentId>,
+    /// First day of the policy table of the last decision; `None` before the policy begins.
+    table: Option<Day>,
+}
+
+/// What a decision looks at beside its own state.
+pub(crate) struct Context<'a> {
+    pub occasion: Occasion,
+    pub decided_at: Instant,
+    pub as_of: Day,
+    pub policies: &'a Policies,
+    pub registry: &'a Registry,
+    pub rates: &'a Rates,
+}
+
+/// What one decision says.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub incidents: Vec<Incident>,
+    pub alerts: Vec<Alert>,
+}
+
+/// One incident that a decision touches.
+struct Touched {
+    /// Its record before; `None` for a new one.
+    before: Option<Incident>,
+    /// As the dataflow had it before.
+    former: Option<Arc<Seen>>,
+    /// How it ends, if it does.
+    end: End,
+}
+
+impl Decider {
+    /// Takes back what was said and written before a restart. `age` gives the age of a report.
+    pub fn recall(&mut self, mut memory: Memory, age: impl Fn(&ReportKey) -> Option<Age>) {
+        let incidents = std::mem::take(&mut memory.incidents);
+        for (id, mut record) in incidents {
+            let told = memory.told(id);
+            let withdrawn = std::mem::take(&mut record.withdrawn);
+            let keys = || record.reports.iter().chain(&withdrawn);
+            for key in keys() {
+                self.numbers.insert(key.clone(), id);
+            }
+            let oldest = keys().filter_map(&age).min();
+            let standing = Standing::Recorded(Box::new(record), oldest);
+            self.put(id, Entry { standing, withdrawn, told });
+        }
+        self.escalations = memory.escalations;
+    }
+
+    /// The number that the next new incident gets.
+    pub fn next_number(&self) -> u32 {
+        self.entries.len().max(1) as u32
+    }
+
+    /// Makes sure that numbers below `next` are not given again.
+    fn reserve(&mut self, next: u32) {
+        if self.entries.len() < next as usize {
+            self.entries.resize_with(next as usize, || None);
+        }
+    }
+
+    /// Decides. `changes` are the incidents that went (-1) and came (+1); `touched` the enterprises whose
+    /// window or succession changed. With `all`, everything that stands recorded is judged too: the guard
+    /// at a restart.
+    pub fn decide(
+        &mut self,
+        changes: Vec<(Arc<Seen>, isize)>,
+        mut touched: BTreeSet<Uscc>,
+        all: bool,
+        context: &Context<'_>,
+    ) -> Said {
+        let mut incidents = self.renumber(changes, all);
+        let table = context.policies.on(context.as_of).effective_from;
+        let begun = context.as_of >= context.policies.begins();
+        let table = begun.then_some(table);
+        if table != self.table {
+            self.table = table;
+            touched.extend(self.book.enterprises());
+            touched.extend(self.escalations.iter().filter(|(_, e)| e.open.is_some()).map(|(uscc, _)| *uscc));
+            for id in &self.silent {
+                let entry = self.entries.get(id.0 as usize).and_then(Option::as_ref);
+                let (before, former) = (entry.map(|e| e.record(*id)), entry.and_then(Entry::seen).cloned());
+                incidents.entry(*id).or_insert(Touched { before, former, end: End::Merged });
+            }
+        }
+        let mut said = Said::default();
+        for (id, touch) in &incidents {
+            touched.extend(touch.former.iter().filter_map(|s| s.root));
+            touched.extend(self.entry(*id).and_then(Entry::seen).and_then(|s| s.root));
+            self.rebook(*id, touch);
+        }
+        for (id, touch) in &incidents {
+            self.tell_owners(*id, touch, context, &mut said);
+        }
+        if begun {
+            for uscc in touched {
+                self.escalate(uscc, context, &mut said);
+            }
+        }
+        said.alerts.sort_by(|a, b| (a.rule, &a.subject, a.revision).cmp(&(b.rule, &b.subject, b.revision)));
+        said
+    }
+
+    fn entry(&self, id: IncidentId) -> Option<&Entry> {
+        self.entries.get(id.0 as usize).and_then(Option::as_ref)
+    }
+
+    fn put(&mut self, id: IncidentId, entry: Entry) {
+        self.reserve(id.0 + 1);
+        self.entries[id.0 as usize] = Some(entry);
+    }
+
+    /// Every incident, `gone` ones too, by number.
+    pub fn incidents(&self) -> Vec<Incident> {
+        let all = (0u32..).zip(&self.entries);
+        all.filter_map(|(n, e)| e.as_ref().map(|e| e.record(IncidentId(n)))).collect()
+    }
+
+    /// The counted incidents, accounted for.
+    pub fn accounts(&self, policies: &Policies, as_of: Day) -> Accounts {
+        let mut accounts = Accounts::default();
+        for entry in self.entries.iter().flatten().filter(|e| e.counted()) {
+            accounts.counted += 1;
+            if !entry.told.to.is_empty() {
+                accounts.told += 1;
+                continue;
+            }
+            let said = |reason: &Reason| entry.told.suppressed.contains(reason);
+            let reason = entry.seen().and_then(|s| owner_incident::not_due(s, policies, as_of));
+            match reason.filter(said) {
+                Some(reason) => *accounts.not_due.entry(reason).or_default() += 1,
+                None => accounts.unaccounted += 1,
+            }
+        }
+        accounts
+    }
+
+    /// The window that escalations look at on a day.
+    fn window(policies: &Policies, as_of: Day) -> Window {
+        Window::Rolling(policies.on(as_of).escalation.window_days)
+    }
+}

@@ -1,0 +1,138 @@
+//! Brings the entries up to date with what the dataflow changed, and gives new incidents their numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use tocsin_schemas::codes::Source;
+use tocsin_schemas::ids::{IncidentId, ReportKey};
+use tocsin_schemas::time::Instant;
+
+use super::entry::{Entry, Standing, Told};
+use super::identity::{Claims, Former, assign};
+use super::owner_incident::End;
+use super::{Decider, Touched};
+use crate::incidents::Seen;
+
+impl Decider {
+    /// Gives every changed incident its number (records.md 2.6). With `all`, incidents that stand recorded
+    /// from before a restart are matched too. Returns what was touched, as it was before.
+    pub(super) fn renumber(
+        &mut self,
+        changes: Vec<(Arc<Seen>, isize)>,
+        all: bool,
+    ) -> BTreeMap<IncidentId, Touched> {
+        let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
+        let mut parts: Vec<Arc<Seen>> = come.into_iter().map(|(seen, _)| seen).collect();
+        parts.sort_by_cached_key(|seen| seen.age());
+        // Those whose former state is over: they are carried on by a part, or end.
+        let mut over: BTreeSet<IncidentId> =
+            gone.iter().filter_map(|(seen, _)| self.numbers.get(&seen.reports[0].key)).copied().collect();
+        if all {
+            let recorded = |e: &Option<Entry>| e.as_ref().is_some_and(|e| e.seen().is_none() && !e.gone());
+            over.extend((0u32..).zip(&self.entries).filter(|(_, e)| recorded(e)).map(|(n, _)| IncidentId(n)));
+        }
+        let (claims, returned) = self.claims(&parts, &over);
+        let kept = assign(&parts, &claims, |id| self.former(id));
+
+        let present: HashSet<&ReportKey> = if over.is_empty() && returned.is_empty() {
+            HashSet::new()
+        } else {
+            parts.iter().flat_map(|p| p.reports.iter().map(|r| &r.key)).collect()
+        };
+        let mut touched: BTreeMap<IncidentId, Touched> = BTreeMap::new();
+        for id in over.union(&returned) {
+            let Some(entry) = self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) else { continue };
+            let touch =
+                Touched { before: Some(entry.record(*id)), former: entry.seen().cloned(), end: End::Merged };
+            let touch = touched.entry(*id).or_insert(touch);
+            // Reports that come back leave the withdrawn list of wherever they stood.
+            entry.withdrawn.retain(|key| !present.contains(key));
+            if over.contains(id) {
+                let mut left = entry.reports();
+                let all = left.len();
+                left.retain(|key| !present.contains(key));
+                if left.len() == all {
+                    touch.end = End::Withdrawn;
+                }
+                entry.withdrawn.append(&mut left);
+                entry.withdrawn.sort_unstable();
+            }
+        }
+        let mut carried = BTreeSet::new();
+        for (part, id) in parts.iter().zip(kept) {
+            let id = id.unwrap_or_else(|| IncidentId(self.next_number()));
+            carried.insert(id);
+            for report in part.reports.iter() {
+                match self.numbers.get_mut(&report.key) {
+                    Some(number) => *number = id,
+                    None => {
+                        self.numbers.insert(report.key.clone(), id);
+                    }
+                }
+            }
+            let standing = Standing::Live(Arc::clone(part));
+            match self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) {
+                Some(entry) => entry.standing = standing,
+                None => {
+                    touched.insert(id, Touched { before: None, former: None, end: End::Merged });
+                    self.put(id, Entry { standing, withdrawn: Vec::new(), told: Told::default() });
+                }
+            }
+        }
+        for id in over.difference(&carried) {
+            if let Some(entry) = self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) {
+                entry.bury(*id);
+            }
+        }
+        touched
+    }
+
+    /// Which old numbers each incident of today has a claim to, and all numbers that a withdrawn report
+    /// came back from.
+    fn claims(
+        &self,
+        parts: &[Arc<Seen>],
+        over: &BTreeSet<IncidentId>,
+    ) -> (Vec<Claims>, BTreeSet<IncidentId>) {
+        let mut claims = vec![Claims::default(); parts.len()];
+        let mut back: Vec<(usize, IncidentId)> = Vec::new();
+        for (part, seen) in parts.iter().enumerate() {
+            for report in seen.reports.iter() {
+                let Some(id) = self.numbers.get(&report.key) else { continue };
+                let Some(entry) = self.entry(*id) else { continue };
+                if entry.withdrawn.binary_search(&report.key).is_ok() {
+                    back.push((part, *id));
+                } else {
+                    claims[part].live.insert(*id);
+                }
+            }
+        }
+        let returned = back.iter().map(|(_, id)| *id).collect();
+        if !back.is_empty() {
+            let alive: BTreeSet<IncidentId> = claims.iter().flat_map(|c| &c.live).copied().collect();
+            // A number that lives on is not claimed by a report that comes back; one that ended, or ends
+            // with this very decision, is.
+            let ended =
+                |id| !alive.contains(&id) && (over.contains(&id) || self.entry(id).is_some_and(Entry::gone));
+            for (part, id) in back.into_iter().filter(|(_, id)| ended(*id)) {
+                claims[part].returning.insert(id);
+            }
+        }
+        (claims, returned)
+    }
+
+    fn former(&self, id: IncidentId) -> Former {
+        let entry = self.entry(id);
+        let age = entry.and_then(|e| match &e.standing {
+            Standing::Live(seen) => Some(seen.age()),
+            Standing::Recorded(_, age) => age.clone(),
+        });
+        // A number without a known age is the youngest.
+        let youngest = || (Instant(i64::MAX), ReportKey { source: Source::Health, id: "".into() });
+        Former {
+            age: age.unwrap_or_else(youngest),
+            told: entry.map(|e| e.told.to.clone()).unwrap_or_default(),
+        }
+    }
+}

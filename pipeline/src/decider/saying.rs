@@ -1,0 +1,294 @@
+//! From a rule's verdict to a complete alert: numbers, lists, names and counts as of the decision.
+
+use std::collections::BTreeSet;
+
+use data_encoding::BASE32_NOPAD;
+use sha2::{Digest, Sha256};
+use tocsin_schemas::codes::{Category, Change, Reason, Role, Rule, Severity};
+use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
+use tocsin_schemas::records::{Alert, AlertFacts, Audience, Window};
+use tocsin_schemas::time::Day;
+
+use super::entry::Entry;
+use super::escalation::{self, Now, Open, Verdict};
+use super::owner_incident::{self, Message};
+use super::{Context, Decider, Said, Touched};
+use crate::windows;
+
+impl Decider {
+    /// Brings the index up to date with one incident.
+    pub(super) fn rebook(&mut self, id: IncidentId, touch: &Touched) {
+        if let Some(former) = touch.former.as_deref().filter(|s| s.counted())
+            && let Some(own) = former.root
+        {
+            self.book.strike(own, &former.hosts, former.occurred_on, id);
+        }
+        let seen = self.entry(id).and_then(Entry::seen).cloned();
+        if let Some(now) = seen.as_deref().filter(|s| s.counted())
+            && let Some(own) = now.root
+        {
+            self.book.enter(own, &now.hosts, now.occurred_on, id);
+        }
+    }
+
+    /// S15 for one touched incident: its record if it changed, and its messages.
+    pub(super) fn tell_owners(
+        &mut self,
+        id: IncidentId,
+        touch: &Touched,
+        context: &Context<'_>,
+        said: &mut Said,
+    ) {
+        let Some(entry) = self.entry(id) else { return };
+        let record = entry.record(id);
+        let seen = entry.seen().cloned();
+        let former = touch.before.as_ref().and_then(|b| b.uscc);
+        let messages = owner_incident::decide(
+            &entry.told,
+            seen.as_deref().ok_or(touch.end),
+            former,
+            context.policies,
+            context.as_of,
+        );
+        for message in messages {
+            let alert = self.owner_alert(id, touch, &message, context);
+            if let Some(entry) = self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) {
+                entry.told.hear(&message);
+            }
+            said.alerts.push(alert);
+        }
+        let silent = self.entry(id).is_some_and(|e| e.counted() && e.told.to.is_empty());
+        if silent {
+            self.silent.insert(id);
+        } else {
+            self.silent.remove(&id);
+        }
+        if touch.before.as_ref() != Some(&record) {
+            said.incidents.push(record);
+        }
+    }
+
+    fn owner_alert(
+        &self,
+        id: IncidentId,
+        touch: &Touched,
+        message: &Message,
+        context: &Context<'_>,
+    ) -> Alert {
+        let corrected = message.change == Change::Corrected;
+        let entry = self.entry(id);
+        let told = entry.map(|e| e.told.clone()).unwrap_or_default();
+        let seen = entry.and_then(Entry::seen);
+        let suppressed = message.change == Change::Suppressed;
+        let revision = if suppressed { 0 } else { told.revision + 1 };
+        // What a correction takes back is the incident as it stood; everything else speaks of the present.
+        let (reports, occurred_on, cause, count, home) = match (&touch.before, seen) {
+            (Some(before), _) if corrected => {
+                let cause = touch.former.as_ref().and_then(|s| s.cause);
+                (before.reports.clone(), before.occurred_on, cause, 0, before.uscc)
+            }
+            (_, Some(s)) => {
+                (s.reports.iter().map(|r| r.key.clone()).collect(), s.occurred_on, s.cause, s.persons, s.uscc)
+            }
+            // An ended incident only has corrections, and those have a record before them.
+            _ => (Vec::new(), context.as_of, None, 0, None),
+        };
+        let to = &message.to;
+        let uscc =
+            if corrected { home.filter(|u| to.contains(u)).or(to.iter().min().copied()) } else { home };
+        let uscc = uscc.or(home).unwrap_or_else(|| unreachable!("a message has an enterprise"));
+        let year = (Day::new(occurred_on.year(), 1, 1), Day::new(occurred_on.year(), 12, 31));
+        let year_to_date = |u: &Uscc| {
+            let (from, to) = (year.0?, year.1?.min(context.as_of.max(occurred_on)));
+            Some(self.book.count(&context.registry.root(u), u, from, to))
+        };
+        let audiences = to
+            .iter()
+            .map(|u| Audience { role: Role::Owner, subject: u.to_string(), year_to_date: year_to_date(u) })
+            .collect();
+        let subject = id.to_string();
+        Alert {
+            alert_id: alert_id(
+                Rule::OwnerIncident,
+                &subject,
+                1,
+                revision,
+                message.reason.filter(|_| suppressed),
+            ),
+            case_no: subject.clone(),
+            rule: Rule::OwnerIncident,
+            change: message.change,
+            subject,
+            uscc,
+            episode: 1,
+            revision,
+            audiences,
+            level: None,
+            severity: Some(message.severity),
+            incident_ids: vec![id],
+            reports,
+            count,
+            as_of: context.as_of,
+            decided_at: context.decided_at,
+            reason: message.reason,
+            policy_hash: context.policies.hash().to_owned(),
+            facts: AlertFacts { occurred_on: Some(occurred_on), cause, ..names(&uscc, context) },
+        }
+    }
+
+    /// S20 for one touched enterprise.
+    pub(super) fn escalate(&mut self, uscc: Uscc, context: &Context<'_>, said: &mut Said) {
+        let steps = &context.policies.on(context.as_of).escalation;
+        let window = Decider::window(context.policies, context.as_of);
+        let total = context.rates.total(&uscc, window);
+        let now = Now {
+            incidents: total.incidents,
+            severe: total.severe,
+            succeeded: context.registry.root(&uscc) != uscc,
+            occasion: context.occasion,
+        };
+        let open = self.escalations.get(&uscc).and_then(|e| e.open.as_ref());
+        let severe_ids = || self.listed(&uscc, window, context.as_of).1;
+        let under_old = || self.under_yesterday(&uscc, context);
+        let Some(verdict) = escalation::decide(open, steps, now, severe_ids, under_old) else { return };
+        let alert = self.escalation_alert(uscc, window, &verdict, context);
+        let state = self.escalations.entry(uscc).or_default();
+        state.hear(&alert);
+        said.alerts.push(alert);
+    }
+
+    fn escalation_alert(
+        &self,
+        uscc: Uscc,
+        window: Window,
+        verdict: &Verdict,
+        context: &Context<'_>,
+    ) -> Alert {
+        let state = self.escalations.get(&uscc);
+        let open = state.and_then(|e| e.open.as_ref());
+        let episodes = state.map_or(0, |e| e.episodes);
+        let episode = if open.is_some() { episodes } else { episodes + 1 };
+        let revision = open.map_or(0, |o| o.revision) + 1;
+        let succeeded = context.registry.root(&uscc) != uscc;
+        let (incident_ids, severe_incident_ids) =
+            if succeeded { Default::default() } else { self.listed(&uscc, window, context.as_of) };
+        let reports: BTreeSet<ReportKey> =
+            incident_ids.iter().filter_map(|id| self.entry(*id)).flat_map(Entry::reports).collect();
+        let worst = incident_ids.iter().filter_map(|id| self.entry(*id)?.seen().map(|s| s.severity)).max();
+        let audiences = audiences(verdict, &uscc, open, context)
+            .into_iter()
+            .map(|(role, subject)| Audience { role, subject, year_to_date: None })
+            .collect();
+        let subject = uscc.to_string();
+        let case = Sha256::digest(format!("{}|{subject}|{episode}", Rule::Escalation));
+        Alert {
+            alert_id: alert_id(Rule::Escalation, &subject, episode, revision, None),
+            case_no: format!("E{}", &BASE32_NOPAD.encode(&case)[..9]),
+            rule: Rule::Escalation,
+            change: verdict.change,
+            subject,
+            uscc,
+            episode,
+            revision,
+            audiences,
+            level: verdict.level,
+            severity: None,
+            count: incident_ids.len() as u32,
+            incident_ids,
+            reports: reports.into_iter().collect(),
+            as_of: context.as_of,
+            decided_at: context.decided_at,
+            reason: verdict.reason,
+            policy_hash: context.policies.hash().to_owned(),
+            facts: AlertFacts {
+                window_days: match window {
+                    Window::Rolling(days) => Some(u32::from(days)),
+                    _ => None,
+                },
+                severe_incident_ids,
+                worst,
+                ..names(&uscc, context)
+            },
+        }
+    }
+
+    /// Counted production incidents of an enterprise in a window, and the severe and fatal ones among them.
+    fn listed(&self, uscc: &Uscc, window: Window, as_of: Day) -> (Vec<IncidentId>, Vec<IncidentId>) {
+        let (from, to) = windows::days(window, as_of);
+        let seen = |id: &IncidentId| self.entry(*id).and_then(Entry::seen);
+        let production = |id: &IncidentId| seen(id).is_some_and(|s| s.category == Category::Production);
+        let mut all: Vec<IncidentId> = self.book.own(uscc, from, to).filter(production).collect();
+        all.sort_unstable();
+        let severe = |id: &&IncidentId| seen(id).is_some_and(|s| s.severity >= Severity::Severe);
+        let severe = all.iter().filter(severe).copied().collect();
+        (all, severe)
+    }
+
+    /// The level that yesterday's policy table would give today, if it is another table than today's.
+    fn under_yesterday(
+        &self,
+        uscc: &Uscc,
+        context: &Context<'_>,
+    ) -> Option<Option<tocsin_schemas::codes::Level>> {
+        let today = context.policies.on(context.as_of);
+        let old = context.policies.on(context.as_of.plus(-1));
+        (old.effective_from != today.effective_from).then(|| {
+            let window = Window::Rolling(old.escalation.window_days);
+            let (all, severe) = self.listed(uscc, window, context.as_of);
+            escalation::level(&old.escalation, all.len() as i32, severe.len() as i32)
+        })
+    }
+}
+
+impl super::entry::Told {
+    /// Takes in one of its own messages.
+    fn hear(&mut self, message: &Message) {
+        if message.change == Change::Suppressed {
+            self.suppressed.extend(message.reason);
+            return;
+        }
+        self.revision += 1;
+        if message.change == Change::Corrected {
+            self.to.retain(|u| !message.to.contains(u));
+        } else {
+            self.severity = Some(message.severity);
+            self.to.extend(message.to.iter().filter(|u| !self.to.contains(u)).copied().collect::<Vec<_>>());
+            self.to.sort_unstable();
+        }
+    }
+}
+
+/// Who gets a message: of a fall everybody told in this episode, but nobody where days just went by; of
+/// anything else the audience of the level on this day.
+fn audiences(
+    verdict: &Verdict,
+    uscc: &Uscc,
+    open: Option<&Open>,
+    context: &Context<'_>,
+) -> Vec<(Role, String)> {
+    let told = || open.map(|o| o.told.iter().cloned().collect()).unwrap_or_default();
+    match (verdict.change, verdict.reason, verdict.level) {
+        (_, Some(Reason::Expired), _) => Vec::new(),
+        (Change::Eased | Change::Closed, _, _) | (_, _, None) => told(),
+        (_, _, Some(level)) => {
+            context.registry.profile(uscc).map(|p| escalation::audience(level, &p)).unwrap_or_default()
+        }
+    }
+}
+
+fn names(uscc: &Uscc, context: &Context<'_>) -> AlertFacts {
+    let enterprise = context.registry.in_force(uscc);
+    AlertFacts {
+        enterprise_name: enterprise.map(|e| e.name.clone()),
+        short_name: enterprise.and_then(|e| e.short_name.clone()),
+        area: enterprise.map(|e| e.area.clone()),
+        ..AlertFacts::default()
+    }
+}
+
+/// Names a decision for ever: no offset, float or clock in it. 26 characters.
+fn alert_id(rule: Rule, subject: &str, episode: u32, revision: u32, reason: Option<Reason>) -> String {
+    let reason = reason.map_or("", Reason::as_str);
+    let hash = Sha256::digest(format!("{rule}|{subject}|{episode}|{revision}|{reason}"));
+    BASE32_NOPAD.encode(&hash[..16])
+}

@@ -1,0 +1,148 @@
+//! What counts as one incident (records.md section 2, rules 3 to 5): cases of one enterprise on one day.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use tocsin_schemas::codes::{Category, Cause, Severity, Source, State};
+use tocsin_schemas::ids::Uscc;
+use tocsin_schemas::time::Day;
+
+use crate::cases::{Case, joined};
+use crate::facts::{Age, Shared};
+use crate::policy::Policies;
+
+/// An incident as the records have it now: everything but its number, which is history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub uscc: Option<Uscc>,
+    /// Whose it is read as: the enterprise, or its successor of today.
+    pub root: Option<Uscc>,
+    pub occurred_on: Day,
+    pub category: Category,
+    pub severity: Severity,
+    pub persons: u32,
+    pub state: State,
+    pub cause: Option<Cause>,
+    /// Hosts other than `uscc`, sorted.
+    pub hosts: Vec<Uscc>,
+    /// Sorted by key.
+    pub reports: Arc<[Shared]>,
+}
+
+impl Seen {
+    /// Whether it counts.
+    pub fn counted(&self) -> bool {
+        self.state == State::Counted
+    }
+
+    /// The age of its oldest report.
+    pub fn age(&self) -> Age {
+        // A case is never empty, so neither is an incident.
+        self.reports.iter().map(|r| r.age()).min().unwrap_or_else(|| unreachable!("an incident has reports"))
+    }
+
+    /// The earliest arrival that makes it due (records.md section 4), from sources that do more than suspect.
+    pub fn first_counting_at(&self) -> Option<tocsin_schemas::time::Instant> {
+        let told = self.reports.iter().filter(|r| !r.source().only_suspects());
+        told.filter_map(|r| r.first_counting_at).min()
+    }
+}
+
+/// A case without an enterprise links to nothing and is an incident of its own.
+pub(crate) fn alone(case: &Case, policies: &Policies) -> Seen {
+    one(std::slice::from_ref(case), None, None, policies)
+}
+
+/// The incidents of one enterprise on one day. `root` is `None` while it is not registered.
+pub(crate) fn of_place(pieces: &[Case], uscc: Uscc, root: Option<Uscc>, policies: &Policies) -> Vec<Seen> {
+    if pieces.is_empty() {
+        return Vec::new();
+    }
+    let cases = joined(pieces);
+    if let [case] = cases.as_slice() {
+        return vec![one(std::slice::from_ref(case), Some(uscc), root, policies)];
+    }
+    let (counted, rest): (Vec<Case>, Vec<Case>) =
+        cases.into_iter().partition(|c| c.state(root.is_some()) == State::Counted);
+    let mut seen: Vec<Seen> =
+        rest.iter().map(|c| one(std::slice::from_ref(c), Some(uscc), root, policies)).collect();
+    for group in linked(counted, policies) {
+        seen.push(one(&group, Some(uscc), root, policies));
+    }
+    seen
+}
+
+/// Rule 4: cases that share a source's number of the event, or that have one cause and times at most
+/// `merge.incident_minutes` apart; transitive.
+fn linked(mut cases: Vec<Case>, policies: &Policies) -> Vec<Vec<Case>> {
+    let Some(first) = cases.first() else { return Vec::new() };
+    let minutes = policies.on(first.occurred_on()).merge.incident_minutes;
+    cases.sort_unstable_by(|a, b| a.best().key.cmp(&b.best().key));
+    let mut group: Vec<usize> = (0..cases.len()).collect();
+    let mut join = |a: usize, b: usize| {
+        let (from, to) = (group[a].max(group[b]), group[a].min(group[b]));
+        group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
+    };
+    let mut numbers: BTreeMap<(Source, &CompactString), usize> = BTreeMap::new();
+    for (i, case) in cases.iter().enumerate() {
+        for report in case.reports() {
+            if let Some(number) = &report.incident_no {
+                join(i, *numbers.entry((report.source(), number)).or_insert(i));
+            }
+        }
+    }
+    let mut timed: Vec<(Cause, u16, usize)> =
+        cases.iter().enumerate().filter_map(|(i, c)| Some((c.cause()?, c.occurred_time()?.0, i))).collect();
+    timed.sort_unstable();
+    // Sorted by cause and time, only neighbours can be the nearest; transitivity does the rest.
+    for pair in timed.windows(2) {
+        if pair[0].0 == pair[1].0 && u32::from(pair[1].1 - pair[0].1) <= minutes {
+            join(pair[0].2, pair[1].2);
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<Case>> = BTreeMap::new();
+    for (case, group) in cases.into_iter().zip(group) {
+        groups.entry(group).or_default().push(case);
+    }
+    groups.into_values().collect()
+}
+
+/// The incident of these cases, which are linked (or one).
+fn one(cases: &[Case], uscc: Option<Uscc>, root: Option<Uscc>, policies: &Policies) -> Seen {
+    let occurred_on = cases[0].occurred_on();
+    let limits = &policies.on(occurred_on).severity;
+    let severity = |c: &Case| c.severity(limits);
+    let worst = cases.iter().map(severity).max().unwrap_or(Severity::Minor);
+    let category = cases.iter().filter(|c| severity(c) == worst).map(Case::category).min();
+    let cause_of = |worst_only: bool| {
+        let mut giving: Vec<&Case> =
+            cases.iter().filter(|c| c.cause().is_some() && (!worst_only || severity(c) == worst)).collect();
+        giving.sort_unstable_by(|a, b| a.best().key.cmp(&b.best().key));
+        giving.first().and_then(|c| c.cause())
+    };
+    let mut hosts: Vec<Uscc> = cases.iter().filter_map(Case::host).filter(|h| Some(*h) != uscc).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let reports = if let [case] = cases {
+        case.reports().into()
+    } else {
+        let mut all: Vec<Shared> = cases.iter().flat_map(|c| c.reports().iter().cloned()).collect();
+        all.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        all.into()
+    };
+    let state = cases[0].state(root.is_some());
+    Seen {
+        uscc,
+        root: if state == State::Counted { root } else { None },
+        occurred_on,
+        category: category.unwrap_or(Category::Production),
+        severity: worst,
+        persons: cases.len() as u32,
+        state,
+        cause: cause_of(true).or_else(|| cause_of(false)),
+        hosts,
+        reports,
+    }
+}
