@@ -1,7 +1,160 @@
-//! The engine against the oracle: random histories, compared after every step, straight and restarted.
+//! The engine against the oracle: random histories and golden scenarios, compared after every step.
 
-use tocsin_oracle::histories::history;
-use tocsin_oracle::{Restarts, Subject, judge};
-use tocsin_pipeline::{Arrival, Engine, Memory, Options, Policies};
+use std::path::Path;
 
-fn main() {}
+use tocsin_oracle::histories::{history, shrink};
+use tocsin_oracle::scenario::{self, Schedule};
+use tocsin_oracle::{Census, History, OraclePolicy, Restarts, Subject, judge};
+use tocsin_pipeline::policy::{Escalation, Merge, OwnerAlert, Policy, SeverityLimits};
+use tocsin_pipeline::{Arrival, Engine, Memory, Options, Outcome, Policies};
+use tocsin_schemas::codes::Scope;
+use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Record, Window};
+use tocsin_schemas::time::{Day, Instant};
+
+/// The engine with what a log would hold: everything that arrived and everything it said.
+struct Subjected {
+    engine: Engine,
+    policies: Policies,
+    workers: usize,
+    arrived: Vec<Arrival>,
+    alerts: Vec<Alert>,
+    incidents: Vec<Incident>,
+}
+
+fn policies(tables: &[OraclePolicy]) -> Policies {
+    let table = |t: &OraclePolicy| Policy {
+        effective_from: t.effective_from,
+        escalation: Escalation {
+            window_days: t.window_days,
+            blue: t.blue,
+            yellow: t.yellow,
+            orange: t.orange,
+            red: t.red,
+            severe_is_red: t.severe_is_red,
+        },
+        owner_alert: OwnerAlert { max_age_days: t.max_age_days as u32 },
+        merge: Merge { case_days: t.case_days as u32, incident_minutes: t.incident_minutes as u32 },
+        severity: SeverityLimits {
+            severe_lost_days: t.severe_lost_days,
+            severe_grade_max: t.severe_grade_max,
+        },
+    };
+    Policies::new(tables.iter().map(table).collect()).unwrap()
+}
+
+impl Subjected {
+    fn new(history: &History, workers: usize) -> Subjected {
+        let policies = policies(&history.policies);
+        Subjected {
+            engine: Engine::new(policies.clone(), Options { workers }),
+            policies,
+            workers,
+            arrived: Vec::new(),
+            alerts: Vec::new(),
+            incidents: Vec::new(),
+        }
+    }
+
+    fn keep(&mut self, outcomes: Vec<Outcome>) -> Vec<Vec<Alert>> {
+        for outcome in &outcomes {
+            self.alerts.extend(outcome.alerts.iter().cloned());
+            self.incidents.extend(outcome.incidents.iter().cloned());
+        }
+        outcomes.into_iter().map(|o| o.alerts).collect()
+    }
+}
+
+impl Subject for Subjected {
+    fn arrive(&mut self, at: Instant, arrivals: &[(Record, Digest, Instant)]) -> Vec<Vec<Alert>> {
+        let arrival = |(record, digest, arrived_at): &(Record, Digest, Instant)| Arrival {
+            record: record.clone(),
+            digest: *digest,
+            arrived_at: *arrived_at,
+        };
+        let arrivals: Vec<Arrival> = arrivals.iter().map(arrival).collect();
+        self.arrived.extend(arrivals.iter().cloned());
+        let outcomes = self.engine.arrive(at, arrivals);
+        self.keep(outcomes)
+    }
+    fn tick_to(&mut self, day: Day) -> Vec<Vec<Alert>> {
+        let outcomes = self.engine.tick_to(day);
+        self.keep(outcomes)
+    }
+    fn incidents(&mut self) -> Vec<Incident> {
+        self.engine.incidents()
+    }
+    fn rates(&mut self) -> Vec<Rate> {
+        self.engine.rates()
+    }
+    fn rate_windows(&self) -> Vec<Window> {
+        vec![Window::Rolling(365)]
+    }
+    fn rate_scopes(&self) -> Vec<Scope> {
+        Scope::ALL.to_vec()
+    }
+    fn restart(&mut self) {
+        let clock = self.engine.clock();
+        let mut memory = Memory::default();
+        self.incidents.iter().cloned().for_each(|i| memory.incident(i));
+        self.alerts.iter().for_each(|a| memory.alert(a));
+        self.engine = Engine::new(self.policies.clone(), Options { workers: self.workers });
+        // In two parts, newest first: the order of a rebuild must not matter.
+        let middle = self.arrived.len() / 2;
+        self.engine.load(self.arrived[middle..].to_vec());
+        self.engine.load(self.arrived[..middle].to_vec());
+        let outcome = self.engine.resume(memory, clock);
+        assert!(outcome.silent(), "a restart said {:?} and changed {:?}", outcome.alerts, outcome.incidents);
+    }
+}
+
+fn agree(seeds: std::ops::Range<u64>, steps: usize, restarts: Restarts, workers: usize) -> Census {
+    let mut census = Census::default();
+    for seed in seeds {
+        let one = |h: &History| judge(h, &mut Subjected::new(h, workers), restarts);
+        let whole = history(seed, steps);
+        match one(&whole) {
+            Ok(found) => census.absorb(&found),
+            Err(why) => {
+                let small = shrink(&whole, &mut |h| one(h).is_err());
+                let why = one(&small).err().unwrap_or(why);
+                panic!("seed {seed}: {why}\n{small}");
+            }
+        }
+    }
+    census
+}
+
+#[test]
+fn random_histories_agree_with_the_oracle_after_every_step() {
+    let census = agree(0..300, 40, Restarts::Never, 1);
+    #[expect(clippy::disallowed_macros, reason = "the run prints what it covered")]
+    {
+        println!("{census}");
+    }
+}
+
+#[test]
+fn a_restart_after_every_step_says_nothing_and_changes_nothing() {
+    agree(1000..1040, 30, Restarts::EveryStep, 1);
+}
+
+#[test]
+fn two_workers_agree_as_one_does() {
+    agree(2000..2012, 30, Restarts::Never, 2);
+}
+
+#[test]
+fn every_scenario_holds_under_every_schedule() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scenarios");
+    let scenarios = scenario::load(&folder).unwrap();
+    assert!(scenarios.len() >= 25);
+    for (name, scenario) in &scenarios {
+        for schedule in &Schedule::ALL {
+            let ran =
+                scenario::run_with(scenario, *schedule, &mut |history| Box::new(Subjected::new(history, 1)));
+            if let Err(why) = ran {
+                panic!("{name} {schedule:?}: {why}");
+            }
+        }
+    }
+}

@@ -35,10 +35,9 @@ impl Book {
         within(self.own.get(root), from, to)
     }
 
-    /// Own incidents (as `root` reads them) and those that `host` hosted, from one day to another.
-    pub fn count(&self, root: &Uscc, host: &Uscc, from: Day, to: Day) -> u32 {
-        (within(self.own.get(root), from, to).count() + within(self.hosted.get(host), from, to).count())
-            as u32
+    /// Incidents that it hosted from one day to another, both included.
+    pub fn hosted(&self, host: &Uscc, from: Day, to: Day) -> impl Iterator<Item = IncidentId> {
+        within(self.hosted.get(host), from, to)
     }
 
     /// Every enterprise with an incident of its own.

@@ -32,6 +32,8 @@ pub(crate) enum Standing {
 pub(crate) struct Told {
     /// Enterprises told and not corrected since, sorted.
     pub to: Vec<Uscc>,
+    /// Enterprises ever told.
+    pub ever_to: Vec<Uscc>,
     /// The severity last told.
     pub severity: Option<Severity>,
     /// The number of messages.

@@ -86,11 +86,12 @@ pub(crate) fn decide(
         return wanted.map(|level| Verdict { change: Change::New, level: Some(level), reason: None });
     };
     // Why it falls: absence is never a cause, so each fall names the record, policy or day behind it.
+    let kind = |level: Option<Level>| (level.is_none(), level < Some(open.level));
     let fall = || match now.occasion {
         _ if now.succeeded => Reason::Succeeded,
         Occasion::Batch => Reason::Corrected,
         Occasion::Midnight => match under_old() {
-            Some(old) if old >= Some(open.level) => Reason::Policy,
+            Some(old) if kind(old) != kind(wanted) => Reason::Policy,
             _ => Reason::Expired,
         },
     };

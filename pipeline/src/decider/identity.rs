@@ -23,6 +23,8 @@ pub(crate) struct Former {
     pub age: Age,
     /// Enterprises told under it and not corrected since.
     pub told: Vec<Uscc>,
+    /// Enterprises ever told under it.
+    pub ever: Vec<Uscc>,
 }
 
 /// The number of each incident of today, `None` for a new one.
@@ -57,24 +59,26 @@ pub(crate) fn assign(
         };
         chosen_by[choice].push(id);
     }
-    let keep = |part: usize, ids: &[IncidentId]| match ids {
+    let keep = |part: usize, ids: &[IncidentId], ended: bool| match ids {
         [] => None,
         [only] => Some(*only),
         many => many.iter().copied().min_by_key(|id| {
-            let Former { age, told } = former(*id);
+            let Former { age, told, ever } = former(*id);
+            // Of an ended number everybody was corrected: what counts is who was told at all.
+            let told = if ended { ever } else { told };
             let here = parts[part].uscc.is_some_and(|uscc| told.contains(&uscc));
             (!here, told.is_empty(), age)
         }),
     };
     let mut kept: Vec<Option<IncidentId>> =
-        chosen_by.iter().enumerate().map(|(part, ids)| keep(part, ids)).collect();
+        chosen_by.iter().enumerate().map(|(part, ids)| keep(part, ids, false)).collect();
     // A number comes back once: to the oldest incident that may take it.
     let mut taken = BTreeSet::new();
     let mut order: Vec<usize> = (0..parts.len()).filter(|p| kept[*p].is_none()).collect();
     order.sort_by_cached_key(|p| parts[*p].age());
     for part in order {
         let free: Vec<IncidentId> = claims[part].returning.difference(&taken).copied().collect();
-        kept[part] = keep(part, &free);
+        kept[part] = keep(part, &free, true);
         taken.extend(kept[part]);
     }
     kept

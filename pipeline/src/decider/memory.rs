@@ -51,6 +51,7 @@ impl Memory {
         let heard = self.told.remove(&id).unwrap_or_default();
         Told {
             to: heard.to.iter().filter(|(_, (_, told))| *told).map(|(uscc, _)| *uscc).collect(),
+            ever_to: heard.to.keys().copied().collect(),
             severity: heard.severity.map(|(_, severity)| severity),
             revision: heard.revision,
             suppressed: heard.suppressed,

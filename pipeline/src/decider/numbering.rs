@@ -130,9 +130,7 @@ impl Decider {
         });
         // A number without a known age is the youngest.
         let youngest = || (Instant(i64::MAX), ReportKey { source: Source::Health, id: "".into() });
-        Former {
-            age: age.unwrap_or_else(youngest),
-            told: entry.map(|e| e.told.to.clone()).unwrap_or_default(),
-        }
+        let told = |of: fn(&Told) -> &Vec<_>| entry.map(|e| of(&e.told).clone()).unwrap_or_default();
+        Former { age: age.unwrap_or_else(youngest), told: told(|t| &t.to), ever: told(|t| &t.ever_to) }
     }
 }

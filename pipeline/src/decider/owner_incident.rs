@@ -77,7 +77,7 @@ pub(crate) fn decide(
                 State::Refused => Reason::Refused,
                 State::Suspected => Reason::Suspected,
                 State::Unmatched => Reason::Unmatched,
-                _ if former.is_some_and(|f| leave.contains(&f)) => Reason::Moved,
+                _ if former != s.uscc => Reason::Moved,
                 _ => Reason::HostChanged,
             },
         };

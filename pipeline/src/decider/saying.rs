@@ -97,10 +97,13 @@ impl Decider {
         let uscc =
             if corrected { home.filter(|u| to.contains(u)).or(to.iter().min().copied()) } else { home };
         let uscc = uscc.or(home).unwrap_or_else(|| unreachable!("a message has an enterprise"));
-        let year = (Day::new(occurred_on.year(), 1, 1), Day::new(occurred_on.year(), 12, 31));
+        let (first, last) = (Day::new(occurred_on.year(), 1, 1), Day::new(occurred_on.year(), 12, 31));
         let year_to_date = |u: &Uscc| {
-            let (from, to) = (year.0?, year.1?.min(context.as_of.max(occurred_on)));
-            Some(self.book.count(&context.registry.root(u), u, from, to))
+            let (from, to) = (first?, last?.min(context.as_of));
+            let own =
+                |id: &IncidentId| self.entry(*id).and_then(Entry::seen).is_some_and(|s| s.uscc == Some(*u));
+            let own = self.book.own(&context.registry.root(u), from, to).filter(own).count();
+            Some((own + self.book.hosted(u, from, to).count()) as u32)
         };
         let audiences = to
             .iter()
@@ -252,6 +255,8 @@ impl super::entry::Told {
             self.to.retain(|u| !message.to.contains(u));
         } else {
             self.severity = Some(message.severity);
+            self.ever_to
+                .extend(message.to.iter().filter(|u| !self.ever_to.contains(u)).copied().collect::<Vec<_>>());
             self.to.extend(message.to.iter().filter(|u| !self.to.contains(u)).copied().collect::<Vec<_>>());
             self.to.sort_unstable();
         }
