@@ -11,7 +11,7 @@ use tocsin_schemas::time::{Day, Instant, Month};
 
 use crate::dataflow::{Dataflow, Inputs};
 use crate::decider::{Context, Decider, Memory};
-use crate::facts::Shared;
+use crate::facts::{Facts, Shared};
 use crate::incidents::Seen;
 use crate::policy::Policies;
 use crate::rates::Rates;
@@ -235,6 +235,7 @@ impl Engine {
                 Record::Governance(event) => self.versions.governance(&event, digest),
             });
         }
+        net(&mut inputs.reports);
         verdicts
     }
 
@@ -307,6 +308,19 @@ impl Engine {
         }
         self.active = Some(as_of);
     }
+}
+
+/// Takes out what one batch both brought and replaced: the keyed states must not be asked to take away a
+/// version before it is given. Equal facts of one report are one allocation.
+fn net(reports: &mut Vec<(Shared, isize)>) {
+    if reports.iter().all(|(_, diff)| *diff > 0) {
+        return;
+    }
+    let mut sums: HashMap<*const Facts, isize> = HashMap::new();
+    for (report, diff) in reports.iter() {
+        *sums.entry(Arc::as_ptr(report)).or_default() += diff;
+    }
+    reports.retain(|(report, _)| sums.get(&Arc::as_ptr(report)) != Some(&0));
 }
 
 /// Passes changes of the register on to the dataflow.

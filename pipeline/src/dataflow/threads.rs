@@ -21,7 +21,24 @@ enum Run {
     /// One worker needs no thread of its own, and no waking.
     Here(Box<(Worker, Flow)>),
     /// Several workers, each fed through a channel.
-    Threads(Vec<Sender<Inputs>>, Receiver<()>, Option<timely::communication::WorkerGuards<()>>),
+    Threads(Vec<Sender<Inputs>>, Receiver<Report>, Option<timely::communication::WorkerGuards<()>>),
+}
+
+/// What a worker says of an epoch.
+enum Report {
+    Done,
+    Died,
+}
+
+/// Tells the driver when its worker unwinds, so that nobody waits for it.
+struct Alarm(Sender<Report>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.send(Report::Died);
+        }
+    }
 }
 
 impl Dataflow {
@@ -42,6 +59,7 @@ impl Dataflow {
             let (send, done) =
                 shared.lock().map(|s| s.clone()).unwrap_or_else(|poisoned| poisoned.into_inner().clone());
             let mine = fed[worker.index()].lock().ok().and_then(|mut f| f.take());
+            let done = Alarm(done);
             let mut flow = Flow::build(worker, &policies, &send);
             // Ends when the driver drops its side.
             for inputs in mine.into_iter().flatten() {
@@ -49,7 +67,7 @@ impl Dataflow {
                 while flow.busy() {
                     worker.step_or_park(None);
                 }
-                if done.send(()).is_err() {
+                if done.0.send(Report::Done).is_err() {
                     break;
                 }
             }
@@ -79,7 +97,7 @@ impl Dataflow {
                     assert!(sent.is_ok(), "a dataflow worker died: restart");
                 }
                 for _ in feeds.iter() {
-                    assert!(finished.recv().is_ok(), "a dataflow worker died: restart");
+                    assert!(matches!(finished.recv(), Ok(Report::Done)), "a dataflow worker died: restart");
                 }
             }
         }
