@@ -129,10 +129,12 @@ pub(crate) fn identify(
         if id_of.contains_key(&i) {
             continue;
         }
+        // Gone before, or going now: none of its reports lives on.
+        let over = |k: &Known| k.gone || !k.found.reports.iter().any(|r| holder.contains_key(r));
         let gone: BTreeSet<IncidentId> = before
             .known
             .iter()
-            .filter(|(id, k)| k.gone && !used.contains(id) && !k.withdrawn.is_disjoint(&f.reports))
+            .filter(|(id, k)| over(k) && !used.contains(id) && !k.withdrawn.is_disjoint(&f.reports))
             .map(|(id, _)| *id)
             .collect();
         let id = match before.best_of(&gone, f.uscc, |id| before.told_ever(id)) {
