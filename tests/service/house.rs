@@ -25,6 +25,7 @@ pub struct House {
     pub gateway: Gateway,
     log_section: String,
     start: Option<String>,
+    policy: bool,
 }
 
 /// Calls the gateway took: every one is answered with yes.
@@ -87,7 +88,7 @@ impl House {
 
     fn on(dir: tempfile::TempDir, log: Arc<dyn EventLog>, log_section: String) -> House {
         log.ensure(&topics::settings(), false).unwrap();
-        let house = House { dir, log, gateway: Gateway::open(), log_section, start: None };
+        let house = House { dir, log, gateway: Gateway::open(), log_section, start: None, policy: false };
         house.write_config();
         house
     }
@@ -98,10 +99,20 @@ impl House {
         self.write_config();
     }
 
+    /// From now on the service decides by this policy file.
+    pub fn policy(&mut self, text: &str) {
+        std::fs::write(self.dir.path().join("policy.toml"), text).unwrap();
+        self.policy = true;
+        self.write_config();
+    }
+
     fn write_config(&self) {
         let start = self.start.as_ref().map_or(String::new(), |s| format!("[clock]\nstart = \"{s}\"\n"));
-        let text =
-            format!("[log]\n{}[alerts.webhook]\nurl = \"{}\"\n{start}", self.log_section, self.gateway.url);
+        let policy = if self.policy { "[policy]\nfile = \"policy.toml\"\n" } else { "" };
+        let text = format!(
+            "[log]\n{}[alerts.webhook]\nurl = \"{}\"\n{start}{policy}",
+            self.log_section, self.gateway.url
+        );
         std::fs::write(self.config(), text).unwrap();
     }
 

@@ -5,6 +5,7 @@
 //! - `guards`: what stops a start, and what a newer `run` does to an older one
 //! - `clock`: midnights, and wall clocks that are wrong
 //! - `bad_input`: whatever arrives on a topic lands in quarantine, and the next record is processed
+//! - `stream`: a stream on a log, and the same one as a file through `tocsin replay`
 //! - `calls`: wrong calls, configurations and logs that are not there
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -15,3 +16,4 @@ mod clock;
 mod guards;
 mod house;
 mod path;
+mod stream;

@@ -58,8 +58,11 @@ fn main() -> Outcome<ExitCode> {
         } else {
             theirs
         };
-        let differ: Vec<(usize, &Value, &Value)> =
-            (1..).zip(ours.iter().zip(&theirs)).filter(|(_, (o, t))| o != t).map(|(n, (o, t))| (n, o, t)).collect();
+        let differ: Vec<(usize, &Value, &Value)> = (1..)
+            .zip(ours.iter().zip(&theirs))
+            .filter(|(_, (o, t))| o != t)
+            .map(|(n, (o, t))| (n, o, t))
+            .collect();
         for (n, ours, theirs) in differ.iter().take(3) {
             println!("{file} line {n}:\n  oracle {ours}\n  replay {theirs}");
         }
@@ -128,7 +131,9 @@ fn decide(stream: &[u8], oracle: &mut Oracle) -> Expected {
                 expected.flags.extend(flags);
                 batch.push((admitted.record, admitted.digest, line.arrived_at));
             }
-            Err(refusal) => expected.quarantined.push(json!({"line": n, "reason": refusal.reason.to_string()})),
+            Err(refusal) => {
+                expected.quarantined.push(json!({"line": n, "reason": refusal.reason.to_string()}))
+            }
         }
         if n.is_multiple_of(1000) {
             eprint!("\r{n} of {} lines", lines.len());
