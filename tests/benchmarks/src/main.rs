@@ -53,6 +53,12 @@ struct Cli {
     /// What the made-up city is a function of
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// (b): only these batch sizes, for whoever tunes
+    #[arg(long, value_delimiter = ',')]
+    batch: Vec<usize>,
+    /// (b): so many slices of each batch size, for whoever tunes
+    #[arg(long)]
+    slices: Option<u32>,
     /// Runs one side alone and prints its memory; this command calls itself with it.
     #[arg(long, hide = true, value_enum)]
     memory_of: Option<engine::memory::Side>,
@@ -88,6 +94,10 @@ pub struct Options {
     pub quick: bool,
     /// What the workload is a function of.
     pub seed: u64,
+    /// Batch sizes of (b); empty: all.
+    pub batch: Vec<usize>,
+    /// Slices of each batch size of (b), if not as many as usual.
+    pub slices: Option<u32>,
 }
 
 impl Options {
@@ -99,7 +109,7 @@ impl Options {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let options = Options { quick: cli.quick, seed: cli.seed };
+    let options = Options { quick: cli.quick, seed: cli.seed, batch: cli.batch.clone(), slices: cli.slices };
     if let Some(side) = cli.memory_of {
         return match engine::memory::child(side, cli.incidents, &options) {
             Ok(()) => ExitCode::SUCCESS,

@@ -66,12 +66,17 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> 
     }
     drop(work);
 
-    let slices = options.size(SLICES).max(3);
-    let work = progress.work("(b) throughput", u64::from(slices) * SIZES.len() as u64);
+    let slices = options.slices.unwrap_or_else(|| options.size(SLICES).max(3)).max(1);
+    let asked = |size: &usize| options.batch.is_empty() || options.batch.contains(size);
+    let sizes: Vec<(usize, usize)> = SIZES.into_iter().filter(|(size, _)| asked(size)).collect();
+    if sizes.is_empty() {
+        return Err(format!("--batch {:?}: expected some of 1, 100 and 10000", options.batch).into());
+    }
+    let work = progress.work("(b) throughput", u64::from(slices) * sizes.len() as u64);
     let mut pairs: Vec<Pair> = Vec::new();
     let first_day = engine.clock().map(|c| c.day());
     for slice in 0..slices {
-        for (size, many) in SIZES {
+        for (size, many) in sizes.iter().copied() {
             let batches: Vec<Vec<Arrival>> = (0..many / size).map(|_| reports.take_next(size)).collect();
             let pair = if slice % 2 == 0 {
                 let ours = of_engine(&mut engine, &mut told, batches.clone());
@@ -90,7 +95,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> 
     let work = progress.work("(b) both sides compared", 0);
     let agreed = agree::check(&engine, &told, &floor)?;
     drop(work);
-    Ok(rows(&pairs, days, &agreed.to_string()))
+    Ok(rows(&sizes, &pairs, days, &agreed.to_string()))
 }
 
 /// Takes the batches in on the engine's side.
@@ -126,9 +131,9 @@ fn of_floor(floor: &mut Floor, batches: Vec<Vec<Arrival>>) -> Took {
     took
 }
 
-fn rows(pairs: &[Pair], days: i32, agreed: &str) -> Vec<Row> {
+fn rows(sizes: &[(usize, usize)], pairs: &[Pair], days: i32, agreed: &str) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    for (size, many) in SIZES {
+    for (size, many) in sizes.iter().copied() {
         let of_size: Vec<&Pair> = pairs.iter().filter(|p| p.size == size).collect();
         let rate = |took: fn(&Pair) -> Duration| {
             let all: Duration = of_size.iter().map(|p| took(p)).sum();

@@ -104,12 +104,13 @@ impl Floor {
     pub fn tick_to(&mut self, day: Day) {
         while self.clock.is_some() && self.register.today < day {
             let leaving = self.register.window().0;
-            let today = self.register.today.plus(1);
-            self.clock = self.clock.max(Some(today.midnight()));
-            self.register.today = today;
+            // While they are still in the window.
             for uscc in self.by_day.remove(&leaving).unwrap_or_default() {
                 self.count((Some(uscc), leaving), -1);
             }
+            let today = self.register.today.plus(1);
+            self.clock = self.clock.max(Some(today.midnight()));
+            self.register.today = today;
             for uscc in self.by_day.get(&today).cloned().unwrap_or_default() {
                 self.count((Some(uscc), today), 1);
             }
@@ -299,11 +300,6 @@ impl Floor {
                 reports: i.reports.iter().map(|n| self.reports[*n as usize].key.clone()).collect(),
             })
         })
-    }
-
-    /// Incidents, of whatever state.
-    pub fn len(&self) -> usize {
-        self.places.values().map(|p| p.incidents.len()).sum()
     }
 
     /// The level of each enterprise that has one.

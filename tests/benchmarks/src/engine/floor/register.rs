@@ -24,6 +24,8 @@ pub struct Register {
     pub window_days: i32,
     enterprises: HashMap<Uscc, Known>,
     headcounts: HashMap<(Uscc, Month), (u32, Digest, u32)>,
+    /// Who has a headcount of a month.
+    of_month: HashMap<Month, Vec<Uscc>>,
     /// Enterprises with a version that begins on a later day.
     pending: BTreeMap<Day, Vec<Uscc>>,
     /// Who claims whom today: claimant -> since when, whom.
@@ -42,6 +44,7 @@ impl Default for Register {
             window_days: 365,
             enterprises: HashMap::new(),
             headcounts: HashMap::new(),
+            of_month: HashMap::new(),
             pending: BTreeMap::new(),
             claims: BTreeMap::new(),
             industries: HashMap::new(),
@@ -62,7 +65,6 @@ pub struct Known {
     root: Option<Uscc>,
     /// Who is read as this one, itself too.
     members: Vec<Uscc>,
-    has_headcounts: bool,
     /// The days on which it has a place.
     pub days: Vec<Day>,
     counts: Counts,
@@ -189,8 +191,9 @@ impl Register {
             Some((_, standing, _)) if *standing > digest => return Verdict::Conflict,
             Some(_) => Verdict::Conflict,
         };
-        self.headcounts.insert((h.uscc, h.month), (h.version, digest, h.insured));
-        self.at(h.uscc).has_headcounts = true;
+        if self.headcounts.insert((h.uscc, h.month), (h.version, digest, h.insured)).is_none() {
+            self.of_month.entry(h.month).or_default().push(h.uscc);
+        }
         let (first, last) = self.window();
         if first.month() <= h.month
             && h.month <= last.month()
@@ -205,16 +208,15 @@ impl Register {
     /// month (of the first or the last day) every headcount. Returns whom to read anew.
     pub fn begin_day(&mut self) -> Vec<Uscc> {
         let (first, last) = self.window();
-        let turns = |day: Day| day.plus(-1).month() != day.month();
-        if turns(first) || turns(last) {
-            let weighed: Vec<Uscc> = self
-                .enterprises
-                .iter()
-                .filter(|(_, e)| e.has_headcounts)
-                .filter_map(|(_, e)| e.root)
-                .collect();
-            for root in weighed {
-                self.weigh(root);
+        let turned =
+            |day: Day| (day.plus(-1).month() != day.month()).then(|| (day.plus(-1).month(), day.month()));
+        // At the front a month comes, at the back one goes: only whoever has a record of it is weighed anew.
+        let moved = [turned(last).map(|(_, comes)| comes), turned(first).map(|(goes, _)| goes)];
+        for month in moved.into_iter().flatten() {
+            for uscc in self.of_month.get(&month).cloned().unwrap_or_default() {
+                if let Some(root) = self.root(&uscc) {
+                    self.weigh(root);
+                }
             }
         }
         let later = self.pending.split_off(&self.today.plus(1));
