@@ -5,10 +5,161 @@
 //! - [`engine`]: (b) throughput, (d) memory, (f) time of one report, against a plain loop on hash maps
 //! - [`logs`]: (a) report published to alert readable, (c) throughput, (e) rebuild, against bare log clients
 //! - [`table`]: the ratios beside their floors and their goals
+//! - [`progress`]: what a person sees while it runs
+//!
+//! It ends with 0 whatever the ratios are: it measures, it does not judge. A figure that could not be taken
+//! (no broker, sides that disagree) is a failure and ends with 1.
 
 mod engine;
 mod logs;
+mod progress;
 mod table;
 mod workload;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use progress::Progress;
+use table::Row;
+
+/// An error that ends one measurement. The message says what was expected, what came, and who can act.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What Tocsin costs, each figure as a ratio to a floor that is measured in the same run.
+///
+///   a  a report published until its alert can be read (p50, p99), over a bare transactional produce and consume
+///   b  reports a second of the engine at batches of 1, 100 and 10,000, over a plain loop on hash maps
+///   c  reports a second from Kafka to Kafka, over a loop that consumes, decodes and writes as much
+///   d  memory an incident, over that of the plain loop
+///   e  rebuild of a million incidents from each log, over reading and decoding the same topics
+///   f  p99 of one report at a million incidents, over that at a hundred thousand
+///
+/// Both sides of a ratio run in this one process run, in turns, warm. What a neighbour on the machine takes
+/// hits both; the seconds differ from run to run, the ratios should not. (a), (c) and (e) need the Kafka
+/// broker of the tests, which they start and stop themselves (`tests/broker/install` fetches it).
+#[derive(Debug, Parser)]
+#[command(name = "tocsin-benchmarks", verbatim_doc_comment, after_help = EXAMPLES)]
+struct Cli {
+    /// What to measure; everything if none is named
+    #[arg(value_enum, ignore_case = true)]
+    letters: Vec<Letter>,
+    /// JSON on standard output instead of the table: a list of rows, numbers unrounded
+    #[arg(long)]
+    json: bool,
+    /// Smaller sizes, to see that it runs: the figures cannot be compared with those of a full run
+    #[arg(long)]
+    quick: bool,
+    /// What the made-up city is a function of
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// (b): only these batch sizes, for whoever tunes
+    #[arg(long, value_delimiter = ',')]
+    batch: Vec<usize>,
+    /// (b): so many slices of each batch size, for whoever tunes
+    #[arg(long)]
+    slices: Option<u32>,
+    /// Runs one side alone and prints its memory; this command calls itself with it.
+    #[arg(long, hide = true, value_enum)]
+    memory_of: Option<engine::memory::Side>,
+    /// How many incidents that side takes.
+    #[arg(long, hide = true, default_value_t = 0)]
+    incidents: u32,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo run --release -p tocsin-benchmarks                 everything, about a quarter of an hour
+  cargo run --release -p tocsin-benchmarks -- b f          the engine alone
+  cargo run --release -p tocsin-benchmarks -- --json b > figures.json
+
+The table stands on standard output; progress and warnings on standard error.
+Build with --release: a debug build measures the compiler.";
+
+/// One measurement of the list above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Letter {
+    A,
+    B,
+    C,
+    D,
+    E,
+    F,
+}
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Small sizes.
+    pub quick: bool,
+    /// What the workload is a function of.
+    pub seed: u64,
+    /// Batch sizes of (b); empty: all.
+    pub batch: Vec<usize>,
+    /// Slices of each batch size of (b), if not as many as usual.
+    pub slices: Option<u32>,
+}
+
+impl Options {
+    /// `full`, or a tenth of it for a quick run.
+    pub fn size(&self, full: u32) -> u32 {
+        if self.quick { (full / 10).max(1) } else { full }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let options = Options { quick: cli.quick, seed: cli.seed, batch: cli.batch.clone(), slices: cli.slices };
+    if let Some(side) = cli.memory_of {
+        return match engine::memory::child(side, cli.incidents, &options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    measure(&cli, &options)
+}
+
+fn measure(cli: &Cli, options: &Options) -> ExitCode {
+    if cfg!(debug_assertions) {
+        eprintln!("WARNING: a debug build. Its figures say nothing: run with --release.");
+    }
+    if options.quick {
+        eprintln!("WARNING: --quick: small sizes. The figures CANNOT be compared with those of a full run.");
+    }
+    let mut letters = cli.letters.clone();
+    letters.sort();
+    letters.dedup();
+    if letters.is_empty() {
+        letters = Letter::value_variants().to_vec();
+    }
+    let progress = Progress::new();
+    let mut rows: Vec<Row> = Vec::new();
+    let mut failures: Vec<(Letter, Failure)> = Vec::new();
+    for letter in letters {
+        let run = match letter {
+            Letter::A => logs::a::run,
+            Letter::B => engine::b::run,
+            Letter::C => logs::c::run,
+            Letter::D => engine::d::run,
+            Letter::E => logs::e::run,
+            Letter::F => engine::f::run,
+        };
+        match run(options, &progress) {
+            Ok(measured) => rows.extend(measured),
+            Err(why) => failures.push((letter, why)),
+        }
+    }
+    progress.clear();
+    let shown = if cli.json { table::json(&rows) } else { table::text(&rows) };
+    println!("{shown}");
+    if options.quick {
+        eprintln!("These are figures of --quick: they CANNOT be compared with those of a full run.");
+    }
+    for (letter, why) in &failures {
+        eprintln!("({}) was not measured: {why}", format!("{letter:?}").to_lowercase());
+    }
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

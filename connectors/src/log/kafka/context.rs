@@ -1,7 +1,7 @@
 //! Keeps the last real reason of a client. librdkafka's calls only say that they timed out; "connection
 //! refused" or "wrong password" comes by its callbacks.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -18,7 +18,11 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// The callbacks of one client.
 #[derive(Default)]
-pub(super) struct Watcher(Mutex<Seen>);
+pub(super) struct Watcher {
+    seen: Mutex<Seen>,
+    /// Somebody waits for this many outcomes, and they are known now.
+    enough: Condvar,
+}
 
 #[derive(Default)]
 struct Seen {
@@ -27,11 +31,15 @@ struct Seen {
     said: Option<Instant>,
     /// The first failed delivery since it was last taken.
     undelivered: Option<KafkaError>,
+    /// Records whose delivery has an outcome, good or bad.
+    outcomes: u64,
+    /// The number of outcomes that somebody waits for.
+    awaited: Option<u64>,
 }
 
 impl Watcher {
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last reason of the client, in one line.
@@ -47,6 +55,18 @@ impl Watcher {
     /// The first failed delivery since the last call.
     pub(super) fn take_undelivered(&self) -> Option<KafkaError> {
         self.seen().undelivered.take()
+    }
+
+    /// Waits until this many deliveries have an outcome, at most so long; whether they have.
+    pub(super) fn settled(&self, count: u64, limit: Duration) -> bool {
+        let mut seen = self.seen();
+        seen.awaited = Some(count);
+        let (mut seen, _) = self
+            .enough
+            .wait_timeout_while(seen, limit, |seen| seen.outcomes < count)
+            .unwrap_or_else(PoisonError::into_inner);
+        seen.awaited = None;
+        seen.outcomes >= count
     }
 
     /// Why nothing came from the brokers.
@@ -115,8 +135,13 @@ impl ProducerContext for Watcher {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
+        let mut seen = self.seen();
         if let Err((error, _)) = result {
-            self.seen().undelivered.get_or_insert_with(|| error.clone());
+            seen.undelivered.get_or_insert_with(|| error.clone());
+        }
+        seen.outcomes += 1;
+        if seen.awaited.is_some_and(|count| seen.outcomes >= count) {
+            self.enough.notify_one();
         }
     }
 }

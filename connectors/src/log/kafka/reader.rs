@@ -187,20 +187,19 @@ impl LogReader for KafkaReader {
     }
 
     fn position(&self) -> Vec<(TopicPartition, u64)> {
+        let mut positions: Vec<(TopicPartition, u64)> =
+            self.parts.iter().map(|part| (part.at.clone(), part.next)).collect();
+        // Asked for after every poll, with dozens of partitions: one pass over the client's answer.
         let consumed = self.consumer.position().ok();
-        self.parts
-            .iter()
-            .map(|part| {
-                let consumed = consumed
-                    .as_ref()
-                    .and_then(|list| list.find_partition(&part.at.topic, part.at.partition as i32))
-                    .and_then(|found| match found.offset() {
-                        Offset::Offset(offset) => u64::try_from(offset).ok(),
-                        _ => None,
-                    });
-                (part.at.clone(), consumed.map_or(part.next, |offset| offset.max(part.next)))
-            })
-            .collect()
+        for found in consumed.iter().flat_map(TopicPartitionList::elements) {
+            if let Offset::Offset(offset) = found.offset()
+                && let Ok(offset) = u64::try_from(offset)
+                && let Some(place) = self.place(found.topic(), found.partition())
+            {
+                positions[place].1 = positions[place].1.max(offset);
+            }
+        }
+        positions
     }
 
     fn caught_up(&mut self) -> Result<bool, LogError> {

@@ -101,8 +101,7 @@ impl KafkaSettings {
             .set("message.max.bytes", MAX_REQUEST_BYTES.to_string())
             // Several small records never make a batch that the topic would refuse.
             .set("batch.size", "900000")
-            .set("queue.buffering.max.kbytes", "524288")
-            .set("delivery.report.only.error", "true");
+            .set("queue.buffering.max.kbytes", "524288");
         config
     }
 }

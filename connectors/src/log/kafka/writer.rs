@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
+use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig, ThreadedProducer};
 use tocsin_schemas::log::{LogError, LogWriter, NewRecord};
 
 use super::context::Watcher;
@@ -21,12 +21,15 @@ const REGISTER: Duration = Duration::from_secs(9);
 const CALL: Duration = Duration::from_secs(5);
 /// Longer than `transaction.timeout.ms`: by then the broker has aborted what was open.
 const SETTLE: Duration = Duration::from_secs(70);
-/// Between two looks whether everything is delivered. Shorter than a round trip to the broker.
-const LOOK_EVERY: Duration = Duration::from_micros(100);
+/// Between two looks whether everything is delivered, should the client have dropped a record without a word.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 pub(super) struct KafkaWriter {
     shared: Arc<Shared>,
-    producer: BaseProducer<Watcher>,
+    /// Its thread hands deliveries to the [`Watcher`], which wakes [`KafkaWriter::drain`] at once.
+    producer: ThreadedProducer<Watcher>,
+    /// Records given to the client so far, aborted ones too.
+    sent: u64,
     name: String,
     topics: HashMap<Arc<str>, Topic>,
     /// Why this writer cannot go on: fenced, or the outcome of an append is not known.
@@ -56,7 +59,7 @@ enum Next {
 
 impl KafkaWriter {
     pub(super) fn new(shared: Arc<Shared>, name: &str) -> Result<KafkaWriter, LogError> {
-        let producer: BaseProducer<Watcher> = shared
+        let producer: ThreadedProducer<Watcher> = shared
             .settings
             .writer_config(name)
             .create_with_context(Watcher::default())
@@ -77,7 +80,8 @@ impl KafkaWriter {
             }
             limit = deadline.saturating_duration_since(Clock::now()).max(Duration::from_millis(100));
         }
-        Ok(KafkaWriter { shared, producer, name: name.to_owned(), topics: HashMap::new(), stopped: None })
+        let (name, topics) = (name.to_owned(), HashMap::new());
+        Ok(KafkaWriter { shared, producer, sent: 0, name, topics, stopped: None })
     }
 
     fn stop(&mut self, stop: Stop) -> LogError {
@@ -110,7 +114,7 @@ impl KafkaWriter {
         Ok(places)
     }
 
-    fn send(&self, record: &NewRecord, partition: i32, deadline: Clock) -> Result<(), KafkaError> {
+    fn send(&mut self, record: &NewRecord, partition: i32, deadline: Clock) -> Result<(), KafkaError> {
         let mut message = BaseRecord::<[u8], [u8]>::to(&record.topic).partition(partition).key(&record.key);
         if let Some(value) = &record.value {
             message = message.payload(value);
@@ -124,22 +128,25 @@ impl KafkaWriter {
                 return Err(e);
             }
             message = back;
-            self.producer.poll(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(1));
         }
+        self.sent += 1;
         Ok(())
     }
 
     /// Waits until every record is delivered or has failed. A commit would wait too, but in steps of
     /// 100 ms that run to their end; this keeps the time to commit at the round trip itself.
     fn drain(&self, deadline: Clock) -> bool {
+        let watcher = self.producer.client().context();
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::ZERO);
             if Clock::now() >= deadline {
                 return false;
             }
-            std::thread::sleep(LOOK_EVERY);
+            if watcher.settled(self.sent, LOOK_EVERY) {
+                // The client takes the last ones off its count right after it has told us.
+                std::thread::yield_now();
+            }
         }
-        self.producer.poll(Duration::ZERO);
         true
     }
 

@@ -1,0 +1,116 @@
+//! Whether both sides ended at the same incidents, counts and levels. A floor that did less, or something
+//! else, would be no floor.
+
+use hashbrown::HashMap;
+use tocsin_pipeline::{Engine, Outcome};
+use tocsin_schemas::codes::{Level, Rule, Scope, State};
+use tocsin_schemas::ids::{ReportKey, Uscc};
+
+use super::floor::{Floor, Shown, Sum};
+
+/// The level last told of each enterprise: the fold of the engine's escalation alerts.
+#[derive(Default)]
+pub struct Told(HashMap<Uscc, Level>);
+
+impl Told {
+    /// Takes in what the engine said.
+    pub fn hear(&mut self, outcomes: &[Outcome]) {
+        for alert in outcomes.iter().flat_map(|o| &o.alerts).filter(|a| a.rule == Rule::Escalation) {
+            match alert.level {
+                Some(level) => drop(self.0.insert(alert.uscc, level)),
+                None => drop(self.0.remove(&alert.uscc)),
+            }
+        }
+    }
+}
+
+/// What was compared and found equal.
+#[derive(Debug, Clone, Copy)]
+pub struct Agreed {
+    /// Incidents that are not gone, of whatever state.
+    pub incidents: usize,
+    /// Counts: enterprises, industries, areas and the city.
+    pub counts: usize,
+    /// Enterprises with a level.
+    pub levels: usize,
+}
+
+impl std::fmt::Display for Agreed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Agreed { incidents, counts, levels } = self;
+        write!(f, "both sides hold the same {incidents} incidents, {counts} counts, {levels} levels")
+    }
+}
+
+/// Compares everything.
+///
+/// # Errors
+/// What differs, with the first few examples: one of the two sides is wrong, and the figures are void.
+pub fn check(engine: &Engine, told: &Told, floor: &Floor) -> Result<Agreed, String> {
+    Ok(Agreed {
+        incidents: incidents(engine, floor)?,
+        counts: counts(engine, floor)?,
+        levels: equal("levels", &told.0, &floor.levels())?,
+    })
+}
+
+fn incidents(engine: &Engine, floor: &Floor) -> Result<usize, String> {
+    let mut ours: HashMap<ReportKey, Shown> = HashMap::new();
+    for i in engine.incidents().into_iter().filter(|i| i.state != State::Gone) {
+        let shown = Shown {
+            state: i.state,
+            uscc: i.uscc,
+            occurred_on: i.occurred_on,
+            category: i.category,
+            severity: i.severity,
+            persons: i.persons,
+            reports: i.reports,
+        };
+        ours.insert(shown.reports[0].clone(), shown);
+    }
+    let theirs: HashMap<ReportKey, Shown> = floor.incidents().map(|i| (i.reports[0].clone(), i)).collect();
+    equal("incidents", &ours, &theirs)
+}
+
+/// A count as both sides have it: incidents, persons, those with a headcount, headcount.
+type Count = (u32, u32, u32, Option<f64>);
+
+fn counts(engine: &Engine, floor: &Floor) -> Result<usize, String> {
+    let rows = engine.rates().into_iter();
+    let ours: HashMap<(Scope, String), Count> = rows
+        .map(|r| ((r.scope, r.key), (r.incidents, r.persons, r.incidents_with_headcount, r.headcount)))
+        .collect();
+    let count = |s: Sum| (s.incidents as u32, s.persons as u32, s.with_headcount as u32, s.headcount());
+    // Enterprises without an incident in any window have no row.
+    let shown = |(key, sum): &((Scope, String), Sum)| {
+        key.0 != Scope::Enterprise || sum.incidents != 0 || ours.contains_key(key)
+    };
+    let theirs: HashMap<_, Count> =
+        floor.sums().into_iter().filter(shown).map(|(k, s)| (k, count(s))).collect();
+    equal("counts", &ours, &theirs)
+}
+
+fn equal<K, V>(what: &str, ours: &HashMap<K, V>, theirs: &HashMap<K, V>) -> Result<usize, String>
+where
+    K: std::hash::Hash + Eq + std::fmt::Debug,
+    V: PartialEq + std::fmt::Debug,
+{
+    let mut different: Vec<String> = Vec::new();
+    for (key, our) in ours {
+        let their = theirs.get(key);
+        if their != Some(our) {
+            different.push(format!("{key:?}: engine {our:?}, plain loop {their:?}"));
+        }
+    }
+    for (key, their) in theirs.iter().filter(|(key, _)| !ours.contains_key(*key)) {
+        different.push(format!("{key:?}: engine nothing, plain loop {their:?}"));
+    }
+    match different.len() {
+        0 => Ok(ours.len()),
+        n => Err(format!(
+            "engine and plain loop differ in {n} {what} of {}:\n  {}",
+            ours.len().max(theirs.len()),
+            different.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n  ")
+        )),
+    }
+}

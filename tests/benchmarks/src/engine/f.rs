@@ -1,0 +1,89 @@
+//! (f) p99 of one report at a million incidents, over that at a hundred thousand: what history costs.
+//!
+//! Two engines stand side by side, one with each history, and take turns of [`TURN`] reports, so that a
+//! noisy neighbour hits both. A sample is `Engine::arrive` with one report: door, dataflow and decider. The
+//! midnights between two reports are not in it.
+
+use std::time::{Duration, Instant};
+
+use tocsin_pipeline::Engine;
+
+use super::{engine, quantile_us, register};
+use crate::progress::Progress;
+use crate::table::{Figure, Goal, Row};
+use crate::workload::Reports;
+use crate::{Failure, Options};
+
+/// Samples of each engine.
+const SAMPLES: u32 = 20_000;
+/// Samples that one engine takes before it is the other's turn.
+const TURN: usize = 50;
+/// The first samples of each turn: they fetch back what the other side pushed out of the caches, and are
+/// not counted.
+const COLD: usize = 5;
+
+/// An engine with its history and its times.
+struct Side {
+    engine: Engine,
+    reports: Reports,
+    times: Vec<Duration>,
+}
+
+/// Measures.
+///
+/// # Errors
+/// None but a wrong policy: a mistake in this program.
+pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> {
+    let (few, many) = (options.size(100_000), options.size(1_000_000));
+    let mut small = Side::filled(few, options, progress)?;
+    let mut large = Side::filled(many, options, progress)?;
+    let samples = options.size(SAMPLES) as usize;
+    let work = progress.work("(f) one report at a time", samples as u64);
+    while small.times.len() < samples {
+        small.turn();
+        large.turn();
+        work.advance((TURN - COLD) as u64);
+    }
+    drop(work);
+    small.times.sort_unstable();
+    large.times.sort_unstable();
+    let row = |part: f64, name: &str| {
+        let [ours, floor] = [&large, &small].map(|side| Figure::new(quantile_us(&side.times, part), "µs"));
+        Row::costs('f', format!("one report, {name}, at {many} over {few} incidents"), ours, floor)
+    };
+    let note = format!("{} samples each, in turns of {TURN}, midnights left out", small.times.len());
+    Ok(vec![row(0.99, "p99").goal(Goal::AtMost(1.2)).note(note), row(0.5, "p50")])
+}
+
+impl Side {
+    /// An engine with a history of so many incidents.
+    fn filled(incidents: u32, options: &Options, progress: &Progress) -> Result<Side, Failure> {
+        let mut side = Side { engine: engine()?, reports: Reports::new(options.seed), times: Vec::new() };
+        let work = progress.work(&format!("(f) history of {incidents} incidents"), u64::from(incidents));
+        for piece in register(options.seed) {
+            side.engine.arrive(piece[0].arrived_at, piece);
+        }
+        while side.reports.incidents() < u64::from(incidents) {
+            let before = side.reports.incidents();
+            let batch = side.reports.take_next(1_000);
+            side.engine.arrive(batch[batch.len() - 1].arrived_at, batch);
+            work.advance(side.reports.incidents() - before);
+        }
+        Ok(side)
+    }
+
+    fn turn(&mut self) {
+        for (nth, arrival) in self.reports.take_next(TURN).into_iter().enumerate() {
+            let at = arrival.arrived_at;
+            drop(self.engine.tick_to(at.day()));
+            let batch = vec![arrival];
+            let begin = Instant::now();
+            let outcomes = self.engine.arrive(at, batch);
+            let took = begin.elapsed();
+            drop(outcomes);
+            if nth >= COLD {
+                self.times.push(took);
+            }
+        }
+    }
+}
