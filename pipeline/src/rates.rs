@@ -9,7 +9,7 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Rate, Window};
 use tocsin_schemas::time::Day;
 
-use crate::dataflow::{PARTS, ScopeKey, Sum, Total};
+use crate::dataflow::{PARTS, ScopeKey, Sum, Total, Updates};
 use crate::windows::{MEMBERSHIP, PUBLISHED};
 
 /// The sums as they now are, and which enterprises have rows.
@@ -33,8 +33,8 @@ impl Rates {
     /// Takes the changes of an epoch; the rows that changed, sorted.
     pub fn apply(
         &mut self,
-        totals: Vec<(((Uscc, Window), Total), isize)>,
-        sums: Vec<((ScopeKey, Sum), isize)>,
+        totals: Updates<((Uscc, Window), Total)>,
+        sums: Updates<(ScopeKey, Sum)>,
         as_of: Day,
     ) -> Vec<RowChange> {
         let mut totals = settle(&mut self.totals, totals);

@@ -36,6 +36,9 @@ pub(crate) fn route<K: std::hash::Hash>(key: &K) -> u64 {
     differential_dataflow::Hashable::hashed(key)
 }
 
+/// What came and is not whole yet, with the right to answer it.
+type Stash<I, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(I, R)>)>;
+
 /// Runs `step(changes of one epoch, out)` once for each epoch that has changes, in order.
 pub(crate) fn keyed<'scope, I, R, O>(
     input: Changes<'scope, I, R>,
@@ -50,7 +53,7 @@ where
 {
     let pact = Exchange::new(move |update: &(I, Epoch, R)| route(&update.0));
     input.unary_frontier(pact, name, move |_capability, _info| {
-        let mut stash: BTreeMap<Epoch, (Capability<Epoch>, Vec<(I, R)>)> = BTreeMap::new();
+        let mut stash: Stash<I, R> = BTreeMap::new();
         let mut out = Vec::new();
         move |(input, frontier), output| {
             input.for_each(|capability, data| {

@@ -132,7 +132,10 @@ impl Decider {
                 incidents.entry(*id).or_insert(Touched { before, former, end: End::Merged });
             }
         }
-        let mut said = Said::default();
+        let mut said = Said {
+            incidents: Vec::with_capacity(incidents.len()),
+            alerts: Vec::with_capacity(incidents.len()),
+        };
         for (id, touch) in &incidents {
             touched.extend(touch.former.iter().filter_map(|s| s.root));
             touched.extend(self.entry(*id).and_then(Entry::seen).and_then(|s| s.root));

@@ -3,7 +3,7 @@
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::{Category, Change, Reason, Role, Rule, Severity};
-use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
+use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::{Alert, AlertFacts, Audience, Window};
 use tocsin_schemas::time::Day;
 
@@ -173,9 +173,11 @@ impl Decider {
         let (incident_ids, severe_incident_ids) =
             if succeeded { Default::default() } else { self.listed(&uscc, window, context.as_of) };
         // No report stands in two incidents.
-        let reports: Vec<ReportKey> =
-            incident_ids.iter().filter_map(|id| self.entry(*id)).flat_map(Entry::reports).collect();
-        let worst = incident_ids.iter().filter_map(|id| self.entry(*id)?.seen().map(|s| s.severity)).max();
+        let (mut reports, mut worst) = (Vec::new(), None);
+        for entry in incident_ids.iter().filter_map(|id| self.entry(*id)) {
+            entry.list_reports(&mut reports);
+            worst = worst.max(entry.seen().map(|s| s.severity));
+        }
         let audiences = audiences(verdict, &uscc, open, context)
             .into_iter()
             .map(|(role, subject)| Audience { role, subject, year_to_date: None })

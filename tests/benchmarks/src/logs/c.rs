@@ -126,7 +126,10 @@ fn measure(options: &Options, days: Days, progress: &Progress) -> Vec<Round> {
         });
         if std::env::var_os("TOCSIN_BENCHMARK_VERBOSE").is_some() {
             let r = &rounds[rounds.len() - 1];
-            progress.say(&format!("ours {:?} floor {:?} records {} transactions {}", r.ours, r.floor, r.records, r.transactions));
+            progress.say(&format!(
+                "ours {:?} floor {:?} records {} transactions {}",
+                r.ours, r.floor, r.records, r.transactions
+            ));
         }
     }
     rounds.split_off(1)
@@ -183,14 +186,24 @@ impl Mirrors {
         let settings: Vec<_> = OUTPUTS
             .iter()
             .filter_map(|name| topics::topic(name))
-            .map(|t| tocsin_schemas::log::TopicSettings { name: Mirrors::name(t.name).into(), ..t.settings() })
+            .map(|t| tocsin_schemas::log::TopicSettings {
+                name: Mirrors::name(t.name).into(),
+                ..t.settings()
+            })
             .collect();
         house.log.ensure(&settings, false).expect("new topics");
         Mirrors
     }
 
     /// Consumes the reports from these offsets of the inputs, decodes each, and writes `written` in equal parts.
-    fn floor(&self, house: &House, broker: &Broker, from: &[u64], reports: u64, written: &Written) -> Duration {
+    fn floor(
+        &self,
+        house: &House,
+        broker: &Broker,
+        from: &[u64],
+        reports: u64,
+        written: &Written,
+    ) -> Duration {
         let (parts, _) = house.whole(&history::inputs());
         let from: Vec<(TopicPartition, u64)> =
             parts.into_iter().zip(from).map(|((at, _), from)| (at, *from)).collect();

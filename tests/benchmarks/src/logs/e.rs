@@ -90,7 +90,11 @@ fn row(what: &str, house: &House, broker: Option<&Broker>, progress: &Progress) 
         };
         floor.push(began.elapsed().as_secs_f64());
         if std::env::var_os("TOCSIN_BENCHMARK_VERBOSE").is_some() {
-            progress.say(&format!("{what}: ours {:?} floor {:?} records {records} peak {peak}", ours.last(), floor.last()));
+            progress.say(&format!(
+                "{what}: ours {:?} floor {:?} records {records} peak {peak}",
+                ours.last(),
+                floor.last()
+            ));
         }
         work.advance(1);
     }
