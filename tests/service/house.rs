@@ -25,6 +25,10 @@ pub struct House {
     pub gateway: Gateway,
     log_section: String,
     start: Option<String>,
+    /// A gateway of the test's own instead of `gateway`, by its URL.
+    other_gateway: Option<String>,
+    /// Further sections of the configuration.
+    more: String,
 }
 
 /// Calls the gateway took: every one is answered with yes.
@@ -87,7 +91,7 @@ impl House {
 
     fn on(dir: tempfile::TempDir, log: Arc<dyn EventLog>, log_section: String) -> House {
         log.ensure(&topics::settings(), false).unwrap();
-        let house = House { dir, log, gateway: Gateway::open(), log_section, start: None };
+        let house = House { dir, log, gateway: Gateway::open(), log_section, start: None, other_gateway: None, more: String::new() };
         house.write_config();
         house
     }
@@ -98,10 +102,18 @@ impl House {
         self.write_config();
     }
 
+    /// From now on the service asks this gateway, and its configuration has these lines too (those of
+    /// `[alerts.webhook]` first).
+    pub fn configure(&mut self, gateway: &str, more: &str) {
+        (self.other_gateway, self.more) = (Some(gateway.to_owned()), more.to_owned());
+        self.write_config();
+    }
+
     fn write_config(&self) {
         let start = self.start.as_ref().map_or(String::new(), |s| format!("[clock]\nstart = \"{s}\"\n"));
+        let url = self.other_gateway.as_ref().unwrap_or(&self.gateway.url);
         let text =
-            format!("[log]\n{}[alerts.webhook]\nurl = \"{}\"\n{start}", self.log_section, self.gateway.url);
+            format!("[log]\n{}[alerts.webhook]\nurl = \"{url}\"\n{}{start}", self.log_section, self.more);
         std::fs::write(self.config(), text).unwrap();
     }
 
@@ -169,7 +181,8 @@ impl House {
         self.append("reports.hr", id, &report(id, occurred_on), stamp);
     }
 
-    fn all<T: OutputRecord>(&self) -> Vec<T> {
+    /// Every committed record of an output topic.
+    pub fn all<T: OutputRecord>(&self) -> Vec<T> {
         let from: Vec<(TopicPartition, u64)> = (0..)
             .zip(self.log.bounds(T::TOPIC).unwrap())
             .map(|(partition, b)| (TopicPartition { topic: Arc::from(T::TOPIC), partition }, b.first))
@@ -231,6 +244,11 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
 impl Running {
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Standard error so far.
