@@ -105,7 +105,8 @@ fn registry(stream: &mut Stream, rng: &mut ChaCha8Rng, day: Day) {
         let firm = json!({"uscc": uscc, "version": 1, "name": format!("永康第{n}厂"), "area": area,
             "industry": industry, "valid_from": "2015-01-01", "status": "active"});
         push("registry.enterprises", uscc.clone(), firm);
-        let headcount = json!({"uscc": uscc, "month": "2025-03", "insured": rng.random_range(5..400), "version": 1});
+        let headcount =
+            json!({"uscc": uscc, "month": "2025-03", "insured": rng.random_range(5..400), "version": 1});
         push("registry.headcount", format!("{uscc}|2025-03"), headcount);
     }
     let mut people: Vec<(String, String, String)> = Vec::new();
@@ -144,7 +145,8 @@ fn first_report(rng: &mut ChaCha8Rng, event: usize, at: Instant) -> Sent {
         value["person_key"] = json!(format!("{event:064x}"));
     }
     if rng.random_bool(0.3) {
-        value["occurred_time"] = json!(format!("{:02}:{:02}", rng.random_range(7..18), rng.random_range(0..60)));
+        value["occurred_time"] =
+            json!(format!("{:02}:{:02}", rng.random_range(7..18), rng.random_range(0..60)));
     }
     if rng.random_bool(0.1) {
         value["host_uscc"] = json!(uscc(rng.random_range(0..FIRMS)));

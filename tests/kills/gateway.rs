@@ -36,7 +36,11 @@ pub struct Gateway {
     _runtime: tokio::runtime::Runtime,
 }
 
-async fn take(State(inner): State<Arc<Inner>>, Path(life): Path<usize>, Json(body): Json<Value>) -> Json<Value> {
+async fn take(
+    State(inner): State<Arc<Inner>>,
+    Path(life): Path<usize>,
+    Json(body): Json<Value>,
+) -> Json<Value> {
     let text = |name: &str| body[name].as_str().unwrap().to_owned();
     let ring = Ring {
         life,
@@ -68,8 +72,9 @@ impl Gateway {
         let inner: Arc<Inner> = Arc::default();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}/send", listener.local_addr().unwrap());
-        let app =
-            axum::Router::new().route("/send/{life}", axum::routing::post(take)).with_state(Arc::clone(&inner));
+        let app = axum::Router::new()
+            .route("/send/{life}", axum::routing::post(take))
+            .with_state(Arc::clone(&inner));
         runtime.spawn(async move { axum::serve(listener, app).await });
         Gateway { url, inner, _runtime: runtime }
     }

@@ -192,10 +192,14 @@ impl<'s> Lives<'s> {
     pub fn to_the_end(&mut self, reference: &Reference) {
         let run = self.start();
         let all = self.stream.lines.len() as u64;
-        until("everything is decided", || {
-            self.house.progress().is_some_and(|p| p.counters.arrived() == all)
-        });
-        until("everybody is told", || reference.untold(&self.gateway.rings()) == 0);
+        until("everything is decided", || self.house.progress().is_some_and(|p| p.counters.arrived() == all));
+        let deadline = Monotonic::now() + Duration::from_secs(60);
+        while reference.untold(&self.gateway.rings()) > 0 {
+            if Monotonic::now() > deadline {
+                panic!("{}\n{}", reference.why_untold(&self.house, &self.gateway.rings()), run.said());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
         assert_eq!(run.stop(), Some(0));
         let (alerts, rings) = (self.house.alerts(), self.gateway.rings().len());
         assert_eq!(self.house.run_caught_up(&["--clock", "arrivals"]).stop(), Some(0));

@@ -82,11 +82,29 @@ pub fn replay(stream: &Stream) -> Reference {
 }
 
 impl Reference {
-    /// How many phones still have to ring.
-    pub fn untold(&self, rings: &[Ring]) -> usize {
+    fn untold_of<'r>(&'r self, rings: &[Ring]) -> Vec<&'r (String, String)> {
         let told: BTreeSet<(&str, &str)> =
             rings.iter().filter(|r| r.answered).map(|r| (r.alert_id.as_str(), r.to.as_str())).collect();
-        self.due.iter().filter(|(alert, phone)| !told.contains(&(alert.as_str(), phone.as_str()))).count()
+        self.due.iter().filter(|(alert, phone)| !told.contains(&(alert.as_str(), phone.as_str()))).collect()
+    }
+
+    /// How many phones still have to ring.
+    pub fn untold(&self, rings: &[Ring]) -> usize {
+        self.untold_of(rings).len()
+    }
+
+    /// What the ledger says of the first few that were not rung.
+    pub fn why_untold(&self, house: &House, rings: &[Ring]) -> String {
+        let untold = self.untold_of(rings);
+        let mut words = format!("{} phones did not ring, {} requests were made\n", untold.len(), rings.len());
+        let ledger = house.all::<Delivery>();
+        for (alert, phone) in untold.iter().take(5) {
+            words += &format!("{phone} for {:?}\n", self.alerts.iter().find(|a| a["alert_id"] == **alert));
+            for delivery in ledger.iter().filter(|d| d.alert_id == *alert) {
+                words += &format!("    {delivery:?}\n");
+            }
+        }
+        words
     }
 
     /// What was to be said up to an instant, sorted.
@@ -142,8 +160,11 @@ fn agree(house: &House, stream: &Stream, reference: &Reference) {
     if said != wanted {
         let missing: Vec<_> = wanted.iter().filter(|w| !said.contains(w)).take(3).collect();
         let more: Vec<_> = said.iter().filter(|s| !wanted.contains(s)).take(3).collect();
-        panic!("after {decided} records: {} alerts, expected {}; missing {missing:#?}\ntoo many {more:#?}",
-            said.len(), wanted.len());
+        panic!(
+            "after {decided} records: {} alerts, expected {}; missing {missing:#?}\ntoo many {more:#?}",
+            said.len(),
+            wanted.len()
+        );
     }
     let Some(progress) = progress else { return };
     let mut counts: BTreeMap<(&str, u32), usize> = BTreeMap::new();
@@ -247,7 +268,10 @@ fn rung_twice(lives: &Lives, reference: &Reference) -> String {
     let mut by_key: BTreeMap<&str, Vec<&Ring>> = BTreeMap::new();
     let mut keys: BTreeMap<(&str, &str, &str), &str> = BTreeMap::new();
     for ring in &rings {
-        assert!(reference.due.contains(&(ring.alert_id.clone(), ring.to.clone())), "nobody asked for {ring:?}");
+        assert!(
+            reference.due.contains(&(ring.alert_id.clone(), ring.to.clone())),
+            "nobody asked for {ring:?}"
+        );
         by_key.entry(&ring.key).or_default().push(ring);
         let words = (ring.alert_id.as_str(), ring.to.as_str(), ring.text.as_str());
         let key = keys.entry(words).or_insert(&ring.key);

@@ -66,8 +66,9 @@ impl Watch {
             while !stopped.load(Ordering::Acquire) {
                 let Some(Ok(message)) = watcher.poll(Duration::from_millis(100)) else { continue };
                 let progress = message.topic() == topics::PROGRESS && message.key() == Some(b"pipeline");
-                let arrived = progress
-                    .then(|| wire::decode::<Progress>(message.payload().unwrap()).unwrap().counters.arrived());
+                let arrived = progress.then(|| {
+                    wire::decode::<Progress>(message.payload().unwrap()).unwrap().counters.arrived()
+                });
                 let (topic, partition) = (message.topic().to_owned(), message.partition());
                 let _ = sender.send(Seen { topic, partition, offset: message.offset(), arrived });
             }
