@@ -18,7 +18,7 @@
 
 mod city;
 mod gateway;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the service tests use the rest of it")]
 #[path = "../service/house.rs"]
 mod house;
 mod lives;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as Monotonic};
 use serde_json::{Value, json};
 use tocsin_connectors::log::kafka::{KafkaLog, KafkaSettings, Stamps};
 use tocsin_connectors::log::sqlite::SqliteLog;
-use tocsin_schemas::log::{EventLog, NewRecord, TopicPartition};
+use tocsin_schemas::log::{EventLog, LogRecord, NewRecord, TopicPartition};
 use tocsin_schemas::records::{Alert, Progress, Quarantined};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;
@@ -91,7 +91,15 @@ impl House {
 
     fn on(dir: tempfile::TempDir, log: Arc<dyn EventLog>, log_section: String) -> House {
         log.ensure(&topics::settings(), false).unwrap();
-        let house = House { dir, log, gateway: Gateway::open(), log_section, start: None, other_gateway: None, more: String::new() };
+        let house = House {
+            dir,
+            log,
+            gateway: Gateway::open(),
+            log_section,
+            start: None,
+            other_gateway: None,
+            more: String::new(),
+        };
         house.write_config();
         house
     }
@@ -181,20 +189,27 @@ impl House {
         self.append("reports.hr", id, &report(id, occurred_on), stamp);
     }
 
-    /// Every committed record of an output topic.
-    pub fn all<T: OutputRecord>(&self) -> Vec<T> {
+    /// Every committed record of a topic.
+    pub fn records(&self, topic: &str) -> Vec<LogRecord> {
         let from: Vec<(TopicPartition, u64)> = (0..)
-            .zip(self.log.bounds(T::TOPIC).unwrap())
-            .map(|(partition, b)| (TopicPartition { topic: Arc::from(T::TOPIC), partition }, b.first))
+            .zip(self.log.bounds(topic).unwrap())
+            .map(|(partition, b)| (TopicPartition { topic: Arc::from(topic), partition }, b.first))
             .collect();
         let mut reader = self.log.reader(&from).unwrap();
         let mut all = Vec::new();
         while !reader.caught_up().unwrap() {
-            for record in reader.poll(10_000, Duration::from_millis(100)).unwrap() {
-                all.extend(record.value.map(|raw| wire::decode(&raw).unwrap()));
-            }
+            all.extend(reader.poll(10_000, Duration::from_millis(100)).unwrap());
         }
         all
+    }
+
+    /// Every committed record of an output topic, as it was written.
+    pub fn all<T: OutputRecord>(&self) -> Vec<T> {
+        self.records(T::TOPIC)
+            .into_iter()
+            .filter_map(|r| r.value)
+            .map(|raw| wire::decode(&raw).unwrap())
+            .collect()
     }
 
     pub fn alerts(&self) -> Vec<Alert> {
