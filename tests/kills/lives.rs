@@ -188,8 +188,9 @@ impl<'s> Lives<'s> {
         freeze(run);
     }
 
-    /// The last life, which is left in peace until all is done; and one more, which must find nothing to do.
-    pub fn to_the_end(&mut self, reference: &Reference) {
+    /// The last life, which is left in peace until all is done; and one more, which must find nothing to do. How
+    /// long that one took to catch up.
+    pub fn to_the_end(&mut self, reference: &Reference) -> Duration {
         let run = self.start();
         let all = self.stream.lines.len() as u64;
         until("everything is decided", || self.house.progress().is_some_and(|p| p.counters.arrived() == all));
@@ -202,8 +203,12 @@ impl<'s> Lives<'s> {
         }
         assert_eq!(run.stop(), Some(0));
         let (alerts, rings) = (self.house.alerts(), self.gateway.rings().len());
-        assert_eq!(self.house.run_caught_up(&["--clock", "arrivals"]).stop(), Some(0));
+        let began = Monotonic::now();
+        let run = self.house.run_caught_up(&["--clock", "arrivals"]);
+        let took = began.elapsed();
+        assert_eq!(run.stop(), Some(0));
         assert_eq!((self.house.alerts(), self.gateway.rings().len()), (alerts, rings));
+        took
     }
 }
 

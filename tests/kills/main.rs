@@ -44,6 +44,7 @@ fn a_hundred_kills_over_ten_thousand_reports_leave_every_alert_said_once() {
     let stream = city::stream(2025_0301);
     assert!(stream.reports >= 10_000, "{}", stream.reports);
     let reference = verdict::replay(&stream);
+    let replayed = began.elapsed();
     let broker = Broker::start();
     let mut lives = lives::Lives::new(broker.address(), &stream, 7);
     while !lives.all_published() || lives.kills.len() < 100 {
@@ -52,7 +53,16 @@ fn a_hundred_kills_over_ten_thousand_reports_leave_every_alert_said_once() {
             verdict::halfway(&lives, &stream, &reference);
         }
     }
-    lives.to_the_end(&reference);
+    let killed = began.elapsed();
+    let restart = lives.to_the_end(&reference);
+    let ended = began.elapsed();
     let figures = verdict::of(&lives, &stream, &reference);
-    say(&format!("kills: {figures}; {:.0} s in all", began.elapsed().as_secs_f64()));
+    let seconds =
+        [replayed, killed - replayed, ended - killed, began.elapsed() - ended].map(|d| d.as_secs_f64());
+    let [replay, lives, end, verdict] = seconds;
+    say(&format!(
+        "kills: {figures}; a start with all of it there took {:.2} s; replay {replay:.0} s, lives {lives:.0} s, \
+         the rest {end:.0} s, verdict {verdict:.0} s",
+        restart.as_secs_f64()
+    ));
 }

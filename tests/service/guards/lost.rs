@@ -7,7 +7,9 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
+use tocsin_connectors::log::partition::partition_of;
 use tocsin_schemas::topics;
 use tocsin_testkit::{Broker, kafka_wanted};
 
@@ -80,6 +82,41 @@ fn a_topic_deleted_and_made_anew_stops_the_start_on_kafka() {
     let broker = Broker::start();
     let house = told(House::kafka(broker.address()));
     emptied(&house, |house| delete_and_make_anew(house, broker.address()));
+}
+
+/// A worker that died in the midst of a transaction holds up whoever reads the partitions that it wrote to. So
+/// the pipeline's progress must not stand behind its: it would be read back as it was before, or not at all.
+#[test]
+fn a_dead_workers_open_transaction_hides_nothing_of_the_pipelines_progress() {
+    if !kafka_wanted("service: a dead worker's open transaction hides nothing of the pipeline's progress") {
+        return;
+    }
+    let broker = Broker::start();
+    let house = told(House::kafka(broker.address()));
+    let worker: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", broker.address())
+        .set("transactional.id", "tocsin.alerts")
+        .set("transaction.timeout.ms", "600000")
+        .create()
+        .unwrap();
+    worker.init_transactions(Duration::from_secs(10)).unwrap();
+    worker.begin_transaction().unwrap();
+    let key = "alerts".as_bytes();
+    let partition = partition_of(key, topics::topic(topics::PROGRESS).unwrap().partitions) as i32;
+    let record =
+        BaseRecord::to(topics::PROGRESS).partition(partition).key(key).payload(&b"never committed"[..]);
+    worker.send(record).map_err(|(e, _)| e).unwrap();
+    worker.flush(Duration::from_secs(10)).unwrap();
+
+    let pipeline = house.run_caught_up(&["--only", "pipeline"]);
+    house.report("b", "2025-03-01", AT);
+    until("it is decided", || house.said().len() == 3);
+    assert_eq!(pipeline.stop(), Some(0));
+    drop(worker);
+    let run = house.run_caught_up(&[]);
+    until("they are told", || house.gateway.calls().len() == 3);
+    assert_eq!(house.said().len(), 3);
+    assert_eq!(run.stop(), Some(0));
 }
 
 #[test]
