@@ -117,6 +117,13 @@ impl House {
         self.write_config();
     }
 
+    /// The embedded log may grow to this size from now on; `None`: as the disk lets it.
+    pub fn limit(&mut self, max_bytes: Option<u64>) {
+        let limit = max_bytes.map_or(String::new(), |n| format!("max_bytes = {n}\n"));
+        self.log_section = format!("kind = \"embedded\"\npath = \"log.db\"\n{limit}");
+        self.write_config();
+    }
+
     fn write_config(&self) {
         let start = self.start.as_ref().map_or(String::new(), |s| format!("[clock]\nstart = \"{s}\"\n"));
         let url = self.other_gateway.as_ref().unwrap_or(&self.gateway.url);

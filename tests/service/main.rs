@@ -5,6 +5,7 @@
 //! - `guards`: what stops a start, what a newer `run` does to an older one, and what a compaction does not do
 //! - `clock`: midnights, and wall clocks that are wrong
 //! - `bad_input`: whatever arrives on a topic lands in quarantine, and the next record is processed
+//! - `trouble`: a full disk, and an operator who will not wait
 //! - `calls`: wrong calls, configurations and logs that are not there
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -16,3 +17,4 @@ mod guards;
 #[allow(dead_code, reason = "the kills use it too, and other parts of it")]
 mod house;
 mod path;
+mod trouble;
