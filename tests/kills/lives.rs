@@ -19,7 +19,7 @@ use crate::verdict::Reference;
 use crate::watch::{Ends, Seen, Watch};
 
 /// Slices that the stream is published in: as many lives as there are, if each is to find something new.
-const SLICES: usize = 112;
+const SLICES: usize = 104;
 /// Several lines of a slice to a transaction, many transactions to a slice.
 const BATCH: usize = 10;
 

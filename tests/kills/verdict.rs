@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tocsin_connectors::log::partition::partition_of;
 use tocsin_schemas::log::{EventLog, TopicPartition};
-use tocsin_schemas::records::{Alert, Counters, Delivery, DeliveryState};
+use tocsin_schemas::records::{Alert, Counters, Delivery, DeliveryState, Offset};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;
 
@@ -171,9 +171,10 @@ fn agree(house: &House, stream: &Stream, reference: &Reference) {
     for line in lines {
         *counts.entry((line.topic, partition(line))).or_default() += 1;
     }
+    let read = offsets(&*house.log, &progress.offsets);
     for offset in &progress.offsets {
-        let read = offsets(&*house.log, &offset.topic, offset.partition);
-        let before = read.iter().filter(|o| **o < offset.next).count();
+        let read = read.get(&(Arc::from(offset.topic.as_str()), offset.partition));
+        let before = read.into_iter().flatten().filter(|o| **o < offset.next).count();
         let expected = counts.get(&(offset.topic.as_str(), offset.partition)).copied().unwrap_or(0);
         assert_eq!(before, expected, "{offset:?} after {decided} records");
     }
@@ -183,17 +184,18 @@ fn partition(line: &Line) -> u32 {
     partition_of(line.key.as_bytes(), topics::topic(line.topic).unwrap().partitions)
 }
 
-/// Offsets of the records of a partition.
-fn offsets(log: &dyn EventLog, topic: &str, partition: u32) -> Vec<u64> {
-    let at = TopicPartition { topic: Arc::from(topic), partition };
-    if log.bounds(topic).unwrap()[partition as usize].end == 0 {
-        return Vec::new();
-    }
-    let mut reader = log.reader(&[(at, 0)]).unwrap();
-    let mut offsets = Vec::new();
+/// Offsets of the records of all these partitions.
+fn offsets(log: &dyn EventLog, of: &[Offset]) -> BTreeMap<(Arc<str>, u32), Vec<u64>> {
+    let from: Vec<(TopicPartition, u64)> = of
+        .iter()
+        .map(|o| (TopicPartition { topic: Arc::from(o.topic.as_str()), partition: o.partition }, 0))
+        .collect();
+    let mut reader = log.reader(&from).unwrap();
+    let mut offsets: BTreeMap<(Arc<str>, u32), Vec<u64>> = BTreeMap::new();
     while !reader.caught_up().unwrap() {
-        let records = reader.poll(10_000, Duration::from_millis(100)).unwrap();
-        offsets.extend(records.iter().map(|r| r.offset));
+        for record in reader.poll(10_000, Duration::from_millis(100)).unwrap() {
+            offsets.entry((record.topic, record.partition)).or_default().push(record.offset);
+        }
     }
     offsets
 }
