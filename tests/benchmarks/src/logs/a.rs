@@ -122,11 +122,6 @@ fn measure(samples: usize, seed: u64, progress: &Progress) -> Latency {
         work.advance(2 * BLOCK as u64);
     }
     service.stop();
-    if let Ok(path) = std::env::var("TOCSIN_BENCHMARK_SAMPLES") {
-        let micros = |times: &[Duration]| times.iter().map(|t| format!("{}\n", t.as_micros())).collect::<String>();
-        let _ = std::fs::write(format!("{path}.ours"), micros(&latency.ours));
-        let _ = std::fs::write(format!("{path}.floor"), micros(&latency.floor));
-    }
     latency.ours.sort_unstable();
     latency.floor.sort_unstable();
     latency
@@ -134,7 +129,8 @@ fn measure(samples: usize, seed: u64, progress: &Progress) -> Latency {
 
 fn consumer(house: &House, broker: &Broker, topic: &str) -> Consumer {
     let (parts, ends) = house.whole(&[topic]);
-    let from: Vec<(TopicPartition, u64)> = parts.into_iter().zip(ends).map(|((at, _), end)| (at, end)).collect();
+    let from: Vec<(TopicPartition, u64)> =
+        parts.into_iter().zip(ends).map(|((at, _), end)| (at, end)).collect();
     Consumer::new(broker.address(), &from)
 }
 
@@ -155,7 +151,9 @@ impl Ours {
         let raw = wire::encode_in(&Record::Report(report), Encoding::SingleObject).expect("a sound report");
         let names_it = |raw: &[u8]| {
             let alert: Alert = wire::decode(raw).expect("an alert of ours");
-            let found = alert.rule == Rule::OwnerIncident && alert.change == Change::New && alert.reports == [key.clone()];
+            let found = alert.rule == Rule::OwnerIncident
+                && alert.change == Change::New
+                && alert.reports == [key.clone()];
             if found {
                 self.last_alert.set((alert.uscc.as_str().len(), raw.len()));
             }

@@ -18,7 +18,11 @@ const CHUNK: usize = 10_000;
 /// Publishes the register; returns how many records that were. Its stamp is `at`, where that is given.
 pub fn publish_register(log: &dyn EventLog, seed: u64, at: Option<Instant>, work: &Work) -> u64 {
     let mut writer = log.writer("registry").expect("a writer");
-    publish(&mut *writer, workload::register(seed).map(|a| Arrival { arrived_at: at.unwrap_or(a.arrived_at), ..a }), work)
+    publish(
+        &mut *writer,
+        workload::register(seed).map(|a| Arrival { arrived_at: at.unwrap_or(a.arrived_at), ..a }),
+        work,
+    )
 }
 
 /// Publishes reports as their sources would; returns how many.

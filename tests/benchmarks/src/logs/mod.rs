@@ -23,7 +23,8 @@ use crate::Failure;
 /// makes the panic the measurement's failure, so that the other measurements still run.
 fn caught<T>(measure: impl FnOnce() -> T) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(measure)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let text =
+            panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         text.unwrap_or("it panicked without words").to_owned().into()
     })
 }

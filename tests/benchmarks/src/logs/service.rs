@@ -140,8 +140,12 @@ impl Service {
                         return at;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("tocsin did not say {text:?} within {limit:?}:\n{}", self.all()),
-                Err(RecvTimeoutError::Disconnected) => panic!("tocsin ended without saying {text:?}:\n{}", self.all()),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("tocsin did not say {text:?} within {limit:?}:\n{}", self.all())
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("tocsin ended without saying {text:?}:\n{}", self.all())
+                }
             }
         }
     }
