@@ -25,14 +25,10 @@ pub struct House {
     pub gateway: Gateway,
     log_section: String,
     start: Option<String>,
-<<<<<<< HEAD
-    policy: bool,
-=======
     /// A gateway of the test's own instead of `gateway`, by its URL.
     other_gateway: Option<String>,
     /// Further sections of the configuration.
     more: String,
->>>>>>> kills
 }
 
 /// Calls the gateway took: every one is answered with yes.
@@ -95,9 +91,6 @@ impl House {
 
     fn on(dir: tempfile::TempDir, log: Arc<dyn EventLog>, log_section: String) -> House {
         log.ensure(&topics::settings(), false).unwrap();
-<<<<<<< HEAD
-        let house = House { dir, log, gateway: Gateway::open(), log_section, start: None, policy: false };
-=======
         let house = House {
             dir,
             log,
@@ -107,7 +100,6 @@ impl House {
             other_gateway: None,
             more: String::new(),
         };
->>>>>>> kills
         house.write_config();
         house
     }
@@ -118,12 +110,6 @@ impl House {
         self.write_config();
     }
 
-<<<<<<< HEAD
-    /// From now on the service decides by this policy file.
-    pub fn policy(&mut self, text: &str) {
-        std::fs::write(self.dir.path().join("policy.toml"), text).unwrap();
-        self.policy = true;
-=======
     /// From now on the service asks this gateway, and its configuration has these lines too (those of
     /// `[alerts.webhook]` first).
     pub fn configure(&mut self, gateway: &str, more: &str) {
@@ -131,27 +117,25 @@ impl House {
         self.write_config();
     }
 
+    /// From now on the service decides by this policy file.
+    pub fn policy(&mut self, text: &str) {
+        std::fs::write(self.dir.path().join("policy.toml"), text).unwrap();
+        self.more = "[policy]\nfile = \"policy.toml\"\n".to_owned();
+        self.write_config();
+    }
+
     /// The embedded log may grow to this size from now on; `None`: as the disk lets it.
     pub fn limit(&mut self, max_bytes: Option<u64>) {
         let limit = max_bytes.map_or(String::new(), |n| format!("max_bytes = {n}\n"));
         self.log_section = format!("kind = \"embedded\"\npath = \"log.db\"\n{limit}");
->>>>>>> kills
         self.write_config();
     }
 
     fn write_config(&self) {
         let start = self.start.as_ref().map_or(String::new(), |s| format!("[clock]\nstart = \"{s}\"\n"));
-<<<<<<< HEAD
-        let policy = if self.policy { "[policy]\nfile = \"policy.toml\"\n" } else { "" };
-        let text = format!(
-            "[log]\n{}[alerts.webhook]\nurl = \"{}\"\n{start}{policy}",
-            self.log_section, self.gateway.url
-        );
-=======
         let url = self.other_gateway.as_ref().unwrap_or(&self.gateway.url);
         let text =
             format!("[log]\n{}[alerts.webhook]\nurl = \"{url}\"\n{}{start}", self.log_section, self.more);
->>>>>>> kills
         std::fs::write(self.config(), text).unwrap();
     }
 

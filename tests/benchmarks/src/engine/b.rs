@@ -4,16 +4,17 @@
 //! the other way round the next time), so that a noisy neighbour hits both. The ratio of a batch size is the
 //! median over its slices; the reports a second are those of all slices together.
 //!
-//! What is timed is the side taking its batch in. Not timed: making reports and digests, reading the
+//! What is timed is the side taking its batch in, without the waiting for a CPU ([`super::stopwatch`]). Not timed: making reports and digests, reading the
 //! outcomes, and the midnights between two batches. Midnights cost by the day, not by the report, and a
 //! batch of 10,000 spans a month here: they are timed on their own and have a row of their own.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tocsin_pipeline::{Arrival, Engine};
 
 use super::agree::{self, Told};
 use super::floor::Floor;
+use super::stopwatch::{Stopwatch, Took};
 use super::{engine, floor, median, register};
 use crate::progress::Progress;
 use crate::table::{Figure, Goal, Row};
@@ -29,16 +30,16 @@ const WARM_UP: u32 = 100_000;
 
 /// What one side took for one slice.
 #[derive(Clone, Copy, Default)]
-struct Took {
-    reports: Duration,
-    midnights: Duration,
+struct Slice {
+    reports: Took,
+    midnights: Took,
 }
 
 /// One slice on both sides.
 struct Pair {
     size: usize,
-    ours: Took,
-    floor: Took,
+    ours: Slice,
+    floor: Slice,
 }
 
 /// Measures.
@@ -55,13 +56,14 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> 
     }
     drop(work);
 
+    let stopwatch = Stopwatch::new();
     let mut reports = Reports::new(options.seed);
     let warm_up = options.size(WARM_UP) as usize;
     let work = progress.work("(b) warm-up", warm_up as u64);
     for _ in 0..warm_up / 1_000 {
         let batches = [reports.take_next(1_000)];
-        of_floor(&mut floor, batches.to_vec());
-        of_engine(&mut engine, &mut told, batches.to_vec());
+        of_floor(&mut floor, &stopwatch, batches.to_vec());
+        of_engine(&mut engine, &mut told, &stopwatch, batches.to_vec());
         work.advance(1_000);
     }
     drop(work);
@@ -79,11 +81,11 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> 
         for (size, many) in sizes.iter().copied() {
             let batches: Vec<Vec<Arrival>> = (0..many / size).map(|_| reports.take_next(size)).collect();
             let pair = if slice % 2 == 0 {
-                let ours = of_engine(&mut engine, &mut told, batches.clone());
-                Pair { size, ours, floor: of_floor(&mut floor, batches) }
+                let ours = of_engine(&mut engine, &mut told, &stopwatch, batches.clone());
+                Pair { size, ours, floor: of_floor(&mut floor, &stopwatch, batches) }
             } else {
-                let floor = of_floor(&mut floor, batches.clone());
-                Pair { size, ours: of_engine(&mut engine, &mut told, batches), floor }
+                let floor = of_floor(&mut floor, &stopwatch, batches.clone());
+                Pair { size, ours: of_engine(&mut engine, &mut told, &stopwatch, batches), floor }
             };
             pairs.push(pair);
             work.advance(1);
@@ -99,36 +101,37 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> 
 }
 
 /// Takes the batches in on the engine's side.
-fn of_engine(engine: &mut Engine, told: &mut Told, batches: Vec<Vec<Arrival>>) -> Took {
-    let mut took = Took::default();
+fn of_engine(
+    engine: &mut Engine,
+    told: &mut Told,
+    stopwatch: &Stopwatch,
+    batches: Vec<Vec<Arrival>>,
+) -> Slice {
+    let mut slice = Slice::default();
     for batch in batches {
         let Some(at) = batch.last().map(|a| a.arrived_at) else { continue };
-        let begin = Instant::now();
-        let midnights = engine.tick_to(at.day());
-        took.midnights += begin.elapsed();
-        let begin = Instant::now();
-        let outcomes = engine.arrive(at, batch);
-        took.reports += begin.elapsed();
+        let (midnights, took) = stopwatch.time(|| engine.tick_to(at.day()));
+        slice.midnights += took;
+        let (outcomes, took) = stopwatch.time(|| engine.arrive(at, batch));
+        slice.reports += took;
         told.hear(&midnights);
         told.hear(&outcomes);
     }
-    took
+    slice
 }
 
 /// Takes the batches in on the plain loop's side.
-fn of_floor(floor: &mut Floor, batches: Vec<Vec<Arrival>>) -> Took {
-    let mut took = Took::default();
+fn of_floor(floor: &mut Floor, stopwatch: &Stopwatch, batches: Vec<Vec<Arrival>>) -> Slice {
+    let mut slice = Slice::default();
     for batch in batches {
         let Some(at) = batch.last().map(|a| a.arrived_at) else { continue };
-        let begin = Instant::now();
-        floor.tick_to(at.day());
-        took.midnights += begin.elapsed();
-        let begin = Instant::now();
-        let verdicts = floor.arrive(at, batch);
-        took.reports += begin.elapsed();
+        let ((), took) = stopwatch.time(|| floor.tick_to(at.day()));
+        slice.midnights += took;
+        let (verdicts, took) = stopwatch.time(|| floor.arrive(at, batch));
+        slice.reports += took;
         drop(verdicts);
     }
-    took
+    slice
 }
 
 fn rows(sizes: &[(usize, usize)], pairs: &[Pair], days: i32, agreed: &str) -> Vec<Row> {
@@ -139,12 +142,14 @@ fn rows(sizes: &[(usize, usize)], pairs: &[Pair], days: i32, agreed: &str) -> Ve
             let all: Duration = of_size.iter().map(|p| took(p)).sum();
             Figure::new((of_size.len() * many) as f64 / all.as_secs_f64(), "reports/s")
         };
-        let mut ratios: Vec<f64> =
-            of_size.iter().map(|p| p.ours.reports.as_secs_f64() / p.floor.reports.as_secs_f64()).collect();
+        let mut ratios: Vec<f64> = of_size
+            .iter()
+            .map(|p| p.ours.reports.own.as_secs_f64() / p.floor.reports.own.as_secs_f64())
+            .collect();
         ratios.sort_by(f64::total_cmp);
         let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
         rows.push(
-            Row::costs('b', format!("reports in batches of {size}"), rate(|p| p.ours.reports), rate(|p| p.floor.reports))
+            Row::costs('b', format!("reports in batches of {size}"), rate(|p| p.ours.reports.own), rate(|p| p.floor.reports.own))
                 .ratio(median(ratios))
                 .goal(if size == 10_000 { Goal::AtMost(4.0) } else { Goal::None })
                 .note(format!(
@@ -158,7 +163,7 @@ fn rows(sizes: &[(usize, usize)], pairs: &[Pair], days: i32, agreed: &str) -> Ve
         Figure::new(all.as_secs_f64() * 1e3 / f64::from(days.max(1)), "ms")
     };
     rows.push(
-        Row::costs('b', "a midnight", a_day(|p| p.ours.midnights), a_day(|p| p.floor.midnights))
+        Row::costs('b', "a midnight", a_day(|p| p.ours.midnights.own), a_day(|p| p.floor.midnights.own))
             .note(format!("the mean of {days}, a New Year or two among them; {agreed}")),
     );
     rows

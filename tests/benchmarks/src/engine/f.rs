@@ -4,10 +4,11 @@
 //! noisy neighbour hits both. A sample is `Engine::arrive` with one report: door, dataflow and decider. The
 //! midnights between two reports are not in it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tocsin_pipeline::Engine;
 
+use super::stopwatch::{Stopwatch, Took};
 use super::{engine, quantile_us, register};
 use crate::progress::Progress;
 use crate::table::{Figure, Goal, Row};
@@ -26,7 +27,7 @@ const COLD: usize = 5;
 struct Side {
     engine: Engine,
     reports: Reports,
-    times: Vec<Duration>,
+    times: Vec<Took>,
 }
 
 /// Measures.
@@ -38,20 +39,31 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> 
     let mut small = Side::filled(few, options, progress)?;
     let mut large = Side::filled(many, options, progress)?;
     let samples = options.size(SAMPLES) as usize;
+    let stopwatch = Stopwatch::new();
     let work = progress.work("(f) one report at a time", samples as u64);
     while small.times.len() < samples {
-        small.turn();
-        large.turn();
+        small.turn(&stopwatch);
+        large.turn(&stopwatch);
         work.advance((TURN - COLD) as u64);
     }
     drop(work);
-    small.times.sort_unstable();
-    large.times.sort_unstable();
+    let sides = [large, small].map(|side| {
+        let sorted = |time: fn(&Took) -> Duration| {
+            let mut times: Vec<Duration> = side.times.iter().map(time).collect();
+            times.sort_unstable();
+            times
+        };
+        (sorted(|took| took.own), sorted(|took| took.wall))
+    });
     let row = |part: f64, name: &str| {
-        let [ours, floor] = [&large, &small].map(|side| Figure::new(quantile_us(&side.times, part), "µs"));
+        let [ours, floor] = sides.each_ref().map(|(own, _)| Figure::new(quantile_us(own, part), "µs"));
         Row::costs('f', format!("one report, {name}, at {many} over {few} incidents"), ours, floor)
     };
-    let note = format!("{} samples each, in turns of {TURN}, midnights left out", small.times.len());
+    let [large_wall, small_wall] = sides.each_ref().map(|(_, wall)| quantile_us(wall, 0.99));
+    let note = format!(
+        "{} samples each, in turns of {TURN}, midnights left out; with the waiting for a CPU: {large_wall:.0} over {small_wall:.0} µs",
+        sides[1].0.len()
+    );
     Ok(vec![row(0.99, "p99").goal(Goal::AtMost(1.2)).note(note), row(0.5, "p50")])
 }
 
@@ -72,14 +84,12 @@ impl Side {
         Ok(side)
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self, stopwatch: &Stopwatch) {
         for (nth, arrival) in self.reports.take_next(TURN).into_iter().enumerate() {
             let at = arrival.arrived_at;
             drop(self.engine.tick_to(at.day()));
             let batch = vec![arrival];
-            let begin = Instant::now();
-            let outcomes = self.engine.arrive(at, batch);
-            let took = begin.elapsed();
+            let (outcomes, took) = stopwatch.time(|| self.engine.arrive(at, batch));
             drop(outcomes);
             if nth >= COLD {
                 self.times.push(took);

@@ -4,6 +4,7 @@
 //! - [`agree`]: whether both ended at the same incidents, counts and levels; if not, the figures are void
 //! - [`b`]: throughput, [`d`]: memory, [`f`]: time of one report
 //! - [`memory`]: one side alone in a process of its own, to be weighed
+//! - [`stopwatch`]: times work without the waiting for a CPU that a neighbour has
 
 pub mod agree;
 pub mod b;
@@ -11,6 +12,7 @@ pub mod d;
 pub mod f;
 pub mod floor;
 pub mod memory;
+pub mod stopwatch;
 
 use std::time::Duration;
 

@@ -122,12 +122,6 @@ fn measure(samples: usize, seed: u64, progress: &Progress) -> Latency {
         work.advance(2 * BLOCK as u64);
     }
     service.stop();
-    if let Ok(path) = std::env::var("TOCSIN_BENCHMARK_SAMPLES") {
-        let micros =
-            |times: &[Duration]| times.iter().map(|t| format!("{}\n", t.as_micros())).collect::<String>();
-        let _ = std::fs::write(format!("{path}.ours"), micros(&latency.ours));
-        let _ = std::fs::write(format!("{path}.floor"), micros(&latency.floor));
-    }
     latency.ours.sort_unstable();
     latency.floor.sort_unstable();
     latency

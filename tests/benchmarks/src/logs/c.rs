@@ -105,7 +105,7 @@ fn measure(options: &Options, days: Days, progress: &Progress) -> Vec<Round> {
     history::publish_register(&*house.log, options.seed, registered, &work);
     house.run(&["--until-end", "--accept-clock"]).ended();
     let mirrors = Mirrors::new(&house);
-    let mut rounds = Vec::new();
+    let mut rounds: Vec<Round> = Vec::new();
     for backlog in backlogs {
         let (_, before) = house.whole(&history::inputs());
         let (_, written_before) = house.whole(&OUTPUTS);
@@ -124,20 +124,21 @@ fn measure(options: &Options, days: Days, progress: &Progress) -> Vec<Round> {
             bytes: written.bytes(),
             transactions: written.transactions,
         });
-        if std::env::var_os("TOCSIN_BENCHMARK_VERBOSE").is_some() {
-            let r = &rounds[rounds.len() - 1];
-            progress.say(&format!(
-                "ours {:?} floor {:?} records {} transactions {}",
-                r.ours, r.floor, r.records, r.transactions
-            ));
-        }
+        let Some(round) = rounds.last() else { continue };
+        progress.say(&format!(
+            "(c) {} reports: ours {:.2?}, floor {:.2?}, {} records in {} transactions",
+            round.reports, round.ours, round.floor, round.records, round.transactions
+        ));
     }
     rounds.split_off(1)
 }
 
+/// Key and value of a record out.
+type Pair = (Vec<u8>, Option<Vec<u8>>);
+
 /// What one run of ours wrote: for each partition its records in order.
 struct Written {
-    partitions: Vec<(TopicPartition, Vec<(Vec<u8>, Option<Vec<u8>>)>)>,
+    partitions: Vec<(TopicPartition, Vec<Pair>)>,
     transactions: usize,
 }
 
@@ -169,7 +170,7 @@ impl Written {
     }
 
     fn bytes(&self) -> usize {
-        let size = |(key, value): &(Vec<u8>, Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
+        let size = |(key, value): &Pair| key.len() + value.as_ref().map_or(0, Vec::len);
         self.partitions.iter().flat_map(|(_, records)| records).map(size).sum()
     }
 }

@@ -89,12 +89,8 @@ fn row(what: &str, house: &House, broker: Option<&Broker>, progress: &Progress) 
             None => floor_embedded(house),
         };
         floor.push(began.elapsed().as_secs_f64());
-        if std::env::var_os("TOCSIN_BENCHMARK_VERBOSE").is_some() {
-            progress.say(&format!(
-                "{what}: ours {:?} floor {:?} records {records} peak {peak}",
-                ours.last(),
-                floor.last()
-            ));
+        if let (Some(ours), Some(floor)) = (ours.last(), floor.last()) {
+            progress.say(&format!("(e) {what}: ours {ours:.2} s, floor {floor:.2} s, {records} records"));
         }
         work.advance(1);
     }
