@@ -190,7 +190,7 @@ impl<'s> Lives<'s> {
 
     /// The last life, which is left in peace until all is done; and one more, which must find nothing to do. How
     /// long that one took to catch up.
-    pub fn to_the_end(&mut self, reference: &Reference) -> Duration {
+    pub fn finish(&mut self, reference: &Reference) -> Duration {
         let run = self.start();
         let all = self.stream.lines.len() as u64;
         until("everything is decided", || self.house.progress().is_some_and(|p| p.counters.arrived() == all));

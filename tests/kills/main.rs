@@ -54,7 +54,7 @@ fn a_hundred_kills_over_ten_thousand_reports_leave_every_alert_said_once() {
         }
     }
     let killed = began.elapsed();
-    let restart = lives.to_the_end(&reference);
+    let restart = lives.finish(&reference);
     let ended = began.elapsed();
     let figures = verdict::of(&lives, &stream, &reference);
     let seconds =
