@@ -1,5 +1,11 @@
 //! The engine against the oracle: random histories and golden scenarios, compared after every step.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, read the environment and print"
+)]
+
 use std::io::Write;
 use std::path::Path;
 

@@ -44,7 +44,7 @@ fn main() -> Outcome<ExitCode> {
     let expected = decide(&fs::read(stream)?, &mut oracle);
     let out = Path::new(out);
     let windows = [Window::Rolling(365)];
-    let mut rates: Vec<Value> = oracle.rates(&windows, &Scope::ALL).iter().map(of_rate).collect();
+    let mut rates: Vec<Value> = oracle.rates(&windows, Scope::ALL).iter().map(of_rate).collect();
     rates.sort_by_key(|r| ["scope", "key", "window"].map(|f| r[f].to_string()));
     let mut incidents: Vec<Incident> = oracle.incidents();
     incidents.retain(|i| i.state != State::Gone);
