@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use tocsin_connectors::log::kafka::{KafkaLog, KafkaSettings};
-use tocsin_connectors::log::sqlite::SqliteLog;
+use tocsin_connectors::log::sqlite::{SqliteLog, SqliteOptions};
 use tocsin_schemas::log::{EventLog, LogError};
 
 use crate::config::{Config, LogConfig};
@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(9);
 /// One line with the reason and what to do.
 pub fn open(config: &Config, missing: Missing) -> Result<Arc<dyn EventLog>, Failure> {
     match &config.log {
-        LogConfig::Embedded { path } => {
+        LogConfig::Embedded { path, max_bytes } => {
             if missing == Missing::Refuse && !path.is_file() {
                 return Err(Failure::failed(format!(
                     "there is no event log at {}: check [log] path, or make it with \
@@ -38,8 +38,10 @@ pub fn open(config: &Config, missing: Missing) -> Result<Arc<dyn EventLog>, Fail
                     config.path.display()
                 )));
             }
-            let path = path.clone();
-            within(LIMIT, &config.log, move || Ok(Arc::new(SqliteLog::open(&path)?) as Arc<dyn EventLog>))
+            let (path, options) = (path.clone(), SqliteOptions { max_file_bytes: *max_bytes });
+            within(LIMIT, &config.log, move || {
+                Ok(Arc::new(SqliteLog::open_with(&path, options)?) as Arc<dyn EventLog>)
+            })
         }
         LogConfig::Kafka { brokers, replication_factor, stamps, prefix, security } => {
             let settings = KafkaSettings {

@@ -60,7 +60,7 @@ pub fn run(args: Args) -> CommandResult {
     let dry_run = args.dry_run;
     let changes = match &config.log {
         // Looking must not make the file.
-        LogConfig::Embedded { path } if dry_run && !path.exists() => {
+        LogConfig::Embedded { path, .. } if dry_run && !path.exists() => {
             topics::settings().into_iter().map(|t| TopicChange::Created(t.name)).collect()
         }
         _ => {

@@ -61,7 +61,7 @@ pub struct Outcome {
     pub decided_at: Instant,
     /// One verdict for each arrival, in order; empty for a midnight.
     pub verdicts: Vec<Verdict>,
-    /// Incidents as they now stand, if they changed; sorted by id.
+    /// Incidents as they now stand, if they changed; sorted by id, their reports as text.
     pub incidents: Vec<Incident>,
     /// Decisions, by rule, subject, revision. Suppressed ones are among them.
     pub alerts: Vec<Alert>,

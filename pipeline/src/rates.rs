@@ -9,7 +9,7 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Rate, Window};
 use tocsin_schemas::time::Day;
 
-use crate::dataflow::{PARTS, ScopeKey, Sum, Total};
+use crate::dataflow::{PARTS, ScopeKey, Sum, Total, Updates};
 use crate::windows::{MEMBERSHIP, PUBLISHED};
 
 /// The sums as they now are, and which enterprises have rows.
@@ -33,27 +33,29 @@ impl Rates {
     /// Takes the changes of an epoch; the rows that changed, sorted.
     pub fn apply(
         &mut self,
-        totals: Vec<(((Uscc, Window), Total), isize)>,
-        sums: Vec<((ScopeKey, Sum), isize)>,
+        totals: Updates<((Uscc, Window), Total)>,
+        sums: Updates<(ScopeKey, Sum)>,
         as_of: Day,
     ) -> Vec<RowChange> {
-        let totals = settle(&mut self.totals, totals);
-        let mut changed: BTreeSet<(Scope, CompactString, Window)> =
-            settle(&mut self.sums, sums).into_iter().collect();
-        for (root, window) in totals {
+        let mut totals = settle(&mut self.totals, totals);
+        totals.sort_unstable();
+        let mut changed: Vec<ScopeKey> = settle(&mut self.sums, sums);
+        for of_one in totals.chunk_by(|(a, _), (b, _)| a == b) {
+            let root = of_one[0].0;
             let member = MEMBERSHIP.iter().any(|w| self.total(&root, *w).incidents > 0);
             let was = if member { !self.members.insert(root) } else { self.members.remove(&root) };
-            let key = CompactString::from(root.as_str());
-            if member != was {
-                changed.extend(PUBLISHED.iter().map(|w| (Scope::Enterprise, key.clone(), *w)));
-            } else if member && PUBLISHED.contains(&window) {
-                changed.insert((Scope::Enterprise, key, window));
+            let rows = PUBLISHED.iter().filter(|w| member != was || of_one.contains(&(root, **w)));
+            if member || was {
+                let key = CompactString::from(root.as_str());
+                changed.extend(rows.map(|w| (Scope::Enterprise, key.clone(), *w)));
             }
         }
         if !self.city_shown {
             self.city_shown = true;
             changed.extend(PUBLISHED.iter().map(|w| (Scope::City, CITY.into(), *w)));
         }
+        changed.sort_unstable();
+        changed.dedup();
         changed.into_iter().map(|key| self.row_change(key, as_of)).collect()
     }
 
@@ -85,17 +87,24 @@ impl Rates {
     }
 }
 
-/// Brings a map up to date with retractions and assertions; the keys that changed.
-fn settle<K: Clone + Eq + std::hash::Hash + Ord, V>(
+/// Brings a map up to date; the keys that changed, each once. Of one key the old value goes right before
+/// the new one comes, as [`crate::dataflow`] sums them.
+fn settle<K: Clone + Eq + std::hash::Hash, V>(
     map: &mut HashMap<K, V>,
     changes: Vec<((K, V), isize)>,
-) -> BTreeSet<K> {
-    let keys = changes.iter().map(|((key, _), _)| key.clone()).collect();
-    let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
-    for ((key, _), _) in gone {
-        map.remove(&key);
+) -> Vec<K> {
+    let mut keys: Vec<K> = Vec::with_capacity(changes.len());
+    let mut changes = changes.into_iter().peekable();
+    while let Some(((key, value), diff)) = changes.next() {
+        if diff > 0 {
+            map.insert(key.clone(), value);
+        } else if changes.peek().is_none_or(|((next, _), _)| *next != key) {
+            map.remove(&key);
+        } else {
+            continue; // What comes next overwrites it.
+        }
+        keys.push(key);
     }
-    map.extend(come.into_iter().map(|(entry, _)| entry));
     keys
 }
 

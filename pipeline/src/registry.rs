@@ -28,6 +28,10 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Entry {
     versions: BTreeMap<u32, (Digest, Arc<Enterprise>)>,
+    /// Today's one of them; `None` before the first day.
+    in_force: Option<Arc<Enterprise>>,
+    /// Whom it claims today.
+    claim: Option<Uscc>,
     /// What was last told to the caller: whose it is read as, and its profile if it is its own.
     told: Option<(Uscc, Option<Profile>)>,
 }
@@ -47,6 +51,15 @@ pub(crate) struct Moved {
     pub old: Option<(Uscc, Option<Profile>)>,
     /// The same from now on.
     pub new: (Uscc, Option<Profile>),
+}
+
+impl Entry {
+    /// The version in force on a day: the highest of those not after it; none: the earliest.
+    fn on(&self, day: Day) -> Option<&Arc<Enterprise>> {
+        let versions = || self.versions.values().map(|(_, e)| e);
+        let newest = versions().rev().find(|e| e.valid_from <= day);
+        newest.or_else(|| versions().min_by_key(|e| (e.valid_from, std::cmp::Reverse(e.version))))
+    }
 }
 
 impl Registry {
@@ -81,18 +94,9 @@ impl Registry {
         self.refresh(touched)
     }
 
-    /// The version in force: the highest of those not after the day; none: the earliest.
+    /// The version in force today: the highest of those not after the day; none: the earliest.
     pub fn in_force(&self, uscc: &Uscc) -> Option<&Arc<Enterprise>> {
-        let entry = self.enterprises.get(uscc)?;
-        let today = self.as_of.unwrap_or(Day(i32::MIN));
-        let newest = entry.versions.values().rev().map(|(_, e)| e).find(|e| e.valid_from <= today);
-        newest.or_else(|| {
-            entry
-                .versions
-                .values()
-                .map(|(_, e)| e)
-                .min_by_key(|e| (e.valid_from, std::cmp::Reverse(e.version)))
-        })
+        self.enterprises.get(uscc)?.in_force.as_ref()
     }
 
     /// Where an enterprise belongs today.
@@ -126,23 +130,29 @@ impl Registry {
         moved
     }
 
-    /// Brings the claims of the touched enterprises up to date; whether any changed. A claim also depends
-    /// on the version's date, so a touched claimant counts as changed.
+    /// Brings versions in force and claims of the touched enterprises up to date; whether a claim changed.
+    /// A claim also depends on the version's date, so a touched claimant counts as changed.
     fn reclaim(&mut self, touched: &BTreeSet<Uscc>) -> bool {
+        let Some(today) = self.as_of else { return false };
         let mut changed = false;
         for uscc in touched {
-            let claim =
-                self.in_force(uscc).filter(|e| Some(e.valid_from) <= self.as_of).and_then(|e| e.successor_of);
-            self.claims.retain(|predecessor, claimants| {
-                if Some(*predecessor) != claim && claimants.remove(uscc) {
-                    changed = true;
+            let Some(entry) = self.enterprises.get_mut(uscc) else { continue };
+            entry.in_force = entry.on(today).cloned();
+            let begun = entry.in_force.as_ref().filter(|e| e.valid_from <= today);
+            let claim = begun.and_then(|e| e.successor_of);
+            let before = std::mem::replace(&mut entry.claim, claim);
+            if let Some(left) = before.filter(|left| Some(*left) != claim)
+                && let Some(claimants) = self.claims.get_mut(&left)
+            {
+                claimants.remove(uscc);
+                if claimants.is_empty() {
+                    self.claims.remove(&left);
                 }
-                !claimants.is_empty()
-            });
+            }
             if let Some(predecessor) = claim {
                 self.claims.entry(predecessor).or_default().insert(*uscc);
-                changed = true;
             }
+            changed |= before.is_some() || claim.is_some();
         }
         changed
     }

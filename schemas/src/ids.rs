@@ -104,6 +104,14 @@ pub struct ReportKey {
     pub id: CompactString,
 }
 
+impl ReportKey {
+    /// To sort by the text form: lists of reports in files and messages are (records.md section 5), while
+    /// the order of the type is that of trust. No source's name is the beginning of another's.
+    pub fn text_order(&self) -> (&str, &str) {
+        (self.source.as_str(), &self.id)
+    }
+}
+
 impl fmt::Display for ReportKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.source, self.id)

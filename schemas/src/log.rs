@@ -226,6 +226,16 @@ pub trait EventLog: Send + Sync {
     /// `MissingTopic`; `OffsetGone` when an offset is below the first or above the end; `Unreachable`.
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError>;
 
+    /// Deletes from compacted topics what a later record of the same key has superseded, where the log does
+    /// not do that by itself; the newest record of each key stays, a tombstone too. Returns how many went.
+    /// Readers and writers go on meanwhile. A log that compacts by itself has nothing to do.
+    ///
+    /// # Errors
+    /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`. What went before the error is gone, the rest is there.
+    fn compact(&self) -> Result<u64, LogError> {
+        Ok(0)
+    }
+
     /// The one writer of this name; older ones are fenced (see the contract).
     ///
     /// # Errors

@@ -47,6 +47,7 @@ pub enum StampKind {
 pub struct Log {
     pub kind: LogKind,
     pub path: Option<PathBuf>,
+    pub max_bytes: Option<u64>,
     pub brokers: Option<String>,
     pub replication_factor: Option<u16>,
     pub stamps: Option<StampKind>,

@@ -4,6 +4,7 @@
 //! [log]                       # the event log
 //! kind = "embedded"           # or "kafka"
 //! path = "tocsin.db"          # embedded: the file
+//! # max_bytes = 50000000000              # embedded: it may grow to this; left out: until the disk is full
 //! # brokers = "k1:9092,k2:9092"          # kafka
 //! # replication_factor = 3               # kafka, for topics that are created; default 3
 //! # stamps = "log_append_time"           # kafka, for topics that are created: or "create_time", for
@@ -87,6 +88,8 @@ pub enum LogConfig {
     Embedded {
         /// The file.
         path: PathBuf,
+        /// What it may grow to.
+        max_bytes: Option<u64>,
     },
     /// Kafka.
     Kafka {
@@ -213,11 +216,13 @@ fn log_config(log: file::Log, base: &Path) -> Result<LogConfig, String> {
                 }
             }
             let path = log.path.ok_or("[log] kind = \"embedded\" needs path, the file of the log")?;
-            Ok(LogConfig::Embedded { path: base.join(path) })
+            Ok(LogConfig::Embedded { path: base.join(path), max_bytes: log.max_bytes })
         }
         LogKind::Kafka => {
-            if log.path.is_some() {
-                return Err(stray("path", "embedded"));
+            for (given, key) in [(log.path.is_some(), "path"), (log.max_bytes.is_some(), "max_bytes")] {
+                if given {
+                    return Err(stray(key, "embedded"));
+                }
             }
             let brokers = log.brokers.filter(|b| !b.trim().is_empty());
             let brokers = brokers.ok_or("[log] kind = \"kafka\" needs brokers, such as \"kafka1:9092\"")?;
@@ -302,7 +307,7 @@ pub fn one_line(text: &str) -> String {
 impl fmt::Display for LogConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LogConfig::Embedded { path } => write!(f, "embedded, {}", path.display()),
+            LogConfig::Embedded { path, .. } => write!(f, "embedded, {}", path.display()),
             LogConfig::Kafka { brokers, .. } => write!(f, "kafka, {brokers}"),
         }
     }
@@ -313,7 +318,7 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# {}", self.path.display())?;
         match &self.log {
-            LogConfig::Embedded { path } => {
+            LogConfig::Embedded { path, .. } => {
                 writeln!(f, "[log]\nkind = \"embedded\"\npath = {:?}", path.display().to_string())?;
             }
             LogConfig::Kafka { brokers, replication_factor, stamps, prefix, security } => {
@@ -380,7 +385,7 @@ mod tests {
     #[test]
     fn a_short_file_is_completed_with_defaults() {
         let c = read(LOG).unwrap();
-        assert_eq!(c.log, LogConfig::Embedded { path: "/base/l.db".into() });
+        assert_eq!(c.log, LogConfig::Embedded { path: "/base/l.db".into(), max_bytes: None });
         assert_eq!((c.pipeline.workers, c.pipeline.max_batch), (1, 10_000));
         assert_eq!(c.policies.hash(), Policies::default().hash());
         assert!(c.webhook.is_none() && c.clock_start.is_none());

@@ -120,10 +120,13 @@ async fn service(
     let (stop_worker, worker_stops) = watch::channel(false);
     signals(stop.clone(), stop_worker.clone())?;
     let (ready, is_ready) = oneshot::channel();
+    let (in_order, is_in_order) = oneshot::channel();
+    let tidying = tokio::spawn(tidy(Arc::clone(&log), wall, is_in_order));
     let mut pipeline = match how {
         None => {
-            // Nothing to wait for; the receiver below is alive.
+            // Nothing to wait for; the receivers are alive.
             let _ = ready.send(());
+            let _ = in_order.send(());
             None
         }
         Some(how) => {
@@ -132,6 +135,7 @@ async fn service(
                 pipeline::run(log, &config, how, wall, stop, move || {
                     // Without the alerts half nobody listens.
                     let _ = ready.send(());
+                    let _ = in_order.send(());
                 })
             }))
         }
@@ -195,7 +199,30 @@ async fn service(
     if let Some(settling) = settling {
         settling.abort();
     }
+    tidying.abort();
     outcome
+}
+
+/// Lets the log drop what is superseded, where it does not do so by itself: once the past was found in
+/// order, and then each midnight. On a thread of its own; nothing waits for it, and a failure only leaves the
+/// log longer than it need be.
+async fn tidy(log: Arc<dyn EventLog>, wall: WallClock, in_order: oneshot::Receiver<()>) {
+    if in_order.await.is_err() {
+        return;
+    }
+    loop {
+        let log = Arc::clone(&log);
+        match tokio::task::spawn_blocking(move || log.compact()).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(records)) => tracing::info!(records, "dropped what is superseded"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "could not drop what is superseded: tried again at midnight")
+            }
+            Err(_) => return,
+        }
+        // Past midnight for certain, so that it is not the same one again.
+        tokio::time::sleep(wall.until_midnight() + std::time::Duration::from_secs(1)).await;
+    }
 }
 
 async fn join<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {

@@ -1,8 +1,12 @@
 //! What stops a start, and what a newer `run` does to an older one. Whatever happens, nothing is sent.
 
-use std::time::Duration;
+mod compaction;
+mod lost;
 
-use tocsin_schemas::records::Progress;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant as Monotonic};
+
+use tocsin_schemas::records::{Delivery, Progress};
 use tocsin_testkit::{Broker, kafka_wanted};
 
 use crate::house::{House, Running, until};
@@ -22,7 +26,7 @@ fn told(mut house: House) -> House {
 
 /// It does not start, says why in its last line, and nobody is told anything.
 fn refuses(house: &House, args: &[&str], why: &[&str]) {
-    let (alerts, calls) = (house.alerts(), house.gateway.calls());
+    let (alerts, calls, progress) = (house.alerts(), house.gateway.calls(), house.progress());
     let mut run = house.run(args);
     assert_eq!(run.ends_within(Duration::from_secs(10)), Some(1), "{}", run.said());
     let said = run.said();
@@ -31,7 +35,7 @@ fn refuses(house: &House, args: &[&str], why: &[&str]) {
     for part in why {
         assert!(last.contains(part), "expected {part:?} in: {last}");
     }
-    assert_eq!((house.alerts(), house.gateway.calls()), (alerts, calls));
+    assert_eq!((house.alerts(), house.gateway.calls(), house.progress()), (alerts, calls, progress));
 }
 
 #[test]
@@ -90,17 +94,55 @@ fn a_policy_that_would_have_said_otherwise_stops_the_start() {
     refuses(&house, &[], &["the policy differs", "1 escalation new"]);
 }
 
-fn fences(house: &House) {
+/// The first one is fenced within 5 seconds of the start of the second one, and nothing is doubled; with
+/// reports that arrive all the while, or with none.
+fn fences(house: &House, arriving: usize) {
     let mut first = house.run_caught_up(&[]);
-    let second = house.run_caught_up(&[]);
-    assert_eq!(first.ends_within(Duration::from_secs(5)), Some(1), "{}", first.said());
+    let second = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..arriving {
+                house.report(&format!("b{n}"), "2025-03-01", Some("2025-03-01T08:30:00+08:00"));
+            }
+        });
+        if arriving > 0 {
+            until("the first one is at work", || house.gateway.calls().len() > 1);
+        }
+        let began = Monotonic::now();
+        let second = house.run(&[]);
+        assert_eq!(first.ends_within(Duration::from_secs(5)), Some(1), "{}", first.said());
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        second
+    });
     assert!(last_line(&first).contains("has taken over"), "{}", first.said());
+    second.wait_said("caught up");
     house.report("b", "2025-03-01", Some("2025-03-01T08:30:00+08:00"));
-    until("the second one goes on", || house.gateway.calls().len() == 3);
-    let keys: std::collections::BTreeSet<String> =
-        house.gateway.calls().iter().map(|c| c["idempotency_key"].to_string()).collect();
-    assert_eq!(keys.len(), 3, "nothing is doubled");
+    let reports = 2 + arriving;
+    let told = || house.said().iter().filter(|s| *s == "owner_incident new").count();
+    until("the second one goes on", || told() == reports);
+    let alerts = house.alerts();
+    let ids: BTreeSet<&str> = alerts.iter().map(|a| a.alert_id.as_str()).collect();
+    assert_eq!(ids.len(), alerts.len(), "nothing is said twice");
+    let due: usize = alerts.iter().map(|a| a.audiences.len()).sum();
+    let keys = || -> BTreeSet<String> {
+        house.gateway.calls().iter().map(|c| c["idempotency_key"].to_string()).collect()
+    };
+    until("everybody is told", || keys().len() >= due.min(reports + 1));
     assert_eq!(second.stop(), Some(0));
+    let people: BTreeSet<(String, String)> =
+        house.gateway.calls().iter().map(|c| (c["alert_id"].to_string(), c["to"].to_string())).collect();
+    assert_eq!(people.len(), keys().len(), "one key for each person and alert");
+    // Twice with one key is only who was being asked when the first one was fenced.
+    let uncertain: BTreeSet<String> = house
+        .all::<Delivery>()
+        .into_iter()
+        .filter(|d| d.uncertain)
+        .map(|d| format!("\"{}\"", d.delivery_id))
+        .collect();
+    let mut seen = BTreeSet::new();
+    for call in house.gateway.calls() {
+        let key = call["idempotency_key"].to_string();
+        assert!(seen.insert(key.clone()) || uncertain.contains(&key), "asked twice: {call}");
+    }
 }
 
 fn last_line(run: &Running) -> String {
@@ -109,7 +151,12 @@ fn last_line(run: &Running) -> String {
 
 #[test]
 fn a_second_run_fences_the_first_even_when_it_is_idle() {
-    fences(&told(House::embedded()));
+    fences(&told(House::embedded()), 0);
+}
+
+#[test]
+fn a_second_run_fences_the_first_while_reports_arrive() {
+    fences(&told(House::embedded()), 40);
 }
 
 #[test]
@@ -118,7 +165,16 @@ fn a_second_run_fences_the_first_on_kafka() {
         return;
     }
     let broker = Broker::start();
-    fences(&told(House::kafka(broker.address())));
+    fences(&told(House::kafka(broker.address())), 0);
+}
+
+#[test]
+fn a_second_run_fences_the_first_on_kafka_while_reports_arrive() {
+    if !kafka_wanted("service: a second run fences the first on kafka while reports arrive") {
+        return;
+    }
+    let broker = Broker::start();
+    fences(&told(House::kafka(broker.address())), 40);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as Monotonic};
 use serde_json::{Value, json};
 use tocsin_connectors::log::kafka::{KafkaLog, KafkaSettings, Stamps};
 use tocsin_connectors::log::sqlite::SqliteLog;
-use tocsin_schemas::log::{EventLog, NewRecord, TopicPartition};
+use tocsin_schemas::log::{EventLog, LogRecord, NewRecord, TopicPartition};
 use tocsin_schemas::records::{Alert, Progress, Quarantined};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;
@@ -25,6 +25,10 @@ pub struct House {
     pub gateway: Gateway,
     log_section: String,
     start: Option<String>,
+    /// A gateway of the test's own instead of `gateway`, by its URL.
+    other_gateway: Option<String>,
+    /// Further sections of the configuration.
+    more: String,
 }
 
 /// Calls the gateway took: every one is answered with yes.
@@ -87,7 +91,15 @@ impl House {
 
     fn on(dir: tempfile::TempDir, log: Arc<dyn EventLog>, log_section: String) -> House {
         log.ensure(&topics::settings(), false).unwrap();
-        let house = House { dir, log, gateway: Gateway::open(), log_section, start: None };
+        let house = House {
+            dir,
+            log,
+            gateway: Gateway::open(),
+            log_section,
+            start: None,
+            other_gateway: None,
+            more: String::new(),
+        };
         house.write_config();
         house
     }
@@ -98,10 +110,32 @@ impl House {
         self.write_config();
     }
 
+    /// From now on the service asks this gateway, and its configuration has these lines too (those of
+    /// `[alerts.webhook]` first).
+    pub fn configure(&mut self, gateway: &str, more: &str) {
+        (self.other_gateway, self.more) = (Some(gateway.to_owned()), more.to_owned());
+        self.write_config();
+    }
+
+    /// From now on the service decides by this policy file.
+    pub fn policy(&mut self, text: &str) {
+        std::fs::write(self.dir.path().join("policy.toml"), text).unwrap();
+        self.more = "[policy]\nfile = \"policy.toml\"\n".to_owned();
+        self.write_config();
+    }
+
+    /// The embedded log may grow to this size from now on; `None`: as the disk lets it.
+    pub fn limit(&mut self, max_bytes: Option<u64>) {
+        let limit = max_bytes.map_or(String::new(), |n| format!("max_bytes = {n}\n"));
+        self.log_section = format!("kind = \"embedded\"\npath = \"log.db\"\n{limit}");
+        self.write_config();
+    }
+
     fn write_config(&self) {
         let start = self.start.as_ref().map_or(String::new(), |s| format!("[clock]\nstart = \"{s}\"\n"));
+        let url = self.other_gateway.as_ref().unwrap_or(&self.gateway.url);
         let text =
-            format!("[log]\n{}[alerts.webhook]\nurl = \"{}\"\n{start}", self.log_section, self.gateway.url);
+            format!("[log]\n{}[alerts.webhook]\nurl = \"{url}\"\n{}{start}", self.log_section, self.more);
         std::fs::write(self.config(), text).unwrap();
     }
 
@@ -169,19 +203,27 @@ impl House {
         self.append("reports.hr", id, &report(id, occurred_on), stamp);
     }
 
-    fn all<T: OutputRecord>(&self) -> Vec<T> {
+    /// Every committed record of a topic.
+    pub fn records(&self, topic: &str) -> Vec<LogRecord> {
         let from: Vec<(TopicPartition, u64)> = (0..)
-            .zip(self.log.bounds(T::TOPIC).unwrap())
-            .map(|(partition, b)| (TopicPartition { topic: Arc::from(T::TOPIC), partition }, b.first))
+            .zip(self.log.bounds(topic).unwrap())
+            .map(|(partition, b)| (TopicPartition { topic: Arc::from(topic), partition }, b.first))
             .collect();
         let mut reader = self.log.reader(&from).unwrap();
         let mut all = Vec::new();
         while !reader.caught_up().unwrap() {
-            for record in reader.poll(10_000, Duration::from_millis(100)).unwrap() {
-                all.extend(record.value.map(|raw| wire::decode(&raw).unwrap()));
-            }
+            all.extend(reader.poll(10_000, Duration::from_millis(100)).unwrap());
         }
         all
+    }
+
+    /// Every committed record of an output topic, as it was written.
+    pub fn all<T: OutputRecord>(&self) -> Vec<T> {
+        self.records(T::TOPIC)
+            .into_iter()
+            .filter_map(|r| r.value)
+            .map(|raw| wire::decode(&raw).unwrap())
+            .collect()
     }
 
     pub fn alerts(&self) -> Vec<Alert> {
@@ -231,6 +273,11 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
 impl Running {
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Standard error so far.

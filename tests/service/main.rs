@@ -2,9 +2,11 @@
 //!
 //! - `house`: a folder with configuration, log, gateway and the processes started there
 //! - `path`: a report goes in, the right people are told once, and a restart says nothing
-//! - `guards`: what stops a start, and what a newer `run` does to an older one
+//! - `guards`: what stops a start, what a newer `run` does to an older one, and what a compaction does not do
 //! - `clock`: midnights, and wall clocks that are wrong
 //! - `bad_input`: whatever arrives on a topic lands in quarantine, and the next record is processed
+//! - `stream`: a stream on a log, and the same one as a file through `tocsin replay`
+//! - `trouble`: a full disk, and an operator who will not wait
 //! - `calls`: wrong calls, configurations and logs that are not there
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -13,5 +15,8 @@ mod bad_input;
 mod calls;
 mod clock;
 mod guards;
+#[allow(dead_code, reason = "the kills use it too, and other parts of it")]
 mod house;
 mod path;
+mod stream;
+mod trouble;

@@ -16,7 +16,7 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::Window;
 use tocsin_schemas::time::{Day, Month};
 
-use super::keyed::{Epoch, keyed, route};
+use super::keyed::{Epoch, keyed, route, summed};
 use super::measure::{Insured, Sum, Tally, Total};
 use super::resolve::{Persons, PlaceChange, Places};
 use crate::facts::Shared;
@@ -190,8 +190,7 @@ impl Flow {
             .join_map(standing, |_uscc, (month, insured), root| (*month, *root, *insured))
             .explode(|(month, root, sum)| Some(((month, root), Insured { sum: i64::from(sum), records: 1 })));
         let active_months = months.arrange_by_key_named("Active months");
-        let heads = insured
-            .count()
+        let heads = summed(insured, "Insured by month")
             .map(|((month, root), insured)| (month, (root, insured.sum)))
             .join_core(active_months, |_month, (root, sum): &(Uscc, i64), window: &Window| {
                 Some(((*root, *window), *sum))
@@ -200,12 +199,14 @@ impl Flow {
             heads.explode(|(key, insured)| Some((key, Total { insured, months: 1, ..Total::default() })));
 
         // Enterprises in windows.
-        let totals = counts.concat(heads).count();
+        let totals = summed(counts.concat(heads), "Enterprises in windows");
         send(totals.clone(), &self.probe, out, Part::Totals);
 
-        // Industries, areas and the city, from their members.
+        // Industries, areas and the city, from their members. What a member adds is a difference: an old and
+        // a new total of one enterprise are one change here, not two.
         let published = totals.filter(|((_, window), _)| PUBLISHED.contains(window));
-        let shares = published.map(|((root, window), total)| (root, (window, total)));
+        let shares: VecCollection<'_, Epoch, (Uscc, Window), Sum> =
+            published.explode(|(place, total)| Some((place, total.share())));
         let profiles = profiles.arrange_by_key_named("Profiles");
         let members: VecCollection<'_, Epoch, ScopeKey, Sum> =
             profiles.clone().as_collection(|_uscc, profile: &Profile| profile.clone()).explode(|profile| {
@@ -213,13 +214,10 @@ impl Flow {
                 let each = move |window: &Window| scopes(&profile, *window).map(move |key| (key, one));
                 PUBLISHED.iter().flat_map(each).collect::<Vec<_>>()
             });
-        let sums: VecCollection<'_, Epoch, ScopeKey, Sum> = shares
-            .join_core(profiles, |_uscc, (window, total): &(Window, Total), profile: &Profile| {
-                let share = *total;
-                scopes(profile, *window).map(move |key| (key, share))
-            })
-            .explode(|(key, total)| Some((key, total.share())));
-        send(sums.concat(members).count(), &self.probe, out, Part::Sums);
+        let sums = shares
+            .arrange_by_key_named("Shares")
+            .join_core(profiles, |_uscc, window: &Window, profile: &Profile| scopes(profile, *window));
+        send(summed(sums.concat(members), "Scopes in windows"), &self.probe, out, Part::Sums);
     }
 
     /// Gives one epoch its changes. Every worker must be given every epoch, if only an empty one.

@@ -70,9 +70,16 @@ impl Entry {
 
     /// Keys of its present reports, sorted.
     pub fn reports(&self) -> Vec<ReportKey> {
+        let mut keys = Vec::new();
+        self.list_reports(&mut keys);
+        keys
+    }
+
+    /// Adds the keys of its present reports to a list.
+    pub fn list_reports(&self, list: &mut Vec<ReportKey>) {
         match &self.standing {
-            Standing::Live(seen) => seen.reports.iter().map(|r| r.key.clone()).collect(),
-            Standing::Recorded(record, _) => record.reports.clone(),
+            Standing::Live(seen) => list.extend(seen.reports.iter().map(|r| r.key.clone())),
+            Standing::Recorded(record, _) => list.extend_from_slice(&record.reports),
         }
     }
 

@@ -82,7 +82,9 @@ impl Decider {
         let incidents = std::mem::take(&mut memory.incidents);
         for (id, mut record) in incidents {
             let told = memory.told(id);
-            let withdrawn = std::mem::take(&mut record.withdrawn);
+            record.reports.sort_unstable();
+            let mut withdrawn = std::mem::take(&mut record.withdrawn);
+            withdrawn.sort_unstable();
             let keys = || record.reports.iter().chain(&withdrawn);
             for key in keys() {
                 self.numbers.insert(key.clone(), id);
@@ -130,7 +132,10 @@ impl Decider {
                 incidents.entry(*id).or_insert(Touched { before, former, end: End::Merged });
             }
         }
-        let mut said = Said::default();
+        let mut said = Said {
+            incidents: Vec::with_capacity(incidents.len()),
+            alerts: Vec::with_capacity(incidents.len()),
+        };
         for (id, touch) in &incidents {
             touched.extend(touch.former.iter().filter_map(|s| s.root));
             touched.extend(self.entry(*id).and_then(Entry::seen).and_then(|s| s.root));
@@ -145,6 +150,8 @@ impl Decider {
             }
         }
         said.alerts.sort_by(|a, b| (a.rule, &a.subject, a.revision).cmp(&(b.rule, &b.subject, b.revision)));
+        said.alerts.iter_mut().for_each(|alert| as_text(&mut alert.reports));
+        said.incidents.iter_mut().for_each(lists_as_text);
         said
     }
 
@@ -160,7 +167,10 @@ impl Decider {
     /// Every incident, `gone` ones too, by number.
     pub fn incidents(&self) -> Vec<Incident> {
         let all = (0u32..).zip(&self.entries);
-        all.filter_map(|(n, e)| e.as_ref().map(|e| e.record(IncidentId(n)))).collect()
+        let records = all.filter_map(|(n, e)| e.as_ref().map(|e| e.record(IncidentId(n))));
+        let mut records: Vec<Incident> = records.collect();
+        records.iter_mut().for_each(lists_as_text);
+        records
     }
 
     /// The counted incidents, accounted for.
@@ -186,4 +196,14 @@ impl Decider {
     fn window(policies: &Policies, as_of: Day) -> Window {
         Window::Rolling(policies.on(as_of).escalation.window_days)
     }
+}
+
+/// Inside, reports stand in source order; outside, as text.
+fn as_text(reports: &mut [ReportKey]) {
+    reports.sort_unstable_by(|a, b| a.text_order().cmp(&b.text_order()));
+}
+
+fn lists_as_text(incident: &mut Incident) {
+    as_text(&mut incident.reports);
+    as_text(&mut incident.withdrawn);
 }

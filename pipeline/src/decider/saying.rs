@@ -1,11 +1,9 @@
 //! From a rule's verdict to a complete alert: numbers, lists, names and counts as of the decision.
 
-use std::collections::BTreeSet;
-
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::{Category, Change, Reason, Role, Rule, Severity};
-use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
+use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::{Alert, AlertFacts, Audience, Window};
 use tocsin_schemas::time::Day;
 
@@ -77,10 +75,9 @@ impl Decider {
     ) -> Alert {
         let corrected = message.change == Change::Corrected;
         let entry = self.entry(id);
-        let told = entry.map(|e| e.told.clone()).unwrap_or_default();
         let seen = entry.and_then(Entry::seen);
         let suppressed = message.change == Change::Suppressed;
-        let revision = if suppressed { 0 } else { told.revision + 1 };
+        let revision = if suppressed { 0 } else { entry.map_or(0, |e| e.told.revision) + 1 };
         // What a correction takes back is the incident as it stood; everything else speaks of the present.
         let (reports, occurred_on, cause, count, home) = match (&touch.before, seen) {
             (Some(before), _) if corrected => {
@@ -175,9 +172,12 @@ impl Decider {
         let succeeded = context.registry.root(&uscc) != uscc;
         let (incident_ids, severe_incident_ids) =
             if succeeded { Default::default() } else { self.listed(&uscc, window, context.as_of) };
-        let reports: BTreeSet<ReportKey> =
-            incident_ids.iter().filter_map(|id| self.entry(*id)).flat_map(Entry::reports).collect();
-        let worst = incident_ids.iter().filter_map(|id| self.entry(*id)?.seen().map(|s| s.severity)).max();
+        // No report stands in two incidents.
+        let (mut reports, mut worst) = (Vec::new(), None);
+        for entry in incident_ids.iter().filter_map(|id| self.entry(*id)) {
+            entry.list_reports(&mut reports);
+            worst = worst.max(entry.seen().map(|s| s.severity));
+        }
         let audiences = audiences(verdict, &uscc, open, context)
             .into_iter()
             .map(|(role, subject)| Audience { role, subject, year_to_date: None })
@@ -198,7 +198,7 @@ impl Decider {
             severity: None,
             count: incident_ids.len() as u32,
             incident_ids,
-            reports: reports.into_iter().collect(),
+            reports,
             as_of: context.as_of,
             decided_at: context.decided_at,
             reason: verdict.reason,

@@ -255,3 +255,19 @@ pub fn counts(outcome: &Outcome) -> String {
     parts.push(format!("{} incidents changed", outcome.incidents.len()));
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use tocsin_connectors::log::partition::partition_of;
+
+    use super::*;
+
+    /// What is committed behind somebody else's open transaction cannot be read. So an alert worker that
+    /// died in the midst of one would take back our progress, or hold up our start until it times out.
+    #[test]
+    fn each_writers_progress_has_a_partition_of_its_own() {
+        let partitions = topics::topic(topics::PROGRESS).unwrap().partitions;
+        let of = |writer: &str| partition_of(writer.as_bytes(), partitions);
+        assert_ne!(of(WRITER), of(tocsin_alerts::worker::WRITER));
+    }
+}

@@ -37,16 +37,14 @@ fn key_and_version(record: &Record) -> (String, u32) {
     }
 }
 
-/// The verdict on `new` after everything of `before`.
-pub(crate) fn verdict(before: &[Arrival], new: &Arrival) -> Verdict {
+/// Version and digest that stand, by key.
+pub(crate) type Stands = BTreeMap<String, (u32, Digest)>;
+
+/// The verdict on `new` after everything that stands, among which it then is.
+pub(crate) fn verdict(all: &mut Stands, new: &Arrival) -> Verdict {
     let (key, version) = key_and_version(&new.record);
-    let mut stands: Option<(u32, Digest)> = None;
-    for arrival in before {
-        let (other, v) = key_and_version(&arrival.record);
-        if other == key {
-            stands = stands.max(Some((v, arrival.digest)));
-        }
-    }
+    let stands = all.get(&key).copied();
+    all.insert(key, (version, new.digest).max(stands.unwrap_or((0, new.digest))));
     match stands {
         None => Verdict::Accepted,
         Some((v, _)) if version > v => Verdict::Accepted,

@@ -1,6 +1,6 @@
 //! `escalation`: the open warning of each enterprise, and how it changes (records.md section 4).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_schemas::codes::{CITY, Category, Change, Level, Reason, Role, Rule, Severity, State};
 use tocsin_schemas::ids::{IncidentId, Uscc};
@@ -34,15 +34,13 @@ struct Window {
     severe: BTreeSet<IncidentId>,
 }
 
-fn window(moment: &Moment<'_>, registry: &Registry<'_>, uscc: Uscc, table: &OraclePolicy) -> Window {
+fn window(moment: &Moment<'_>, read_as: &ReadAs, uscc: Uscc, table: &OraclePolicy) -> Window {
     let to = moment.as_of();
     let from = to.plus(1 - i32::from(table.window_days));
     let mut w = Window { ids: BTreeSet::new(), severe: BTreeSet::new() };
-    for (id, known) in moment.now {
-        let f = &known.found;
-        let read_here = f.uscc.is_some_and(|u| registry.root(u) == uscc);
-        let counts = !known.gone && f.state == State::Counted && f.category == Category::Production;
-        if counts && read_here && from <= f.occurred_on && f.occurred_on <= to {
+    for id in read_as.get(&uscc).into_iter().flatten() {
+        let f = &moment.now[id].found;
+        if from <= f.occurred_on && f.occurred_on <= to {
             w.ids.insert(*id);
             if f.severity > Severity::Minor {
                 w.severe.insert(*id);
@@ -50,6 +48,21 @@ fn window(moment: &Moment<'_>, registry: &Registry<'_>, uscc: Uscc, table: &Orac
         }
     }
     w
+}
+
+/// The incidents that count here, by the enterprise that they are read as.
+pub(crate) type ReadAs = BTreeMap<Uscc, Vec<IncidentId>>;
+
+pub(crate) fn read_as(moment: &Moment<'_>, registry: &Registry<'_>) -> ReadAs {
+    let mut all = ReadAs::new();
+    for (id, known) in moment.now {
+        let f = &known.found;
+        let counts = !known.gone && f.state == State::Counted && f.category == Category::Production;
+        if let (true, Some(uscc)) = (counts, f.uscc) {
+            all.entry(registry.root(uscc)).or_default().push(*id);
+        }
+    }
+    all
 }
 
 fn level(window: &Window, table: &OraclePolicy) -> Option<Level> {
@@ -74,6 +87,7 @@ fn audience(registry: &Registry<'_>, uscc: Uscc, level: Level) -> BTreeSet<(Role
 pub(crate) fn decide(
     moment: &Moment<'_>,
     registry: &Registry<'_>,
+    read_as: &ReadAs,
     uscc: Uscc,
     warned: &mut Warned,
     midnight: bool,
@@ -83,7 +97,7 @@ pub(crate) fn decide(
         return None;
     }
     let table = moment.tables.on(today);
-    let w = window(moment, registry, uscc, table);
+    let w = window(moment, read_as, uscc, table);
     let succeeded = registry.root(uscc) != uscc;
     let level_now = level(&w, table);
     let change = change(warned.open.as_ref(), level_now, &w)?;
@@ -101,7 +115,7 @@ pub(crate) fn decide(
             Reason::Succeeded
         } else if !midnight {
             Reason::Corrected
-        } else if policy_did_it(moment, registry, uscc, &open, change, yesterday) {
+        } else if policy_did_it(moment, read_as, uscc, &open, change, yesterday) {
             Reason::Policy
         } else {
             Reason::Expired
@@ -162,14 +176,14 @@ fn change(open: Option<&Open>, level_now: Option<Level>, w: &Window) -> Option<C
 /// Whether another table holds today than yesterday, and under yesterday's the change would not happen.
 fn policy_did_it(
     moment: &Moment<'_>,
-    registry: &Registry<'_>,
+    read_as: &ReadAs,
     uscc: Uscc,
     open: &Open,
     change_now: Change,
     yesterday: Day,
 ) -> bool {
     let table = moment.tables.on(yesterday);
-    let w = window(moment, registry, uscc, table);
+    let w = window(moment, read_as, uscc, table);
     moment.tables.index(yesterday) != moment.tables.index(moment.as_of())
         && change(Some(open), level(&w, table), &w) != Some(change_now)
 }

@@ -23,6 +23,7 @@ use crate::said::Said;
 pub struct Oracle {
     tables: Tables,
     arrivals: Vec<Arrival>,
+    stands: arrivals::Stands,
     verdicts: Vec<Verdict>,
     counters: Counters,
     clock: Option<Instant>,
@@ -65,6 +66,7 @@ impl Oracle {
         Oracle {
             tables: Tables::new(policies),
             arrivals: Vec::new(),
+            stands: arrivals::Stands::new(),
             verdicts: Vec::new(),
             counters: Counters::default(),
             clock: None,
@@ -85,7 +87,7 @@ impl Oracle {
         let before = self.arrivals.len();
         for (record, digest, arrived_at) in batch {
             let arrival = Arrival { record, digest, arrived_at };
-            let verdict = arrivals::verdict(&self.arrivals, &arrival);
+            let verdict = arrivals::verdict(&mut self.stands, &arrival);
             arrivals::count(&mut self.counters, verdict);
             self.verdicts.push(verdict);
             self.arrivals.push(arrival);
@@ -135,9 +137,10 @@ impl Oracle {
         }
         let mut subjects: BTreeSet<Uscc> = world.registry.roots();
         subjects.extend(self.warned.keys());
+        let read_as = escalation::read_as(&moment, &world.registry);
         for uscc in subjects {
             let warned = self.warned.entry(uscc).or_default();
-            said.extend(escalation::decide(&moment, &world.registry, uscc, warned, midnight));
+            said.extend(escalation::decide(&moment, &world.registry, &read_as, uscc, warned, midnight));
         }
         self.known = now;
         said.sort_by(|a, b| {

@@ -120,7 +120,7 @@ impl Broker {
             Broker { folder, profile, address: String::new(), password_port, keeper: None, starts: 0 };
         broker.write_properties();
         let format = java(&["-Xmx128m", "-XX:TieredStopAtLevel=1"], &libs)
-            .args(["kafka.tools.StorageTool", "format", "--standalone", "-t", "dG9jc2luLXRlc3QtMDAwMQ", "-c"])
+            .args(["kafka.tools.StorageTool", "format", "--standalone", "-t", &cluster_id(), "-c"])
             .arg(broker.folder.join("server.properties"))
             .output()
             .expect("java runs");
@@ -214,6 +214,13 @@ fn java(flags: &[&str], libs: &Path) -> Command {
     let mut command = Command::new("java");
     command.args(flags).arg("-cp").arg(libs.join("*"));
     command
+}
+
+/// 22 characters that no other broker has: base64 of 16 bytes, whose last character ends in four zero bits.
+fn cluster_id() -> String {
+    let unique: String = crate::unique("").chars().filter(char::is_ascii_alphanumeric).collect();
+    let unique = format!("{unique:0>21}");
+    format!("{}A", &unique[unique.len() - 21..])
 }
 
 fn free_port() -> u16 {

@@ -246,7 +246,31 @@ fn alter(
     for result in results {
         result.map_err(|(_, code)| shared.error(&what, &KafkaError::AdminOp(code)))?;
     }
+    wait_until_seen(shared, topic, wanted)?;
     Ok(changes)
+}
+
+/// The controller has the new settings at once, the broker that is asked for them a moment later.
+fn wait_until_seen(
+    shared: &Shared,
+    topic: &Arc<str>,
+    wanted: &BTreeMap<&'static str, String>,
+) -> Result<(), LogError> {
+    let deadline = Instant::now() + ANSWER;
+    loop {
+        let configs = shared.configs(&[topic])?;
+        let seen = |found: &ConfigResource| {
+            wanted.iter().all(|(name, to)| setting(found, name) == Some(to.as_str()))
+        };
+        if configs.first().is_none_or(seen) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let why = format!("the settings of topic {topic} were altered, but its broker does not know yet");
+            return Err(LogError::Unreachable { place: shared.settings.brokers.clone(), why });
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// A new topic can be used only when each of its partitions has a leader, which takes a moment.

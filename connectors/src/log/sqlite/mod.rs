@@ -81,16 +81,6 @@ impl SqliteLog {
         Ok(SqliteLog { place, path, options, waker, admin: Mutex::new(admin) })
     }
 
-    /// Deletes from the compacted topics every record that a later one of the same key has superseded.
-    /// Returns how many went. The newest record of a key stays, a tombstone too. Partition by partition,
-    /// each in one transaction; appends wait for it.
-    ///
-    /// # Errors
-    /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`. Partitions handled before the error stay compacted.
-    pub fn compact(&self) -> Result<u64, LogError> {
-        retention::compact(&self.admin(), &self.place, &self.waker)
-    }
-
     fn admin(&self) -> std::sync::MutexGuard<'_, Connection> {
         // A panic in another thread leaves the connection in order: its transaction was rolled back.
         self.admin.lock().unwrap_or_else(PoisonError::into_inner)
@@ -133,6 +123,13 @@ impl EventLog for SqliteLog {
         let conn = schema::connect(&self.path, &self.place, &self.options)?;
         let reader = reader::SqliteReader::new(conn, self.place.clone(), Arc::clone(&self.waker), from)?;
         Ok(Box::new(reader))
+    }
+
+    /// In short transactions, so that appends wait for none of them long.
+    fn compact(&self) -> Result<u64, LogError> {
+        // A connection of its own: whoever asks for bounds meanwhile need not wait.
+        let conn = schema::connect(&self.path, &self.place, &self.options)?;
+        retention::compact(&conn, &self.place, &self.waker)
     }
 
     fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {

@@ -1,7 +1,8 @@
 //! Deleting what a topic need not keep: records past their days, and superseded ones of compacted topics.
 //!
 //! Records past their days go from the front, a writer looks once an hour. Compaction is only done when
-//! [`super::SqliteLog::compact`] is called. Freed pages are used again by later appends.
+//! `compact` is called; `tocsin run` does, at its start and at midnight. Freed pages are used again by later
+//! appends.
 
 use rusqlite::{Connection, OptionalExtension as _};
 use tocsin_schemas::log::{LogError, Retention};
@@ -14,6 +15,8 @@ use super::waker::Waker;
 const DAY_MILLIS: i64 = 86_400_000;
 /// The most that one sweep deletes of a partition, so that appends never wait long.
 const SWEEP_RECORDS: i64 = 20_000;
+/// The most that one transaction of a compaction deletes: some milliseconds.
+const COMPACT_RECORDS: usize = 2_000;
 
 /// Deletes, from the front of each partition kept by days, what is older than that. Returns the count.
 pub(super) fn drop_old(conn: &Connection, waker: &Waker, now: Instant) -> rusqlite::Result<u64> {
@@ -64,18 +67,30 @@ pub(super) fn compact(conn: &Connection, place: &Place, waker: &Waker) -> Result
     work().map_err(|e| place.error("compact a topic", e))
 }
 
+/// What is superseded once stays so. So it is looked up without holding anybody up, and then deleted in
+/// short transactions.
 fn compact_one(conn: &Connection, waker: &Waker, id: i64) -> rusqlite::Result<u64> {
-    let tx = waker.begin(conn)?;
-    let dropped = tx.execute(
-        &format!("DELETE FROM p{id} WHERE offset NOT IN (SELECT max(offset) FROM p{id} GROUP BY key)"),
-        [],
-    )?;
-    tx.execute(
-        &format!(
-            "UPDATE partitions SET first = coalesce((SELECT min(offset) FROM p{id}), next) WHERE id = ?1"
-        ),
-        [id],
-    )?;
-    tx.commit()?;
-    Ok(dropped as u64)
+    let superseded: Vec<i64> = conn
+        .prepare_cached(&format!(
+            "SELECT offset FROM p{id} WHERE offset NOT IN (SELECT max(offset) FROM p{id} GROUP BY key) ORDER BY offset"
+        ))?
+        .query_map([], |r| r.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut dropped = 0;
+    for some in superseded.chunks(COMPACT_RECORDS) {
+        let tx = waker.begin(conn)?;
+        let mut delete = tx.prepare_cached(&format!("DELETE FROM p{id} WHERE offset = ?1"))?;
+        for offset in some {
+            dropped += delete.execute([offset])? as u64;
+        }
+        drop(delete);
+        tx.execute(
+            &format!(
+                "UPDATE partitions SET first = coalesce((SELECT min(offset) FROM p{id}), next) WHERE id = ?1"
+            ),
+            [id],
+        )?;
+        tx.commit()?;
+    }
+    Ok(dropped)
 }

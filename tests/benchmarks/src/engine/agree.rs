@@ -64,7 +64,12 @@ fn incidents(engine: &Engine, floor: &Floor) -> Result<usize, String> {
             category: i.category,
             severity: i.severity,
             persons: i.persons,
-            reports: i.reports,
+            reports: {
+                // The engine lists them as text, the plain loop in source order.
+                let mut reports = i.reports;
+                reports.sort();
+                reports
+            },
         };
         ours.insert(shown.reports[0].clone(), shown);
     }

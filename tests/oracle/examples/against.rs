@@ -1,0 +1,232 @@
+//! The files of a `tocsin replay` against the oracle, which decides the same stream anew:
+//! `cargo run --release -p tocsin-oracle --example against -- STREAM.jsonl OUT [POLICY_FROM]`.
+//!
+//! Compared: every incident, rate, flag, quarantined line and message of the files with the oracle's, field by
+//! field and number by number, and the sums of `summary.json`. Exit code 1 and the first differences if there are any.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use tocsin_oracle::{Oracle, OraclePolicy, Said};
+use tocsin_schemas::codes::{Change, Scope, State};
+use tocsin_schemas::door::{admit, admit_line};
+use tocsin_schemas::ids::ReportKey;
+use tocsin_schemas::records::{Digest, Incident, Rate, Record, Window};
+use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::wire::NoIds;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// What the oracle makes of a stream.
+#[derive(Default)]
+struct Expected {
+    alerts: Vec<Value>,
+    suppressed: u64,
+    quarantined: Vec<Value>,
+    flags: Vec<Value>,
+    lines: u64,
+}
+
+fn main() -> Outcome<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [stream, out, policy_from @ ..] = args.as_slice() else {
+        return Err("expected STREAM.jsonl OUT [POLICY_FROM]".into());
+    };
+    let policy = match policy_from.first() {
+        Some(day) => OraclePolicy::from(day.parse::<Day>().map_err(|e| format!("{day}: {e}"))?),
+        None => OraclePolicy::default(),
+    };
+    let mut oracle = Oracle::new(vec![policy]);
+    let expected = decide(&fs::read(stream)?, &mut oracle);
+    let out = Path::new(out);
+    let windows = [Window::Rolling(365)];
+    let mut rates: Vec<Value> = oracle.rates(&windows, &Scope::ALL).iter().map(of_rate).collect();
+    rates.sort_by_key(|r| ["scope", "key", "window"].map(|f| r[f].to_string()));
+    let mut incidents: Vec<Incident> = oracle.incidents();
+    incidents.retain(|i| i.state != State::Gone);
+    let incidents: Vec<Value> = incidents.iter().map(of_incident).collect();
+
+    let mut wrong = 0;
+    let mut check = |file: &str, ours: &[Value], fields: Option<&[&str]>| -> Outcome<()> {
+        let theirs = lines(&out.join(file), fields)?;
+        let theirs: Vec<Value> = if file == "rates.jsonl" {
+            theirs.into_iter().filter(|r| r["window"] == "365d").collect()
+        } else {
+            theirs
+        };
+        let differ: Vec<(usize, &Value, &Value)> = (1..)
+            .zip(ours.iter().zip(&theirs))
+            .filter(|(_, (o, t))| o != t)
+            .map(|(n, (o, t))| (n, o, t))
+            .collect();
+        for (n, ours, theirs) in differ.iter().take(3) {
+            println!("{file} line {n}:\n  oracle {ours}\n  replay {theirs}");
+        }
+        let same = differ.is_empty() && ours.len() == theirs.len();
+        println!(
+            "{file:<16} {:>6} lines by the oracle, {:>6} in the file: {}",
+            ours.len(),
+            theirs.len(),
+            if same { "equal" } else { "DIFFERENT" }
+        );
+        wrong += usize::from(!same);
+        Ok(())
+    };
+    check("incidents.jsonl", &incidents, None)?;
+    check("rates.jsonl", &rates, None)?;
+    let said: Vec<&str> = SAID.to_vec();
+    check("alerts.jsonl", &expected.alerts, Some(&said))?;
+    check("quarantine.jsonl", &expected.quarantined, Some(&["line", "reason"]))?;
+    check("flags.jsonl", &expected.flags, Some(&["line", "field"]))?;
+    let summary: Value = serde_json::from_slice(&fs::read(out.join("summary.json"))?)?;
+    let counters = oracle.counters();
+    let mut states: BTreeMap<String, u64> = BTreeMap::new();
+    for incident in &incidents {
+        *states.entry(incident["state"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    let not_due: BTreeMap<String, u64> =
+        oracle.not_due().iter().map(|(reason, n)| (reason.as_str().to_owned(), *n)).collect();
+    let sums = json!({
+        "lines": expected.lines, "accepted": counters.accepted, "duplicates": counters.duplicates,
+        "stale": counters.stale, "conflicts": counters.conflicts, "quarantined": expected.quarantined.len(),
+        "incidents": states, "not_due": not_due, "unaccounted": oracle.unaccounted(),
+    });
+    for (field, ours) in sums.as_object().into_iter().flatten() {
+        if summary[field] != *ours {
+            println!("summary.json {field}: oracle {ours}, replay {}", summary[field]);
+            wrong += 1;
+        }
+    }
+    println!("{sums}; suppressed {}", expected.suppressed);
+    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Decides the whole stream: a batch is a run of lines with one `arrived_at`.
+fn decide(stream: &[u8], oracle: &mut Oracle) -> Expected {
+    let mut expected = Expected::default();
+    let mut batch: Vec<(Record, Digest, Instant)> = Vec::new();
+    let mut at: Option<Instant> = None;
+    let lines: Vec<&[u8]> = stream.split(|b| *b == b'\n').filter(|l| !l.is_empty()).collect();
+    for (n, line) in (1u64..).zip(&lines) {
+        expected.lines += 1;
+        let line = match admit_line(line) {
+            Ok(line) => line,
+            Err(refused) => {
+                expected.quarantined.push(json!({"line": n, "reason": refused.refusal.reason.to_string()}));
+                continue;
+            }
+        };
+        if let Some(before) = at.filter(|before| *before != line.arrived_at) {
+            let said = oracle.arrive(before, std::mem::take(&mut batch));
+            expected.say(said);
+        }
+        at = Some(line.arrived_at);
+        match admit(&line.topic, line.value, line.arrived_at, &NoIds) {
+            Ok(admitted) => {
+                let flags = admitted.flags.iter().map(|f| json!({"line": n, "field": f.field}));
+                expected.flags.extend(flags);
+                batch.push((admitted.record, admitted.digest, line.arrived_at));
+            }
+            Err(refusal) => {
+                expected.quarantined.push(json!({"line": n, "reason": refusal.reason.to_string()}))
+            }
+        }
+        if n.is_multiple_of(1000) {
+            eprint!("\r{n} of {} lines", lines.len());
+        }
+    }
+    if let Some(at) = at {
+        let said = oracle.arrive(at, batch);
+        expected.say(said);
+    }
+    eprintln!();
+    expected
+}
+
+impl Expected {
+    fn say(&mut self, said: Vec<Said>) {
+        for said in said {
+            if said.change == Change::Suppressed {
+                self.suppressed += 1;
+            } else {
+                self.alerts.push(of_said(&said));
+            }
+        }
+    }
+}
+
+/// The fields of alerts.jsonl that the oracle has.
+const SAID: [&str; 14] = [
+    "rule",
+    "change",
+    "subject",
+    "episode",
+    "revision",
+    "audiences",
+    "level",
+    "severity",
+    "incident_ids",
+    "reports",
+    "count",
+    "as_of",
+    "decided_at",
+    "reason",
+];
+
+fn texts(reports: &[ReportKey]) -> Vec<String> {
+    let mut texts: Vec<String> = reports.iter().map(ToString::to_string).collect();
+    texts.sort();
+    texts
+}
+
+fn of_said(said: &Said) -> Value {
+    let audiences: Vec<Value> =
+        said.audiences.iter().map(|(role, subject, _)| json!({"role": role, "subject": subject})).collect();
+    let mut value = json!({
+        "rule": said.rule, "change": said.change, "subject": said.subject, "episode": said.episode,
+        "revision": said.revision, "audiences": audiences, "incident_ids": said.incident_ids,
+        "reports": texts(&said.reports), "count": said.count, "as_of": said.as_of,
+        "decided_at": said.decided_at, "reason": said.reason,
+    });
+    if let Some(level) = said.level {
+        value["level"] = json!(level);
+    }
+    if let Some(severity) = said.severity {
+        value["severity"] = json!(severity);
+    }
+    value
+}
+
+fn of_incident(i: &Incident) -> Value {
+    json!({
+        "incident_id": i.incident_id, "uscc": i.uscc, "occurred_on": i.occurred_on, "category": i.category,
+        "severity": i.severity, "persons": i.persons, "state": i.state, "reports": texts(&i.reports),
+        "first_arrived_at": i.first_arrived_at,
+    })
+}
+
+fn of_rate(r: &Rate) -> Value {
+    json!({
+        "scope": r.scope, "key": r.key, "window": r.window, "as_of": r.as_of, "incidents": r.incidents,
+        "persons": r.persons, "incidents_with_headcount": r.incidents_with_headcount,
+        "headcount": r.headcount, "per_thousand": r.per_thousand, "reason": r.reason, "other": r.other,
+    })
+}
+
+/// The lines of a file, cut down to some fields.
+fn lines(path: &Path, fields: Option<&[&str]>) -> Outcome<Vec<Value>> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut all = Vec::new();
+    for line in text.lines() {
+        let mut value: Value = serde_json::from_str(line)?;
+        if let (Some(object), Some(fields)) = (value.as_object_mut(), fields) {
+            object.retain(|name, _| fields.contains(&name.as_str()));
+        }
+        all.push(value);
+    }
+    Ok(all)
+}

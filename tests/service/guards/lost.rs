@@ -1,0 +1,145 @@
+//! Records that are not there any more, on both logs: nobody is told that an injury was withdrawn because a
+//! topic was lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use serde_json::json;
+use tocsin_connectors::log::partition::partition_of;
+use tocsin_schemas::topics;
+use tocsin_testkit::{Broker, kafka_wanted};
+
+use super::{AT, refuses, told};
+use crate::house::{House, OTHER_FIRM, report, until};
+
+const TOPIC: &str = "reports.hr";
+
+/// An operator's slip: the topic is deleted and made anew.
+pub fn delete_and_make_anew(house: &House, address: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let deleted = runtime.block_on(admin.delete_topics(&[TOPIC], &options)).unwrap();
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    let wanted = [topics::topic(TOPIC).unwrap().settings()];
+    until("the topic is there again, and empty", || {
+        let _ = house.log.ensure(&wanted, false);
+        house.log.bounds(TOPIC).is_ok_and(|bounds| bounds.len() == 3 && bounds.iter().all(|b| b.end == 0))
+    });
+}
+
+/// The same on the embedded log, which has no command for it.
+fn empty(house: &House) {
+    let file = rusqlite::Connection::open(house.dir.path().join("log.db")).unwrap();
+    let partitions: Vec<i64> = file
+        .prepare("SELECT p.id FROM partitions p JOIN topics t ON p.topic = t.id WHERE t.name = ?1")
+        .unwrap()
+        .query_map([TOPIC], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(partitions.len(), 3);
+    for id in partitions {
+        file.execute_batch(&format!(
+            "DELETE FROM p{id}; UPDATE partitions SET first = 0, next = 0 WHERE id = {id}"
+        ))
+        .unwrap();
+    }
+}
+
+/// The topic with the report that was told is emptied; then other records take its place.
+fn emptied(house: &House, empty: impl FnOnce(&House)) {
+    empty(house);
+    refuses(house, &[], &[TOPIC, "the topic was emptied or half restored", "nothing was decided or sent"]);
+    // As many records as before, but not the same: the ends say nothing now, what was said does.
+    let mut other = report("a", "2025-03-01");
+    other["uscc"] = json!(OTHER_FIRM);
+    for _ in 0..2 {
+        house.append(TOPIC, "a", &other, AT);
+    }
+    refuses(
+        house,
+        &[],
+        &["records are missing or were changed", "1 owner_incident corrected", "Nothing was sent"],
+    );
+}
+
+#[test]
+fn an_emptied_topic_stops_the_start() {
+    emptied(&told(House::embedded()), empty);
+}
+
+#[test]
+fn a_topic_deleted_and_made_anew_stops_the_start_on_kafka() {
+    if !kafka_wanted("service: a topic deleted and made anew stops the start on kafka") {
+        return;
+    }
+    let broker = Broker::start();
+    let house = told(House::kafka(broker.address()));
+    emptied(&house, |house| delete_and_make_anew(house, broker.address()));
+}
+
+/// A worker that died in the midst of a transaction holds up whoever reads the partitions that it wrote to. So
+/// the pipeline's progress must not stand behind its: it would be read back as it was before, or not at all.
+#[test]
+fn a_dead_workers_open_transaction_hides_nothing_of_the_pipelines_progress() {
+    if !kafka_wanted("service: a dead worker's open transaction hides nothing of the pipeline's progress") {
+        return;
+    }
+    let broker = Broker::start();
+    let house = told(House::kafka(broker.address()));
+    let worker: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", broker.address())
+        .set("transactional.id", "tocsin.alerts")
+        .set("transaction.timeout.ms", "600000")
+        .create()
+        .unwrap();
+    worker.init_transactions(Duration::from_secs(10)).unwrap();
+    worker.begin_transaction().unwrap();
+    let key = "alerts".as_bytes();
+    let partition = partition_of(key, topics::topic(topics::PROGRESS).unwrap().partitions) as i32;
+    let record =
+        BaseRecord::to(topics::PROGRESS).partition(partition).key(key).payload(&b"never committed"[..]);
+    worker.send(record).map_err(|(e, _)| e).unwrap();
+    worker.flush(Duration::from_secs(10)).unwrap();
+
+    let pipeline = house.run_caught_up(&["--only", "pipeline"]);
+    house.report("b", "2025-03-01", AT);
+    until("it is decided", || house.said().len() == 3);
+    assert_eq!(pipeline.stop(), Some(0));
+    drop(worker);
+    let run = house.run_caught_up(&[]);
+    until("they are told", || house.gateway.calls().len() == 3);
+    assert_eq!(house.said().len(), 3);
+    assert_eq!(run.stop(), Some(0));
+}
+
+#[test]
+fn another_cluster_with_this_ones_progress_stops_the_start() {
+    if !kafka_wanted("service: another cluster with this one's progress stops the start") {
+        return;
+    }
+    let (here, there) = (Broker::start(), Broker::start());
+    let (old, new) = (told(House::kafka(here.address())), House::kafka(there.address()));
+    assert_ne!(old.log.log_id().unwrap(), new.log.log_id().unwrap());
+    // Everything is there as it was, mirrored from one cluster to the other.
+    for topic in topics::catalogue() {
+        for record in old.records(topic.name) {
+            let key = record.key.unwrap_or_default();
+            let new_record = tocsin_schemas::log::NewRecord {
+                topic: Arc::clone(&record.topic),
+                key,
+                value: record.value,
+                stamp: Some(record.stamp),
+            };
+            new.log.writer("mirror").unwrap().append(&[new_record]).unwrap();
+        }
+    }
+    assert_eq!(new.alerts(), old.alerts());
+    refuses(&new, &[], &["log's id", &old.log.log_id().unwrap()]);
+}
