@@ -18,6 +18,7 @@ mod workload;
 
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 
 use progress::Progress;
@@ -44,7 +45,7 @@ struct Cli {
     /// What to measure; everything if none is named
     #[arg(value_enum, ignore_case = true)]
     letters: Vec<Letter>,
-    /// JSON on standard output instead of the table: a list of rows, numbers unrounded
+    /// JSON on standard output instead of the table: {quick, seed, rows}, numbers unrounded
     #[arg(long)]
     json: bool,
     /// Smaller sizes, to see that it runs: the figures cannot be compared with those of a full run
@@ -54,7 +55,7 @@ struct Cli {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// (b): only these batch sizes, for whoever tunes
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(["1", "100", "10000"]).try_map(|n| n.parse::<usize>()))]
     batch: Vec<usize>,
     /// (b): so many slices of each batch size, for whoever tunes
     #[arg(long)]
@@ -153,8 +154,11 @@ fn measure(cli: &Cli, options: &Options) -> ExitCode {
         }
     }
     progress.clear();
-    let shown = if cli.json { table::json(&rows) } else { table::text(&rows) };
-    println!("{shown}");
+    if cli.json {
+        println!("{}", table::json(&rows, options));
+    } else if !rows.is_empty() {
+        println!("{}", table::text(&rows, options));
+    }
     if options.quick {
         eprintln!("These are figures of --quick: they CANNOT be compared with those of a full run.");
     }

@@ -4,6 +4,8 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Attribute, Cell, CellAlignment, Table};
 use serde::Serialize;
 
+use crate::Options;
+
 /// A measured value with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Figure {
@@ -129,7 +131,8 @@ impl Row {
     }
 }
 
-fn grouped(n: i64) -> String {
+/// A number with its thousands apart.
+pub fn grouped(n: i64) -> String {
     let digits = n.abs().to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -141,8 +144,8 @@ fn grouped(n: i64) -> String {
     if n < 0 { format!("-{text}") } else { text }
 }
 
-/// The table for people: every row, then the notes.
-pub fn text(rows: &[Row]) -> String {
+/// The table for people: every row, then the notes. Small sizes neither meet nor miss a goal.
+pub fn text(rows: &[Row], options: &Options) -> String {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED);
     table.set_header(
@@ -162,7 +165,7 @@ pub fn text(rows: &[Row]) -> String {
             row.floor.shown(),
             format!("{:.2}", row.ratio),
             row.goal.shown(),
-            row.verdict().to_owned(),
+            if options.quick { "quick" } else { row.verdict() }.to_owned(),
         ]);
     }
     let mut all = table.to_string();
@@ -177,9 +180,10 @@ pub fn text(rows: &[Row]) -> String {
     all
 }
 
-/// The rows for scripts.
-pub fn json(rows: &[Row]) -> String {
-    serde_json::to_string_pretty(rows).unwrap_or_else(|why| format!("{{\"error\":\"{why}\"}}"))
+/// The rows for scripts, and whether they can be compared with others.
+pub fn json(rows: &[Row], options: &Options) -> String {
+    let all = serde_json::json!({ "quick": options.quick, "seed": options.seed, "rows": rows });
+    serde_json::to_string_pretty(&all).unwrap_or_else(|why| format!("{{\"error\":\"{why}\"}}"))
 }
 
 #[cfg(test)]
@@ -210,7 +214,8 @@ mod tests {
     #[test]
     fn every_line_of_the_table_is_equally_wide() {
         let rows = [row(1.0, Goal::AtMost(2.0)), row(12345.0, Goal::None)];
-        let text = text(&rows);
+        let options = Options { quick: false, seed: 1, batch: Vec::new(), slices: None };
+        let text = text(&rows, &options);
         let widths: Vec<usize> = text.lines().map(|l| l.chars().count()).collect();
         assert!(widths.iter().all(|w| *w == widths[0]), "{text}");
     }

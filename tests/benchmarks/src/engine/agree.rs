@@ -119,3 +119,35 @@ where
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{engine, floor, register};
+    use crate::workload::Reports;
+
+    #[test]
+    fn both_sides_agree_and_one_report_less_is_seen() {
+        let (mut engine, mut floor, mut told) = (engine().unwrap(), floor().unwrap(), Told::default());
+        for piece in register(5) {
+            let at = piece[0].arrived_at;
+            floor.arrive(at, piece.clone());
+            engine.arrive(at, piece);
+        }
+        let mut reports = Reports::new(5);
+        for many in [1, 7, 500, 3_000, 1, 1, 2_000] {
+            let batch = reports.take_next(many);
+            let at = batch[batch.len() - 1].arrived_at;
+            let verdicts = floor.arrive(at, batch.clone());
+            let outcomes = engine.arrive(at, batch);
+            assert_eq!(outcomes.last().map(|o| &o.verdicts), Some(&verdicts));
+            told.hear(&outcomes);
+            let agreed = check(&engine, &told, &floor).unwrap();
+            assert!(agreed.incidents > 0 && agreed.counts > 100, "{agreed}");
+        }
+        assert!(check(&engine, &told, &floor).unwrap().levels > 100);
+        let batch = reports.take_next(1);
+        engine.arrive(batch[0].arrived_at, batch);
+        check(&engine, &told, &floor).unwrap_err();
+    }
+}

@@ -1,6 +1,8 @@
 //! (d) Memory an incident: what a side holds at a million incidents less what it holds at a hundred
 //! thousand, over the nine hundred thousand between. Register and windows are full at both, so what grows
-//! is history: reports, cases, incidents and, on the engine's side, numbers and what was said.
+//! is history: reports, cases, incidents and, on the engine's side, numbers and what was said. What loading
+//! the register left free in the heap is used up before the first hundred thousand (the resident set stands
+//! still until about fifty thousand and grows from there), so it does not flatter either side.
 
 use super::memory::{Side, Weight, weigh};
 use crate::progress::Progress;

@@ -11,7 +11,7 @@ use tocsin_pipeline::Engine;
 use super::stopwatch::{Stopwatch, Took};
 use super::{engine, quantile_us, register};
 use crate::progress::Progress;
-use crate::table::{Figure, Goal, Row};
+use crate::table::{Figure, Goal, Row, grouped};
 use crate::workload::Reports;
 use crate::{Failure, Options};
 
@@ -55,9 +55,15 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> 
         };
         (sorted(|took| took.own), sorted(|took| took.wall))
     });
+    let shown = |n: u32| grouped(i64::from(n));
     let row = |part: f64, name: &str| {
         let [ours, floor] = sides.each_ref().map(|(own, _)| Figure::new(quantile_us(own, part), "µs"));
-        Row::costs('f', format!("one report, {name}, at {many} over {few} incidents"), ours, floor)
+        Row::costs(
+            'f',
+            format!("one report, {name}, at {} over {} incidents", shown(many), shown(few)),
+            ours,
+            floor,
+        )
     };
     let [large_wall, small_wall] = sides.each_ref().map(|(_, wall)| quantile_us(wall, 0.99));
     let note = format!(
