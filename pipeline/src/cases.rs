@@ -22,7 +22,7 @@ impl Case {
     }
 
     /// Its reports, best first.
-    pub fn reports(&self) -> &[Shared] {
+    pub fn reports(&self) -> &Arc<[Shared]> {
         &self.0
     }
 
@@ -91,6 +91,9 @@ impl Case {
 /// Rule 1: the cases of one person. Sorted by day, a new case begins where the gap to the report before
 /// is more than `merge.case_days` of the table of the later report's day.
 pub(crate) fn keyed(reports: &[Shared], policies: &Policies) -> Vec<Case> {
+    if let [one] = reports {
+        return vec![Case([Arc::clone(one)].into())];
+    }
     let mut sorted: Vec<&Shared> = reports.iter().collect();
     sorted.sort_unstable_by(|a, b| (a.occurred_on, &a.key).cmp(&(b.occurred_on, &b.key)));
     let mut cases: Vec<Vec<Shared>> = Vec::with_capacity(1);

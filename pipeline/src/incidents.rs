@@ -57,13 +57,12 @@ pub(crate) fn alone(case: &Case, policies: &Policies) -> Seen {
 
 /// The incidents of one enterprise on one day. `root` is `None` while it is not registered.
 pub(crate) fn of_place(pieces: &[Case], uscc: Uscc, root: Option<Uscc>, policies: &Policies) -> Vec<Seen> {
-    if pieces.is_empty() {
-        return Vec::new();
+    match pieces {
+        [] => return Vec::new(),
+        [case] => return vec![one(std::slice::from_ref(case), Some(uscc), root, policies)],
+        _ => {}
     }
     let cases = joined(pieces);
-    if let [case] = cases.as_slice() {
-        return vec![one(std::slice::from_ref(case), Some(uscc), root, policies)];
-    }
     let (counted, rest): (Vec<Case>, Vec<Case>) =
         cases.into_iter().partition(|c| c.state(root.is_some()) == State::Counted);
     let mut seen: Vec<Seen> =
@@ -87,7 +86,7 @@ fn linked(mut cases: Vec<Case>, policies: &Policies) -> Vec<Vec<Case>> {
     };
     let mut numbers: BTreeMap<(Source, &CompactString), usize> = BTreeMap::new();
     for (i, case) in cases.iter().enumerate() {
-        for report in case.reports() {
+        for report in case.reports().iter() {
             if let Some(number) = &report.incident_no {
                 join(i, *numbers.entry((report.source(), number)).or_insert(i));
             }
@@ -126,7 +125,7 @@ fn one(cases: &[Case], uscc: Option<Uscc>, root: Option<Uscc>, policies: &Polici
     hosts.sort_unstable();
     hosts.dedup();
     let reports = if let [case] = cases {
-        case.reports().into()
+        Arc::clone(case.reports())
     } else {
         let mut all: Vec<Shared> = cases.iter().flat_map(|c| c.reports().iter().cloned()).collect();
         all.sort_unstable_by(|a, b| a.key.cmp(&b.key));

@@ -1,6 +1,7 @@
 //! Reports to cases to incidents, incrementally: two keyed states and the rules of records.md section 2.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -55,18 +56,17 @@ fn apply<T: PartialEq>(bag: &mut Vec<T>, item: T, diff: isize) {
 /// Out with `old`, in with `new`, but for what is in both.
 fn differ<T: PartialEq, O>(
     old: Vec<T>,
-    new: Vec<T>,
+    mut new: Vec<T>,
     mut wrap: impl FnMut(T) -> O,
     out: &mut Vec<(O, isize)>,
 ) {
-    let mut new: Vec<Option<T>> = new.into_iter().map(Some).collect();
     for o in old {
-        match new.iter_mut().find(|n| n.as_ref() == Some(&o)) {
-            Some(same) => *same = None,
+        match new.iter().position(|n| *n == o) {
+            Some(same) => drop(new.remove(same)),
             None => out.push((wrap(o), -1)),
         }
     }
-    out.extend(new.into_iter().flatten().map(|n| (wrap(n), 1)));
+    out.extend(new.into_iter().map(|n| (wrap(n), 1)));
 }
 
 impl Persons {
@@ -77,11 +77,16 @@ impl Persons {
         policies: &Policies,
         out: &mut Vec<(PlaceChange, isize)>,
     ) {
-        for (person, changes) in by_key(changes, |r| r.person_key) {
-            let Some(person) = person else { continue };
+        let mut changes = sorted_by(changes, |r: &Shared| r.person_key);
+        while let Some(person) = changes.peek().map(|((person, _), _)| *person) {
+            let of_person = std::iter::from_fn(|| changes.next_if(|((p, _), _)| *p == person));
+            let Some(person) = person else {
+                of_person.for_each(drop);
+                continue;
+            };
             let reports = self.0.entry(person).or_default();
             let old = cases_of(reports, policies);
-            for (report, diff) in changes {
+            for ((_, diff), report) in of_person {
                 apply(reports, report, diff);
             }
             let new = cases_of(reports, policies);
@@ -101,52 +106,44 @@ impl Places {
         policies: &Policies,
         out: &mut Vec<(Arc<Seen>, isize)>,
     ) {
-        for (uscc, changes) in by_key(changes, PlaceChange::uscc) {
+        // By enterprise; its standing first, then its days.
+        let mut changes = sorted_by(changes, PlaceChange::place);
+        while let Some((uscc, _)) = changes.peek().map(|((place, _), _)| *place) {
             let Some(uscc) = uscc else {
-                for (change, diff) in changes {
-                    if let PlaceChange::Case(case) = change {
-                        out.push((Arc::new(alone(&case, policies)), diff));
-                    }
+                if let Some(((_, diff), PlaceChange::Case(case))) = changes.next() {
+                    out.push((Arc::new(alone(&case, policies)), diff));
                 }
                 continue;
             };
             let enterprise = self.0.entry(uscc).or_default();
             let old_root = enterprise.root;
-            let mut root = None;
             let mut moved = false;
-            let mut by_day: BTreeMap<Day, Vec<(Case, isize)>> = BTreeMap::new();
-            for (change, diff) in changes {
-                match change {
-                    PlaceChange::Case(case) => {
-                        by_day.entry(case.occurred_on()).or_default().push((case, diff))
-                    }
-                    PlaceChange::Standing(_, to) => {
-                        moved = true;
-                        if diff > 0 {
-                            root = Some(to);
-                        }
-                    }
+            let standing = |((place, _), _): &_| *place == (Some(uscc), None);
+            let mut root = None;
+            while let Some(((_, diff), change)) = changes.next_if(standing) {
+                moved = true;
+                if let (PlaceChange::Standing(_, to), true) = (change, diff > 0) {
+                    root = Some(to);
                 }
             }
+            // Where the enterprise itself moved, every day of it is looked at.
+            let mut rest: BTreeSet<Day> = BTreeSet::new();
             if moved {
                 enterprise.root = root;
-                for day in enterprise.days.keys() {
-                    by_day.entry(*day).or_default();
-                }
+                rest.extend(enterprise.days.keys());
             }
-            for (day, changes) in by_day {
-                let pieces = enterprise.days.entry(day).or_default();
-                let old = of_place(pieces, uscc, old_root, policies);
+            while let Some(((_, Some(day)), _)) =
+                changes.peek().map(|(key, _)| key).filter(|((u, _), _)| *u == Some(uscc))
+            {
+                let day = *day;
+                rest.remove(&day);
                 // Out before in: a case that only changed its reports must find its place empty.
-                let (outs, ins): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
-                for (case, diff) in outs.into_iter().chain(ins) {
-                    apply(pieces, case, diff);
-                }
-                let new = of_place(pieces, uscc, enterprise.root, policies);
-                if pieces.is_empty() {
-                    enterprise.days.remove(&day);
-                }
-                differ(old, new, Arc::new, out);
+                let here = |((place, _), _): &_| *place == (Some(uscc), Some(day));
+                let of_day = std::iter::from_fn(|| changes.next_if(here));
+                enterprise.step(uscc, day, old_root, of_day, policies, out);
+            }
+            for day in rest {
+                enterprise.step(uscc, day, old_root, std::iter::empty(), policies, out);
             }
             if enterprise.root.is_none() && enterprise.days.is_empty() {
                 self.0.remove(&uscc);
@@ -155,7 +152,44 @@ impl Places {
     }
 }
 
+impl Enterprise {
+    /// The cases of one day in, its changed incidents out. `old_root` is whose they were read as.
+    fn step(
+        &mut self,
+        uscc: Uscc,
+        day: Day,
+        old_root: Option<Uscc>,
+        changes: impl Iterator<Item = Keyed<Place, PlaceChange>>,
+        policies: &Policies,
+        out: &mut Vec<(Arc<Seen>, isize)>,
+    ) {
+        let pieces = self.days.entry(day).or_default();
+        let old = of_place(pieces, uscc, old_root, policies);
+        for ((_, diff), change) in changes {
+            if let PlaceChange::Case(case) = change {
+                apply(pieces, case, diff);
+            }
+        }
+        let new = of_place(pieces, uscc, self.root, policies);
+        if pieces.is_empty() {
+            self.days.remove(&day);
+        }
+        differ(old, new, Arc::new, out);
+    }
+}
+
+/// An enterprise, and a day there; no day: the enterprise itself.
+type Place = (Option<Uscc>, Option<Day>);
+
 impl PlaceChange {
+    /// What it changes.
+    fn place(&self) -> Place {
+        match self {
+            PlaceChange::Case(case) => (case.uscc(), Some(case.occurred_on())),
+            PlaceChange::Standing(uscc, _) => (Some(*uscc), None),
+        }
+    }
+
     /// The enterprise that it belongs to.
     pub fn uscc(&self) -> Option<Uscc> {
         match self {
@@ -165,16 +199,16 @@ impl PlaceChange {
     }
 }
 
-/// Groups the changes of an epoch by key; within a key, what goes comes before what comes.
-fn by_key<I, K: Ord>(mut changes: Vec<(I, isize)>, key: impl Fn(&I) -> K) -> Vec<(K, Vec<(I, isize)>)> {
-    changes.sort_by_cached_key(|(item, diff)| (key(item), *diff));
-    let mut groups: Vec<(K, Vec<(I, isize)>)> = Vec::new();
-    for (item, diff) in changes {
-        let key = key(&item);
-        match groups.last_mut() {
-            Some((last, group)) if *last == key => group.push((item, diff)),
-            _ => groups.push((key, vec![(item, diff)])),
-        }
-    }
-    groups
+/// A change with its key and sign.
+type Keyed<K, I> = ((K, isize), I);
+
+/// The changes of an epoch by key; within a key, what goes comes before what comes.
+fn sorted_by<I, K: Ord>(
+    changes: Vec<(I, isize)>,
+    key: impl Fn(&I) -> K,
+) -> Peekable<std::vec::IntoIter<Keyed<K, I>>> {
+    let mut keyed: Vec<Keyed<K, I>> =
+        changes.into_iter().map(|(item, diff)| ((key(&item), diff), item)).collect();
+    keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    keyed.into_iter().peekable()
 }
