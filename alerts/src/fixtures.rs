@@ -33,7 +33,7 @@ pub(crate) fn owner_alert(id: &str, change: Change, severity: Severity) -> Alert
         as_of: day(),
         decided_at: day().midnight(),
         reason: None,
-        policy_hash: String::new(),
+        policy_hash: "".into(),
         facts: AlertFacts {
             enterprise_name: Some("永康市长城五金工具制造有限责任公司".into()),
             short_name: Some("长城五金".into()),

@@ -96,7 +96,7 @@ fn alert(case: u32, revision: u32) -> NewRecord {
         as_of: day,
         decided_at: Instant(i64::from(case) * 1000 + i64::from(revision)),
         reason: None,
-        policy_hash: String::new(),
+        policy_hash: "".into(),
         facts: AlertFacts { occurred_on: Some(day), ..AlertFacts::default() },
     };
     NewRecord { topic: topics::ALERTS.into(), key: alert.key(), value: Some(encode(&alert)), stamp: None }

@@ -249,7 +249,7 @@ impl Engine {
     ) -> Outcome {
         let as_of = decided_at.day();
         self.move_day(as_of, &mut inputs);
-        let mut touched: BTreeSet<Uscc> = inputs.standing.iter().map(|((uscc, _), _)| *uscc).collect();
+        let mut touched: Vec<Uscc> = inputs.standing.iter().map(|((uscc, _), _)| *uscc).collect();
         let changes = self.dataflow.run(inputs);
         let window = Window::Rolling(self.policies.on(as_of).escalation.window_days);
         touched.extend(

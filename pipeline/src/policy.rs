@@ -4,6 +4,8 @@
 //! default of records.md section 4. The table of a day is the last one whose `effective_from` is not after
 //! it; before the first table the first one holds.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tocsin_schemas::time::Day;
@@ -12,7 +14,7 @@ use tocsin_schemas::time::Day;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policies {
     tables: Vec<Policy>,
-    hash: String,
+    hash: Arc<str>,
 }
 
 /// One table.
@@ -157,7 +159,7 @@ impl Policies {
         }
         let text =
             toml::to_string(&File { policy: tables.clone() }).map_err(|e| PolicyError(e.to_string()))?;
-        let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(text));
+        let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(text)).into();
         Ok(Policies { tables, hash })
     }
 
@@ -192,7 +194,7 @@ impl Policies {
     }
 
     /// SHA-256 (hex) over all values, defaults filled in: equal for equal policies however written.
-    pub fn hash(&self) -> &str {
+    pub fn hash(&self) -> &Arc<str> {
         &self.hash
     }
 }

@@ -188,7 +188,7 @@ impl Replay {
         let folder = tempfile::Builder::new().prefix(".replay-").tempdir_in(out).map_err(disk(out))?;
         let begin = |name| Pending::begin(out, name).map_err(disk(out));
         Ok(Replay {
-            policy_hash: policies.hash().to_owned(),
+            policy_hash: policies.hash().to_string(),
             station: Station::open(&folder.path().join("replay.db"), policies, usize::from(args.workers))?,
             lines: 0,
             without_envelope: 0,

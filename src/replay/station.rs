@@ -91,7 +91,7 @@ impl Station {
             reader: log.reader(&from)?,
             log,
             partitions,
-            policy_hash: policies.hash().to_owned(),
+            policy_hash: policies.hash().to_string(),
             engine: Engine::new(policies, Options { workers }),
             counters: Counters::default(),
             undecided: Vec::new(),

@@ -114,7 +114,7 @@ impl Decider {
     pub fn decide(
         &mut self,
         changes: Vec<(Arc<Seen>, isize)>,
-        mut touched: BTreeSet<Uscc>,
+        mut touched: Vec<Uscc>,
         all: bool,
         context: &Context<'_>,
     ) -> Said {
@@ -145,6 +145,8 @@ impl Decider {
             self.tell_owners(*id, touch, context, &mut said);
         }
         if begun {
+            touched.sort_unstable();
+            touched.dedup();
             for uscc in touched {
                 self.escalate(uscc, context, &mut said);
             }

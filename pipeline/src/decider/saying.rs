@@ -1,5 +1,7 @@
 //! From a rule's verdict to a complete alert: numbers, lists, names and counts as of the decision.
 
+use std::sync::Arc;
+
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::{Category, Change, Reason, Role, Rule, Severity};
@@ -131,7 +133,7 @@ impl Decider {
             as_of: context.as_of,
             decided_at: context.decided_at,
             reason: message.reason,
-            policy_hash: context.policies.hash().to_owned(),
+            policy_hash: Arc::clone(context.policies.hash()),
             facts: AlertFacts { occurred_on: Some(occurred_on), cause, ..names(&uscc, context) },
         }
     }
@@ -202,7 +204,7 @@ impl Decider {
             as_of: context.as_of,
             decided_at: context.decided_at,
             reason: verdict.reason,
-            policy_hash: context.policies.hash().to_owned(),
+            policy_hash: Arc::clone(context.policies.hash()),
             facts: AlertFacts {
                 window_days: match window {
                     Window::Rolling(days) => Some(u32::from(days)),

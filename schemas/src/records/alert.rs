@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codes::{Cause, Change, Level, Reason, Role, Rule, Severity};
@@ -43,7 +45,7 @@ pub struct Alert {
     /// Why, where the change alone does not say it.
     pub reason: Option<Reason>,
     /// SHA-256 (hex) of the policy that decided.
-    pub policy_hash: String,
+    pub policy_hash: Arc<str>,
     /// What the message says beside the above.
     pub facts: AlertFacts,
 }

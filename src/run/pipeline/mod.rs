@@ -117,11 +117,11 @@ pub fn run(
     let progress = known.clone().unwrap_or_else(|| Progress {
         writer: WRITER.to_owned(),
         log_id: found.log_id.clone(),
-        policy_hash: policies.hash().to_owned(),
+        policy_hash: policies.hash().to_string(),
         ..Progress::default()
     });
     let schemas: Arc<dyn SchemaIds> = Arc::<FileMap>::clone(&config.schema_ids);
-    let policy_hash = policies.hash().to_owned();
+    let policy_hash = policies.hash().to_string();
     let mut engine = Engine::new(policies, Options { workers: config.pipeline.workers });
     // Tells an idle predecessor at once that it was fenced.
     sink.commit(Vec::new(), progress.clone())?;

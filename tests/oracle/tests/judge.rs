@@ -80,7 +80,7 @@ impl Mirror {
                 as_of: s.as_of,
                 decided_at: s.decided_at.plus_millis(late),
                 reason: s.reason,
-                policy_hash: String::new(),
+                policy_hash: "".into(),
                 facts: AlertFacts {
                     enterprise_name: s.facts.enterprise_name,
                     short_name: s.facts.short_name,
