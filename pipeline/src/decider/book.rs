@@ -1,42 +1,77 @@
 //! Which counted incidents an enterprise has: the index that a message's lists and counts are read from.
 
 use hashbrown::HashMap;
+use tocsin_schemas::codes::{Category, Severity};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::time::Day;
+
+use crate::incidents::Seen;
 
 /// Counted incidents by enterprise (as succession reads them), sorted by day.
 #[derive(Default)]
 pub(crate) struct Book {
     /// Of which it is the insured employer.
-    own: HashMap<Uscc, Vec<(Day, IncidentId)>>,
+    own: HashMap<Uscc, Vec<Booked>>,
     /// Of which it is the host, and not the insured employer.
-    hosted: HashMap<Uscc, Vec<(Day, IncidentId)>>,
+    hosted: HashMap<Uscc, Vec<Booked>>,
 }
 
-impl Book {
-    /// Enters an incident.
-    pub fn enter(&mut self, root: Uscc, hosts: &[Uscc], day: Day, id: IncidentId) {
-        insert(self.own.entry(root).or_default(), (day, id));
-        for host in hosts {
-            insert(self.hosted.entry(*host).or_default(), (day, id));
+/// One incident, with what lists and counts ask of it: looking up each incident instead costs more than
+/// all the rest of a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Booked {
+    pub day: Day,
+    pub id: IncidentId,
+    /// Whose it is before succession.
+    pub uscc: Option<Uscc>,
+    pub category: Category,
+    pub severity: Severity,
+}
+
+impl Booked {
+    fn of(seen: &Seen, id: IncidentId) -> Booked {
+        Booked {
+            day: seen.occurred_on,
+            id,
+            uscc: seen.uscc,
+            category: seen.category,
+            severity: seen.severity,
         }
     }
 
-    /// Strikes an incident out.
-    pub fn strike(&mut self, root: Uscc, hosts: &[Uscc], day: Day, id: IncidentId) {
-        remove(&mut self.own, root, (day, id));
-        for host in hosts {
-            remove(&mut self.hosted, *host, (day, id));
+    fn place(&self) -> (Day, IncidentId) {
+        (self.day, self.id)
+    }
+}
+
+impl Book {
+    /// Enters an incident, if it counts.
+    pub fn enter(&mut self, seen: &Seen, id: IncidentId) {
+        let Some(root) = seen.root.filter(|_| seen.counted()) else { return };
+        let booked = Booked::of(seen, id);
+        insert(self.own.entry(root).or_default(), booked);
+        for host in &seen.hosts {
+            insert(self.hosted.entry(*host).or_default(), booked);
+        }
+    }
+
+    /// Strikes an incident out as it was entered.
+    pub fn strike(&mut self, seen: &Seen, id: IncidentId) {
+        let Some(root) = seen.root.filter(|_| seen.counted()) else { return };
+        let booked = Booked::of(seen, id);
+        remove(&mut self.own, root, booked);
+        for host in &seen.hosts {
+            remove(&mut self.hosted, *host, booked);
         }
     }
 
     /// Its own incidents from one day to another, both included.
-    pub fn own(&self, root: &Uscc, from: Day, to: Day) -> impl Iterator<Item = IncidentId> {
+    pub fn own(&self, root: &Uscc, from: Day, to: Day) -> impl Iterator<Item = &Booked> {
         within(self.own.get(root), from, to)
     }
 
     /// Incidents that it hosted from one day to another, both included.
-    pub fn hosted(&self, host: &Uscc, from: Day, to: Day) -> impl Iterator<Item = IncidentId> {
+    pub fn hosted(&self, host: &Uscc, from: Day, to: Day) -> impl Iterator<Item = &Booked> {
         within(self.hosted.get(host), from, to)
     }
 
@@ -46,15 +81,15 @@ impl Book {
     }
 }
 
-fn insert(list: &mut Vec<(Day, IncidentId)>, item: (Day, IncidentId)) {
-    if let Err(at) = list.binary_search(&item) {
+fn insert(list: &mut Vec<Booked>, item: Booked) {
+    if let Err(at) = list.binary_search_by_key(&item.place(), Booked::place) {
         list.insert(at, item);
     }
 }
 
-fn remove(map: &mut HashMap<Uscc, Vec<(Day, IncidentId)>>, key: Uscc, item: (Day, IncidentId)) {
+fn remove(map: &mut HashMap<Uscc, Vec<Booked>>, key: Uscc, item: Booked) {
     if let Some(list) = map.get_mut(&key) {
-        if let Ok(at) = list.binary_search(&item) {
+        if let Ok(at) = list.binary_search_by_key(&item.place(), Booked::place) {
             list.remove(at);
         }
         if list.is_empty() {
@@ -63,8 +98,8 @@ fn remove(map: &mut HashMap<Uscc, Vec<(Day, IncidentId)>>, key: Uscc, item: (Day
     }
 }
 
-fn within(list: Option<&Vec<(Day, IncidentId)>>, from: Day, to: Day) -> impl Iterator<Item = IncidentId> {
+fn within(list: Option<&Vec<Booked>>, from: Day, to: Day) -> impl Iterator<Item = &Booked> {
     let list = list.map_or(&[][..], Vec::as_slice);
-    let first = list.partition_point(|(day, _)| *day < from);
-    list[first..].iter().take_while(move |(day, _)| *day <= to).map(|(_, id)| *id)
+    let first = list.partition_point(|b| b.day < from);
+    list[first..].iter().take_while(move |b| b.day <= to)
 }

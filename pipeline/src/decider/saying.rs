@@ -18,16 +18,12 @@ use crate::windows;
 impl Decider {
     /// Brings the index up to date with one incident.
     pub(super) fn rebook(&mut self, id: IncidentId, touch: &Touched) {
-        if let Some(former) = touch.former.as_deref().filter(|s| s.counted())
-            && let Some(own) = former.root
-        {
-            self.book.strike(own, &former.hosts, former.occurred_on, id);
+        if let Some(former) = touch.former.as_deref() {
+            self.book.strike(former, id);
         }
-        let seen = self.entry(id).and_then(Entry::seen).cloned();
-        if let Some(now) = seen.as_deref().filter(|s| s.counted())
-            && let Some(own) = now.root
-        {
-            self.book.enter(own, &now.hosts, now.occurred_on, id);
+        let entry = self.entries.get(id.0 as usize).and_then(Option::as_ref);
+        if let Some(now) = entry.and_then(Entry::seen) {
+            self.book.enter(now, id);
         }
     }
 
@@ -100,8 +96,7 @@ impl Decider {
         let year_to_date = |u: &Uscc| {
             let (from, to) = (first?, last?.min(context.as_of));
             let own =
-                |id: &IncidentId| self.entry(*id).and_then(Entry::seen).is_some_and(|s| s.uscc == Some(*u));
-            let own = self.book.own(&context.registry.root(u), from, to).filter(own).count();
+                self.book.own(&context.registry.root(u), from, to).filter(|b| b.uscc == Some(*u)).count();
             Some((own + self.book.hosted(u, from, to).count()) as u32)
         };
         let audiences = to
@@ -220,13 +215,11 @@ impl Decider {
     /// Counted production incidents of an enterprise in a window, and the severe and fatal ones among them.
     fn listed(&self, uscc: &Uscc, window: Window, as_of: Day) -> (Vec<IncidentId>, Vec<IncidentId>) {
         let (from, to) = windows::days(window, as_of);
-        let seen = |id: &IncidentId| self.entry(*id).and_then(Entry::seen);
-        let production = |id: &IncidentId| seen(id).is_some_and(|s| s.category == Category::Production);
-        let mut all: Vec<IncidentId> = self.book.own(uscc, from, to).filter(production).collect();
+        let own = self.book.own(uscc, from, to).filter(|b| b.category == Category::Production);
+        let mut all: Vec<(IncidentId, Severity)> = own.map(|b| (b.id, b.severity)).collect();
         all.sort_unstable();
-        let severe = |id: &&IncidentId| seen(id).is_some_and(|s| s.severity >= Severity::Severe);
-        let severe = all.iter().filter(severe).copied().collect();
-        (all, severe)
+        let severe = all.iter().filter(|(_, severity)| *severity >= Severity::Severe);
+        (all.iter().map(|(id, _)| *id).collect(), severe.map(|(id, _)| *id).collect())
     }
 
     /// The level that yesterday's policy table would give today, if it is another table than today's.
