@@ -36,7 +36,7 @@ pub struct Person {
     /// The contact's rank: 1 is asked first.
     pub rank: u32,
     /// The contact's version.
-    pub version: u32,
+    pub version: u64,
     /// The channel's own address of the person, else the phone.
     pub address: String,
 }
@@ -115,7 +115,7 @@ impl Contacts {
 mod tests {
     use super::*;
 
-    fn contact(role: Role, subject: &str, rank: u32, version: u32, phone: Option<&str>) -> Contact {
+    fn contact(role: Role, subject: &str, rank: u32, version: u64, phone: Option<&str>) -> Contact {
         Contact {
             role,
             subject: subject.into(),

@@ -50,6 +50,8 @@ pub enum Occasion {
     Midnight,
     /// A batch of arrivals.
     Batch,
+    /// A restart under another policy than that of the last message.
+    Policy,
 }
 
 /// Everything that one decision changed. What a caller writes in one transaction with its progress.
@@ -135,13 +137,15 @@ impl Engine {
     /// Ends a rebuild at the clock of the last progress: desired minus emitted. The guard of the caller:
     /// the outcome must be silent ([`Outcome::silent`]), else something is missing or was changed.
     pub fn resume(&mut self, memory: Memory, clock: Option<Instant>) -> Outcome {
-        self.decider.recall(memory, |key| self.versions.get(key).map(|r| r.age()));
+        let other_policy = memory.policy_hash().is_some_and(|hash| hash != self.policies.hash());
+        let occasion = if other_policy { Occasion::Policy } else { Occasion::Batch };
+        self.decider.recall(memory);
         let loaded = consolidated(std::mem::take(&mut self.loaded));
         let Some(clock) = clock else {
-            return Outcome::nothing(Occasion::Batch, Instant(0));
+            return Outcome::nothing(occasion, Instant(0));
         };
         self.clock = Some(clock);
-        self.decide(Occasion::Batch, clock, Inputs::default(), Some(loaded))
+        self.decide(occasion, clock, Inputs::default(), Some(loaded))
     }
 
     /// Takes a batch that arrives at `at`: first every missed midnight (a decision each), then the batch
@@ -205,6 +209,7 @@ impl Engine {
 
     /// The door: versions are judged in the order of arrival; what stands goes into the dataflow.
     fn admit(&mut self, arrivals: Vec<Arrival>, inputs: &mut Inputs) -> Vec<Verdict> {
+        self.versions.begin();
         let mut verdicts = Vec::with_capacity(arrivals.len());
         for Arrival { record, digest, arrived_at } in arrivals {
             verdicts.push(match record {
@@ -217,11 +222,7 @@ impl Engine {
                     }
                     verdict
                 }
-                Record::Enterprise(enterprise) => {
-                    let (verdict, moved) = self.registry.take(enterprise, digest);
-                    feed(moved, inputs);
-                    verdict
-                }
+                Record::Enterprise(enterprise) => self.registry.take(enterprise, digest),
                 Record::Headcount(headcount) => {
                     let (verdict, replaced) = self.versions.headcount(&headcount, digest);
                     if let Some(Replaced { old, new }) = replaced {
@@ -235,6 +236,7 @@ impl Engine {
                 Record::Governance(event) => self.versions.governance(&event, digest),
             });
         }
+        feed(self.registry.moved(), inputs);
         net(&mut inputs.reports);
         verdicts
     }
@@ -269,6 +271,7 @@ impl Engine {
             decided_at,
             as_of,
             policies: &self.policies,
+            versions: &self.versions,
             registry: &self.registry,
             rates: &self.rates,
         };

@@ -20,7 +20,7 @@ pub struct Facts {
     pub first_arrived_at: Instant,
     /// Earliest arrival of a version whose status counts.
     pub first_counting_at: Option<Instant>,
-    pub version: u32,
+    pub version: u64,
     pub digest: Digest,
     pub status: Status,
     pub category: Category,

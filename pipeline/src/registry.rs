@@ -23,11 +23,13 @@ pub(crate) struct Registry {
     /// Only those that are read as another's.
     roots: BTreeMap<Uscc, Uscc>,
     as_of: Option<Day>,
+    /// Enterprises of which a version came that has not been looked at.
+    taken: BTreeSet<Uscc>,
 }
 
 #[derive(Default)]
 struct Entry {
-    versions: BTreeMap<u32, (Digest, Arc<Enterprise>)>,
+    versions: BTreeMap<u64, (Digest, Arc<Enterprise>)>,
     /// Today's one of them; `None` before the first day.
     in_force: Option<Arc<Enterprise>>,
     /// Whom it claims today.
@@ -63,22 +65,31 @@ impl Entry {
 }
 
 impl Registry {
-    /// Takes a version in. All versions are kept; a late lower one is accepted (records.md section 1).
-    pub fn take(&mut self, enterprise: Enterprise, digest: Digest) -> (Verdict, Vec<Moved>) {
+    /// Takes a version in. All versions are kept; a late lower one is accepted (records.md section 1). What
+    /// it moves is said by [`Registry::moved`], once for a whole batch.
+    pub fn take(&mut self, enterprise: Enterprise, digest: Digest) -> Verdict {
         let uscc = enterprise.uscc;
         let entry = self.enterprises.entry(uscc).or_default();
         let verdict = match entry.versions.get(&enterprise.version) {
             None => Verdict::Accepted,
-            Some((standing, _)) if *standing == digest => return (Verdict::Duplicate, Vec::new()),
-            Some((standing, _)) if *standing > digest => return (Verdict::Conflict, Vec::new()),
+            Some((standing, _)) if *standing == digest => return Verdict::Duplicate,
+            Some((standing, _)) if *standing > digest => return Verdict::Conflict,
             Some(_) => Verdict::Conflict,
         };
         if self.as_of.is_none_or(|today| enterprise.valid_from > today) {
             self.pending.entry(enterprise.valid_from).or_default().insert(uscc);
         }
         entry.versions.insert(enterprise.version, (digest, Arc::new(enterprise)));
-        let touched = if self.as_of.is_some() { BTreeSet::from([uscc]) } else { BTreeSet::new() };
-        (verdict, self.refresh(touched))
+        if self.as_of.is_some() {
+            self.taken.insert(uscc);
+        }
+        verdict
+    }
+
+    /// What the versions taken in since the last call move.
+    pub fn moved(&mut self) -> Vec<Moved> {
+        let taken = std::mem::take(&mut self.taken);
+        if taken.is_empty() { Vec::new() } else { self.refresh(taken) }
     }
 
     /// Moves to a later day: versions that begin take effect. The first call sets the day.
@@ -203,7 +214,7 @@ mod tests {
         format!("{body}{}", check as char).parse().unwrap()
     }
 
-    fn version(n: u32, version: u32, from: &str, successor_of: Option<u32>) -> Enterprise {
+    fn version(n: u32, version: u64, from: &str, successor_of: Option<u32>) -> Enterprise {
         Enterprise {
             uscc: uscc(n),
             version,
@@ -266,8 +277,8 @@ mod tests {
     #[test]
     fn only_what_changes_is_moved() {
         let mut r = at("2025-01-01", &[version(1, 1, "2025-01-01", None)]);
-        let (_, moved) = r.take(version(1, 2, "2025-02-01", None), [9; 32]);
-        assert_eq!(moved, []);
+        r.take(version(1, 2, "2025-02-01", None), [9; 32]);
+        assert_eq!(r.moved(), []);
         assert_eq!(r.advance("2025-01-31".parse().unwrap()), []);
         assert_eq!(r.advance("2025-02-01".parse().unwrap()).len(), 1);
     }

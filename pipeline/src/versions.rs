@@ -15,18 +15,20 @@ use tocsin_schemas::records::{Contact, Digest, GovernanceEvent, Headcount, Repor
 use tocsin_schemas::time::{Instant, Month};
 
 use crate::Verdict;
-use crate::facts::{Facts, Shared};
+use crate::facts::{Age, Facts, Shared};
 
 /// What stands, by key.
 #[derive(Default)]
 pub(crate) struct Versions {
     reports: HashTable<Shared>,
     hasher: DefaultHashBuilder,
+    /// First arrivals as they were before this batch, where it brought an earlier one.
+    moved_back: HashMap<ReportKey, Instant>,
     headcounts: HashMap<(Uscc, Month), (Stamp, u32)>,
     others: HashMap<CompactString, Stamp>,
 }
 
-type Stamp = (u32, Digest);
+type Stamp = (u64, Digest);
 
 /// A change of what stands: out with the old, in with the new.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +70,9 @@ impl Versions {
                 let (verdict, stands) = judge(Some(&(old.version, old.digest)), &(new.version, new.digest));
                 let counting = [old.first_counting_at, new.first_counting_at].into_iter().flatten().min();
                 let first = old.first_arrived_at.min(new.first_arrived_at);
+                if first < old.first_arrived_at {
+                    self.moved_back.entry(new.key.clone()).or_insert(old.first_arrived_at);
+                }
                 if !stands {
                     if first == old.first_arrived_at && counting == old.first_counting_at {
                         return (verdict, None);
@@ -112,9 +117,16 @@ impl Versions {
         verdict
     }
 
-    /// The report that stands under a key.
-    pub fn get(&self, key: &ReportKey) -> Option<&Shared> {
-        self.reports.find(self.hasher.hash_one(key), |f| f.key == *key)
+    /// A batch begins.
+    pub fn begin(&mut self) {
+        self.moved_back.clear();
+    }
+
+    /// The age of a report as it stood before this batch; withdrawn reports have one too.
+    pub fn age_before(&self, key: &ReportKey) -> Option<Age> {
+        let report = self.reports.find(self.hasher.hash_one(key), |f| f.key == *key)?;
+        let first = self.moved_back.get(key).copied().unwrap_or(report.first_arrived_at);
+        Some((first, key.clone()))
     }
 }
 

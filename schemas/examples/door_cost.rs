@@ -104,7 +104,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         as_of: arrived.day(),
         decided_at: arrived,
         reason: None,
-        policy_hash: "0123456789abcdef".repeat(4),
+        policy_hash: "0123456789abcdef".repeat(4).into(),
         facts: AlertFacts {
             enterprise_name: report.employer_name.clone(),
             area: Some("330784106".into()),

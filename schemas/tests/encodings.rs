@@ -44,7 +44,7 @@ fn day() -> impl Strategy<Value = Day> {
 
 prop_compose! {
     fn report()(
-        id in "\\PC{1,64}", version in 1u32.., status in code(Status::ALL), category in code(Category::ALL),
+        id in "\\PC{1,64}", version in 1..=i64::MAX as u64, status in code(Status::ALL), category in code(Category::ALL),
         on in 7305..20_000i32, time in prop::option::of(0..1440u16), reported in 0..4_000_000_000_000i64,
         usccs in (prop::option::of(uscc()), prop::option::of(uscc())),
         person in prop::option::of(any::<[u8; 32]>()), cause in prop::option::of(1..=20u8),
@@ -64,7 +64,7 @@ prop_compose! {
 
 prop_compose! {
     fn enterprise()(
-        uscc in uscc(), version in 1u32.., name in text(), short_name in prop::option::of(text()),
+        uscc in uscc(), version in 1..=i64::MAX as u64, name in text(), short_name in prop::option::of(text()),
         area in "33078[0-9]{4}|[A-Z]{2}-[A-Z]{1,8}", industry in "[1-8][0-9]{1,3}", from in day(),
         status in code(EnterpriseStatus::ALL), tags in prop::collection::vec(any::<String>(), 0..4),
         successor_of in prop::option::of(self::uscc()),
@@ -77,7 +77,7 @@ prop_compose! {
     fn contact()(
         subject in uscc(), rank in 1u32.., name in text(), phone in prop::option::of(text()),
         addresses in prop::collection::btree_map(any::<String>(), any::<String>(), 0..4),
-        days in prop::array::uniform3(prop::option::of(day())), version in 1u32..,
+        days in prop::array::uniform3(prop::option::of(day())), version in 1..=i64::MAX as u64,
     ) -> Contact {
         let [valid_from, valid_to, verified_on] = days;
         let subject = subject.to_string();
@@ -89,11 +89,11 @@ fn record() -> impl Strategy<Value = (&'static str, Record)> {
     prop_oneof![
         6 => report().prop_map(|r| ("reports.hr", Record::Report(r))),
         2 => enterprise().prop_map(|r| ("registry.enterprises", Record::Enterprise(r))),
-        1 => (uscc(), 0..40_000i32, any::<u32>(), 1u32..).prop_map(|(uscc, month, insured, version)| {
+        1 => (uscc(), 0..40_000i32, any::<u32>(), 1..=i64::MAX as u64).prop_map(|(uscc, month, insured, version)| {
             ("registry.headcount", Record::Headcount(Headcount { uscc, month: Month(month), insured, version }))
         }),
         2 => contact().prop_map(|r| ("registry.contacts", Record::Contact(r))),
-        1 => (prop::array::uniform4(text()), prop::option::of(text()), day(), 1u32.., text(), any::<i64>()).prop_map(
+        1 => (prop::array::uniform4(text()), prop::option::of(text()), day(), 1..=i64::MAX as u64, text(), any::<i64>()).prop_map(
             |([event_id, kind, subject, actor], approver, on, version, key, n)| {
                 let details = json!({ key: [n, null] }).to_string();
                 let event = GovernanceEvent { event_id, kind, subject, on, version, actor, approver, details };

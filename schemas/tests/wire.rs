@@ -51,7 +51,7 @@ fn alert() -> Alert {
         as_of: "2025-03-01".parse().unwrap(),
         decided_at: "2025-03-01T08:00:00+08:00".parse().unwrap(),
         reason: None,
-        policy_hash: "0".repeat(64),
+        policy_hash: "0".repeat(64).into(),
         facts: AlertFacts {
             enterprise_name: Some("浙江某某五金有限公司".into()),
             area: Some("330784106".into()),

@@ -6,7 +6,6 @@ use tocsin_schemas::codes::{Reason, Severity, State};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::Incident;
 
-use crate::facts::Age;
 use crate::incidents::Seen;
 
 /// An incident and what was said of it.
@@ -24,7 +23,7 @@ pub(crate) enum Standing {
     /// As the dataflow has it.
     Live(Arc<Seen>),
     /// As the log has it: a dead one, or any one between reading back and [`super::Decider::resume`].
-    Recorded(Box<Incident>, Option<Age>),
+    Recorded(Box<Incident>),
 }
 
 /// What the owners were told.
@@ -54,13 +53,13 @@ impl Entry {
     pub fn seen(&self) -> Option<&Arc<Seen>> {
         match &self.standing {
             Standing::Live(seen) => Some(seen),
-            Standing::Recorded(..) => None,
+            Standing::Recorded(_) => None,
         }
     }
 
     /// Whether nothing of it is left.
     pub fn gone(&self) -> bool {
-        matches!(&self.standing, Standing::Recorded(record, _) if record.state == State::Gone)
+        matches!(&self.standing, Standing::Recorded(record) if record.state == State::Gone)
     }
 
     /// Whether it counts.
@@ -79,7 +78,7 @@ impl Entry {
     pub fn list_reports(&self, list: &mut Vec<ReportKey>) {
         match &self.standing {
             Standing::Live(seen) => list.extend(seen.reports.iter().map(|r| r.key.clone())),
-            Standing::Recorded(record, _) => list.extend_from_slice(&record.reports),
+            Standing::Recorded(record) => list.extend_from_slice(&record.reports),
         }
     }
 
@@ -98,7 +97,7 @@ impl Entry {
                 withdrawn: self.withdrawn.clone(),
                 first_arrived_at: seen.age().0,
             },
-            Standing::Recorded(record, _) => {
+            Standing::Recorded(record) => {
                 Incident { withdrawn: self.withdrawn.clone(), ..(**record).clone() }
             }
         }
@@ -106,13 +105,8 @@ impl Entry {
 
     /// Nothing of it is left: what stays is the record.
     pub fn bury(&mut self, id: IncidentId) {
-        let age = self.seen().map(|s| s.age());
         let record = self.record(id);
-        let age = age.or(match &self.standing {
-            Standing::Recorded(_, age) => age.clone(),
-            Standing::Live(_) => None,
-        });
         let buried = Incident { state: State::Gone, reports: Vec::new(), persons: 0, ..record };
-        self.standing = Standing::Recorded(Box::new(buried), age);
+        self.standing = Standing::Recorded(Box::new(buried));
     }
 }

@@ -90,6 +90,7 @@ pub(crate) fn decide(
     let fall = || match now.occasion {
         _ if now.succeeded => Reason::Succeeded,
         Occasion::Batch => Reason::Corrected,
+        Occasion::Policy => Reason::Policy,
         Occasion::Midnight => match under_old() {
             Some(old) if kind(old) != kind(wanted) => Reason::Policy,
             _ => Reason::Expired,

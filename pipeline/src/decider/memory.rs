@@ -1,11 +1,13 @@
 //! What was said and written so far: the fold of the `incidents` and `alerts` topics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use tocsin_schemas::codes::{Change, Reason, Role, Rule, Severity};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
+use tocsin_schemas::time::Instant;
 
 use super::entry::Told;
 use super::escalation::{Escalation, Open};
@@ -17,6 +19,8 @@ pub struct Memory {
     pub(super) incidents: HashMap<IncidentId, Incident>,
     told: HashMap<IncidentId, Heard>,
     pub(super) escalations: HashMap<Uscc, Escalation>,
+    /// When the newest message was decided, and by which policy.
+    newest: Option<(Instant, Arc<str>)>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +40,9 @@ impl Memory {
 
     /// Adds a record of `alerts`.
     pub fn alert(&mut self, alert: &Alert) {
+        if self.newest.as_ref().is_none_or(|(at, _)| *at <= alert.decided_at) {
+            self.newest = Some((alert.decided_at, Arc::clone(&alert.policy_hash)));
+        }
         match alert.rule {
             Rule::OwnerIncident => {
                 let Ok(id) = alert.subject.parse::<IncidentId>() else { return };
@@ -45,6 +52,11 @@ impl Memory {
                 self.escalations.entry(alert.uscc).or_default().hear(alert);
             }
         }
+    }
+
+    /// The policy that decided the newest message; `None` if nothing was said.
+    pub(crate) fn policy_hash(&self) -> Option<&Arc<str>> {
+        self.newest.as_ref().map(|(_, hash)| hash)
     }
 
     pub(super) fn told(&mut self, id: IncidentId) -> Told {

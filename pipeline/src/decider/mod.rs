@@ -29,11 +29,11 @@ use self::escalation::Escalation;
 pub use self::memory::Memory;
 use self::owner_incident::End;
 use crate::engine::{Accounts, Occasion};
-use crate::facts::Age;
 use crate::incidents::Seen;
 use crate::policy::Policies;
 use crate::rates::Rates;
 use crate::registry::Registry;
+use crate::versions::Versions;
 
 /// All that was said, and what it was said of.
 #[derive(Default)]
@@ -55,6 +55,7 @@ pub(crate) struct Context<'a> {
     pub decided_at: Instant,
     pub as_of: Day,
     pub policies: &'a Policies,
+    pub versions: &'a Versions,
     pub registry: &'a Registry,
     pub rates: &'a Rates,
 }
@@ -77,20 +78,18 @@ struct Touched {
 }
 
 impl Decider {
-    /// Takes back what was said and written before a restart. `age` gives the age of a report.
-    pub fn recall(&mut self, mut memory: Memory, age: impl Fn(&ReportKey) -> Option<Age>) {
+    /// Takes back what was said and written before a restart.
+    pub fn recall(&mut self, mut memory: Memory) {
         let incidents = std::mem::take(&mut memory.incidents);
         for (id, mut record) in incidents {
             let told = memory.told(id);
             record.reports.sort_unstable();
             let mut withdrawn = std::mem::take(&mut record.withdrawn);
             withdrawn.sort_unstable();
-            let keys = || record.reports.iter().chain(&withdrawn);
-            for key in keys() {
+            for key in record.reports.iter().chain(&withdrawn) {
                 self.numbers.insert(key.clone(), id);
             }
-            let oldest = keys().filter_map(&age).min();
-            let standing = Standing::Recorded(Box::new(record), oldest);
+            let standing = Standing::Recorded(Box::new(record));
             self.put(id, Entry { standing, withdrawn, told });
         }
         self.escalations = memory.escalations;
@@ -118,7 +117,7 @@ impl Decider {
         all: bool,
         context: &Context<'_>,
     ) -> Said {
-        let mut incidents = self.renumber(changes, all);
+        let mut incidents = self.renumber(changes, all, context.versions);
         let table = context.policies.on(context.as_of).effective_from;
         let begun = context.as_of >= context.policies.begins();
         let table = begun.then_some(table);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-use tocsin_schemas::codes::Source;
+use tocsin_schemas::codes::{Source, State};
 use tocsin_schemas::ids::{IncidentId, ReportKey};
 use tocsin_schemas::time::Instant;
 
@@ -13,6 +13,7 @@ use super::identity::{Claims, Former, assign};
 use super::owner_incident::End;
 use super::{Decider, Touched};
 use crate::incidents::Seen;
+use crate::versions::Versions;
 
 impl Decider {
     /// Gives every changed incident its number (records.md 2.6). With `all`, incidents that stand recorded
@@ -21,6 +22,7 @@ impl Decider {
         &mut self,
         changes: Vec<(Arc<Seen>, isize)>,
         all: bool,
+        versions: &Versions,
     ) -> BTreeMap<IncidentId, Touched> {
         let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
         let mut parts: Vec<Arc<Seen>> = come.into_iter().map(|(seen, _)| seen).collect();
@@ -33,7 +35,7 @@ impl Decider {
             over.extend((0u32..).zip(&self.entries).filter(|(_, e)| recorded(e)).map(|(n, _)| IncidentId(n)));
         }
         let (claims, returned) = self.claims(&parts, &over);
-        let kept = assign(&parts, &claims, |id| self.former(id));
+        let kept = assign(&parts, &claims, |id| self.former(id, versions));
 
         let present: HashSet<&ReportKey> = if over.is_empty() && returned.is_empty() {
             HashSet::new()
@@ -122,11 +124,14 @@ impl Decider {
         (claims, returned)
     }
 
-    fn former(&self, id: IncidentId) -> Former {
+    /// A number as it was before: a dead one is as old as its withdrawn reports.
+    fn former(&self, id: IncidentId, versions: &Versions) -> Former {
         let entry = self.entry(id);
+        let oldest = |keys: &[ReportKey]| keys.iter().filter_map(|key| versions.age_before(key)).min();
         let age = entry.and_then(|e| match &e.standing {
             Standing::Live(seen) => Some(seen.age()),
-            Standing::Recorded(_, age) => age.clone(),
+            Standing::Recorded(record) if record.state == State::Gone => oldest(&e.withdrawn),
+            Standing::Recorded(record) => oldest(&record.reports),
         });
         // A number without a known age is the youngest.
         let youngest = || (Instant(i64::MAX), ReportKey { source: Source::Health, id: "".into() });

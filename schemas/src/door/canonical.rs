@@ -141,8 +141,8 @@ impl Writer {
             let _ = write!(self.out, "\"{value}\"");
         }
     }
-    fn number(&mut self, key: &'static str, value: Option<u32>) {
-        if let Some(value) = value {
+    fn number(&mut self, key: &'static str, value: Option<impl Into<u64>>) {
+        if let Some(value) = value.map(Into::<u64>::into) {
             self.key(key);
             let _ = write!(self.out, "{value}");
         }

@@ -135,8 +135,17 @@ impl Checker {
         }
     }
 
-    /// An integer from 0 on.
+    /// An integer from 0 on that fits into 32 bits.
     pub(super) fn count(&mut self, field: &'static str) -> Option<u32> {
+        let n = self.whole(field)?;
+        match u32::try_from(n) {
+            Ok(n) => Some(n),
+            Err(_) => self.bad_code(field, "an integer below 2^32", &Cell::Int(n as i64)),
+        }
+    }
+
+    /// An integer from 0 on.
+    fn whole(&mut self, field: &'static str) -> Option<u64> {
         match self.next(field) {
             Cell::Absent => {
                 self.refuse(
@@ -150,10 +159,7 @@ impl Checker {
                 self.refuse(RefusalReason::NegativeValue(field), detail);
                 None
             }
-            Cell::Int(n) => match u32::try_from(n) {
-                Ok(n) => Some(n),
-                Err(_) => self.bad_code(field, "an integer below 2^32", &Cell::Int(n)),
-            },
+            Cell::Int(n) => Some(n.unsigned_abs()),
             // An empty text is nothing, as for every required field.
             Cell::Text(text) if text.is_empty() => {
                 self.refuse(
@@ -166,9 +172,9 @@ impl Checker {
         }
     }
 
-    /// A version: an integer from 1 on.
-    pub(super) fn version(&mut self) -> Option<u32> {
-        let version = self.count("version")?;
+    /// A version: an integer from 1 on. Sources use time stamps in milliseconds, too.
+    pub(super) fn version(&mut self) -> Option<u64> {
+        let version = self.whole("version")?;
         if version == 0 {
             self.refuse(RefusalReason::VersionBelowOne, "version: expected 1 or more, found 0".into());
             return None;

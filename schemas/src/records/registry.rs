@@ -12,7 +12,7 @@ use crate::time::{Day, Month};
 #[allow(missing_docs, reason = "the fields are those of the contract, records.md section 1")]
 pub struct Enterprise {
     pub uscc: Uscc,
-    pub version: u32,
+    pub version: u64,
     pub name: String,
     pub short_name: Option<String>,
     /// Nine-digit code, or a zone's own code.
@@ -39,7 +39,7 @@ pub struct Headcount {
     pub uscc: Uscc,
     pub month: Month,
     pub insured: u32,
-    pub version: u32,
+    pub version: u64,
 }
 
 /// Whom to reach for a role (`registry.contacts`, key `role+subject+rank`). Personal data.
@@ -56,7 +56,7 @@ pub struct Contact {
     pub valid_from: Option<Day>,
     pub valid_to: Option<Day>,
     pub verified_on: Option<Day>,
-    pub version: u32,
+    pub version: u64,
 }
 
 impl std::fmt::Debug for Contact {
@@ -74,7 +74,7 @@ pub struct GovernanceEvent {
     pub kind: String,
     pub subject: String,
     pub on: Day,
-    pub version: u32,
+    pub version: u64,
     pub actor: String,
     pub approver: Option<String>,
     /// The kind's own fields, as JSON text.

@@ -13,7 +13,7 @@ use crate::time::{Day, Instant, TimeOfDay};
 pub struct Report {
     pub source: Source,
     pub source_record_id: CompactString,
-    pub version: u32,
+    pub version: u64,
     pub status: Status,
     pub category: Category,
     pub occurred_on: Day,

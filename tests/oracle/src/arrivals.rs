@@ -26,7 +26,7 @@ pub enum Verdict {
     Conflict,
 }
 
-fn key_and_version(record: &Record) -> (String, u32) {
+fn key_and_version(record: &Record) -> (String, u64) {
     match record {
         Record::Report(r) => (format!("report {}", r.key()), r.version),
         // All versions of an enterprise are kept: each is a record of its own.
@@ -38,7 +38,7 @@ fn key_and_version(record: &Record) -> (String, u32) {
 }
 
 /// Version and digest that stand, by key.
-pub(crate) type Stands = BTreeMap<String, (u32, Digest)>;
+pub(crate) type Stands = BTreeMap<String, (u64, Digest)>;
 
 /// The verdict on `new` after everything that stands, among which it then is.
 pub(crate) fn verdict(all: &mut Stands, new: &Arrival) -> Verdict {
@@ -104,7 +104,7 @@ pub(crate) fn standing_reports(arrivals: &[Arrival]) -> BTreeMap<ReportKey, Stan
 
 /// Every version of every enterprise that stands.
 pub(crate) fn standing_enterprises(arrivals: &[Arrival]) -> BTreeMap<Uscc, Vec<&Enterprise>> {
-    let mut versions: BTreeMap<(Uscc, u32), (Digest, &Enterprise)> = BTreeMap::new();
+    let mut versions: BTreeMap<(Uscc, u64), (Digest, &Enterprise)> = BTreeMap::new();
     for arrival in arrivals {
         let Record::Enterprise(e) = &arrival.record else { continue };
         let kept = versions.entry((e.uscc, e.version)).or_insert((arrival.digest, e));
@@ -121,7 +121,7 @@ pub(crate) fn standing_enterprises(arrivals: &[Arrival]) -> BTreeMap<Uscc, Vec<&
 
 /// Insured persons by enterprise and month, as they stand.
 pub(crate) fn standing_headcounts(arrivals: &[Arrival]) -> BTreeMap<(Uscc, Month), u32> {
-    let mut stands: BTreeMap<(Uscc, Month), (u32, Digest, u32)> = BTreeMap::new();
+    let mut stands: BTreeMap<(Uscc, Month), (u64, Digest, u32)> = BTreeMap::new();
     for arrival in arrivals {
         let Record::Headcount(h) = &arrival.record else { continue };
         let kept = stands.entry((h.uscc, h.month)).or_insert((h.version, arrival.digest, h.insured));

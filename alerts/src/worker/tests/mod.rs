@@ -119,7 +119,7 @@ impl Channel for Gateway {
     }
 }
 
-fn contact(role: Role, subject: &str, version: u32, phone: &str) -> NewRecord {
+fn contact(role: Role, subject: &str, version: u64, phone: &str) -> NewRecord {
     let contact = Contact {
         role,
         subject: subject.into(),

@@ -13,7 +13,7 @@ use super::PlaceKey;
 /// What the rules need of the newest version of a report.
 pub struct Stored {
     pub key: ReportKey,
-    pub version: u32,
+    pub version: u64,
     pub digest: Digest,
     status: Status,
     category: Category,

@@ -23,7 +23,7 @@ pub struct Register {
     /// Length of the rolling window.
     pub window_days: i32,
     enterprises: HashMap<Uscc, Known>,
-    headcounts: HashMap<(Uscc, Month), (u32, Digest, u32)>,
+    headcounts: HashMap<(Uscc, Month), (u64, Digest, u32)>,
     /// Who has a headcount of a month.
     of_month: HashMap<Month, Vec<Uscc>>,
     /// Enterprises with a version that begins on a later day.
@@ -72,7 +72,7 @@ pub struct Known {
 }
 
 struct Version {
-    version: u32,
+    version: u64,
     digest: Digest,
     valid_from: Day,
     division: CompactString,
