@@ -75,7 +75,7 @@ impl Summary {
                 ("What came in", came_in(books)),
                 ("What it was", what_it_was(books)),
                 ("What was said", what_was_said(books)),
-                ("What happened to ten firms", stories(books)),
+                ("What happened to those who stand for the rest", stories(books)),
             ],
         }
     }

@@ -108,12 +108,7 @@ pub fn run(args: Args) -> CommandResult {
 fn policies(args: &Args) -> Result<Policies, Failure> {
     let policies = match &args.policy {
         None => Policies::default(),
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(|e| {
-                Failure::wrong_call(format!("cannot read the policy {}: {e}", path.display()))
-            })?;
-            Policies::parse(&text).map_err(|e| Failure::wrong_call(format!("{}: {e}", path.display())))?
-        }
+        Some(path) => crate::config::read_policies(path).map_err(Failure::wrong_call)?,
     };
     match args.policy_from {
         None => Ok(policies),
