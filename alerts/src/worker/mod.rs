@@ -26,6 +26,7 @@
 
 mod board;
 mod commit;
+mod merge;
 mod reader;
 mod start;
 
@@ -49,6 +50,7 @@ use crate::ledger::Ledger;
 use crate::stats::Stats;
 use board::{Board, Send};
 use commit::Committer;
+use merge::Merge;
 
 /// The name of the worker's writer and of its progress.
 pub const WRITER: &str = "alerts";
@@ -60,7 +62,7 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// Open deliveries at which no more alerts are taken in until some have ended.
     pub max_open: usize,
-    /// Alerts taken in at once.
+    /// Alerts read ahead of each partition, and so about the number taken in at once.
     pub max_batch: usize,
     /// When to try again, and when to give up.
     pub retry: RetrySettings,
@@ -179,10 +181,9 @@ impl Worker {
             "alert worker read back its state"
         );
         let mut reader = reader::spawn(
-            started.alerts,
+            Merge::new(Arc::clone(&self.log), started.alerts, self.settings.max_batch),
             started.contacts_reader,
             Arc::clone(&self.schemas),
-            self.settings.max_batch,
         );
         let mut turn = Turn {
             board: Board::new(),

@@ -3,6 +3,7 @@
 mod gateway;
 mod kills;
 mod memlog;
+mod order;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
