@@ -176,7 +176,10 @@ pub fn run(
     if thread.join().is_err() && outcome.is_ok() {
         return Err(Failure::failed("the reading thread died; nothing that was acknowledged is lost"));
     }
-    outcome.map(|()| pipeline.done)
+    let done = pipeline.done;
+    // The process ends soon after this; to free millions of records one by one would only put that off.
+    std::mem::forget(pipeline.engine);
+    outcome.map(|()| done)
 }
 
 impl Pipeline {
