@@ -1,7 +1,7 @@
 //! The pipeline half: reports in, decisions out. No rule of the domain lives here.
 //!
 //! ```text
-//!   log ─> feed (own thread): inputs merged, door ─> this loop: clock -> engine -> sink ─> log
+//!   log ─> feed (own thread): inputs merged, door ─> this loop: clock -> engine ─> out (own thread): sink ─> log
 //! ```
 //!
 //! - [`inputs`]: what arrives, in the order of decision
@@ -10,6 +10,7 @@
 //! - [`clock`]: when it is decided (pure)
 //! - [`guard`]: whether anything may be decided at all (pure)
 //! - [`start`]: reading back what was decided before
+//! - [`out`]: the thread that writes, beside the next decision
 //! - [`sink`]: one append for each batch, together with its progress
 
 pub mod admit;
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod feed;
 pub mod guard;
 pub mod inputs;
+pub mod out;
 pub mod sink;
 pub mod start;
 
@@ -39,6 +41,7 @@ use admit::AtDoor;
 use clock::{Rule, Stamp};
 use feed::{Batch, Feed};
 use inputs::{Inputs, Order};
+use out::{Out, Said};
 use sink::Sink;
 
 /// The name of the writer, and of its progress.
@@ -46,6 +49,8 @@ pub const WRITER: &str = "pipeline";
 
 /// How long the loop waits at most before it looks around: for a stop, a midnight, a newer writer.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same while a batch is being written, which may fail.
+const SOON: Duration = Duration::from_millis(1);
 
 /// How to run.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +78,7 @@ pub struct Done {
 
 struct Pipeline {
     engine: Engine,
-    sink: Sink,
+    out: Out,
     wall: WallClock,
     how: How,
     stop: Stop,
@@ -126,9 +131,10 @@ pub fn run(
     // Tells an idle predecessor at once that it was fenced.
     sink.commit(Vec::new(), progress.clone())?;
     let rebuilt = start::rebuild(&log, &mut engine, &found, &progress, &schemas, &stop)?;
+    let no_thread = |e| Failure::failed(format!("cannot start a thread: {e}"));
     let mut pipeline = Pipeline {
         engine,
-        sink,
+        out: Out::new(sink).map_err(no_thread)?,
         wall,
         how,
         stop,
@@ -161,15 +167,19 @@ pub fn run(
     let inputs = Inputs::new(log, &start::positions(&found, known.as_ref()), options)?;
     pipeline.offsets = inputs.offsets();
     let feed_stop = Stop::default();
-    let (receiver, thread) = feed::spawn(inputs, schemas, feed_stop.clone())
-        .map_err(|e| Failure::failed(format!("cannot start the reading thread: {e}")))?;
-    let outcome = pipeline.decide(&receiver);
+    let (receiver, thread) = feed::spawn(inputs, schemas, feed_stop.clone()).map_err(no_thread)?;
+    let decided = pipeline.decide(&receiver);
+    // Whatever ended the loop, what was decided before it is finished. Its failure is the earlier one.
+    let outcome = pipeline.out.settle().and(decided);
     feed_stop.ask();
     drop(receiver);
     if thread.join().is_err() && outcome.is_ok() {
         return Err(Failure::failed("the reading thread died; nothing that was acknowledged is lost"));
     }
-    outcome.map(|()| pipeline.done)
+    let done = pipeline.done;
+    // The process ends soon after this; to free millions of records one by one would only put that off.
+    std::mem::forget(pipeline.engine);
+    outcome.map(|()| done)
 }
 
 impl Pipeline {
@@ -191,17 +201,24 @@ impl Pipeline {
             )));
         }
         tracing::warn!(%counts, "difference accepted: writing it");
-        self.commit(&[outcome], &[])
+        self.commit(vec![outcome], Vec::new())?;
+        self.out.settle()
     }
 
     fn decide(&mut self, receiver: &Receiver<Feed>) -> Result<(), Failure> {
         loop {
             if self.stop.asked() {
+                self.out.settle()?;
                 tracing::info!("stopping: every decision taken is committed");
                 return Ok(());
             }
-            self.sink.watch()?;
-            let wait = if self.caught_up { LOOK.min(self.wall.until_midnight()) } else { LOOK };
+            self.out.look()?;
+            self.out.watch()?;
+            let wait = match (self.out.under_way(), self.caught_up) {
+                (true, _) => SOON,
+                (false, true) => LOOK.min(self.wall.until_midnight()),
+                (false, false) => LOOK,
+            };
             match receiver.recv_timeout(wait) {
                 Ok(Feed::Batch(batch)) => {
                     if let Some(after) = self.batch(batch, receiver)?
@@ -226,6 +243,10 @@ impl Pipeline {
 
     /// What the feed says beside batches; true at the end.
     fn other(&mut self, feed: Feed) -> Result<bool, Failure> {
+        if !matches!(feed, Feed::Batch(_)) {
+            // What is said here is said of what was written.
+            self.out.settle()?;
+        }
         match feed {
             Feed::Batch(batch) => self.take(vec![batch]).map(|()| false),
             Feed::CaughtUp => {
@@ -276,7 +297,7 @@ impl Pipeline {
         for batch in batches {
             self.arrive(batch, &mut outcomes, &mut refused)?;
         }
-        self.commit(&outcomes, &refused)
+        self.commit(outcomes, refused)
     }
 
     fn arrive(
@@ -350,11 +371,10 @@ impl Pipeline {
         let outcomes = self.engine.tick_to(day);
         tracing::info!(%day, midnights = outcomes.len(), "midnight");
         outcomes.iter().for_each(|o| self.count(o));
-        self.commit(&outcomes, &[])
+        self.commit(outcomes, Vec::new())
     }
 
-    fn commit(&mut self, outcomes: &[Outcome], refused: &[Quarantined]) -> Result<(), Failure> {
-        let records = self.sink.records(outcomes, refused);
+    fn commit(&mut self, outcomes: Vec<Outcome>, refused: Vec<Quarantined>) -> Result<(), Failure> {
         let progress = Progress {
             writer: WRITER.to_owned(),
             log_id: self.log_id.clone(),
@@ -365,6 +385,6 @@ impl Pipeline {
             next_incident: self.engine.next_incident(),
         };
         self.done.commits += 1;
-        self.sink.commit(records, progress)
+        self.out.commit(Said { outcomes, refused, progress })
     }
 }

@@ -20,6 +20,7 @@ use tocsin_schemas::topics::{self, PROGRESS, RATES};
 use tocsin_schemas::wire::{self, OutputRecord};
 
 use super::WRITER;
+use super::out::Said;
 use super::start;
 use crate::exit::Failure;
 use crate::run::stop::Stop;
@@ -70,9 +71,21 @@ impl Sink {
         NewRecord { topic, key: record.key(), value: Some(wire::encode(record)), stamp: None }
     }
 
+    /// Encodes and commits.
+    ///
+    /// # Errors
+    /// Those of [`Sink::commit`].
+    pub fn write(&mut self, said: &Said) -> Result<(), Failure> {
+        let records = self.records(&said.outcomes, &said.refused);
+        self.commit(records, said.progress.clone())
+    }
+
     /// Everything of these outcomes as records.
     pub fn records(&self, outcomes: &[Outcome], refused: &[Quarantined]) -> Vec<NewRecord> {
-        let mut records: Vec<NewRecord> = refused.iter().map(|q| self.record(q)).collect();
+        let count = |o: &Outcome| o.incidents.len() + o.alerts.len() + o.rates.len();
+        // One more for the progress.
+        let mut records = Vec::with_capacity(refused.len() + outcomes.iter().map(count).sum::<usize>() + 1);
+        records.extend(refused.iter().map(|q| self.record(q)));
         for outcome in outcomes {
             records.extend(outcome.incidents.iter().map(|i| self.record(i)));
             records.extend(outcome.alerts.iter().map(|a| self.record(a)));

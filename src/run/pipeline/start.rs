@@ -4,12 +4,13 @@
 //! 1. Take the writer's name over (fences a zombie), read `progress`: [`super::sink::Sink::open`].
 //! 2. [`super::guard::check`]: is this the log, and is everything there?
 //! 3. Fold `incidents` and `alerts` into the engine's memory; load every input partition exactly up to the
-//!    offsets of `progress`, registry first. Reading and the door run beside the engine.
+//!    offsets of `progress`, registry first. The fold, the reading with the door, and the engine run side
+//!    by side.
 //! 4. [`Engine::resume`] at the clock of `progress`. What it would say now must be nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_pipeline::{Arrival, Engine, Memory, Outcome};
@@ -92,7 +93,8 @@ pub struct Rebuilt {
     pub outcome: Outcome,
 }
 
-/// Reads back what was said and what had arrived, and asks the engine what it would say.
+/// Reads back what was said and what had arrived, and asks the engine what it would say. The two do not
+/// know of each other before that question, so they are read side by side.
 ///
 /// # Errors
 /// Those of the log, in one line; a stop that was asked meanwhile.
@@ -104,30 +106,47 @@ pub fn rebuild(
     schemas: &Arc<dyn SchemaIds>,
     stop: &Stop,
 ) -> Result<Rebuilt, Failure> {
-    let mut memory = Memory::default();
-    read_all(&**log, topics::INCIDENTS, &mut |record| {
-        if let Some(raw) = record.value.as_deref() {
-            memory.incident(own::<Incident>(&record, raw)?);
-        }
-        Ok(())
-    })?;
-    read_all(&**log, topics::ALERTS, &mut |record| {
-        if let Some(raw) = record.value.as_deref() {
-            memory.alert(&own::<Alert>(&record, raw)?);
-        }
-        Ok(())
-    })?;
-    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let (mut parts, mut reports) = (Vec::new(), Vec::new());
     for (at, upto) in positions(found, Some(progress)) {
         let from = found.bounds.get(&at.topic).and_then(|b| b.get(at.partition as usize));
         let part = Part { from: from.map_or(0, |b| b.first), at, upto };
         let report = topics::topic(&part.at.topic).is_some_and(|t| t.source.is_some());
-        if report { second.push(part) } else { first.push(part) }
+        if part.from < part.upto {
+            if report { reports.push(part) } else { parts.push(part) }
+        }
     }
-    let mut records = 0;
-    for parts in [first, second] {
-        records += load(log, engine, parts, schemas, stop)?;
-    }
+    // The failure of one side ends the others.
+    let failed = Stop::default();
+    let going_on = || match stop.asked() || failed.asked() {
+        true => Err(LogError::Retry { what: "load", why: "stopped while reading back".into() }),
+        false => Ok(()),
+    };
+    let (memory, records) = std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel::<Vec<Arrival>>(4);
+        let reading = scope.spawn(|| {
+            let sender = sender;
+            let result =
+                [parts, reports].iter().try_for_each(|p| arrivals(&**log, p, &**schemas, &going_on, &sender));
+            result.inspect_err(|_| failed.ask())
+        });
+        let folding = scope.spawn(|| fold(&**log, &going_on).inspect_err(|_| failed.ask()));
+        let mut records = 0;
+        for arrivals in receiver {
+            records += arrivals.len() as u64;
+            engine.load(arrivals);
+        }
+        let died = |_| Failure::failed("the reading thread died while reading back");
+        let read = reading.join().map_err(died)?;
+        let folded = folding.join().map_err(died)?;
+        // The one that failed because the other did says so; the other one knows why.
+        match (folded, read) {
+            (Ok(memory), Ok(())) => Ok((memory, records)),
+            (Err(why), Ok(())) | (Ok(_), Err(why)) => Err(Failure::from(why)),
+            (Err(folded), Err(read)) => {
+                Err(Failure::from(if matches!(folded, LogError::Retry { .. }) { read } else { folded }))
+            }
+        }
+    })?;
     let outcome = engine.resume(memory, progress.clock);
     Ok(Rebuilt { records, outcome })
 }
@@ -138,54 +157,54 @@ struct Part {
     upto: u64,
 }
 
-fn load(
-    log: &Arc<dyn EventLog>,
-    engine: &mut Engine,
-    parts: Vec<Part>,
-    schemas: &Arc<dyn SchemaIds>,
-    stop: &Stop,
-) -> Result<u64, Failure> {
-    let parts: Vec<Part> = parts.into_iter().filter(|p| p.from < p.upto).collect();
-    if parts.is_empty() {
-        return Ok(0);
-    }
-    let mut records = 0;
-    std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Vec<Arrival>>(4);
-        let reading = scope.spawn(move || {
-            let upto: BTreeMap<TopicPartition, u64> = parts.iter().map(|p| (p.at.clone(), p.upto)).collect();
-            let mut arrivals = Vec::with_capacity(LOAD);
-            read_parts(&**log, &parts, &mut |record| {
-                if stop.asked() {
-                    return Err(LogError::Retry { what: "load", why: "stopped while reading back".into() });
-                }
-                let at = TopicPartition { topic: Arc::clone(&record.topic), partition: record.partition };
-                if record.offset >= upto.get(&at).copied().unwrap_or(0) {
-                    return Ok(());
-                }
-                // What was refused then is refused now, and stands in quarantine already.
-                if let AtDoor::In(arrival, _) = admit(record, &**schemas) {
-                    arrivals.push(*arrival);
-                }
-                if arrivals.len() >= LOAD {
-                    // The receiver only goes when this side has.
-                    let _ = sender.send(std::mem::replace(&mut arrivals, Vec::with_capacity(LOAD)));
-                }
-                Ok(())
-            })?;
-            let _ = sender.send(arrivals);
-            Ok::<(), LogError>(())
-        });
-        for arrivals in receiver {
-            records += arrivals.len() as u64;
-            engine.load(arrivals);
+/// What was said: the fold of `incidents` and `alerts`.
+fn fold(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Result<Memory, LogError> {
+    let mut memory = Memory::default();
+    read_all(log, topics::INCIDENTS, &mut |record| {
+        going_on()?;
+        if let Some(raw) = record.value.as_deref() {
+            memory.incident(own::<Incident>(&record, raw)?);
         }
-        match reading.join() {
-            Ok(result) => result.map_err(Failure::from),
-            Err(_) => Err(Failure::failed("the reading thread died while reading back")),
-        }
+        Ok(())
     })?;
-    Ok(records)
+    read_all(log, topics::ALERTS, &mut |record| {
+        going_on()?;
+        if let Some(raw) = record.value.as_deref() {
+            memory.alert(&own::<Alert>(&record, raw)?);
+        }
+        Ok(())
+    })?;
+    Ok(memory)
+}
+
+/// What had arrived: these partitions through the door.
+fn arrivals(
+    log: &dyn EventLog,
+    parts: &[Part],
+    schemas: &dyn SchemaIds,
+    going_on: &dyn Fn() -> Result<(), LogError>,
+    sender: &SyncSender<Vec<Arrival>>,
+) -> Result<(), LogError> {
+    let upto: BTreeMap<TopicPartition, u64> = parts.iter().map(|p| (p.at.clone(), p.upto)).collect();
+    let mut arrivals = Vec::with_capacity(LOAD);
+    read_parts(log, parts, &mut |record| {
+        going_on()?;
+        let at = TopicPartition { topic: Arc::clone(&record.topic), partition: record.partition };
+        if record.offset >= upto.get(&at).copied().unwrap_or(0) {
+            return Ok(());
+        }
+        // What was refused then is refused now, and stands in quarantine already.
+        if let AtDoor::In(arrival, _) = admit(record, schemas) {
+            arrivals.push(*arrival);
+        }
+        if arrivals.len() >= LOAD {
+            // The receiver only goes when this side has.
+            let _ = sender.send(std::mem::replace(&mut arrivals, Vec::with_capacity(LOAD)));
+        }
+        Ok(())
+    })?;
+    let _ = sender.send(arrivals);
+    Ok(())
 }
 
 /// Every record of a topic up to its present ends, in order within each partition.

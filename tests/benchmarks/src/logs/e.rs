@@ -1,7 +1,8 @@
 //! (e) The start on a full log, over reading and decoding the same topics.
 //!
 //! Ours: `tocsin run`, from its start until it says that it has read back what was decided. The floor: one
-//! reader in one thread that reads the same topics to the same ends and decodes every record. Either log is
+//! reader in one thread that reads the same topics to the same ends and decodes every record into its Rust
+//! type, without checks and digests (the start must do these: what was refused then is refused now). Either log is
 //! filled once: `tocsin run` itself decides ten years of reports on the embedded log, and the records are
 //! copied to Kafka.
 
