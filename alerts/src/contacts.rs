@@ -98,8 +98,9 @@ impl Contacts {
             .map(|(_, (contact, _))| contact)
             .filter(|c| c.valid_from.is_none_or(|d| d <= day) && c.valid_to.is_none_or(|d| day <= d))
             .filter_map(|c| {
-                let address = c.addresses.get(channel).or(c.phone.as_ref())?.trim();
-                (!address.is_empty()).then(|| Person {
+                let candidates = [c.addresses.get(channel), c.phone.as_ref()];
+                let address = candidates.into_iter().flatten().map(|a| a.trim()).find(|a| !a.is_empty())?;
+                Some(Person {
                     role,
                     subject: subject.to_owned(),
                     rank: c.rank,
@@ -161,6 +162,17 @@ mod tests {
         c.addresses.insert("webhook".into(), "hook".into());
         c.addresses.insert("other".into(), "no".into());
         assert_eq!(asked(&fold(&[c]), Role::Owner), [(1, "hook".into())]);
+    }
+
+    #[test]
+    fn a_blank_address_of_the_channel_does_not_hide_the_phone() {
+        for blank in ["", "  "] {
+            let mut c = contact(Role::Owner, "s", 1, 1, Some(" phone "));
+            c.addresses.insert("webhook".into(), blank.into());
+            assert_eq!(asked(&fold(&[c.clone()]), Role::Owner), [(1, "phone".into())]);
+            c.phone = None;
+            assert_eq!(asked(&fold(&[c]), Role::Owner), []);
+        }
     }
 
     #[test]

@@ -136,6 +136,16 @@ impl Ledger {
         self.open.len()
     }
 
+    /// How many it knows, open or ended.
+    pub fn len(&self) -> usize {
+        self.open.len() + self.ended.len()
+    }
+
+    /// Whether it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// What is over in this thread.
     pub fn past(&self, thread: ThreadKey) -> Past {
         self.threads.get(&thread).copied().unwrap_or_default()

@@ -49,7 +49,8 @@ pub struct Args {
     /// Stop when everything that is in the log at the start has been decided.
     #[arg(long)]
     pub until_end: bool,
-    /// Go on although what should have been said differs from what was said. Look at the counts of a run
+    /// Go on although what should have been said differs from what was said, or the ledger of deliveries from
+    /// its progress. Look at the counts of a run
     /// without it first: each difference is a message to somebody.
     #[arg(long)]
     pub accept_difference: bool,
@@ -100,7 +101,9 @@ pub fn run(args: Args) -> CommandResult {
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
-    let worker = channel.map(|channel| alerts::worker(Arc::clone(&log), channel, &config, wall));
+    let worker = channel.map(|channel| {
+        alerts::worker(Arc::clone(&log), channel, &config, wall).accepting_difference(args.accept_difference)
+    });
     let pipeline = wants(Half::Pipeline).then_some(how);
     let outcome = runtime.block_on(service(log, config, wall, pipeline, worker, args.until_end));
     // What still blocks (a client that waits for its broker) must not hold the exit up.

@@ -1,14 +1,17 @@
 //! Appends: all or nothing, never lost, never by a worker that was fenced.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_schemas::log::{EventLog, LogError, LogWriter, NewRecord};
 use tocsin_schemas::records::{Delivery, Offset, Progress};
 use tocsin_schemas::time::Instant;
 
 use super::{WRITER, WorkerError, start};
-use crate::codec;
+use crate::codec::{self, topic};
+
+/// How old the known ends of `deliveries` may grow before they are looked up again.
+const ENDS_AGE: Duration = Duration::from_secs(1);
 
 /// Collects what a turn changes and appends it together with the progress.
 pub(super) struct Committer {
@@ -18,6 +21,9 @@ pub(super) struct Committer {
     progress: Option<Progress>,
     log_id: String,
     tries: u32,
+    /// The ends of `deliveries` when last looked up: at least so much must be there at the next start.
+    ledger_ends: Vec<Offset>,
+    looked_up: Option<Monotonic>,
     /// What this turn changes, in order; of one delivery the last one counts.
     pub deliveries: Vec<Delivery>,
     /// Whether alerts were taken in since the last append.
@@ -38,14 +44,17 @@ impl Committer {
             progress,
             log_id,
             tries,
+            ledger_ends: Vec::new(),
+            looked_up: None,
             deliveries: Vec::new(),
             wants_progress: false,
         }
     }
 
-    /// The offsets last acknowledged.
+    /// The offsets of `alerts` last acknowledged.
     pub fn progress_offsets(&self) -> Vec<Offset> {
-        self.progress.as_ref().map(|p| p.offsets.clone()).unwrap_or_default()
+        let offsets = self.progress.iter().flat_map(|p| &p.offsets);
+        offsets.filter(|o| o.topic == topic::ALERTS).cloned().collect()
     }
 
     /// Appends what was collected, and this progress. Does nothing when there is nothing new.
@@ -53,10 +62,12 @@ impl Committer {
     /// # Errors
     /// `Fenced`, or a log that stayed unable. Then it is unknown to this process what is written, and the
     /// worker must end.
-    pub async fn commit(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<(), WorkerError> {
+    pub async fn commit(&mut self, mut offsets: Vec<Offset>, now: Instant) -> Result<(), WorkerError> {
         if self.deliveries.is_empty() && !self.wants_progress {
             return Ok(());
         }
+        self.look_up_ledger_ends().await?;
+        offsets.extend(self.ledger_ends.iter().cloned());
         let progress = Progress {
             writer: WRITER.to_owned(),
             log_id: self.log_id.clone(),
@@ -72,6 +83,24 @@ impl Committer {
         self.append(records, &progress).await?;
         self.progress = Some(progress);
         self.wants_progress = false;
+        Ok(())
+    }
+
+    /// An end that cannot be looked up stays the one known before, which is lower and so still true.
+    async fn look_up_ledger_ends(&mut self) -> Result<(), WorkerError> {
+        let fresh = self.looked_up.is_some_and(|at| at.elapsed() < ENDS_AGE);
+        if fresh && self.ledger_ends.iter().any(|o| o.next > 0) {
+            return Ok(());
+        }
+        let log = Arc::clone(&self.log);
+        let bounds = tokio::task::spawn_blocking(move || log.bounds(topic::DELIVERIES))
+            .await
+            .map_err(|_| WorkerError::Died("writer"))?;
+        if let Ok(bounds) = bounds {
+            let end = |(partition, next)| Offset { topic: topic::DELIVERIES.to_owned(), partition, next };
+            self.ledger_ends = (0..).zip(bounds.iter().map(|b| b.end)).map(end).collect();
+            self.looked_up = Some(Monotonic::now());
+        }
         Ok(())
     }
 

@@ -115,6 +115,26 @@ pub enum WorkerError {
         /// The committed end.
         end: u64,
     },
+    /// The ledger says what was sent, but nothing says how far the alerts were taken in. The operator acts.
+    #[error(
+        "there are {known} deliveries, but no progress of alerts: the topic progress was emptied; nothing was sent; restore it, or start once with --accept-difference: then every alert without a delivery is sent"
+    )]
+    ProgressLost {
+        /// How many deliveries the ledger has.
+        known: usize,
+    },
+    /// Less of the ledger is there than the progress has seen. The operator acts.
+    #[error(
+        "deliveries partition {partition} ends at {end}, the progress of alerts has seen it up to {next}: the ledger was emptied or half restored; nothing was sent; restore it, or start once with --accept-difference: then it goes on after the progress"
+    )]
+    LedgerLost {
+        /// The partition.
+        partition: u32,
+        /// What the progress has seen.
+        next: u64,
+        /// The committed end.
+        end: u64,
+    },
     /// A record of our own cannot be read. Us, or a damaged log.
     #[error("a record that tocsin wrote cannot be read: {0}")]
     Damaged(String),
@@ -130,6 +150,7 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     settings: Settings,
     schemas: Arc<dyn SchemaIds>,
+    accept_difference: bool,
     stats: watch::Sender<Stats>,
 }
 
@@ -147,6 +168,7 @@ impl Worker {
             clock,
             settings,
             schemas: Arc::new(NoIds),
+            accept_difference: false,
             stats: watch::Sender::new(Stats::default()),
         }
     }
@@ -156,6 +178,14 @@ impl Worker {
     #[must_use]
     pub fn with_schemas(mut self, schemas: Arc<dyn SchemaIds>) -> Worker {
         self.schemas = schemas;
+        self
+    }
+
+    /// Whether to go on although ledger and progress do not fit together: without progress from the first
+    /// alert (whatever the ledger lacks is sent), else from the progress.
+    #[must_use]
+    pub fn accepting_difference(mut self, accept: bool) -> Worker {
+        self.accept_difference = accept;
         self
     }
 
@@ -172,7 +202,8 @@ impl Worker {
     pub async fn run(self, stop: impl Future<Output = ()> + std::marker::Send) -> Result<Stats, WorkerError> {
         let log = Arc::clone(&self.log);
         let schemas = Arc::clone(&self.schemas);
-        let started = tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas))
+        let accept = self.accept_difference;
+        let started = tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas, accept))
             .await
             .map_err(|_| WorkerError::Died("start"))??;
         tracing::info!(

@@ -1,4 +1,11 @@
-//! What a worker reads back before it does anything.
+//! What a worker reads back before it does anything, and whether it fits together.
+//!
+//! Progress and ledger are written in the same appends. So deliveries without progress, or fewer of them
+//! than progress has seen, mean that a topic was lost; going on would tell people again what they have heard.
+//! Such a start ends with a reason, unless the difference was accepted.
+//!
+//! Not seen here: when both are lost, this looks like the first start ever with alerts waiting, and all
+//! alerts are sent. Restore `progress` and `deliveries` from the same copy as `alerts`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,8 +39,13 @@ pub(super) struct Started {
 /// Opens the writer, which fences an older worker, and then reads back everything. Blocks.
 ///
 /// # Errors
-/// A guard: another log, or a log that ends before the progress. Nothing was written.
-pub(super) fn read_back(log: &Arc<dyn EventLog>, schemas: &dyn SchemaIds) -> Result<Started, WorkerError> {
+/// A guard: another log, a log that ends before the progress, or (unless `accept_difference`) a ledger and a
+/// progress that do not fit together. Nothing was written.
+pub(super) fn read_back(
+    log: &Arc<dyn EventLog>,
+    schemas: &dyn SchemaIds,
+    accept_difference: bool,
+) -> Result<Started, WorkerError> {
     let writer = log.writer(WRITER)?;
     let log_id = log.log_id()?;
     let progress = read_progress(&**log)?;
@@ -44,6 +56,7 @@ pub(super) fn read_back(log: &Arc<dyn EventLog>, schemas: &dyn SchemaIds) -> Res
     let partitions: Vec<_> = from.iter().map(|o| (partition(topic::ALERTS, o.partition), o.next)).collect();
     let alerts = log.reader(&partitions)?;
 
+    let lost = ledger_lost(&**log, progress.as_ref())?;
     let mut ledger = Ledger::new();
     let mut reader = from_first(&**log, topic::DELIVERIES)?;
     to_end(&mut *reader, |record| {
@@ -52,6 +65,16 @@ pub(super) fn read_back(log: &Arc<dyn EventLog>, schemas: &dyn SchemaIds) -> Res
         }
         Ok(())
     })?;
+
+    let lost = lost.or_else(|| {
+        let known = ledger.len();
+        (progress.is_none() && known > 0).then_some(WorkerError::ProgressLost { known })
+    });
+    match lost {
+        Some(error) if !accept_difference => return Err(error),
+        Some(error) => tracing::warn!(%error, "difference accepted: going on"),
+        None => {}
+    }
 
     let (mut contacts, mut contacts_refused) = (Contacts::new(), 0);
     let mut contacts_reader = from_first(&**log, topic::CONTACTS)?;
@@ -73,6 +96,18 @@ pub(super) fn read_back(log: &Arc<dyn EventLog>, schemas: &dyn SchemaIds) -> Res
         alerts,
         from,
     })
+}
+
+/// Whether there is less of the ledger than progress has seen.
+fn ledger_lost(log: &dyn EventLog, progress: Option<&Progress>) -> Result<Option<WorkerError>, WorkerError> {
+    let bounds = log.bounds(topic::DELIVERIES)?;
+    let seen = progress.into_iter().flat_map(|p| &p.offsets).filter(|o| o.topic == topic::DELIVERIES);
+    let lost = seen.map(|o| (o, bounds.get(o.partition as usize).map_or(0, |b| b.end)));
+    Ok(lost.filter(|(o, end)| *end < o.next).map(|(o, end)| ledger_error(o, end)).next())
+}
+
+fn ledger_error(seen: &Offset, end: u64) -> WorkerError {
+    WorkerError::LedgerLost { partition: seen.partition, next: seen.next, end }
 }
 
 /// Where to go on in each partition of `alerts`.

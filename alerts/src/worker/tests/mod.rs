@@ -186,6 +186,14 @@ async fn settle(log: &Arc<MemLog>, gateway: &Arc<Gateway>) -> Stats {
     tokio::time::timeout(LIMIT, worker.run(done)).await.expect("settles in time").unwrap()
 }
 
+/// The same, though the ledger and the progress do not fit together.
+async fn settle_accepting(log: &Arc<MemLog>, gateway: &Arc<Gateway>) -> Stats {
+    let worker = worker(log, gateway, quick()).accepting_difference(true);
+    let (mut stats, ends) = (worker.stats(), ends(log));
+    let done = async move { drop(crate::stats::settled(&mut stats, &ends).await) };
+    tokio::time::timeout(LIMIT, worker.run(done)).await.expect("settles in time").unwrap()
+}
+
 /// The last state of every delivery, as the log has it: (alert, state, reason).
 fn ledger(log: &MemLog) -> BTreeMap<(String, Role), (DeliveryState, String)> {
     let mut out = BTreeMap::new();
@@ -239,7 +247,7 @@ async fn a_replay_from_the_first_alert_sends_nothing() {
     settle(&log, &gateway).await;
     assert_eq!(gateway.asked(), 2);
     log.empty(topic::PROGRESS);
-    let stats = settle(&log, &gateway).await;
+    let stats = settle_accepting(&log, &gateway).await;
     assert_eq!((stats.alerts_read, gateway.asked()), (2, 2));
 }
 
@@ -427,6 +435,57 @@ async fn guards_stop_before_anything_is_sent() {
     log.empty(topic::ALERTS);
     assert!(matches!(run(Arc::clone(&log)).await, Err(WorkerError::ProgressAhead { end: 0, next: 1, .. })));
     assert_eq!(gateway.asked(), 1);
+}
+
+/// What a start says of this log: it must refuse, and neither ask nor write anything.
+async fn refusal(log: &Arc<MemLog>, gateway: &Arc<Gateway>) -> String {
+    let before = (gateway.asked(), log.appends());
+    let run = worker(log, gateway, quick()).run(std::future::pending());
+    let error = tokio::time::timeout(LIMIT, run).await.expect("it refuses at once").unwrap_err();
+    assert_eq!((gateway.asked(), log.appends()), before, "{error}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_lost_progress_stops_the_start_until_it_is_accepted() {
+    let log = MemLog::new("l");
+    log.put(&[owner("owner"), new_alert("a1", 1), new_alert("a2", 2)]);
+    let gateway = Arc::new(Gateway::default());
+    settle(&log, &gateway).await;
+    log.empty(topic::PROGRESS);
+    let why = refusal(&log, &gateway).await;
+    for part in ["2 deliveries", "no progress of alerts", "nothing was sent", "--accept-difference"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    settle_accepting(&log, &gateway).await;
+    assert_eq!(gateway.asked(), 2, "what the ledger has is not said again");
+    settle(&log, &gateway).await;
+}
+
+#[tokio::test]
+async fn a_lost_ledger_stops_the_start_until_it_is_accepted() {
+    let log = MemLog::new("l");
+    log.put(&[owner("owner"), new_alert("a1", 1)]);
+    let gateway = Arc::new(Gateway::default());
+    settle(&log, &gateway).await;
+    log.empty(topic::DELIVERIES);
+    log.put(&[changed("a2", 1, Change::Corrected)]);
+    let why = refusal(&log, &gateway).await;
+    for part in ["deliveries partition", "ends at 0", "nothing was sent", "--accept-difference"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    settle_accepting(&log, &gateway).await;
+    assert_eq!(gateway.rung().len(), 2, "it goes on after the progress: what follows is said, and no more");
+    settle(&log, &gateway).await;
+}
+
+#[tokio::test]
+async fn a_first_start_with_alerts_waiting_tells_them() {
+    let log = MemLog::new("l");
+    log.put(&[owner("owner"), new_alert("a1", 1), new_alert("a2", 2)]);
+    let gateway = Arc::new(Gateway::default());
+    settle(&log, &gateway).await;
+    assert_eq!(gateway.rung().len(), 2);
 }
 
 #[tokio::test]
