@@ -241,7 +241,7 @@ pub fn next(s: &Situation<'_>) -> Next {
 pub fn sending(delivery: &Delivery, person: &Person, now: Instant) -> Delivery {
     Delivery {
         contact_rank: Some(person.rank),
-        contact_version: Some(person.version),
+        contact_version: i64::try_from(person.version).ok(),
         state: DeliveryState::Sending,
         reason: None,
         attempt: delivery.attempt + 1,

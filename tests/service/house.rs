@@ -296,7 +296,12 @@ impl Running {
     /// SIGTERM, and the exit code, which must come within 10 seconds.
     pub fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
-        self.ends_within(Duration::from_secs(10))
+        let code = self.ends_within(Duration::from_secs(10));
+        if code != Some(0) {
+            // What the assertion of the caller cannot show.
+            eprintln!("{}", self.said());
+        }
+        code
     }
 
     pub fn signal(&self, name: &str) {

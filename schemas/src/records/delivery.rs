@@ -25,7 +25,7 @@ pub struct Delivery {
     /// Rank and version of the contact that was asked, once one was found.
     pub contact_rank: Option<u32>,
     /// See `contact_rank`.
-    pub contact_version: Option<u64>,
+    pub contact_version: Option<i64>,
     /// The channel, such as `webhook`.
     pub channel: String,
     /// Which text of people.md, such as `T1`.
