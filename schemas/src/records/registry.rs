@@ -12,6 +12,7 @@ use crate::time::{Day, Month};
 #[allow(missing_docs, reason = "the fields are those of the contract, records.md section 1")]
 pub struct Enterprise {
     pub uscc: Uscc,
+    #[serde(with = "crate::wire::long")]
     pub version: u64,
     pub name: String,
     pub short_name: Option<String>,
@@ -39,6 +40,7 @@ pub struct Headcount {
     pub uscc: Uscc,
     pub month: Month,
     pub insured: u32,
+    #[serde(with = "crate::wire::long")]
     pub version: u64,
 }
 
@@ -56,6 +58,7 @@ pub struct Contact {
     pub valid_from: Option<Day>,
     pub valid_to: Option<Day>,
     pub verified_on: Option<Day>,
+    #[serde(with = "crate::wire::long")]
     pub version: u64,
 }
 
@@ -74,6 +77,7 @@ pub struct GovernanceEvent {
     pub kind: String,
     pub subject: String,
     pub on: Day,
+    #[serde(with = "crate::wire::long")]
     pub version: u64,
     pub actor: String,
     pub approver: Option<String>,

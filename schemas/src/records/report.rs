@@ -13,6 +13,7 @@ use crate::time::{Day, Instant, TimeOfDay};
 pub struct Report {
     pub source: Source,
     pub source_record_id: CompactString,
+    #[serde(with = "crate::wire::long")]
     pub version: u64,
     pub status: Status,
     pub category: Category,

@@ -90,28 +90,3 @@ async fn the_order_holds_through_stops_in_the_middle() {
         judge(&gateway, &format!("{first} then {second}"));
     }
 }
-
-#[tokio::test]
-async fn a_burst_while_it_works_is_told_in_order_too() {
-    for (first, second) in [(USCCS[0], USCCS[1]), (USCCS[1], USCCS[0])] {
-        let log = MemLog::new("l");
-        let gateway = Arc::new(Gateway::default());
-        let worker = worker(&log, &gateway, Settings { max_batch: 1, ..quick() });
-        let mut stats = worker.stats();
-        let script = async {
-            log.put(&[contact(Role::Owner, HOST, 1, "host")]);
-            stats.wait_for(|s| s.contacts == 1).await.unwrap();
-            for record in backlog(first, second, 1_000).records(topic::ALERTS) {
-                log.put(&[NewRecord {
-                    topic: record.topic,
-                    key: record.key.unwrap(),
-                    value: record.value,
-                    stamp: None,
-                }]);
-            }
-            crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
-        };
-        tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
-        judge(&gateway, first);
-    }
-}
