@@ -14,10 +14,10 @@ fn host_alone() -> Vec<Audience> {
 }
 
 /// Case `case`: `new` with key `first`, revision 2 with key `second`, each told to the host. `new` comes
-/// with two messages about something else before it, so that its partition is the longer one.
-fn backlog(first: &str, second: &str, apart_ms: i64) -> Arc<MemLog> {
-    let log = MemLog::new("l");
-    log.put(&[contact(Role::Owner, HOST, 1, "host")]);
+/// with two messages about something else before it, so that its partition is the longer one. In the order
+/// of decision, which is that of the appends.
+fn decided(first: &str, second: &str, apart_ms: i64) -> Vec<NewRecord> {
+    let mut records = Vec::new();
     for case in 0..CASES {
         let at = day().midnight().plus_millis(i64::from(case) * 10_000);
         let keyed = |id: String, change, revision, key: &str, ms| Alert {
@@ -29,13 +29,18 @@ fn backlog(first: &str, second: &str, apart_ms: i64) -> Arc<MemLog> {
         };
         for filler in 0..2 {
             let silent = keyed(format!("s{case:02}{filler}"), Change::Suppressed, 0, first, 0);
-            log.put(&[about(1_000 + case, silent)]);
+            records.push(about(1_000 + case, silent));
         }
-        log.put(&[
-            about(case, keyed(format!("n{case:02}"), Change::New, 1, first, 0)),
-            about(case, keyed(format!("u{case:02}"), Change::Upgraded, 2, second, apart_ms)),
-        ]);
+        records.push(about(case, keyed(format!("n{case:02}"), Change::New, 1, first, 0)));
+        records.push(about(case, keyed(format!("u{case:02}"), Change::Upgraded, 2, second, apart_ms)));
     }
+    records
+}
+
+fn backlog(first: &str, second: &str, apart_ms: i64) -> Arc<MemLog> {
+    let log = MemLog::new("l");
+    log.put(&[contact(Role::Owner, HOST, 1, "host")]);
+    log.put(&decided(first, second, apart_ms));
     log
 }
 
@@ -88,5 +93,25 @@ async fn the_order_holds_through_stops_in_the_middle() {
         }
         assert!(runs > 3, "stopped in the middle: {runs}");
         judge(&gateway, &format!("{first} then {second}"));
+    }
+}
+
+#[tokio::test]
+async fn a_burst_while_it_works_is_told_in_order_too() {
+    for (first, second) in [(USCCS[0], USCCS[1]), (USCCS[1], USCCS[0])] {
+        let log = MemLog::new("l");
+        let gateway = Arc::new(Gateway::default());
+        let worker = worker(&log, &gateway, Settings { max_batch: 1, ..quick() });
+        let mut stats = worker.stats();
+        let script = async {
+            log.put(&[contact(Role::Owner, HOST, 1, "host")]);
+            stats.wait_for(|s| s.contacts == 1).await.unwrap();
+            for record in decided(first, second, 1_000) {
+                log.put(&[record]);
+            }
+            crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
+        };
+        tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
+        judge(&gateway, first);
     }
 }
