@@ -6,12 +6,10 @@ use data_encoding::HEXLOWER;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::house::{House, report, until};
-
-const AT: &str = "2025-03-01T08:00:00+08:00";
+use crate::house::{AT, DAY, House, report, until};
 
 fn with(field: &str, value: serde_json::Value) -> Vec<u8> {
-    let mut record = report("bad", "2025-03-01");
+    let mut record = report("bad", DAY);
     record[field] = value;
     record.to_string().into_bytes()
 }
@@ -46,12 +44,10 @@ fn bad() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 
 #[test]
 fn bad_input_lands_in_quarantine_within_a_second_and_the_next_record_is_processed() {
-    let mut house = House::embedded();
-    house.clock_starts("2025-03-01T09:00:00+08:00");
-    house.register(Some("2025-03-01T07:00:00+08:00"));
+    let house = House::embedded().started();
     let run = house.run_caught_up(&[]);
     for (number, (what, raw, reason)) in bad().into_iter().enumerate() {
-        house.append_raw("reports.hr", "bad", raw.clone(), Some(AT));
+        house.append_raw("reports.hr", "bad", raw.clone(), AT);
         let began = Monotonic::now();
         until(what, || house.quarantined().len() > number);
         let took = began.elapsed();
@@ -62,7 +58,7 @@ fn bad_input_lands_in_quarantine_within_a_second_and_the_next_record_is_processe
         assert_eq!(q.raw, raw[..raw.len().min(1 << 20)], "{what}");
         assert_eq!(q.raw_sha256, HEXLOWER.encode(&Sha256::digest(&raw)), "{what}");
     }
-    house.report("good", "2025-03-01", Some(AT));
+    house.report("good", DAY, AT);
     until("the next record is told", || house.gateway.calls().len() == 1);
     let counters = house.progress().unwrap().counters;
     assert_eq!(counters.quarantined as usize, bad().len());
@@ -74,11 +70,9 @@ fn bad_input_lands_in_quarantine_within_a_second_and_the_next_record_is_processe
 
 #[test]
 fn a_slip_in_an_optional_field_is_flagged_and_the_injury_is_told() {
-    let mut house = House::embedded();
-    house.clock_starts("2025-03-01T09:00:00+08:00");
-    house.register(Some("2025-03-01T07:00:00+08:00"));
+    let house = House::embedded().started();
     let run = house.run_caught_up(&[]);
-    house.append_raw("reports.hr", "slip", with("lost_days", json!(-3)), Some(AT));
+    house.append_raw("reports.hr", "slip", with("lost_days", json!(-3)), AT);
     until("the owner is told", || house.gateway.calls().len() == 1);
     let counters = house.progress().unwrap().counters;
     assert_eq!((counters.flagged, counters.quarantined), (1, 0));

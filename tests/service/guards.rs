@@ -2,6 +2,7 @@
 
 mod compaction;
 mod lost;
+mod worker;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant as Monotonic};
@@ -9,16 +10,13 @@ use std::time::{Duration, Instant as Monotonic};
 use tocsin_schemas::records::{Delivery, Progress};
 use tocsin_testkit::{Broker, kafka_wanted};
 
-use crate::house::{House, Running, until};
-
-const AT: Option<&str> = Some("2025-03-01T08:00:00+08:00");
+use crate::house::{AT, DAY, House, Running, until};
 
 /// One incident was told, and the service stopped.
-fn told(mut house: House) -> House {
-    house.clock_starts("2025-03-01T09:00:00+08:00");
-    house.register(Some("2025-03-01T07:00:00+08:00"));
+fn told(house: House) -> House {
+    let house = house.started();
     let run = house.run_caught_up(&[]);
-    house.report("a", "2025-03-01", AT);
+    house.report("a", DAY, AT);
     until("the owner is told", || house.gateway.calls().len() == 1);
     assert_eq!(run.stop(), Some(0));
     house
@@ -101,7 +99,7 @@ fn fences(house: &House, arriving: usize) {
     let second = std::thread::scope(|scope| {
         scope.spawn(|| {
             for n in 0..arriving {
-                house.report(&format!("b{n}"), "2025-03-01", Some("2025-03-01T08:30:00+08:00"));
+                house.report(&format!("b{n}"), DAY, Some("2025-03-01T08:30:00+08:00"));
             }
         });
         if arriving > 0 {
@@ -115,7 +113,7 @@ fn fences(house: &House, arriving: usize) {
     });
     assert!(last_line(&first).contains("has taken over"), "{}", first.said());
     second.wait_said("caught up");
-    house.report("b", "2025-03-01", Some("2025-03-01T08:30:00+08:00"));
+    house.report("b", DAY, Some("2025-03-01T08:30:00+08:00"));
     let reports = 2 + arriving;
     let told = || house.said().iter().filter(|s| *s == "owner_incident new").count();
     until("the second one goes on", || told() == reports);

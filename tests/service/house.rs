@@ -19,6 +19,10 @@ pub const FIRM: &str = "91330784XX00000190";
 pub const OTHER_FIRM: &str = "91330784XX000006X3";
 pub const AREA: &str = "330784001";
 
+/// The day of the reports of most tests, and when they arrive.
+pub const DAY: &str = "2025-03-01";
+pub const AT: Option<&str> = Some("2025-03-01T08:00:00+08:00");
+
 pub struct House {
     pub dir: tempfile::TempDir,
     pub log: Arc<dyn EventLog>,
@@ -102,6 +106,13 @@ impl House {
         };
         house.write_config();
         house
+    }
+
+    /// The same with the clock at 09:00 of [`DAY`], and a registry that arrived before [`AT`].
+    pub fn started(mut self) -> House {
+        self.clock_starts("2025-03-01T09:00:00+08:00");
+        self.register(Some("2025-03-01T07:00:00+08:00"));
+        self
     }
 
     /// From now on the service's clock begins at this instant.
@@ -201,6 +212,25 @@ impl House {
     /// A report of HR.
     pub fn report(&self, id: &str, occurred_on: &str, stamp: Option<&str>) {
         self.append("reports.hr", id, &report(id, occurred_on), stamp);
+    }
+
+    /// Empties a topic of the embedded log, which has no command for it: as if it had been lost.
+    pub fn lose(&self, topic: &str) {
+        let file = rusqlite::Connection::open(self.dir.path().join("log.db")).unwrap();
+        let partitions: Vec<i64> = file
+            .prepare("SELECT p.id FROM partitions p JOIN topics t ON p.topic = t.id WHERE t.name = ?1")
+            .unwrap()
+            .query_map([topic], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(partitions.len(), topics::topic(topic).unwrap().partitions as usize);
+        for id in partitions {
+            file.execute_batch(&format!(
+                "DELETE FROM p{id}; UPDATE partitions SET first = 0, next = 0 WHERE id = {id}"
+            ))
+            .unwrap();
+        }
     }
 
     /// Every committed record of a topic.

@@ -4,21 +4,11 @@ use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_schemas::codes::{Change, Rule};
 
-use crate::house::{FIRM, House, until};
-
-const DAY: &str = "2025-03-01";
-const AT: Option<&str> = Some("2025-03-01T08:00:00+08:00");
-
-fn started() -> House {
-    let mut house = House::embedded();
-    house.clock_starts("2025-03-01T09:00:00+08:00");
-    house.register(Some("2025-03-01T07:00:00+08:00"));
-    house
-}
+use crate::house::{AT, DAY, FIRM, House, until};
 
 #[test]
 fn a_report_rings_the_owners_phone_once_and_a_restart_says_nothing() {
-    let house = started();
+    let house = House::embedded().started();
     let run = house.run_caught_up(&[]);
     house.report("a", DAY, AT);
     until("the owner is told", || house.gateway.calls().len() == 1);
@@ -55,7 +45,7 @@ fn a_report_rings_the_owners_phone_once_and_a_restart_says_nothing() {
 
 #[test]
 fn the_same_twice_and_an_old_version_say_nothing_more() {
-    let house = started();
+    let house = House::embedded().started();
     let run = house.run_caught_up(&[]);
     house.report("a", DAY, AT);
     house.report("a", DAY, AT);
@@ -66,7 +56,7 @@ fn the_same_twice_and_an_old_version_say_nothing_more() {
 
 #[test]
 fn the_halves_run_in_two_processes() {
-    let house = started();
+    let house = House::embedded().started();
     let pipeline = house.run_caught_up(&["--only", "pipeline"]);
     house.report("a", DAY, AT);
     until("it is decided", || house.alerts().len() == 1);
@@ -107,7 +97,7 @@ fn a_stream_with_its_own_times_is_decided_to_its_end() {
 
 #[test]
 fn an_idle_service_costs_at_most_a_hundredth_of_a_core() {
-    let house = started();
+    let house = House::embedded().started();
     house.report("a", DAY, AT);
     let run = house.run_caught_up(&[]);
     until("the owner is told", || house.gateway.calls().len() == 1);

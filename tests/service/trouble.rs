@@ -4,17 +4,7 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::house::{House, until};
-
-const DAY: &str = "2025-03-01";
-const AT: Option<&str> = Some("2025-03-01T08:00:00+08:00");
-
-fn started() -> House {
-    let mut house = House::embedded();
-    house.clock_starts("2025-03-01T09:00:00+08:00");
-    house.register(Some("2025-03-01T07:00:00+08:00"));
-    house
-}
+use crate::house::{AT, DAY, House, until};
 
 /// As many reports as decide more than the space left takes.
 const REPORTS: usize = 60;
@@ -23,7 +13,7 @@ const REPORTS: usize = 60;
 /// reason is said once, and when there is space again everything is told, once.
 #[test]
 fn a_full_disk_stops_the_commits_and_loses_nothing() {
-    let mut house = started();
+    let mut house = House::embedded().started();
     let size = std::fs::metadata(house.dir.path().join("log.db")).unwrap().len();
     house.limit(Some(size + 200_000));
     let run = house.run_caught_up(&["--only", "pipeline"]);
@@ -64,7 +54,7 @@ fn a_full_disk_stops_the_commits_and_loses_nothing() {
 /// the same key.
 #[test]
 fn a_second_signal_ends_at_once_and_the_request_in_flight_is_made_again_with_its_key() {
-    let mut house = started();
+    let mut house = House::embedded().started();
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     house.configure(&format!("http://{}/send", deaf.local_addr().unwrap()), "");
     let mut run = house.run_caught_up(&[]);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tocsin_schemas::log::{Bounds, Retention, TopicSettings};
 use tocsin_schemas::records::Progress;
-use tocsin_schemas::topics::Topic;
+use tocsin_schemas::topics::{PROGRESS, Topic};
 
 /// What was found in the log.
 #[derive(Debug, Clone, Default)]
@@ -82,11 +82,12 @@ pub enum Trouble {
         /// The log's own.
         found: String,
     },
-    /// What was said is there, but not how far it goes.
+    /// What was said or told is there, in whole or in part, but not how far it goes.
     #[error(
-        "there are {0} records in alerts and incidents, but no progress of the pipeline: the topic progress was emptied; restore it"
+        "there are records in {0}, but no progress of the pipeline: what was decided was lost, at least in part; \
+         restore every topic that tocsin writes from one copy"
     )]
-    ProgressLost(u64),
+    ProgressLost(String),
 }
 
 /// Compares. `inputs` are the topics that the pipeline reads, `outputs` those that it writes.
@@ -128,16 +129,13 @@ pub fn check(
     match progress {
         Some(progress) => against(found, progress, &mut troubles),
         None => {
-            let said: u64 = outputs
-                .iter()
-                .filter(|t| {
-                    matches!(t.name, tocsin_schemas::topics::ALERTS | tocsin_schemas::topics::INCIDENTS)
-                })
-                .flat_map(|t| numbered(found, t.name))
-                .map(|(_, b)| b.end.saturating_sub(b.first))
-                .sum();
-            if said > 0 {
-                troubles.push(Trouble::ProgressLost(said));
+            // Every one of them is written together with progress, or after it (`deliveries`). An end above 0
+            // is enough: what is kept by time may have gone since. `progress` itself has other writers.
+            let ever_written = |t: &&&Topic| numbered(found, t.name).any(|(_, b)| b.end > 0);
+            let written: Vec<&str> =
+                outputs.iter().filter(|t| t.name != PROGRESS).filter(ever_written).map(|t| t.name).collect();
+            if !written.is_empty() {
+                troubles.push(Trouble::ProgressLost(written.join(", ")));
             }
         }
     }
@@ -180,7 +178,7 @@ pub fn retention(retention: Retention) -> String {
 #[cfg(test)]
 mod tests {
     use tocsin_schemas::records::Offset;
-    use tocsin_schemas::topics;
+    use tocsin_schemas::topics::{self, Direction};
 
     use super::*;
 
@@ -239,7 +237,10 @@ mod tests {
     fn a_missing_topic_limited_retention_and_other_partitions_are_named() {
         let mut found = sound();
         found.topics.retain(|t| &*t.name != "alerts");
-        assert_eq!(of(&found, None), [Trouble::MissingTopic("alerts".into()), Trouble::ProgressLost(30)]);
+        assert_eq!(
+            of(&found, None),
+            [Trouble::MissingTopic("alerts".into()), Trouble::ProgressLost("alerts".into())]
+        );
         let mut found = sound();
         let hr = found.topics.iter_mut().find(|t| &*t.name == "reports.hr").unwrap();
         hr.retention = Retention::Days(7);
@@ -252,8 +253,38 @@ mod tests {
         assert_eq!(of(&found, Some(&progress(3))), [expected]);
     }
 
+    /// Every topic that Tocsin writes, as [`super::super::start::look`] asks.
+    fn of_all(found: &Found, progress: Option<&Progress>) -> Vec<Trouble> {
+        let written = |t: &&Topic| t.direction == Direction::Out && t.schema.is_some();
+        let output: Vec<&Topic> = topics::catalogue().iter().filter(written).collect();
+        check(found, &[], &output, progress)
+    }
+
     #[test]
-    fn what_was_said_without_progress_is_trouble() {
-        assert_eq!(of(&sound(), None), [Trouble::ProgressLost(30)]);
+    fn whatever_was_written_without_progress_is_trouble() {
+        for topic in ["alerts", "incidents", "rates", "quarantine", "deliveries"] {
+            let mut found = sound();
+            found.bounds.values_mut().flatten().for_each(|b| *b = Bounds { first: 0, end: 0 });
+            found.bounds.get_mut("progress").unwrap()[3].end = 7;
+            assert_eq!(of_all(&found, None), [], "another writer's progress says nothing");
+            found.bounds.get_mut(topic).unwrap()[0].end = 1;
+            assert_eq!(of_all(&found, None), [Trouble::ProgressLost(topic.into())]);
+            assert_eq!(of_all(&found, Some(&progress(0))), []);
+        }
+        // As found after alerts, incidents and progress were lost while the others were kept.
+        let mut found = sound();
+        for topic in ["alerts", "incidents", "progress"] {
+            found.bounds.get_mut(topic).unwrap().iter_mut().for_each(|b| b.end = 0);
+        }
+        let expected = Trouble::ProgressLost("rates, deliveries, quarantine".into());
+        assert_eq!(of_all(&found, None), [expected]);
+    }
+
+    #[test]
+    fn what_went_by_time_was_written_all_the_same() {
+        let mut found = sound();
+        found.bounds.values_mut().flatten().for_each(|b| *b = Bounds { first: 0, end: 0 });
+        found.bounds.get_mut("quarantine").unwrap()[0] = Bounds { first: 9, end: 9 };
+        assert_eq!(of_all(&found, None), [Trouble::ProgressLost("quarantine".into())]);
     }
 }

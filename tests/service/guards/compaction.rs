@@ -13,8 +13,8 @@ use tocsin_schemas::log::NewRecord;
 use tocsin_schemas::topics;
 use tocsin_testkit::{Broker, kafka_wanted};
 
-use super::{AT, told};
-use crate::house::{FIRM, House, report, until};
+use super::told;
+use crate::house::{AT, DAY, FIRM, House, report, until};
 
 /// Compacted topics that hold superseded records by now.
 const TOPICS: [&str; 5] =
@@ -24,15 +24,15 @@ const TOPICS: [&str; 5] =
 fn eventful(house: House) -> House {
     let house = told(house);
     let run = house.run_caught_up(&[]);
-    for (version, field, value) in [(2, "lost_days", json!(200)), (3, "died_on", json!("2025-03-01"))] {
+    for (version, field, value) in [(2, "lost_days", json!(200)), (3, "died_on", json!(DAY))] {
         let said = house.said().len();
-        let mut newer = report("a", "2025-03-01");
+        let mut newer = report("a", DAY);
         newer["version"] = json!(version);
         newer[field] = value;
         house.append("reports.hr", "a", &newer, AT);
         until("it is upgraded", || house.said().len() > said);
     }
-    house.report("b", "2025-03-01", AT);
+    house.report("b", DAY, AT);
     // Industry and emergency bureau, which hear of a red one, have no contacts here.
     let everybody_told = || {
         let reachable = |role: Role| matches!(role, Role::Owner | Role::TownshipDuty);
@@ -61,7 +61,7 @@ fn says_nothing_and_goes_on(house: &House, next: &str) {
     }
     assert_eq!((house.said(), house.gateway.calls()), (said, calls.clone()));
     let run = house.run_caught_up(&[]);
-    house.report(next, "2025-03-01", AT);
+    house.report(next, DAY, AT);
     until("the next one is told", || house.gateway.calls().len() == calls.len() + 1);
     assert_eq!(run.stop(), Some(0));
 }
@@ -87,7 +87,7 @@ fn the_service_compacts_the_embedded_log_when_it_has_found_its_past_in_order() {
     run.wait_said("dropped what is superseded");
     // And what comes while and after it does so is told.
     let calls = house.gateway.calls().len();
-    house.report("c", "2025-03-01", AT);
+    house.report("c", DAY, AT);
     until("the next one is told", || house.gateway.calls().len() == calls + 1);
     assert_eq!(run.stop(), Some(0));
     says_nothing_and_goes_on(&house, "d");

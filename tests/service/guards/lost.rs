@@ -13,42 +13,27 @@ use tocsin_connectors::log::partition::partition_of;
 use tocsin_schemas::topics;
 use tocsin_testkit::{Broker, kafka_wanted};
 
-use super::{AT, refuses, told};
-use crate::house::{House, OTHER_FIRM, report, until};
+use super::{refuses, told};
+use crate::house::{AT, DAY, House, OTHER_FIRM, report, until};
 
 const TOPIC: &str = "reports.hr";
 
-/// An operator's slip: the topic is deleted and made anew.
-pub fn delete_and_make_anew(house: &House, address: &str) {
+/// An operator's slip: topics are deleted and made anew.
+pub fn delete_and_make_anew(house: &House, address: &str, names: &[&str]) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let deleted = runtime.block_on(admin.delete_topics(&[TOPIC], &options)).unwrap();
+    let deleted = runtime.block_on(admin.delete_topics(names, &options)).unwrap();
     assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
-    let wanted = [topics::topic(TOPIC).unwrap().settings()];
-    until("the topic is there again, and empty", || {
-        let _ = house.log.ensure(&wanted, false);
-        house.log.bounds(TOPIC).is_ok_and(|bounds| bounds.len() == 3 && bounds.iter().all(|b| b.end == 0))
-    });
-}
-
-/// The same on the embedded log, which has no command for it.
-fn empty(house: &House) {
-    let file = rusqlite::Connection::open(house.dir.path().join("log.db")).unwrap();
-    let partitions: Vec<i64> = file
-        .prepare("SELECT p.id FROM partitions p JOIN topics t ON p.topic = t.id WHERE t.name = ?1")
-        .unwrap()
-        .query_map([TOPIC], |row| row.get(0))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    assert_eq!(partitions.len(), 3);
-    for id in partitions {
-        file.execute_batch(&format!(
-            "DELETE FROM p{id}; UPDATE partitions SET first = 0, next = 0 WHERE id = {id}"
-        ))
-        .unwrap();
+    for name in names {
+        let wanted = topics::topic(name).unwrap().settings();
+        let partitions = wanted.partitions as usize;
+        until("the topic is there again, and empty", || {
+            let _ = house.log.ensure(std::slice::from_ref(&wanted), false);
+            let bounds = house.log.bounds(name);
+            bounds.is_ok_and(|bounds| bounds.len() == partitions && bounds.iter().all(|b| b.end == 0))
+        });
     }
 }
 
@@ -57,7 +42,7 @@ fn emptied(house: &House, empty: impl FnOnce(&House)) {
     empty(house);
     refuses(house, &[], &[TOPIC, "the topic was emptied or half restored", "nothing was decided or sent"]);
     // As many records as before, but not the same: the ends say nothing now, what was said does.
-    let mut other = report("a", "2025-03-01");
+    let mut other = report("a", DAY);
     other["uscc"] = json!(OTHER_FIRM);
     for _ in 0..2 {
         house.append(TOPIC, "a", &other, AT);
@@ -71,7 +56,7 @@ fn emptied(house: &House, empty: impl FnOnce(&House)) {
 
 #[test]
 fn an_emptied_topic_stops_the_start() {
-    emptied(&told(House::embedded()), empty);
+    emptied(&told(House::embedded()), |house| house.lose(TOPIC));
 }
 
 #[test]
@@ -81,7 +66,56 @@ fn a_topic_deleted_and_made_anew_stops_the_start_on_kafka() {
     }
     let broker = Broker::start();
     let house = told(House::kafka(broker.address()));
-    emptied(&house, |house| delete_and_make_anew(house, broker.address()));
+    emptied(&house, |house| delete_and_make_anew(house, broker.address(), &[TOPIC]));
+}
+
+/// What tells that there was a past, while what was said and how far it goes are lost.
+const PAST: [&str; 3] = [topics::ALERTS, topics::INCIDENTS, topics::PROGRESS];
+
+/// With a record in quarantine, so that every topic that is written holds something.
+fn told_and_refused(house: House) -> House {
+    let house = told(house);
+    let run = house.run_caught_up(&["--only", "pipeline"]);
+    house.append_raw(TOPIC, "bad", b"{".to_vec(), AT);
+    until("it is refused", || house.quarantined().len() == 1);
+    assert_eq!(run.stop(), Some(0));
+    house
+}
+
+/// The past is lost but for its traces: a start from zero would tell everybody again.
+fn traces_only(house: &House, lose: impl FnOnce(&House)) {
+    lose(house);
+    let why =
+        &["rates, deliveries, quarantine", "no progress of the pipeline", "nothing was decided or sent"];
+    refuses(house, &[], why);
+    refuses(house, &["--accept-difference"], why);
+    refuses(house, &["--only", "pipeline"], why);
+}
+
+#[test]
+fn a_lost_past_of_which_traces_are_left_stops_the_start() {
+    let house = told_and_refused(House::embedded());
+    traces_only(&house, |house| PAST.iter().for_each(|topic| house.lose(topic)));
+    // Each trace alone is enough.
+    house.lose(topics::RATES);
+    refuses(&house, &[], &["records in deliveries, quarantine,"]);
+    house.lose(topics::DELIVERIES);
+    refuses(&house, &[], &["records in quarantine,"]);
+    // Without any it is a first start: everything is decided, and told, as if for the first time.
+    house.lose(topics::QUARANTINE);
+    let run = house.run_caught_up(&[]);
+    until("it is told as for the first time", || house.gateway.calls().len() == 2);
+    assert_eq!(run.stop(), Some(0));
+}
+
+#[test]
+fn a_lost_past_of_which_traces_are_left_stops_the_start_on_kafka() {
+    if !kafka_wanted("service: a lost past of which traces are left stops the start on kafka") {
+        return;
+    }
+    let broker = Broker::start();
+    let house = told_and_refused(House::kafka(broker.address()));
+    traces_only(&house, |house| delete_and_make_anew(house, broker.address(), &PAST));
 }
 
 /// A worker that died in the midst of a transaction holds up whoever reads the partitions that it wrote to. So
@@ -109,7 +143,7 @@ fn a_dead_workers_open_transaction_hides_nothing_of_the_pipelines_progress() {
     worker.flush(Duration::from_secs(10)).unwrap();
 
     let pipeline = house.run_caught_up(&["--only", "pipeline"]);
-    house.report("b", "2025-03-01", AT);
+    house.report("b", DAY, AT);
     until("it is decided", || house.said().len() == 3);
     assert_eq!(pipeline.stop(), Some(0));
     drop(worker);
