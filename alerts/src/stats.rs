@@ -13,6 +13,8 @@ pub struct Stats {
     pub alerts_read: u64,
     /// Of these, decisions that nobody is told of: suppressed, or without audiences.
     pub alerts_silent: u64,
+    /// Of these, messages that went out although an earlier one of their incident never came: must be 0.
+    pub out_of_turn: u64,
     /// For each partition of `alerts`, the offset after the last one taken in.
     pub taken_in: Vec<Offset>,
     /// The progress that is written: as `taken_in`, but held back before the first alert that still has a

@@ -5,21 +5,28 @@
 //! that was decided earlier can come any more: each partition was read beyond that time, or to its end *after*
 //! the alert was in hand. (What changes a message is committed after it.)
 //!
-//! This needs no memory of its own: what lies before the progress was taken in, and progress never passes what
-//! is held. Within a partition the order of offsets stands, even if a clock went back. Alerts of one instant
+//! Progress never passes what is held. Within a partition the order of offsets stands, even if a clock went back. Alerts of one instant
 //! are never parted; among them the order is that of episodes and revisions.
+//!
+//! # What is not visible yet
+//! "Read to its end" is what the log shows at that moment. Kafka shows the parts of one transaction one
+//! partition after the other, so a message may be in hand while the one before it, committed with it, is not
+//! visible in its partition. The messages of an incident are numbered 1, 2, 3 … without gaps (`revision`; the
+//! oracle holds the decider to it), so a missing one is noticed: see [`turns`](super::turns). Only the messages
+//! of that incident wait, and not for ever.
 //!
 //! Near the end one reader serves all partitions. Behind by more than a batch each partition gets a reader of
 //! its own, because a common one would have to hold everything that it brings of the others.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_schemas::log::{EventLog, LogReader, LogRecord, TopicPartition};
 use tocsin_schemas::records::{Alert, Offset};
 use tocsin_schemas::time::Instant;
 
+use super::turns::Turns;
 use super::{WorkerError, alerts_offset};
 use crate::codec;
 
@@ -38,6 +45,7 @@ pub(super) struct Merge {
     log: Arc<dyn EventLog>,
     readers: Readers,
     parts: Vec<Part>,
+    turns: Turns,
     /// How many alerts are read ahead of each partition.
     ahead: usize,
 }
@@ -60,12 +68,12 @@ struct Part {
 }
 
 impl Merge {
-    /// What `reader` brings, from where it stands.
-    pub fn new(log: Arc<dyn EventLog>, reader: Box<dyn LogReader>, ahead: usize) -> Merge {
+    /// What `reader` brings, from where it stands. `turns` knows what lies before that.
+    pub fn new(log: Arc<dyn EventLog>, reader: Box<dyn LogReader>, turns: Turns, ahead: usize) -> Merge {
         let part =
             |(at, next)| Part { at, held: VecDeque::new(), latest: Instant(i64::MIN), next, at_end: false };
         let parts = reader.position().into_iter().map(part).collect();
-        Merge { log, readers: Readers::Together(reader), parts, ahead: ahead.max(1) }
+        Merge { log, readers: Readers::Together(reader), parts, turns, ahead: ahead.max(1) }
     }
 
     /// Reads on; near the end it waits so long for the first alert. After an error what was read before is
@@ -118,8 +126,8 @@ impl Merge {
         Ok(())
     }
 
-    /// What may be handed out now, in order.
-    pub fn release(&mut self) -> Vec<Read> {
+    /// What may be handed out at this moment, in order.
+    pub fn release(&mut self, now: Monotonic) -> Vec<Read> {
         let limit = self.parts.iter().filter(|part| !part.at_end).map(|part| part.latest).min();
         let mut out = Vec::new();
         for part in &mut self.parts {
@@ -127,12 +135,20 @@ impl Merge {
             out.extend(part.held.drain(..may));
         }
         out.sort_by_key(|(time, read)| (*time, read.alert.episode, read.alert.revision));
-        out.into_iter().map(|(_, read)| read).collect()
+        self.turns.in_turn(out.into_iter().map(|(_, read)| read), now)
+    }
+
+    /// How many were handed out although the one before them never came.
+    pub fn out_of_turn(&self) -> u64 {
+        self.turns.out_of_turn()
     }
 
     /// For each partition the offset after what was handed out.
     pub fn handed_out(&self) -> Vec<Offset> {
-        let next = |part: &Part| part.held.front().map_or(part.next, |(_, read)| read.offset);
+        let next = |part: &Part| {
+            let held = part.held.front().map_or(part.next, |(_, read)| read.offset);
+            self.turns.first_waiting(part.at.partition).map_or(held, |waiting| waiting.min(held))
+        };
         self.parts.iter().map(|part| alerts_offset(part.at.partition, next(part))).collect()
     }
 }

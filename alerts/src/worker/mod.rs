@@ -29,6 +29,7 @@ mod commit;
 mod merge;
 mod reader;
 mod start;
+mod turns;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -70,6 +71,8 @@ pub struct Settings {
     pub stop_grace: Duration,
     /// How often a failed append is tried before the worker gives up, one second apart.
     pub append_tries: u32,
+    /// How long a message waits for an earlier one of its incident that is not visible yet.
+    pub turn_patience: Duration,
 }
 
 impl Default for Settings {
@@ -81,6 +84,7 @@ impl Default for Settings {
             retry: RetrySettings::default(),
             stop_grace: Duration::from_secs(12),
             append_tries: 60,
+            turn_patience: turns::PATIENCE,
         }
     }
 }
@@ -202,17 +206,18 @@ impl Worker {
     pub async fn run(self, stop: impl Future<Output = ()> + std::marker::Send) -> Result<Stats, WorkerError> {
         let log = Arc::clone(&self.log);
         let schemas = Arc::clone(&self.schemas);
-        let accept = self.accept_difference;
-        let started = tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas, accept))
-            .await
-            .map_err(|_| WorkerError::Died("start"))??;
+        let (accept, patience) = (self.accept_difference, self.settings.turn_patience);
+        let started =
+            tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas, accept, patience))
+                .await
+                .map_err(|_| WorkerError::Died("start"))??;
         tracing::info!(
             contacts = started.contacts.len(),
             open = started.ledger.open_len(),
             "alert worker read back its state"
         );
         let mut reader = reader::spawn(
-            Merge::new(Arc::clone(&self.log), started.alerts, self.settings.max_batch),
+            Merge::new(Arc::clone(&self.log), started.alerts, started.turns, self.settings.max_batch),
             started.contacts_reader,
             Arc::clone(&self.schemas),
         );
@@ -322,6 +327,7 @@ impl Turn<'_> {
             self.contacts.apply(&key, contact);
         }
         self.stats.contacts_refused += batch.contacts_refused;
+        self.stats.out_of_turn = batch.out_of_turn;
         let (now, name) = (self.worker.clock.now(), self.worker.channel.name());
         for read in batch.alerts {
             let alert = read.alert;

@@ -4,7 +4,7 @@
 //! was decided is known when it is delivered.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_schemas::log::{LogError, LogReader};
 use tocsin_schemas::records::Offset;
@@ -24,6 +24,8 @@ pub(super) struct Batch {
     pub any_alert: bool,
     pub contacts: Vec<start::ContactChange>,
     pub contacts_refused: u64,
+    /// Of all alerts so far, those that went out although the one before them never came.
+    pub out_of_turn: u64,
     /// Where reading of `alerts` goes on.
     pub taken_in: Vec<Offset>,
 }
@@ -96,12 +98,13 @@ impl Tail {
     }
 
     fn take(&mut self) -> Batch {
-        let alerts = self.alerts.release();
+        let alerts = self.alerts.release(Monotonic::now());
         Batch {
             any_alert: !alerts.is_empty(),
             alerts,
             contacts: std::mem::take(&mut self.contacts_read),
             contacts_refused: std::mem::take(&mut self.refused),
+            out_of_turn: self.alerts.out_of_turn(),
             taken_in: self.alerts.handed_out(),
         }
     }

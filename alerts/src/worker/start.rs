@@ -15,6 +15,7 @@ use tocsin_schemas::log::{EventLog, LogReader, LogRecord, LogWriter, TopicPartit
 use tocsin_schemas::records::{Contact, Digest, Offset, Progress};
 use tocsin_schemas::wire::SchemaIds;
 
+use super::turns::Turns;
 use super::{WRITER, WorkerError, alerts_offset};
 use crate::codec::{self, topic};
 use crate::contacts::Contacts;
@@ -33,6 +34,7 @@ pub(super) struct Started {
     pub contacts_refused: u64,
     pub contacts_reader: Box<dyn LogReader>,
     pub alerts: Box<dyn LogReader>,
+    pub turns: Turns,
     pub from: Vec<Offset>,
 }
 
@@ -45,6 +47,7 @@ pub(super) fn read_back(
     log: &Arc<dyn EventLog>,
     schemas: &dyn SchemaIds,
     accept_difference: bool,
+    patience: Duration,
 ) -> Result<Started, WorkerError> {
     let writer = log.writer(WRITER)?;
     let log_id = log.log_id()?;
@@ -76,6 +79,7 @@ pub(super) fn read_back(
         None => {}
     }
 
+    let turns = taken_in(&**log, &from, patience)?;
     let (mut contacts, mut contacts_refused) = (Contacts::new(), 0);
     let mut contacts_reader = from_first(&**log, topic::CONTACTS)?;
     to_end(&mut *contacts_reader, |record| {
@@ -94,8 +98,31 @@ pub(super) fn read_back(
         contacts_refused,
         contacts_reader,
         alerts,
+        turns,
         from,
     })
+}
+
+/// Which message of each incident was taken in last: the alerts before the positions where reading goes on.
+fn taken_in(log: &dyn EventLog, from: &[Offset], patience: Duration) -> Result<Turns, WorkerError> {
+    let mut turns = Turns::new(patience);
+    let bounds = log.bounds(topic::ALERTS)?;
+    let first = |o: &Offset| bounds.get(o.partition as usize).map_or(0, |b| b.first);
+    let known: Vec<&Offset> = from.iter().filter(|o| first(o) < o.next).collect();
+    if known.is_empty() {
+        return Ok(turns);
+    }
+    let places: Vec<_> = known.iter().map(|o| (partition(topic::ALERTS, o.partition), first(o))).collect();
+    let mut reader = log.reader(&places)?;
+    while reader.position().iter().zip(&known).any(|((_, at), upto)| *at < upto.next) {
+        for record in reader.poll(CHUNK, Duration::from_millis(100))? {
+            let before = |o: &&Offset| o.partition == record.partition && record.offset < o.next;
+            if let (true, Some(value)) = (known.iter().copied().any(|o| before(&o)), &record.value) {
+                turns.before(&codec::decode(&record, value).map_err(WorkerError::Damaged)?);
+            }
+        }
+    }
+    Ok(turns)
 }
 
 /// Whether there is less of the ledger than progress has seen.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tocsin_schemas::codes::Scope;
+use tocsin_schemas::codes::{Change, Rule, Scope};
 use tocsin_schemas::ids::{IncidentId, ReportKey};
 use tocsin_schemas::records::{Alert, Counters, Digest, Incident, Rate, Record, Window};
 use tocsin_schemas::time::{Day, Instant};
@@ -58,6 +58,7 @@ pub enum Restarts {
 pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -> Result<Census, String> {
     let mut oracle = Oracle::new(history.policies.clone());
     let mut matcher = Matcher::default();
+    let mut revisions = Revisions::default();
     let mut witness = Witness::new(history);
     for (n, step) in history.steps.iter().enumerate() {
         if oracle.clock().is_none() && step.arrivals.is_empty() {
@@ -69,6 +70,7 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
         let decisions = step_subject(subject, step);
         in_order(&decisions).map_err(failed)?;
         let alerts: Vec<Alert> = decisions.into_iter().flatten().collect();
+        revisions.follow(&alerts).map_err(failed)?;
         matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
         let ours = oracle.rates(&subject.rate_windows(), &subject.rate_scopes());
         compare_rates(&subject.rates(), &ours).map_err(failed)?;
@@ -148,4 +150,25 @@ fn in_order(decisions: &[Vec<Alert>]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The revisions of every episode are 1, 2, 3 … in the order in which they are said, whatever lies between
+/// them: who delivers them can tell by that whether one is missing (records.md section 4).
+#[derive(Debug, Default)]
+pub(crate) struct Revisions(BTreeMap<(Rule, String, u32), u32>);
+
+impl Revisions {
+    pub(crate) fn follow(&mut self, alerts: &[Alert]) -> Result<(), String> {
+        for alert in alerts.iter().filter(|a| a.change != Change::Suppressed) {
+            let last = self.0.entry((alert.rule, alert.subject.clone(), alert.episode)).or_default();
+            if alert.revision != *last + 1 {
+                return Err(format!(
+                    "  {} {} episode {}: revision {} follows revision {last}",
+                    alert.rule, alert.subject, alert.episode, alert.revision
+                ));
+            }
+            *last = alert.revision;
+        }
+        Ok(())
+    }
 }

@@ -30,6 +30,17 @@ struct State {
     epochs: HashMap<String, u64>,
     faults: VecDeque<Fault>,
     appends: usize,
+    /// Partitions of `alerts` in which nothing from this offset on is visible yet.
+    unseen: HashMap<u32, usize>,
+}
+
+impl State {
+    /// What a reader may see.
+    fn visible(&self, topic: &str, partition: u32) -> &[LogRecord] {
+        let all = &self.topics[topic][partition as usize];
+        let unseen = self.unseen.get(&partition).filter(|_| topic == "alerts");
+        &all[..unseen.map_or(all.len(), |from| all.len().min(*from))]
+    }
 }
 
 pub struct MemLog {
@@ -69,16 +80,33 @@ impl MemLog {
     pub fn empty(&self, topic: &str) {
         self.state().topics.get_mut(topic).unwrap().iter_mut().for_each(Vec::clear);
     }
+    /// From now on what is appended to the partition of `alerts` with this key becomes visible only after
+    /// [`MemLog::show`], as the parts of a transaction become visible one by one.
+    pub fn hide(&self, key: &str) {
+        let mut state = self.state();
+        let partition = partition_of(key.as_bytes(), state.topics["alerts"].len());
+        let from = state.topics["alerts"][partition].len();
+        state.unseen.insert(partition as u32, from);
+    }
+    /// Everything is visible.
+    pub fn show(&self) {
+        self.state().unseen.clear();
+        self.shared.1.notify_all();
+    }
     pub fn put(&self, records: &[NewRecord]) {
         commit(&mut self.state(), records);
         self.shared.1.notify_all();
     }
 }
 
+fn partition_of(key: &[u8], partitions: usize) -> usize {
+    key.iter().map(|&b| usize::from(b)).sum::<usize>() % partitions
+}
+
 fn commit(state: &mut State, records: &[NewRecord]) {
     for record in records {
         let partitions = state.topics.get_mut(&*record.topic).expect("a known topic");
-        let partition = record.key.iter().map(|&b| usize::from(b)).sum::<usize>() % partitions.len();
+        let partition = partition_of(&record.key, partitions.len());
         let offset = partitions[partition].len() as u64;
         partitions[partition].push(LogRecord {
             topic: Arc::clone(&record.topic),
@@ -109,7 +137,8 @@ impl EventLog for MemLog {
     fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError> {
         let state = self.state();
         let partitions = state.topics.get(topic).ok_or(LogError::MissingTopic { topic: topic.into() })?;
-        Ok(partitions.iter().map(|p| Bounds { first: 0, end: p.len() as u64 }).collect())
+        let end = |partition| state.visible(topic, partition).len() as u64;
+        Ok((0..partitions.len() as u32).map(|p| Bounds { first: 0, end: end(p) }).collect())
     }
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(MemReader { shared: Arc::clone(&self.shared), at: from.to_vec() }))
@@ -131,7 +160,7 @@ impl MemReader {
     fn take(at: &mut [(TopicPartition, u64)], state: &State, max: usize) -> Vec<LogRecord> {
         let mut out = Vec::new();
         for (tp, next) in at {
-            let all = &state.topics[&*tp.topic][tp.partition as usize];
+            let all = state.visible(&tp.topic, tp.partition);
             let some = all.iter().skip(*next as usize).take(max - out.len());
             out.extend(some.cloned());
             *next += out.iter().filter(|r| r.partition == tp.partition && r.topic == tp.topic).count() as u64;
@@ -156,9 +185,8 @@ impl LogReader for MemReader {
     }
     fn caught_up(&mut self) -> Result<bool, LogError> {
         let state = self.shared.0.lock().unwrap();
-        let behind = |(tp, next): &(TopicPartition, u64)| {
-            *next < state.topics[&*tp.topic][tp.partition as usize].len() as u64
-        };
+        let behind =
+            |(tp, next): &(TopicPartition, u64)| *next < state.visible(&tp.topic, tp.partition).len() as u64;
         Ok(!self.at.iter().any(behind))
     }
 }

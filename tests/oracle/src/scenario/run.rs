@@ -11,7 +11,7 @@ use tocsin_schemas::ids::IncidentId;
 use super::{After, Expected, Scenario, Scene};
 use crate::compare::{Matcher, compare_rates};
 use crate::histories::{History, Step};
-use crate::judge::{Subject, step_oracle, step_subject};
+use crate::judge::{Revisions, Subject, step_oracle, step_subject};
 use crate::oracle::Oracle;
 use crate::rates::WINDOWS;
 use crate::said::Said;
@@ -83,6 +83,7 @@ fn play(
 ) -> Result<(), String> {
     let mut oracle = Oracle::new(scenario.policies.clone());
     let mut matcher = Matcher::default();
+    let mut revisions = Revisions::default();
     let mut letters: BTreeMap<String, IncidentId> = BTreeMap::new();
     for scene in &scenario.scenes {
         let failed = |what: String| format!("{schedule:?}, line {} ({}):\n{what}", scene.line, scene.step.at);
@@ -97,6 +98,7 @@ fn play(
         }
         if let Some(subject) = subject.as_deref_mut() {
             let alerts: Vec<_> = step_subject(subject, &step).into_iter().flatten().collect();
+            revisions.follow(&alerts).map_err(failed)?;
             matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
             let ours = oracle.rates(&subject.rate_windows(), &subject.rate_scopes());
             compare_rates(&subject.rates(), &ours).map_err(failed)?;
