@@ -104,7 +104,10 @@ pub fn run(
     ready: impl FnOnce(),
 ) -> Result<Done, Failure> {
     let began = Monotonic::now();
-    let mut sink = Sink::open(Arc::clone(&log), stop.clone())?;
+    let mut sink = match Sink::open(Arc::clone(&log), stop.clone()) {
+        Ok(sink) => sink,
+        Err(error) => return stopped_early(&stop, error.into()),
+    };
     let known = sink.committed().cloned();
     let (found, troubles) = start::look(&*log, known.as_ref())?;
     if let Some(first) = troubles.first() {
@@ -129,8 +132,13 @@ pub fn run(
     let policy_hash = policies.hash().to_string();
     let mut engine = Engine::new(policies, Options { workers: config.pipeline.workers });
     // Tells an idle predecessor at once that it was fenced.
-    sink.commit(Vec::new(), progress.clone())?;
-    let rebuilt = start::rebuild(&log, &mut engine, &found, &progress, &schemas, &stop)?;
+    let taken_over = sink.commit(Vec::new(), progress.clone());
+    let rebuilt =
+        taken_over.and_then(|()| start::rebuild(&log, &mut engine, &found, &progress, &schemas, &stop));
+    let rebuilt = match rebuilt {
+        Ok(rebuilt) => rebuilt,
+        Err(failure) => return stopped_early(&stop, failure),
+    };
     let no_thread = |e| Failure::failed(format!("cannot start a thread: {e}"));
     let mut pipeline = Pipeline {
         engine,
@@ -180,6 +188,16 @@ pub fn run(
     // The process ends soon after this; to free millions of records one by one would only put that off.
     std::mem::forget(pipeline.engine);
     outcome.map(|()| done)
+}
+
+/// A start that did not come to its end: no failure if it was asked to stop meanwhile, since what kept it from
+/// going on is then that wish, or will be there at the next start too.
+fn stopped_early(stop: &Stop, failure: Failure) -> Result<Done, Failure> {
+    if !stop.asked() {
+        return Err(failure);
+    }
+    tracing::info!(at = failure.text(), "stopped before anything was decided");
+    Ok(Done::default())
 }
 
 impl Pipeline {
