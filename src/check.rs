@@ -6,7 +6,9 @@ use std::time::Duration;
 use tocsin_schemas::log::LogError;
 
 use crate::exit::{CommandResult, Failure};
+use crate::output::say;
 use crate::run::alerts;
+use crate::run::pipeline::guard::Trouble;
 use crate::run::pipeline::start;
 use crate::{config, open};
 
@@ -27,16 +29,17 @@ pub struct Args {
 /// Runs it: prints the effective configuration and one line for each thing that was looked at.
 ///
 /// # Errors
-/// See [`Failure`]: the first thing that is not as it should be; all of them are printed.
+/// See [`Failure`]: how many things are not as they should be; its kind is that of the first one. Each is
+/// printed once, on standard output.
 pub fn run(args: Args) -> CommandResult {
     let config = config::load(&args.config)?;
-    println!("{config}");
-    let mut first = None;
+    say!("{config}");
+    let mut failures = Vec::new();
     let mut keep = |line: Result<String, Failure>| match line {
-        Ok(line) => println!("ok: {line}"),
+        Ok(line) => say!("ok: {line}"),
         Err(failure) => {
-            println!("not ok: {}", failure.text());
-            first.get_or_insert(failure);
+            say!("not ok: {}", failure.text());
+            failures.push(failure);
         }
     };
     if config.webhook.is_some() {
@@ -66,10 +69,42 @@ pub fn run(args: Args) -> CommandResult {
                     if troubles.is_empty() {
                         keep(Ok("every topic is there and complete".to_owned()));
                     }
-                    troubles.iter().for_each(|trouble| keep(Err(Failure::failed(trouble))));
+                    say_troubles(&troubles).into_iter().for_each(|line| keep(Err(Failure::failed(line))));
                 }
             }
         }
     }
-    first.map_or(Ok(()), Err)
+    // What is wrong was said above, each thing once.
+    let what = match failures.len() {
+        1 => "one thing is".to_owned(),
+        n => format!("{n} things are"),
+    };
+    let end = format!("{what} not as expected: see \"not ok\" above");
+    Err(match failures.into_iter().next() {
+        None => return Ok(()),
+        Some(Failure::WrongCall(_)) => Failure::WrongCall(end),
+        Some(Failure::Failed(_)) => Failure::Failed(end),
+    })
+}
+
+/// One line for each trouble; topics that are missing share one, because one command makes them all.
+fn say_troubles(troubles: &[Trouble]) -> Vec<String> {
+    let missing: Vec<&str> = troubles
+        .iter()
+        .filter_map(|trouble| match trouble {
+            Trouble::MissingTopic(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let others = troubles.iter().filter(|trouble| !matches!(trouble, Trouble::MissingTopic(_)));
+    let mut lines: Vec<String> = others.map(ToString::to_string).collect();
+    match missing.as_slice() {
+        [] => {}
+        [one] => lines.insert(0, Trouble::MissingTopic((*one).to_owned()).to_string()),
+        many => lines.insert(
+            0,
+            format!("{} topics are missing ({}): run `tocsin topics apply`", many.len(), many.join(", ")),
+        ),
+    }
+    lines
 }

@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{check, demo, replay, run, topics};
+use crate::{check, demo, output, replay, run, topics};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -70,7 +70,9 @@ pub struct Completions {
 /// # Errors
 /// None.
 pub fn completions(args: Completions) -> CommandResult {
-    clap_complete::generate(args.shell, &mut Cli::command(), "tocsin", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "tocsin", &mut script);
+    output::bytes(&script);
     Ok(())
 }
 

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use tocsin_schemas::log::LogError;
 
+use crate::output;
+
 /// Why a command did not do what it was asked. The text is one line that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -37,7 +39,7 @@ impl Failure {
 
     /// Says it on standard error and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("tocsin: {}", self.text());
+        output::tell(format_args!("tocsin: {}", self.text()));
         match self {
             Failure::WrongCall(_) => ExitCode::from(2),
             Failure::Failed(_) => ExitCode::from(1),

@@ -23,6 +23,8 @@ pub fn start(filter: &Option<String>) -> CommandResult {
         .with_writer(std::io::stderr)
         .with_ansi(to_terminal)
         .with_target(false)
+        // It would panic where standard error is closed; a service goes on without its log lines.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

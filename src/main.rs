@@ -2,6 +2,7 @@
 //!
 //! - [`cli`]: what can be called, and the help that teaches it
 //! - [`exit`]: how a command ends: exit code 0, 1 or 2 and one line that says what to do
+//! - [`output`]: what commands print, on pipes that may be closed
 //! - [`config`]: the one TOML file of the service
 //! - [`run`]: the service itself, both halves
 //! - [`replay`], [`demo`]: the same pipeline over a file, and over a simulated city
@@ -14,6 +15,7 @@ mod demo;
 mod exit;
 mod logging;
 mod open;
+mod output;
 mod replay;
 mod run;
 mod topics;
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
         Command::CheckConfig(args) => check::run(args),
         Command::Completions(args) => cli::completions(args),
     });
-    match outcome {
+    match outcome.and_then(|()| output::complete()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -10,6 +10,7 @@ use tocsin_schemas::topics;
 use crate::config::{self, LogConfig};
 use crate::exit::{CommandResult, Failure};
 use crate::open;
+use crate::output::say;
 
 /// How long creating may take; a broker's own limits are shorter.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -71,9 +72,9 @@ pub fn run(args: Args) -> CommandResult {
     let rows: Vec<Row> = changes.iter().map(|c| Row::of(c, dry_run)).collect();
     if args.json {
         let text = serde_json::to_string_pretty(&rows).map_err(Failure::failed)?;
-        println!("{text}");
+        say!("{text}");
     } else {
-        println!("{}", table(&rows));
+        say!("{}", table(&rows));
     }
     let differ = changes.iter().filter(|c| matches!(c, TopicChange::Differs(..))).count();
     if differ > 0 {

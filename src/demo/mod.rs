@@ -26,10 +26,13 @@ mod summary;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant as Monotonic};
 
+use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_schemas::time::Instant;
 
 use crate::exit::{CommandResult, Failure};
+use crate::output::{self, say};
 use screen::Screen;
 use summary::Summary;
 
@@ -102,11 +105,15 @@ pub fn run(args: Args) -> CommandResult {
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
-    let outcome = runtime.block_on(simulation::run(&script, &folder.join(LOG_FILE), args.speed, &mut screen));
+    // What is to be kept is worth its time when nobody watches.
+    let watched = || args.keep.is_some() || !output::unread();
+    let log_file = folder.join(LOG_FILE);
+    let outcome = runtime.block_on(simulation::run(&script, &log_file, args.speed, &mut screen, &watched));
     runtime.shutdown_background();
-    let (summary, end) = outcome?;
+    let Some((summary, end)) = outcome? else { return Ok(()) };
     print_summary(&screen, &summary);
     if let Some(dir) = &args.keep {
+        one_file(&log_file)?;
         keep(dir, end)?;
     }
     if summary.holds() {
@@ -130,19 +137,35 @@ fn introduce(screen: &Screen, script: &feeds::Script, seed: u64) {
 
 fn print_summary(screen: &Screen, summary: &Summary) {
     let text = summary.text();
-    println!();
+    say!();
     if !screen.live() {
-        print!("{text}");
+        output::bytes(text.as_bytes());
     } else {
         for line in text.lines() {
             match line.trim_start() {
-                l if l.starts_with("ok") => println!("  \u{1b}[32mok\u{1b}[0m{}", &l[2..]),
-                l if l.starts_with("WRONG") => println!("  \u{1b}[31mWRONG\u{1b}[0m{}", &l[5..]),
-                l => println!("\u{1b}[1m{l}\u{1b}[0m"),
+                l if l.starts_with("ok") => say!("  \u{1b}[32mok\u{1b}[0m{}", &l[2..]),
+                l if l.starts_with("WRONG") => say!("  \u{1b}[31mWRONG\u{1b}[0m{}", &l[5..]),
+                l => say!("\u{1b}[1m{l}\u{1b}[0m"),
             }
         }
     }
-    println!("{}", if summary.holds() { "Everything adds up." } else { "This does NOT add up." });
+    say!("{}", if summary.holds() { "Everything adds up." } else { "This does NOT add up." });
+}
+
+/// Moves the whole log into its one file, so that the file can be copied as it is. The journal's files go with
+/// the last connection; the alert worker's is closed by a thread that may need a moment to notice its end.
+fn one_file(log_file: &Path) -> CommandResult {
+    let mut journal = log_file.as_os_str().to_owned();
+    journal.push("-wal");
+    let journal = PathBuf::from(journal);
+    let deadline = Monotonic::now() + Duration::from_secs(2);
+    loop {
+        SqliteLog::open(log_file)?.checkpoint()?;
+        if !journal.exists() || Monotonic::now() > deadline {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Leaves a configuration beside the log.
@@ -164,6 +187,6 @@ fn keep(dir: &Path, end: Instant) -> CommandResult {
          start = \"{end}\"\n"
     );
     fs::write(&path, text).map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?;
-    println!("The data is in {}; try: tocsin check-config --config {}", dir.display(), path.display());
+    say!("The data is in {}; try: tocsin check-config --config {}", dir.display(), path.display());
     Ok(())
 }

@@ -15,6 +15,7 @@ use tocsin_schemas::time::{Day, Instant};
 
 use super::city::City;
 use super::gateway::Message;
+use crate::output::say;
 
 const RATE_ROWS: usize = 5;
 const MESSAGE_ROWS: usize = 5;
@@ -144,7 +145,7 @@ impl Screen {
         match &self.live {
             // A page that cannot be drawn is no reason to stop.
             Some(live) => drop(live.all.println(line)),
-            None => println!("{line}"),
+            None => say!("{line}"),
         }
     }
 
@@ -161,7 +162,7 @@ impl Screen {
         let who = city.phone_of(&message.to).map_or("somebody", |p| p.shown_as.as_str());
         let line = format!("{}  {} {who}: {}", when(at), message.template, message.text);
         if self.live.is_none() {
-            println!("    phone  {line}");
+            say!("    phone  {line}");
         }
         self.page.rang(line);
     }
@@ -187,7 +188,7 @@ impl Screen {
                 live.page.finish();
                 live.bar.finish();
             }
-            None => println!("{}", self.page.draw(city)),
+            None => say!("{}", self.page.draw(city)),
         }
     }
 

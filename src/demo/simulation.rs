@@ -49,7 +49,8 @@ struct Simulation<'a> {
     sent_reports: u64,
 }
 
-/// Runs the script on a new log in this file; the summary and the instant at which it ended.
+/// Runs the script on a new log in this file; the summary and the instant at which it ended. `None`: nobody
+/// watched any more, and it ended early.
 ///
 /// # Errors
 /// The log's, the worker's, or a worker that stands still.
@@ -58,7 +59,8 @@ pub async fn run(
     log_file: &Path,
     speed: f64,
     screen: &mut Screen,
-) -> Result<(Summary, Instant), Failure> {
+    watched: &dyn Fn() -> bool,
+) -> Result<Option<(Summary, Instant)>, Failure> {
     let station = Station::open(log_file, Policies::default(), 1)?;
     let log: Arc<dyn EventLog> = station.log();
     let gateway = Gateway::default();
@@ -92,6 +94,9 @@ pub async fn run(
     let step = SECONDS / speed / script.batches.len() as f64;
     let mut day = script.start;
     for (n, batch) in script.batches.iter().enumerate() {
+        if !watched() {
+            return Ok(None);
+        }
         while day < batch.at.day() {
             day = day.plus(1);
             simulation.midnight(day).await?;
@@ -107,7 +112,7 @@ pub async fn run(
     simulation.until_nothing_is_open().await?;
     // The receiver is the worker's; if that has ended, joining it says why.
     let _ = stop.send(());
-    simulation.finish(end.midnight()).await
+    simulation.finish(end.midnight()).await.map(Some)
 }
 
 impl Simulation<'_> {

@@ -23,6 +23,7 @@ use self::wall::WallClock;
 use crate::config::{self, Config};
 use crate::exit::{CommandResult, Failure};
 use crate::open;
+use crate::output::say;
 
 /// How to run the service.
 #[derive(Debug, clap::Args)]
@@ -170,7 +171,7 @@ async fn service(
                 pipeline = None;
                 match ended {
                     Ok(Ok(done)) if until_end => {
-                        println!(
+                        say!(
                             "decided on {} records in {} transactions: {} alerts",
                             done.records, done.commits, done.alerts
                         );

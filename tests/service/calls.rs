@@ -8,7 +8,8 @@ use tocsin_testkit::{Broker, kafka_wanted};
 
 use crate::house::{House, tocsin};
 
-/// Runs a command on a configuration of this text; it must end within 10 seconds.
+/// Runs a command on a configuration of this text; it must end within 10 seconds. What it said: its last line,
+/// or of `check-config` everything, since that says each thing where it looked at it.
 fn on(dir: &Path, text: &str, command: &[&str]) -> (i32, String) {
     let config = dir.join("t.toml");
     std::fs::write(&config, text).unwrap();
@@ -16,7 +17,15 @@ fn on(dir: &Path, text: &str, command: &[&str]) -> (i32, String) {
     let began = Monotonic::now();
     let output = tocsin(&args);
     assert!(began.elapsed() < Duration::from_secs(10), "{command:?}: {:?}", began.elapsed());
-    (output.status.code().unwrap(), last_line(&output))
+    let said = match command {
+        ["check-config"] => everything(&output),
+        _ => last_line(&output),
+    };
+    (output.status.code().unwrap(), said)
+}
+
+fn everything(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 fn last_line(output: &Output) -> String {
@@ -81,6 +90,25 @@ fn an_unreachable_broker_and_a_missing_topic_are_said_in_time() {
         assert_eq!(code, 1, "{said}");
         assert!(said.contains("missing") && said.contains("topics apply"), "{said}");
     }
+}
+
+#[test]
+fn check_config_says_each_thing_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let hook = "[alerts.webhook]\nurl = \"http://gateway.example/send\"\n";
+    let text = format!("[log]\nkind = \"embedded\"\npath = \"none.db\"\n{hook}");
+    let (code, said) = on(dir.path(), &text, CHECK);
+    assert_eq!(code, 2, "{said}");
+    for once in ["must be https", "there is no event log", "2 things are not as expected"] {
+        assert_eq!(said.matches(once).count(), 1, "{once}: {said}");
+    }
+    drop(tocsin_connectors::log::sqlite::SqliteLog::open(&dir.path().join("bare.db")).unwrap());
+    let (code, said) = on(dir.path(), "[log]\nkind = \"embedded\"\npath = \"bare.db\"\n", CHECK);
+    assert_eq!(code, 1, "{said}");
+    for once in ["topics apply", "reports.hr", "topics are missing", "one thing is not as expected"] {
+        assert_eq!(said.matches(once).count(), 1, "{once}: {said}");
+    }
+    assert_eq!(said.matches("not ok:").count(), 1, "{said}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! - `clock`: midnights, and wall clocks that are wrong
 //! - `bad_input`: whatever arrives on a topic lands in quarantine, and the next record is processed
 //! - `stream`: a stream on a log, and the same one as a file through `tocsin replay`
+//! - `manners`: a closed pipe, an early stop, and what the demo leaves behind
 //! - `trouble`: a full disk, and an operator who will not wait
 //! - `calls`: wrong calls, configurations and logs that are not there
 
@@ -17,6 +18,7 @@ mod clock;
 mod guards;
 #[allow(dead_code, reason = "the kills use it too, and other parts of it")]
 mod house;
+mod manners;
 mod path;
 mod stream;
 mod trouble;

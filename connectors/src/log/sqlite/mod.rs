@@ -81,6 +81,24 @@ impl SqliteLog {
         Ok(SqliteLog { place, path, options, waker, admin: Mutex::new(admin) })
     }
 
+    /// Moves everything that is committed from the journal into the file itself, so that the file alone is the
+    /// whole log until the next append. Waits a moment for readers and writers.
+    ///
+    /// # Errors
+    /// `Retry`: somebody was in the midst of reading or writing; nothing is lost. Those of the disk.
+    pub fn checkpoint(&self) -> Result<(), LogError> {
+        let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy: bool = self
+            .admin()
+            .query_row(truncate, [], |row| row.get(0))
+            .map_err(|e| self.place.error("move the journal into the file", e))?;
+        if busy {
+            let why = format!("{}: the journal is in use", self.path.display());
+            return Err(LogError::Retry { what: "move the journal into the file", why });
+        }
+        Ok(())
+    }
+
     fn admin(&self) -> std::sync::MutexGuard<'_, Connection> {
         // A panic in another thread leaves the connection in order: its transaction was rolled back.
         self.admin.lock().unwrap_or_else(PoisonError::into_inner)

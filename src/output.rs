@@ -1,0 +1,64 @@
+//! What commands print, on outputs that may be closed before the end (`tocsin check-config … | head -1`).
+//!
+//! Whoever closed the pipe has read enough: nothing more is written, nothing is said of it, and the command
+//! ends as it would have, with its own exit code, because work may depend on it (`topics apply`). The demo alone
+//! has nothing to do but to be seen; it asks [`unread`] and ends. Any other error of the output, such as a full
+//! disk behind it, makes a success a failure: see [`complete`].
+
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write};
+use std::sync::Mutex;
+
+use crate::exit::{CommandResult, Failure};
+
+/// The first error of standard output.
+static ERROR: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Prints a line on standard output, as `println!` does.
+macro_rules! say {
+    () => { $crate::output::line(format_args!("")) };
+    ($($part:tt)*) => { $crate::output::line(format_args!($($part)*)) };
+}
+pub(crate) use say;
+
+/// See [`say!`].
+pub fn line(text: Arguments<'_>) {
+    keep(writeln!(io::stdout().lock(), "{text}"));
+}
+
+/// Writes these bytes on standard output.
+pub fn bytes(bytes: &[u8]) {
+    keep(io::stdout().lock().write_all(bytes));
+}
+
+/// A line for the person who called, on standard error. When nobody reads that there is nobody to tell.
+pub fn tell(text: Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether standard output was closed by its reader.
+pub fn unread() -> bool {
+    error().as_ref().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+}
+
+/// # Errors
+/// A failure if something could not be printed for another reason than a closed pipe.
+pub fn complete() -> CommandResult {
+    keep(io::stdout().lock().flush());
+    match &*error() {
+        Some(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to standard output: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn keep(written: io::Result<()>) {
+    if let Err(e) = written {
+        error().get_or_insert(e);
+    }
+}
+
+fn error() -> std::sync::MutexGuard<'static, Option<io::Error>> {
+    ERROR.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
