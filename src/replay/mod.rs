@@ -33,6 +33,7 @@ use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 
 use crate::exit::{CommandResult, Failure};
+use crate::output;
 use files::{AlertLine, FlagLine, IncidentLine, Pending, QuarantineLine, RateLine, Summary};
 use station::{AtDoor, Fed, Station, at_door};
 
@@ -40,6 +41,14 @@ use station::{AtDoor, Fed, Station, at_door};
 const CHUNK_LINES: usize = 4_000;
 /// …or this many bytes.
 const CHUNK_BYTES: usize = 4 << 20;
+
+/// So many midnights are one commit.
+const TICKS: i32 = 30;
+/// From so many midnights on their passing is announced.
+const MANY_DAYS: i32 = 365;
+/// How far `--as-of` may lie after the last arrival. Every midnight in between is decided on, so a slip in the
+/// year (9999) would take hours; the oldest history there is (1990) reaches today.
+const MOST_DAYS: i32 = 100 * 365;
 
 /// How to replay.
 #[derive(Debug, clap::Args)]
@@ -66,7 +75,7 @@ pub struct Args {
     /// Let the policy take effect on this day instead (a policy of one table only).
     #[arg(long, value_name = "DATE")]
     pub policy_from: Option<Day>,
-    /// Go on to this day after the last arrival; left out: the last arrival's day.
+    /// Go on to this day after the last arrival, at most 100 years; left out: the last arrival's day.
     #[arg(long, value_name = "DATE")]
     pub as_of: Option<Day>,
     /// Threads of the engine. The result is the same with any number.
@@ -78,7 +87,7 @@ pub struct Args {
 ///
 /// # Errors
 /// A wrong call: the stream or the policy cannot be read, the folder cannot be made, `--policy-from` with
-/// several tables, `--as-of` before the last arrival. A failure: the disk.
+/// several tables, `--as-of` before the last arrival or a century after it. A failure: the disk.
 pub fn run(args: Args) -> CommandResult {
     let began = std::time::Instant::now();
     let policies = policies(&args)?;
@@ -93,15 +102,19 @@ pub fn run(args: Args) -> CommandResult {
     let bar = progress_bar(stream.metadata().map_or(0, |m| m.len()));
     let mut replay = Replay::new(&args, policies)?;
     let lines = replay.stream(BufReader::with_capacity(1 << 16, stream), &bar)?;
-    replay.finish(args.as_of)?;
     bar.finish_and_clear();
+    let quarantined = replay.finish(args.as_of)?;
     let seconds = began.elapsed().as_secs_f64();
-    eprintln!(
-        "{lines} lines in {seconds:.2} s ({:.0} lines/s) with {} worker(s); written to {}",
+    let refused = match quarantined {
+        0 => "none quarantined".to_owned(),
+        n => format!("{n} quarantined (see quarantine.jsonl)"),
+    };
+    output::tell(format_args!(
+        "{lines} lines in {seconds:.2} s ({:.0} lines/s) with {} worker(s), {refused}; written to {}",
         lines as f64 / seconds.max(1e-9),
         args.workers,
         args.out.display()
-    );
+    ));
     Ok(())
 }
 
@@ -123,6 +136,17 @@ fn progress_bar(bytes: u64) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:40} {percent}%  {bytes}/{total_bytes}  {eta} left");
     ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// The same over the midnights after the last arrival.
+fn days_bar(last: Day, as_of: Day) -> ProgressBar {
+    let days = as_of.0 - last.0;
+    if !std::io::stderr().is_terminal() || days <= TICKS {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {percent}%  midnights up to {msg}  {eta} left");
+    ProgressBar::new(days.unsigned_abs().into())
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// A line that was not decided yet.
@@ -335,8 +359,35 @@ impl Replay {
         Ok(())
     }
 
-    /// Ticks to the as-of day and writes the files.
-    fn finish(mut self, as_of: Option<Day>) -> CommandResult {
+    /// Lets the midnights after the last arrival pass, one after the other; says so where they are many.
+    fn tick(&mut self, last: Day, as_of: Day) -> CommandResult {
+        if as_of > last.plus(MOST_DAYS) {
+            return Err(Failure::wrong_call(format!(
+                "--as-of {as_of} is more than {} years after the last arrival's day {last}: expected a day up to {}",
+                MOST_DAYS / 365,
+                last.plus(MOST_DAYS)
+            )));
+        }
+        let bar = days_bar(last, as_of);
+        if as_of > last.plus(MANY_DAYS) && bar.is_hidden() {
+            output::tell(format_args!("letting every midnight from {last} to {as_of} pass"));
+        }
+        let mut day = last;
+        while day < as_of {
+            let next = day.plus(TICKS).min(as_of);
+            let outcomes = self.station.tick_to(next);
+            self.said(&outcomes)?;
+            self.station.commit()?;
+            bar.inc((next.0 - day.0).unsigned_abs().into());
+            bar.set_message(next.to_string());
+            day = next;
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Ticks to the as-of day and writes the files. Returns how many lines were quarantined.
+    fn finish(mut self, as_of: Option<Day>) -> Result<u64, Failure> {
         let last = self.station.engine().clock().map(Instant::day);
         match (as_of, last) {
             (Some(as_of), Some(last)) if as_of < last => {
@@ -344,11 +395,7 @@ impl Replay {
                     "--as-of {as_of} is before the last arrival's day {last}: expected that day or a later one"
                 )));
             }
-            (Some(as_of), Some(_)) => {
-                let outcomes = self.station.tick_to(as_of);
-                self.said(&outcomes)?;
-                self.station.commit()?;
-            }
+            (Some(as_of), Some(last)) => self.tick(last, as_of)?,
             // Nothing arrived: there is nothing to be seen from any day.
             _ => {}
         }
@@ -386,7 +433,7 @@ impl Replay {
         for file in [self.alerts_file, self.flags_file, self.quarantine_file] {
             file.keep().map_err(&failed)?;
         }
-        Ok(())
+        Ok(counters.quarantined)
     }
 }
 

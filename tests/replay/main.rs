@@ -122,6 +122,44 @@ fn every_run_writes_the_same_bytes_with_one_worker_and_with_two() {
     }
 }
 
+/// The last line on standard error.
+fn last_line(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_last_line_says_how_many_lines_were_quarantined() {
+    let out = tempfile::tempdir().unwrap();
+    let output = replay(&here("small-town/stream.jsonl"), out.path(), &[]);
+    done(&output);
+    let quarantined = values(&out.path().join("quarantine.jsonl")).len();
+    assert!(quarantined > 0);
+    let said = last_line(&output);
+    assert!(said.contains(&format!("{quarantined} quarantined (see quarantine.jsonl)")), "{said}");
+    let sound = out.path().join("sound.jsonl");
+    fs::write(&sound, "").unwrap();
+    let said = last_line(&replay(&sound, &out.path().join("none"), &[]));
+    assert!(said.contains("none quarantined"), "{said}");
+}
+
+/// The midnights are committed in portions; what they say is the same as in one.
+#[test]
+fn a_far_as_of_is_announced_and_decided_like_a_near_one() {
+    let (far, near) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stream = here("small-town/stream.jsonl");
+    let output = replay(&stream, far.path(), &["--as-of", "2030-02-20"]);
+    done(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("letting every midnight"), "{output:?}");
+    // Everything has left the windows after two years; nothing is said in the years that follow.
+    done(&replay(&stream, near.path(), &["--as-of", "2027-02-20"]));
+    let alerts = |dir: &Path| fs::read(dir.join("alerts.jsonl")).unwrap();
+    assert_eq!(alerts(far.path()), alerts(near.path()));
+    let closed = |v: &Value| v["change"] == "closed" && v["reason"] == "expired";
+    assert!(values(&near.path().join("alerts.jsonl")).iter().any(closed));
+    let as_of = |dir: &Path| values(&dir.join("summary.json"))[0]["as_of"].clone();
+    assert_eq!((as_of(far.path()), as_of(near.path())), ("2030-02-20".into(), "2027-02-20".into()));
+}
+
 #[test]
 fn a_later_as_of_lets_the_midnights_pass() {
     let out = tempfile::tempdir().unwrap();
@@ -191,6 +229,9 @@ fn wrong_calls_say_so_and_write_nothing() {
     wrong_call(&replay(&stream, &out, &["--as-of", "2025-03-05"]), &out, "2025-03-06");
     wrong_call(&replay(&dir.path().join("none.jsonl"), &out, &[]), &out, "none.jsonl");
     wrong_call(&replay(&stream, &out, &["--as-of", "yesterday"]), &out, "yesterday");
+    let began = std::time::Instant::now();
+    wrong_call(&replay(&stream, &out, &["--as-of", "9999-12-31"]), &out, "more than 100 years after");
+    assert!(began.elapsed().as_secs() < 10, "a slip in the year is said at once");
 
     let policy = dir.path().join("policy.toml");
     let table = |day| format!("[[policy]]\neffective_from = \"{day}\"\n");
