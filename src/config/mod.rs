@@ -265,7 +265,9 @@ fn webhook_url(text: &str) -> Result<url::Url, String> {
     // The text is not repeated: a key may stand in its query.
     let url = url::Url::parse(text).map_err(|e| format!("{e}: expected https://host/path"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err("expected https://host/path or http://host/path".into());
+        return Err(
+            "expected https://host/path; http only on this machine (http://127.0.0.1:8080/path)".into()
+        );
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("a name or password never stands in a URL: use token".into());
@@ -391,6 +393,32 @@ mod tests {
         assert!(c.webhook.is_none() && c.clock_start.is_none());
     }
 
+    /// What deploy/policy.toml calls the default is the default, and every threshold stands in it.
+    #[test]
+    fn the_policy_that_is_delivered_is_the_default_written_out() {
+        let text = include_str!("../../deploy/policy.toml");
+        assert_eq!(Policies::parse(text).unwrap().hash(), Policies::default().hash());
+        let full = toml::Table::try_from(&Policies::default().tables()[0]).unwrap();
+        let values = |table: &toml::Table| -> Vec<String> {
+            let mut names = Vec::new();
+            for (name, value) in table {
+                match value.as_table() {
+                    Some(inner) => names.extend(inner.keys().map(|key| format!("{name}.{key}"))),
+                    None => names.push(name.clone()),
+                }
+            }
+            names
+        };
+        let written: toml::Table = text.parse().unwrap();
+        let written = written["policy"].as_array().unwrap()[0].as_table().unwrap();
+        assert_eq!(values(written), values(&full));
+        let page = include_str!("../../docs/policy.md");
+        for name in values(&full) {
+            let key = name.rsplit('.').next().unwrap();
+            assert!(page.contains(&format!("{key}`")), "docs/policy.md says nothing of {name}");
+        }
+    }
+
     #[test]
     fn an_unknown_key_is_an_error_that_names_file_and_line() {
         let e = read(&format!("{LOG}\n[pipeline]\nworker = 2\n")).unwrap_err();
@@ -454,6 +482,8 @@ mod tests {
             ("[schemas]\nids = \"no.toml\"\n", "/base/no.toml"),
             ("[alerts.webhook]\nurl = \"ftp://h/\"\n", "https://host/path"),
             ("[alerts.webhook]\nurl = \"gateway\"\n", "https://host/path"),
+            // Elsewhere it is refused (the channel does), so it must not be advised.
+            ("[alerts.webhook]\nurl = \"ftp://h/\"\n", "http only on this machine"),
             ("[clock]\nstart = \"2025-03-01\"\n", "RFC 3339"),
         ] {
             let e = read(&format!("{LOG}{text}")).unwrap_err();
