@@ -7,6 +7,10 @@ mod worker;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant as Monotonic};
 
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaResult;
 use tocsin_schemas::records::{Delivery, Progress};
 use tocsin_testkit::{Broker, kafka_wanted};
 
@@ -20,6 +24,17 @@ fn told(house: House) -> House {
     until("the owner is told", || house.gateway.calls().len() == 1);
     assert_eq!(run.stop(), Some(0));
     house
+}
+
+/// Asks the broker for what only an administrator may: altering and deleting topics.
+fn as_admin<T>(
+    address: &str,
+    ask: impl AsyncFnOnce(AdminClient<DefaultClientContext>, AdminOptions) -> KafkaResult<T>,
+) -> T {
+    let admin = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(ask(admin, options)).unwrap()
 }
 
 /// It does not start, says why in its last line, and nobody is told anything.

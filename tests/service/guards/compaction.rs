@@ -4,16 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::{AlterConfig, ResourceSpecifier};
 use serde_json::json;
 use tocsin_schemas::codes::Role;
 use tocsin_schemas::log::NewRecord;
 use tocsin_schemas::topics;
 use tocsin_testkit::{Broker, kafka_wanted};
 
-use super::told;
+use super::{as_admin, told};
 use crate::house::{AT, DAY, FIRM, House, report, until};
 
 /// Compacted topics that hold superseded records by now.
@@ -95,8 +93,6 @@ fn the_service_compacts_the_embedded_log_when_it_has_found_its_past_in_order() {
 
 /// Makes the broker's cleaner do at once what it would do some day.
 fn hurry(address: &str) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
     let configs: Vec<AlterConfig<'_>> = TOPICS
         .iter()
         .map(|topic| {
@@ -109,8 +105,7 @@ fn hurry(address: &str) {
                 .set("max.compaction.lag.ms", "1")
         })
         .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let altered = runtime.block_on(admin.alter_configs(&configs, &AdminOptions::new())).unwrap();
+    let altered = as_admin(address, async |admin, options| admin.alter_configs(&configs, &options).await);
     assert!(altered.iter().all(Result::is_ok), "{altered:?}");
 }
 

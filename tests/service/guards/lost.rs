@@ -5,26 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
 use tocsin_connectors::log::partition::partition_of;
 use tocsin_schemas::topics;
 use tocsin_testkit::{Broker, kafka_wanted};
 
-use super::{refuses, told};
+use super::{as_admin, refuses, told};
 use crate::house::{AT, DAY, House, OTHER_FIRM, report, until};
 
 const TOPIC: &str = "reports.hr";
 
 /// An operator's slip: topics are deleted and made anew.
 pub fn delete_and_make_anew(house: &House, address: &str, names: &[&str]) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
-    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let deleted = runtime.block_on(admin.delete_topics(names, &options)).unwrap();
+    let deleted = as_admin(address, async |admin, options| admin.delete_topics(names, &options).await);
     assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     for name in names {
         let wanted = topics::topic(name).unwrap().settings();
