@@ -105,11 +105,12 @@ impl Subject for Subjected {
         self.incidents.iter().cloned().for_each(|i| memory.incident(i));
         self.alerts.iter().for_each(|a| memory.alert(a));
         self.engine = Engine::new(self.policies.clone(), Options { workers: self.workers });
+        self.engine.recover(clock);
         // In two parts, newest first: the order of a rebuild must not matter.
         let middle = self.arrived.len() / 2;
         self.engine.load(self.arrived[middle..].to_vec());
         self.engine.load(self.arrived[..middle].to_vec());
-        let outcome = self.engine.resume(memory, clock);
+        let outcome = self.engine.resume(memory.recall());
         assert!(outcome.silent(), "a restart said {:?} and changed {:?}", outcome.alerts, outcome.incidents);
     }
 }

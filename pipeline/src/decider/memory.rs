@@ -1,32 +1,43 @@
 //! What was said and written so far: the fold of the `incidents` and `alerts` topics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use tocsin_schemas::codes::{Change, Reason, Role, Rule, Severity};
-use tocsin_schemas::ids::{IncidentId, Uscc};
+use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::Instant;
 
-use super::entry::Told;
+use super::entry::{Entry, Standing, Told};
 use super::escalation::{Escalation, Open};
 
 /// Read back at a restart. Alerts of different enterprises may be added in any order, because they stand
 /// in different partitions; those of one enterprise in the order in which they were written.
 #[derive(Debug, Default)]
 pub struct Memory {
-    pub(super) incidents: HashMap<IncidentId, Incident>,
+    /// By number.
+    incidents: Vec<Option<Box<Incident>>>,
     told: HashMap<IncidentId, Heard>,
-    pub(super) escalations: HashMap<Uscc, Escalation>,
+    escalations: HashMap<Uscc, Escalation>,
     /// When the newest message was decided, and by which policy.
     newest: Option<(Instant, Arc<str>)>,
 }
 
+/// What was said and written so far, as the engine keeps it: [`crate::Engine::resume`] takes it over.
+#[derive(Debug, Default)]
+pub struct Recalled {
+    pub(super) entries: Vec<Option<Entry>>,
+    pub(super) numbers: HashMap<ReportKey, IncidentId>,
+    pub(super) escalations: HashMap<Uscc, Escalation>,
+    /// The policy that decided the newest message; `None` if nothing was said.
+    pub(crate) policy_hash: Option<Arc<str>>,
+}
+
 #[derive(Debug, Default)]
 struct Heard {
-    /// Enterprise -> the last revision that concerned it, and whether it is told since.
-    to: BTreeMap<Uscc, (u32, bool)>,
+    /// Enterprises, the last revision that concerned each, and whether it is told since. Few, mostly one.
+    to: Vec<(Uscc, u32, bool)>,
     severity: Option<(u32, Severity)>,
     revision: u32,
     suppressed: Vec<Reason>,
@@ -35,7 +46,11 @@ struct Heard {
 impl Memory {
     /// Adds a record of `incidents`. A later one of the same number replaces an earlier one.
     pub fn incident(&mut self, incident: Incident) {
-        self.incidents.insert(incident.incident_id, incident);
+        let number = incident.incident_id.0 as usize;
+        if self.incidents.len() <= number {
+            self.incidents.resize_with(number + 1, || None);
+        }
+        self.incidents[number] = Some(Box::new(incident));
     }
 
     /// Adds a record of `alerts`.
@@ -54,16 +69,35 @@ impl Memory {
         }
     }
 
-    /// The policy that decided the newest message; `None` if nothing was said.
-    pub(crate) fn policy_hash(&self) -> Option<&Arc<str>> {
-        self.newest.as_ref().map(|(_, hash)| hash)
+    /// Ends the fold. What it takes is spent here and not in [`crate::Engine::resume`], because the engine
+    /// can be loaded beside it.
+    pub fn recall(mut self) -> Recalled {
+        let reports = self.incidents.iter().flatten().map(|i| i.reports.len() + i.withdrawn.len());
+        let mut numbers = HashMap::with_capacity(reports.sum());
+        let mut entries = Vec::with_capacity(self.incidents.len());
+        for record in self.incidents {
+            entries.push(record.map(|mut record| {
+                let id = record.incident_id;
+                record.reports.sort_unstable();
+                let mut withdrawn = std::mem::take(&mut record.withdrawn);
+                withdrawn.sort_unstable();
+                numbers.extend(record.reports.iter().chain(&withdrawn).map(|key| (key.clone(), id)));
+                let told = self.told.remove(&id).map(Told::from).unwrap_or_default();
+                Entry { standing: Standing::Recorded(record), withdrawn, told }
+            }));
+        }
+        let policy_hash = self.newest.map(|(_, hash)| hash);
+        Recalled { entries, numbers, escalations: self.escalations, policy_hash }
     }
+}
 
-    pub(super) fn told(&mut self, id: IncidentId) -> Told {
-        let heard = self.told.remove(&id).unwrap_or_default();
+impl From<Heard> for Told {
+    fn from(heard: Heard) -> Told {
+        let mut all = heard.to;
+        all.sort_unstable();
         Told {
-            to: heard.to.iter().filter(|(_, (_, told))| *told).map(|(uscc, _)| *uscc).collect(),
-            ever_to: heard.to.keys().copied().collect(),
+            to: all.iter().filter(|(_, _, told)| *told).map(|(uscc, _, _)| *uscc).collect(),
+            ever_to: all.iter().map(|(uscc, _, _)| *uscc).collect(),
             severity: heard.severity.map(|(_, severity)| severity),
             revision: heard.revision,
             suppressed: heard.suppressed,
@@ -82,9 +116,10 @@ impl Heard {
         for uscc in
             alert.audiences.iter().filter(|a| a.role == Role::Owner).filter_map(|a| a.subject.parse().ok())
         {
-            let last = self.to.entry(uscc).or_default();
-            if alert.revision >= last.0 {
-                *last = (alert.revision, told);
+            match self.to.iter_mut().find(|(u, _, _)| *u == uscc) {
+                None => self.to.push((uscc, alert.revision, told)),
+                Some(last) if alert.revision >= last.1 => *last = (uscc, alert.revision, told),
+                Some(_) => {}
             }
         }
         let newer = self.severity.is_none_or(|(revision, _)| alert.revision >= revision);

@@ -10,12 +10,43 @@ use tocsin_schemas::time::Instant;
 
 use super::entry::{Entry, Standing, Told};
 use super::identity::{Claims, Former, assign};
-use super::owner_incident::End;
-use super::{Decider, Touched};
+use super::owner_incident::{self, End};
+use super::{Context, Decider, Touched};
 use crate::incidents::Seen;
 use crate::versions::Versions;
 
 impl Decider {
+    /// After a restart: takes over, as they are, the incidents that stand as they are recorded and of which
+    /// nothing is to be said, which should be all of them. An incident with exactly the reports of its
+    /// record keeps its number: nobody else has a claim to it. Returns the rest, which [`Decider::renumber`]
+    /// judges, and the counted ones among those taken over that nobody was told of.
+    pub(super) fn as_recorded(
+        &mut self,
+        changes: Vec<(Arc<Seen>, isize)>,
+        context: &Context<'_>,
+    ) -> (Vec<(Arc<Seen>, isize)>, Vec<IncidentId>) {
+        let (mut rest, mut quiet) = (Vec::new(), Vec::new());
+        for (seen, diff) in changes {
+            let id = self.numbers.get(&seen.reports[0].key).copied();
+            let entry = id.and_then(|id| self.entries.get_mut(id.0 as usize)?.as_mut());
+            let (Some(id), Some(entry)) = (id, entry.filter(|e| diff > 0 && e.stands_as(&seen))) else {
+                rest.push((seen, diff));
+                continue;
+            };
+            let (policies, as_of) = (context.policies, context.as_of);
+            if !owner_incident::decide(&entry.told, Ok(&seen), seen.uscc, policies, as_of).is_empty() {
+                rest.push((seen, diff));
+                continue;
+            }
+            if seen.counted() && entry.told.to.is_empty() {
+                quiet.push(id);
+            }
+            self.book.enter(&seen, id);
+            entry.standing = Standing::Live(seen);
+        }
+        (rest, quiet)
+    }
+
     /// Gives every changed incident its number (records.md 2.6). With `all`, incidents that stand recorded
     /// from before a restart are matched too. Returns what was touched, as it was before.
     pub(super) fn renumber(

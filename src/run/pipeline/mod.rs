@@ -130,6 +130,7 @@ pub fn run(
     let mut engine = Engine::new(policies, Options { workers: config.pipeline.workers });
     // Tells an idle predecessor at once that it was fenced.
     sink.commit(Vec::new(), progress.clone())?;
+    sink.watch()?;
     let rebuilt = start::rebuild(&log, &mut engine, &found, &progress, &schemas, &stop)?;
     let no_thread = |e| Failure::failed(format!("cannot start a thread: {e}"));
     let mut pipeline = Pipeline {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant as Monotonic};
 
-use tocsin_pipeline::{Arrival, Engine, Memory, Outcome};
+use tocsin_pipeline::{Arrival, Engine, Memory, Outcome, Recalled};
 use tocsin_schemas::log::{Bounds, EventLog, LogError, LogRecord, TopicPartition};
 use tocsin_schemas::records::{Alert, Incident, Progress};
 use tocsin_schemas::topics::{self, Direction, Topic};
@@ -28,8 +28,9 @@ use crate::run::stop::Stop;
 
 /// How many records are handed to the engine at once while loading.
 const LOAD: usize = 10_000;
-/// How long a poll waits while reading what is known to be there.
-const LOOK: Duration = Duration::from_millis(500);
+/// How long a poll waits while reading what is known to be there. Short: where the rest is control records,
+/// none comes, and only the position moves.
+const LOOK: Duration = Duration::from_millis(5);
 /// How long reading what is known to be there may stand still before it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -115,13 +116,14 @@ pub fn rebuild(
             if report { reports.push(part) } else { parts.push(part) }
         }
     }
+    engine.recover(progress.clock);
     // The failure of one side ends the others.
     let failed = Stop::default();
     let going_on = || match stop.asked() || failed.asked() {
         true => Err(LogError::Retry { what: "load", why: "stopped while reading back".into() }),
         false => Ok(()),
     };
-    let (memory, records) = std::thread::scope(|scope| {
+    let (recalled, records) = std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel::<Vec<Arrival>>(4);
         let reading = scope.spawn(|| {
             let sender = sender;
@@ -140,14 +142,14 @@ pub fn rebuild(
         let folded = folding.join().map_err(died)?;
         // The one that failed because the other did says so; the other one knows why.
         match (folded, read) {
-            (Ok(memory), Ok(())) => Ok((memory, records)),
+            (Ok(recalled), Ok(())) => Ok((recalled, records)),
             (Err(why), Ok(())) | (Ok(_), Err(why)) => Err(Failure::from(why)),
             (Err(folded), Err(read)) => {
                 Err(Failure::from(if matches!(folded, LogError::Retry { .. }) { read } else { folded }))
             }
         }
     })?;
-    let outcome = engine.resume(memory, progress.clock);
+    let outcome = engine.resume(recalled);
     Ok(Rebuilt { records, outcome })
 }
 
@@ -158,7 +160,7 @@ struct Part {
 }
 
 /// What was said: the fold of `incidents` and `alerts`.
-fn fold(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Result<Memory, LogError> {
+fn fold(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Result<Recalled, LogError> {
     let mut memory = Memory::default();
     read_all(log, topics::INCIDENTS, &mut |record| {
         going_on()?;
@@ -174,7 +176,7 @@ fn fold(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Resu
         }
         Ok(())
     })?;
-    Ok(memory)
+    Ok(memory.recall())
 }
 
 /// What had arrived: these partitions through the door.
