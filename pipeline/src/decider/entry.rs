@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tocsin_schemas::codes::{Reason, Severity, State};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::Incident;
 
 use crate::incidents::Seen;
+
+/// Enterprises, mostly one: kept in place.
+pub(crate) type Few = SmallVec<[Uscc; 1]>;
 
 /// An incident and what was said of it.
 #[derive(Debug)]
@@ -30,9 +34,9 @@ pub(crate) enum Standing {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Told {
     /// Enterprises told and not corrected since, sorted.
-    pub to: Vec<Uscc>,
+    pub to: Few,
     /// Enterprises ever told.
-    pub ever_to: Vec<Uscc>,
+    pub ever_to: Few,
     /// The severity last told.
     pub severity: Option<Severity>,
     /// The number of messages.

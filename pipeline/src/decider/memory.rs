@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use tocsin_schemas::codes::{Change, Reason, Role, Rule, Severity};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
@@ -13,12 +14,16 @@ use super::entry::{Entry, Standing, Told};
 use super::escalation::{Escalation, Open};
 
 /// Read back at a restart. Alerts of different enterprises may be added in any order, because they stand
-/// in different partitions; those of one enterprise in the order in which they were written.
+/// in different partitions; those of one enterprise in the order in which they were written. The two topics
+/// do not know of each other: each may be folded by itself, and [`Memory::with`] brings them together.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// By number.
     incidents: Vec<Option<Box<Incident>>>,
-    told: HashMap<IncidentId, Heard>,
+    /// Where each report stands, once all incidents are there.
+    numbers: HashMap<ReportKey, IncidentId>,
+    /// By number.
+    told: Vec<Heard>,
     escalations: HashMap<Uscc, Escalation>,
     /// When the newest message was decided, and by which policy.
     newest: Option<(Instant, Arc<str>)>,
@@ -36,8 +41,8 @@ pub struct Recalled {
 
 #[derive(Debug, Default)]
 struct Heard {
-    /// Enterprises, the last revision that concerned each, and whether it is told since. Few, mostly one.
-    to: Vec<(Uscc, u32, bool)>,
+    /// Enterprises, the last revision that concerned each, and whether it is told since.
+    to: SmallVec<[(Uscc, u32, bool); 1]>,
     severity: Option<(u32, Severity)>,
     revision: u32,
     suppressed: Vec<Reason>,
@@ -47,10 +52,7 @@ impl Memory {
     /// Adds a record of `incidents`. A later one of the same number replaces an earlier one.
     pub fn incident(&mut self, incident: Incident) {
         let number = incident.incident_id.0 as usize;
-        if self.incidents.len() <= number {
-            self.incidents.resize_with(number + 1, || None);
-        }
-        self.incidents[number] = Some(Box::new(incident));
+        *at(&mut self.incidents, number) = Some(Box::new(incident));
     }
 
     /// Adds a record of `alerts`.
@@ -61,7 +63,7 @@ impl Memory {
         match alert.rule {
             Rule::OwnerIncident => {
                 let Ok(id) = alert.subject.parse::<IncidentId>() else { return };
-                self.told.entry(id).or_default().hear(alert);
+                at(&mut self.told, id.0 as usize).hear(alert);
             }
             Rule::Escalation => {
                 self.escalations.entry(alert.uscc).or_default().hear(alert);
@@ -69,26 +71,43 @@ impl Memory {
         }
     }
 
-    /// Ends the fold. What it takes is spent here and not in [`crate::Engine::resume`], because the engine
-    /// can be loaded beside it.
-    pub fn recall(mut self) -> Recalled {
+    /// After the last incident: looks up where each report stands.
+    pub fn index(&mut self) {
         let reports = self.incidents.iter().flatten().map(|i| i.reports.len() + i.withdrawn.len());
-        let mut numbers = HashMap::with_capacity(reports.sum());
-        let mut entries = Vec::with_capacity(self.incidents.len());
-        for record in self.incidents {
-            entries.push(record.map(|mut record| {
-                let id = record.incident_id;
-                record.reports.sort_unstable();
-                let mut withdrawn = std::mem::take(&mut record.withdrawn);
-                withdrawn.sort_unstable();
-                numbers.extend(record.reports.iter().chain(&withdrawn).map(|key| (key.clone(), id)));
-                let told = self.told.remove(&id).map(Told::from).unwrap_or_default();
-                Entry { standing: Standing::Recorded(record), withdrawn, told }
-            }));
+        self.numbers = HashMap::with_capacity(reports.sum());
+        for record in self.incidents.iter_mut().flatten() {
+            record.reports.sort_unstable();
+            record.withdrawn.sort_unstable();
+            let id = record.incident_id;
+            let keys = record.reports.iter().chain(&record.withdrawn);
+            self.numbers.extend(keys.map(|key| (key.clone(), id)));
         }
-        let policy_hash = self.newest.map(|(_, hash)| hash);
-        Recalled { entries, numbers, escalations: self.escalations, policy_hash }
     }
+
+    /// This one's incidents, indexed, with the other one's alerts.
+    pub fn with(self, other: Memory) -> Recalled {
+        let (mut told, escalations, newest) = (other.told, other.escalations, other.newest);
+        told.resize_with(told.len().max(self.incidents.len()), Heard::default);
+        let entry = |(record, heard): (Option<Box<Incident>>, Heard)| {
+            let mut record = record?;
+            let withdrawn = std::mem::take(&mut record.withdrawn);
+            Some(Entry { standing: Standing::Recorded(record), withdrawn, told: heard.into() })
+        };
+        Recalled {
+            entries: self.incidents.into_iter().zip(told).map(entry).collect(),
+            numbers: self.numbers,
+            escalations,
+            policy_hash: newest.map(|(_, hash)| hash),
+        }
+    }
+}
+
+/// The place of a number, made where there is none yet.
+fn at<T: Default>(list: &mut Vec<T>, number: usize) -> &mut T {
+    if list.len() <= number {
+        list.resize_with(number + 1, T::default);
+    }
+    &mut list[number]
 }
 
 impl From<Heard> for Told {

@@ -116,11 +116,16 @@ impl Decider {
             self.table = table;
             touched.extend(self.book.enterprises());
             touched.extend(self.escalations.iter().filter(|(_, e)| e.open.is_some()).map(|(uscc, _)| *uscc));
+            let known = incidents.len();
             for id in &self.silent {
-                let entry = self.entries.get(id.0 as usize).and_then(Option::as_ref);
-                let (before, former) = (entry.map(|e| e.record(*id)), entry.and_then(Entry::seen).cloned());
-                incidents.entry(*id).or_insert(Touched { before, former, end: End::Merged });
+                if incidents[..known].binary_search_by_key(id, |(id, _)| *id).is_err() {
+                    let entry = self.entry(*id);
+                    let (before, former) =
+                        (entry.map(|e| e.record(*id)), entry.and_then(Entry::seen).cloned());
+                    incidents.push((*id, Touched { before, former, end: End::Merged }));
+                }
             }
+            incidents.sort_unstable_by_key(|(id, _)| *id);
         }
         let mut said = Said {
             incidents: Vec::with_capacity(incidents.len()),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant as Monotonic};
 
-use tocsin_pipeline::{Arrival, Engine, Memory, Outcome, Recalled};
+use tocsin_pipeline::{Arrival, Engine, Memory, Outcome};
 use tocsin_schemas::log::{Bounds, EventLog, LogError, LogRecord, TopicPartition};
 use tocsin_schemas::records::{Alert, Incident, Progress};
 use tocsin_schemas::topics::{self, Direction, Topic};
@@ -131,7 +131,8 @@ pub fn rebuild(
                 [parts, reports].iter().try_for_each(|p| arrivals(&**log, p, &**schemas, &going_on, &sender));
             result.inspect_err(|_| failed.ask())
         });
-        let folding = scope.spawn(|| fold(&**log, &going_on).inspect_err(|_| failed.ask()));
+        let writing = scope.spawn(|| written(&**log, &going_on).inspect_err(|_| failed.ask()));
+        let saying = scope.spawn(|| said(&**log, &going_on).inspect_err(|_| failed.ask()));
         let mut records = 0;
         for arrivals in receiver {
             records += arrivals.len() as u64;
@@ -139,13 +140,15 @@ pub fn rebuild(
         }
         let died = |_| Failure::failed("the reading thread died while reading back");
         let read = reading.join().map_err(died)?;
-        let folded = folding.join().map_err(died)?;
-        // The one that failed because the other did says so; the other one knows why.
-        match (folded, read) {
-            (Ok(recalled), Ok(())) => Ok((recalled, records)),
-            (Err(why), Ok(())) | (Ok(_), Err(why)) => Err(Failure::from(why)),
-            (Err(folded), Err(read)) => {
-                Err(Failure::from(if matches!(folded, LogError::Retry { .. }) { read } else { folded }))
+        let (written, said) = (writing.join().map_err(died)?, saying.join().map_err(died)?);
+        match (read, written, said) {
+            (Ok(()), Ok(written), Ok(said)) => Ok((written.with(said), records)),
+            // Those that failed because another did say so; that one knows why.
+            (read, written, said) => {
+                let mut whys: Vec<LogError> =
+                    [read.err(), written.err(), said.err()].into_iter().flatten().collect();
+                let first = whys.iter().position(|why| !matches!(why, LogError::Retry { .. })).unwrap_or(0);
+                Err(Failure::from(whys.swap_remove(first)))
             }
         }
     })?;
@@ -159,8 +162,8 @@ struct Part {
     upto: u64,
 }
 
-/// What was said: the fold of `incidents` and `alerts`.
-fn fold(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Result<Recalled, LogError> {
+/// What was written: the fold of `incidents`.
+fn written(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Result<Memory, LogError> {
     let mut memory = Memory::default();
     read_all(log, topics::INCIDENTS, &mut |record| {
         going_on()?;
@@ -169,6 +172,13 @@ fn fold(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Resu
         }
         Ok(())
     })?;
+    memory.index();
+    Ok(memory)
+}
+
+/// What was said: the fold of `alerts`.
+fn said(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Result<Memory, LogError> {
+    let mut memory = Memory::default();
     read_all(log, topics::ALERTS, &mut |record| {
         going_on()?;
         if let Some(raw) = record.value.as_deref() {
@@ -176,7 +186,7 @@ fn fold(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Resu
         }
         Ok(())
     })?;
-    Ok(memory.recall())
+    Ok(memory)
 }
 
 /// What had arrived: these partitions through the door.
