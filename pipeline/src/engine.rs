@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tocsin_schemas::codes::{Reason, Scope};
 use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Record, Window};
 use tocsin_schemas::time::{Day, Instant, Month};
 
-use crate::dataflow::{Dataflow, Inputs};
-use crate::decider::{Context, Decider, Memory};
+use crate::dataflow::{Changes, Dataflow, Inputs};
+use crate::decider::{Context, Decider, Recalled};
 use crate::facts::{Facts, Shared};
 use crate::incidents::Seen;
 use crate::policy::Policies;
@@ -102,8 +102,8 @@ pub struct Engine {
     clock: Option<Instant>,
     /// The day that register and windows stand at.
     active: Option<Day>,
-    /// Incidents of a rebuild, until it ends.
-    loaded: Vec<(Arc<Seen>, isize)>,
+    /// What a rebuild has brought so far.
+    loaded: Changes,
 }
 
 impl Engine {
@@ -119,33 +119,41 @@ impl Engine {
             decider: Decider::default(),
             clock: None,
             active: None,
-            loaded: Vec::new(),
+            loaded: Changes::default(),
         }
     }
 
-    /// Takes records in without deciding: to rebuild at a restart, before [`Engine::resume`]. Order does not
-    /// matter here; several calls are fine. Returns the verdicts.
+    /// A rebuild begins: what had arrived by this clock, that of the last progress, comes through
+    /// [`Engine::load`]; [`Engine::resume`] ends it.
+    pub fn recover(&mut self, clock: Option<Instant>) {
+        self.clock = clock;
+    }
+
+    /// Takes records in without deciding. Order does not matter here; several calls are fine, and fastest
+    /// with the register in the first ones. Returns the verdicts.
     pub fn load(&mut self, arrivals: Vec<Arrival>) -> Vec<Verdict> {
         let mut inputs = Inputs::default();
         let verdicts = self.admit(arrivals, &mut inputs);
-        let changes = self.dataflow.run(inputs);
-        // Nothing is active yet, so only incidents come out, and resume asks for all of them at once.
-        self.loaded.extend(changes.incidents);
+        // The register stands at its day from the start, else every incident would come twice: before its
+        // enterprise was registered, and after. The windows stay empty until the end.
+        if let Some(clock) = self.clock {
+            feed(self.registry.advance(clock.day()), &mut inputs);
+        }
+        self.loaded.add(self.dataflow.run(inputs));
         verdicts
     }
 
-    /// Ends a rebuild at the clock of the last progress: desired minus emitted. The guard of the caller:
-    /// the outcome must be silent ([`Outcome::silent`]), else something is missing or was changed.
-    pub fn resume(&mut self, memory: Memory, clock: Option<Instant>) -> Outcome {
-        let other_policy = memory.policy_hash().is_some_and(|hash| hash != self.policies.hash());
+    /// Ends a rebuild: desired minus emitted. The guard of the caller: the outcome must be silent
+    /// ([`Outcome::silent`]), else something is missing or was changed.
+    pub fn resume(&mut self, recalled: Recalled) -> Outcome {
+        let other_policy = recalled.policy_hash.as_ref().is_some_and(|hash| hash != self.policies.hash());
         let occasion = if other_policy { Occasion::Policy } else { Occasion::Batch };
-        self.decider.recall(memory);
-        let loaded = consolidated(std::mem::take(&mut self.loaded));
-        let Some(clock) = clock else {
-            return Outcome::nothing(occasion, Instant(0));
-        };
-        self.clock = Some(clock);
-        self.decide(occasion, clock, Inputs::default(), Some(loaded))
+        self.decider.recall(recalled);
+        let loaded = std::mem::take(&mut self.loaded);
+        match self.clock {
+            Some(clock) => self.decide(occasion, clock, Inputs::default(), Some(loaded)),
+            None => Outcome::nothing(occasion, Instant(0)),
+        }
     }
 
     /// Takes a batch that arrives at `at`: first every missed midnight (a decision each), then the batch
@@ -247,25 +255,23 @@ impl Engine {
         occasion: Occasion,
         decided_at: Instant,
         mut inputs: Inputs,
-        rebuilt: Option<Vec<(Arc<Seen>, isize)>>,
+        rebuilt: Option<Changes>,
     ) -> Outcome {
         let as_of = decided_at.day();
         self.move_day(as_of, &mut inputs);
         let mut touched: Vec<Uscc> = inputs.standing.iter().map(|((uscc, _), _)| *uscc).collect();
-        let changes = self.dataflow.run(inputs);
+        let mut changes = self.dataflow.run(inputs);
+        let resuming = rebuilt.is_some();
+        if let Some(mut loaded) = rebuilt {
+            loaded.add(changes);
+            loaded.incidents = consolidated(loaded.incidents);
+            changes = loaded;
+        }
         let window = Window::Rolling(self.policies.on(as_of).escalation.window_days);
         touched.extend(
             changes.totals.iter().filter(|(((_, w), _), _)| *w == window).map(|(((root, _), _), _)| *root),
         );
         let rates = self.rates.apply(changes.totals, changes.sums, as_of);
-        let resuming = rebuilt.is_some();
-        let incidents = match rebuilt {
-            Some(mut loaded) => {
-                loaded.extend(changes.incidents);
-                consolidated(loaded)
-            }
-            None => changes.incidents,
-        };
         let context = Context {
             occasion,
             decided_at,
@@ -275,7 +281,7 @@ impl Engine {
             registry: &self.registry,
             rates: &self.rates,
         };
-        let said = self.decider.decide(incidents, touched, resuming, &context);
+        let said = self.decider.decide(changes.incidents, touched, resuming, &context);
         Outcome {
             occasion,
             decided_at,
@@ -339,20 +345,36 @@ fn feed(moved: Vec<Moved>, inputs: &mut Inputs) {
 
 /// What a rebuild left standing. A load in several calls may bring an incident, take it away and bring
 /// another.
-fn consolidated(changes: Vec<(Arc<Seen>, isize)>) -> Vec<(Arc<Seen>, isize)> {
-    let mut standing: HashMap<ReportKey, Vec<Arc<Seen>>> = HashMap::new();
-    let (come, gone): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff > 0);
-    for (seen, _) in come {
-        standing.entry(seen.reports[0].key.clone()).or_default().push(seen);
+fn consolidated(mut changes: Vec<(Arc<Seen>, isize)>) -> Vec<(Arc<Seen>, isize)> {
+    let first = |seen: &Seen| seen.reports[0].key.clone();
+    // Most never go: only those that share a first report with one that did are compared.
+    let gone: HashSet<ReportKey> =
+        changes.iter().filter(|(_, diff)| *diff < 0).map(|(seen, _)| first(seen)).collect();
+    if gone.is_empty() {
+        return changes;
     }
-    for (seen, _) in gone {
+    let mut standing: HashMap<ReportKey, Vec<Arc<Seen>>> = HashMap::with_capacity(gone.len());
+    let mut leaving = Vec::with_capacity(gone.len());
+    changes.retain(|(seen, diff)| {
+        let key = &seen.reports[0].key;
+        if *diff < 0 {
+            leaving.push(Arc::clone(seen));
+        } else if gone.contains(key) {
+            standing.entry(key.clone()).or_default().push(Arc::clone(seen));
+        } else {
+            return true;
+        }
+        false
+    });
+    for seen in leaving {
         if let Some(same) = standing.get_mut(&seen.reports[0].key)
             && let Some(at) = same.iter().position(|s| *s == seen)
         {
             same.swap_remove(at);
         }
     }
-    standing.into_values().flatten().map(|seen| (seen, 1)).collect()
+    changes.extend(standing.into_values().flatten().map(|seen| (seen, 1)));
+    changes
 }
 
 impl Outcome {

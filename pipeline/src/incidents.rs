@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use tocsin_schemas::codes::{Category, Cause, Severity, Source, State};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::time::Day;
+use tocsin_schemas::time::{Day, Instant};
 
 use crate::cases::{Case, joined};
 use crate::facts::{Age, Shared};
@@ -43,8 +43,14 @@ impl Seen {
         self.reports.iter().map(|r| r.age()).min().unwrap_or_else(|| unreachable!("an incident has reports"))
     }
 
+    /// The first arrival of any of its reports.
+    pub fn first_arrived_at(&self) -> Instant {
+        let first = self.reports.iter().map(|r| r.first_arrived_at).min();
+        first.unwrap_or_else(|| unreachable!("an incident has reports"))
+    }
+
     /// The earliest arrival that makes it due (records.md section 4), from sources that do more than suspect.
-    pub fn first_counting_at(&self) -> Option<tocsin_schemas::time::Instant> {
+    pub fn first_counting_at(&self) -> Option<Instant> {
         let told = self.reports.iter().filter(|r| !r.source().only_suspects());
         told.filter_map(|r| r.first_counting_at).min()
     }

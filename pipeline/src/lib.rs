@@ -26,6 +26,6 @@ mod registry;
 mod versions;
 mod windows;
 
-pub use decider::Memory;
+pub use decider::{Memory, Recalled};
 pub use engine::{Accounts, Arrival, Engine, Occasion, Options, Outcome, Verdict};
 pub use policy::Policies;

@@ -8,6 +8,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
+use hashbrown::hash_map::Entry as Slot;
 use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use tocsin_schemas::ids::{ReportKey, Uscc};
@@ -90,13 +91,22 @@ impl Versions {
     /// Takes a headcount in.
     pub fn headcount(&mut self, h: &Headcount, digest: Digest) -> (Verdict, Option<Replaced<u32>>) {
         let new = (h.version, digest);
-        let standing = self.headcounts.get(&(h.uscc, h.month)).copied();
-        let (verdict, stands) = judge(standing.as_ref().map(|(stamp, _)| stamp), &new);
-        if !stands {
-            return (verdict, None);
+        match self.headcounts.entry((h.uscc, h.month)) {
+            Slot::Vacant(place) => {
+                place.insert((new, h.insured));
+                (Verdict::Accepted, Some(Replaced { old: None, new: Some(h.insured) }))
+            }
+            Slot::Occupied(mut place) => {
+                let (standing, insured) = place.get();
+                let (verdict, stands) = judge(Some(standing), &new);
+                let replaced = Replaced { old: Some(*insured), new: Some(h.insured) };
+                if !stands {
+                    return (verdict, None);
+                }
+                place.insert((new, h.insured));
+                (verdict, Some(replaced))
+            }
         }
-        self.headcounts.insert((h.uscc, h.month), (new, h.insured));
-        (verdict, Some(Replaced { old: standing.map(|(_, insured)| insured), new: Some(h.insured) }))
     }
 
     /// Takes a contact in: only the verdict matters here, delivery reads the contacts itself.

@@ -101,15 +101,17 @@ impl Subject for Subjected {
     }
     fn restart(&mut self) {
         let clock = self.engine.clock();
-        let mut memory = Memory::default();
-        self.incidents.iter().cloned().for_each(|i| memory.incident(i));
-        self.alerts.iter().for_each(|a| memory.alert(a));
+        let (mut written, mut said) = (Memory::default(), Memory::default());
+        self.incidents.iter().cloned().for_each(|i| written.incident(i));
+        self.alerts.iter().for_each(|a| said.alert(a));
+        written.index();
         self.engine = Engine::new(self.policies.clone(), Options { workers: self.workers });
+        self.engine.recover(clock);
         // In two parts, newest first: the order of a rebuild must not matter.
         let middle = self.arrived.len() / 2;
         self.engine.load(self.arrived[middle..].to_vec());
         self.engine.load(self.arrived[..middle].to_vec());
-        let outcome = self.engine.resume(memory, clock);
+        let outcome = self.engine.resume(written.with(said));
         assert!(outcome.silent(), "a restart said {:?} and changed {:?}", outcome.alerts, outcome.incidents);
     }
 }

@@ -66,7 +66,14 @@ pub(super) enum Part {
 }
 
 impl Changes {
-    pub(super) fn add(&mut self, part: Part) {
+    /// Adds those of a later epoch.
+    pub fn add(&mut self, mut later: Changes) {
+        self.incidents.append(&mut later.incidents);
+        self.totals.append(&mut later.totals);
+        self.sums.append(&mut later.sums);
+    }
+
+    pub(super) fn take(&mut self, part: Part) {
         match part {
             Part::Incidents(mut p) => self.incidents.append(&mut p),
             Part::Totals(mut p) => self.totals.append(&mut p),

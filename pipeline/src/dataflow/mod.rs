@@ -23,6 +23,6 @@ mod measure;
 mod resolve;
 mod threads;
 
-pub(crate) use flow::{Inputs, ScopeKey, Updates};
+pub(crate) use flow::{Changes, Inputs, ScopeKey, Updates};
 pub(crate) use measure::{PARTS, Sum, Total};
 pub(crate) use threads::Dataflow;

@@ -103,7 +103,7 @@ impl Dataflow {
         }
         let mut changes = Changes::default();
         while let Ok(part) = self.out.try_recv() {
-            changes.add(part);
+            changes.take(part);
         }
         changes
     }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tocsin_schemas::codes::{Reason, Severity, State};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::Incident;
 
 use crate::incidents::Seen;
+
+/// Enterprises, mostly one: kept in place.
+pub(crate) type Few = SmallVec<[Uscc; 1]>;
 
 /// An incident and what was said of it.
 #[derive(Debug)]
@@ -30,9 +34,9 @@ pub(crate) enum Standing {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Told {
     /// Enterprises told and not corrected since, sorted.
-    pub to: Vec<Uscc>,
+    pub to: Few,
     /// Enterprises ever told.
-    pub ever_to: Vec<Uscc>,
+    pub ever_to: Few,
     /// The severity last told.
     pub severity: Option<Severity>,
     /// The number of messages.
@@ -67,6 +71,20 @@ impl Entry {
         self.seen().is_some_and(|s| s.counted())
     }
 
+    /// Whether its record, not yet matched with what the dataflow has, says just this.
+    pub fn stands_as(&self, seen: &Seen) -> bool {
+        let Standing::Recorded(record) = &self.standing else { return false };
+        record.state == seen.state
+            && record.severity == seen.severity
+            && record.persons == seen.persons
+            && record.uscc == seen.uscc
+            && record.occurred_on == seen.occurred_on
+            && record.category == seen.category
+            && record.first_arrived_at == seen.first_arrived_at()
+            && record.reports.len() == seen.reports.len()
+            && record.reports.iter().zip(seen.reports.iter()).all(|(key, report)| *key == report.key)
+    }
+
     /// Keys of its present reports, sorted.
     pub fn reports(&self) -> Vec<ReportKey> {
         let mut keys = Vec::new();
@@ -95,7 +113,7 @@ impl Entry {
                 state: seen.state,
                 reports: self.reports(),
                 withdrawn: self.withdrawn.clone(),
-                first_arrived_at: seen.age().0,
+                first_arrived_at: seen.first_arrived_at(),
             },
             Standing::Recorded(record) => {
                 Incident { withdrawn: self.withdrawn.clone(), ..(**record).clone() }

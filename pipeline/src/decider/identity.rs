@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tocsin_schemas::ids::{IncidentId, Uscc};
+use tocsin_schemas::ids::IncidentId;
 
+use super::entry::Few;
 use crate::facts::Age;
 use crate::incidents::Seen;
 
@@ -22,9 +23,9 @@ pub(crate) struct Former {
     /// Age of its oldest report as it stood before.
     pub age: Age,
     /// Enterprises told under it and not corrected since.
-    pub told: Vec<Uscc>,
+    pub told: Few,
     /// Enterprises ever told under it.
-    pub ever: Vec<Uscc>,
+    pub ever: Few,
 }
 
 /// The number of each incident of today, `None` for a new one.

@@ -1,32 +1,48 @@
 //! What was said and written so far: the fold of the `incidents` and `alerts` topics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use tocsin_schemas::codes::{Change, Reason, Role, Rule, Severity};
-use tocsin_schemas::ids::{IncidentId, Uscc};
+use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::Instant;
 
-use super::entry::Told;
+use super::entry::{Entry, Standing, Told};
 use super::escalation::{Escalation, Open};
 
 /// Read back at a restart. Alerts of different enterprises may be added in any order, because they stand
-/// in different partitions; those of one enterprise in the order in which they were written.
+/// in different partitions; those of one enterprise in the order in which they were written. The two topics
+/// do not know of each other: each may be folded by itself, and [`Memory::with`] brings them together.
 #[derive(Debug, Default)]
 pub struct Memory {
-    pub(super) incidents: HashMap<IncidentId, Incident>,
-    told: HashMap<IncidentId, Heard>,
-    pub(super) escalations: HashMap<Uscc, Escalation>,
+    /// By number.
+    incidents: Vec<Option<Box<Incident>>>,
+    /// Where each report stands, once all incidents are there.
+    numbers: HashMap<ReportKey, IncidentId>,
+    /// By number.
+    told: Vec<Heard>,
+    escalations: HashMap<Uscc, Escalation>,
     /// When the newest message was decided, and by which policy.
     newest: Option<(Instant, Arc<str>)>,
 }
 
+/// What was said and written so far, as the engine keeps it: [`crate::Engine::resume`] takes it over.
+#[derive(Debug, Default)]
+pub struct Recalled {
+    pub(super) entries: Vec<Option<Entry>>,
+    pub(super) numbers: HashMap<ReportKey, IncidentId>,
+    pub(super) escalations: HashMap<Uscc, Escalation>,
+    /// The policy that decided the newest message; `None` if nothing was said.
+    pub(crate) policy_hash: Option<Arc<str>>,
+}
+
 #[derive(Debug, Default)]
 struct Heard {
-    /// Enterprise -> the last revision that concerned it, and whether it is told since.
-    to: BTreeMap<Uscc, (u32, bool)>,
+    /// Enterprises, the last revision that concerned each, and whether it is told since.
+    to: SmallVec<[(Uscc, u32, bool); 1]>,
     severity: Option<(u32, Severity)>,
     revision: u32,
     suppressed: Vec<Reason>,
@@ -35,7 +51,8 @@ struct Heard {
 impl Memory {
     /// Adds a record of `incidents`. A later one of the same number replaces an earlier one.
     pub fn incident(&mut self, incident: Incident) {
-        self.incidents.insert(incident.incident_id, incident);
+        let number = incident.incident_id.0 as usize;
+        *at(&mut self.incidents, number) = Some(Box::new(incident));
     }
 
     /// Adds a record of `alerts`.
@@ -46,7 +63,7 @@ impl Memory {
         match alert.rule {
             Rule::OwnerIncident => {
                 let Ok(id) = alert.subject.parse::<IncidentId>() else { return };
-                self.told.entry(id).or_default().hear(alert);
+                at(&mut self.told, id.0 as usize).hear(alert);
             }
             Rule::Escalation => {
                 self.escalations.entry(alert.uscc).or_default().hear(alert);
@@ -54,16 +71,52 @@ impl Memory {
         }
     }
 
-    /// The policy that decided the newest message; `None` if nothing was said.
-    pub(crate) fn policy_hash(&self) -> Option<&Arc<str>> {
-        self.newest.as_ref().map(|(_, hash)| hash)
+    /// After the last incident: looks up where each report stands.
+    pub fn index(&mut self) {
+        let reports = self.incidents.iter().flatten().map(|i| i.reports.len() + i.withdrawn.len());
+        self.numbers = HashMap::with_capacity(reports.sum());
+        for record in self.incidents.iter_mut().flatten() {
+            record.reports.sort_unstable();
+            record.withdrawn.sort_unstable();
+            let id = record.incident_id;
+            let keys = record.reports.iter().chain(&record.withdrawn);
+            self.numbers.extend(keys.map(|key| (key.clone(), id)));
+        }
     }
 
-    pub(super) fn told(&mut self, id: IncidentId) -> Told {
-        let heard = self.told.remove(&id).unwrap_or_default();
+    /// This one's incidents, indexed, with the other one's alerts.
+    pub fn with(self, other: Memory) -> Recalled {
+        let (mut told, escalations, newest) = (other.told, other.escalations, other.newest);
+        told.resize_with(told.len().max(self.incidents.len()), Heard::default);
+        let entry = |(record, heard): (Option<Box<Incident>>, Heard)| {
+            let mut record = record?;
+            let withdrawn = std::mem::take(&mut record.withdrawn);
+            Some(Entry { standing: Standing::Recorded(record), withdrawn, told: heard.into() })
+        };
+        Recalled {
+            entries: self.incidents.into_iter().zip(told).map(entry).collect(),
+            numbers: self.numbers,
+            escalations,
+            policy_hash: newest.map(|(_, hash)| hash),
+        }
+    }
+}
+
+/// The place of a number, made where there is none yet.
+fn at<T: Default>(list: &mut Vec<T>, number: usize) -> &mut T {
+    if list.len() <= number {
+        list.resize_with(number + 1, T::default);
+    }
+    &mut list[number]
+}
+
+impl From<Heard> for Told {
+    fn from(heard: Heard) -> Told {
+        let mut all = heard.to;
+        all.sort_unstable();
         Told {
-            to: heard.to.iter().filter(|(_, (_, told))| *told).map(|(uscc, _)| *uscc).collect(),
-            ever_to: heard.to.keys().copied().collect(),
+            to: all.iter().filter(|(_, _, told)| *told).map(|(uscc, _, _)| *uscc).collect(),
+            ever_to: all.iter().map(|(uscc, _, _)| *uscc).collect(),
             severity: heard.severity.map(|(_, severity)| severity),
             revision: heard.revision,
             suppressed: heard.suppressed,
@@ -82,9 +135,10 @@ impl Heard {
         for uscc in
             alert.audiences.iter().filter(|a| a.role == Role::Owner).filter_map(|a| a.subject.parse().ok())
         {
-            let last = self.to.entry(uscc).or_default();
-            if alert.revision >= last.0 {
-                *last = (alert.revision, told);
+            match self.to.iter_mut().find(|(u, _, _)| *u == uscc) {
+                None => self.to.push((uscc, alert.revision, told)),
+                Some(last) if alert.revision >= last.1 => *last = (uscc, alert.revision, told),
+                Some(_) => {}
             }
         }
         let newer = self.severity.is_none_or(|(revision, _)| alert.revision >= revision);

@@ -24,9 +24,9 @@ use tocsin_schemas::records::{Alert, Incident, Window};
 use tocsin_schemas::time::{Day, Instant};
 
 use self::book::Book;
-use self::entry::{Entry, Standing};
+use self::entry::Entry;
 use self::escalation::Escalation;
-pub use self::memory::Memory;
+pub use self::memory::{Memory, Recalled};
 use self::owner_incident::End;
 use crate::engine::{Accounts, Occasion};
 use crate::incidents::Seen;
@@ -79,20 +79,10 @@ struct Touched {
 
 impl Decider {
     /// Takes back what was said and written before a restart.
-    pub fn recall(&mut self, mut memory: Memory) {
-        let incidents = std::mem::take(&mut memory.incidents);
-        for (id, mut record) in incidents {
-            let told = memory.told(id);
-            record.reports.sort_unstable();
-            let mut withdrawn = std::mem::take(&mut record.withdrawn);
-            withdrawn.sort_unstable();
-            for key in record.reports.iter().chain(&withdrawn) {
-                self.numbers.insert(key.clone(), id);
-            }
-            let standing = Standing::Recorded(Box::new(record));
-            self.put(id, Entry { standing, withdrawn, told });
-        }
-        self.escalations = memory.escalations;
+    pub fn recall(&mut self, recalled: Recalled) {
+        self.entries = recalled.entries;
+        self.numbers = recalled.numbers;
+        self.escalations = recalled.escalations;
     }
 
     /// The number that the next new incident gets.
@@ -117,6 +107,7 @@ impl Decider {
         all: bool,
         context: &Context<'_>,
     ) -> Said {
+        let (changes, quiet) = if all { self.as_recorded(changes, context) } else { (changes, Vec::new()) };
         let mut incidents = self.renumber(changes, all, context.versions);
         let table = context.policies.on(context.as_of).effective_from;
         let begun = context.as_of >= context.policies.begins();
@@ -125,11 +116,16 @@ impl Decider {
             self.table = table;
             touched.extend(self.book.enterprises());
             touched.extend(self.escalations.iter().filter(|(_, e)| e.open.is_some()).map(|(uscc, _)| *uscc));
+            let known = incidents.len();
             for id in &self.silent {
-                let entry = self.entries.get(id.0 as usize).and_then(Option::as_ref);
-                let (before, former) = (entry.map(|e| e.record(*id)), entry.and_then(Entry::seen).cloned());
-                incidents.entry(*id).or_insert(Touched { before, former, end: End::Merged });
+                if incidents[..known].binary_search_by_key(id, |(id, _)| *id).is_err() {
+                    let entry = self.entry(*id);
+                    let (before, former) =
+                        (entry.map(|e| e.record(*id)), entry.and_then(Entry::seen).cloned());
+                    incidents.push((*id, Touched { before, former, end: End::Merged }));
+                }
             }
+            incidents.sort_unstable_by_key(|(id, _)| *id);
         }
         let mut said = Said {
             incidents: Vec::with_capacity(incidents.len()),
@@ -150,6 +146,7 @@ impl Decider {
                 self.escalate(uscc, context, &mut said);
             }
         }
+        self.silent.extend(quiet);
         said.alerts.sort_by(|a, b| (a.rule, &a.subject, a.revision).cmp(&(b.rule, &b.subject, b.revision)));
         said.alerts.iter_mut().for_each(|alert| as_text(&mut alert.reports));
         said.incidents.iter_mut().for_each(lists_as_text);

@@ -1,6 +1,6 @@
 //! Brings the entries up to date with what the dataflow changed, and gives new incidents their numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
@@ -8,22 +8,53 @@ use tocsin_schemas::codes::{Source, State};
 use tocsin_schemas::ids::{IncidentId, ReportKey};
 use tocsin_schemas::time::Instant;
 
-use super::entry::{Entry, Standing, Told};
+use super::entry::{Entry, Few, Standing, Told};
 use super::identity::{Claims, Former, assign};
-use super::owner_incident::End;
-use super::{Decider, Touched};
+use super::owner_incident::{self, End};
+use super::{Context, Decider, Touched};
 use crate::incidents::Seen;
 use crate::versions::Versions;
 
 impl Decider {
+    /// After a restart: takes over, as they are, the incidents that stand as they are recorded and of which
+    /// nothing is to be said, which should be all of them. An incident with exactly the reports of its
+    /// record keeps its number: nobody else has a claim to it. Returns the rest, which [`Decider::renumber`]
+    /// judges, and the counted ones among those taken over that nobody was told of.
+    pub(super) fn as_recorded(
+        &mut self,
+        changes: Vec<(Arc<Seen>, isize)>,
+        context: &Context<'_>,
+    ) -> (Vec<(Arc<Seen>, isize)>, Vec<IncidentId>) {
+        let (mut rest, mut quiet) = (Vec::new(), Vec::new());
+        for (seen, diff) in changes {
+            let id = self.numbers.get(&seen.reports[0].key).copied();
+            let entry = id.and_then(|id| self.entries.get_mut(id.0 as usize)?.as_mut());
+            let (Some(id), Some(entry)) = (id, entry.filter(|e| diff > 0 && e.stands_as(&seen))) else {
+                rest.push((seen, diff));
+                continue;
+            };
+            let (policies, as_of) = (context.policies, context.as_of);
+            if !owner_incident::decide(&entry.told, Ok(&seen), seen.uscc, policies, as_of).is_empty() {
+                rest.push((seen, diff));
+                continue;
+            }
+            if seen.counted() && entry.told.to.is_empty() {
+                quiet.push(id);
+            }
+            self.book.enter(&seen, id);
+            entry.standing = Standing::Live(seen);
+        }
+        (rest, quiet)
+    }
+
     /// Gives every changed incident its number (records.md 2.6). With `all`, incidents that stand recorded
-    /// from before a restart are matched too. Returns what was touched, as it was before.
+    /// from before a restart are matched too. Returns what was touched, as it was before, sorted by number.
     pub(super) fn renumber(
         &mut self,
         changes: Vec<(Arc<Seen>, isize)>,
         all: bool,
         versions: &Versions,
-    ) -> BTreeMap<IncidentId, Touched> {
+    ) -> Vec<(IncidentId, Touched)> {
         let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
         let mut parts: Vec<Arc<Seen>> = come.into_iter().map(|(seen, _)| seen).collect();
         parts.sort_by_cached_key(|seen| seen.age());
@@ -42,12 +73,12 @@ impl Decider {
         } else {
             parts.iter().flat_map(|p| p.reports.iter().map(|r| &r.key)).collect()
         };
-        let mut touched: BTreeMap<IncidentId, Touched> = BTreeMap::new();
+        // Old numbers in order, then the new ones in order: sorted.
+        let mut touched: Vec<(IncidentId, Touched)> = Vec::with_capacity(parts.len());
         for id in over.union(&returned) {
             let Some(entry) = self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) else { continue };
-            let touch =
+            let mut touch =
                 Touched { before: Some(entry.record(*id)), former: entry.seen().cloned(), end: End::Merged };
-            let touch = touched.entry(*id).or_insert(touch);
             // Reports that come back leave the withdrawn list of wherever they stood.
             entry.withdrawn.retain(|key| !present.contains(key));
             if over.contains(id) {
@@ -60,6 +91,7 @@ impl Decider {
                 entry.withdrawn.append(&mut left);
                 entry.withdrawn.sort_unstable();
             }
+            touched.push((*id, touch));
         }
         let mut carried = BTreeSet::new();
         for (part, id) in parts.iter().zip(kept) {
@@ -77,7 +109,7 @@ impl Decider {
             match self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) {
                 Some(entry) => entry.standing = standing,
                 None => {
-                    touched.insert(id, Touched { before: None, former: None, end: End::Merged });
+                    touched.push((id, Touched { before: None, former: None, end: End::Merged }));
                     self.put(id, Entry { standing, withdrawn: Vec::new(), told: Told::default() });
                 }
             }
@@ -135,7 +167,7 @@ impl Decider {
         });
         // A number without a known age is the youngest.
         let youngest = || (Instant(i64::MAX), ReportKey { source: Source::Health, id: "".into() });
-        let told = |of: fn(&Told) -> &Vec<_>| entry.map(|e| of(&e.told).clone()).unwrap_or_default();
+        let told = |of: fn(&Told) -> &Few| entry.map(|e| of(&e.told).clone()).unwrap_or_default();
         Former { age: age.unwrap_or_else(youngest), told: told(|t| &t.to), ever: told(|t| &t.ever_to) }
     }
 }

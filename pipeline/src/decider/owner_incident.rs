@@ -3,11 +3,12 @@
 //! 「发生的每一起工伤事故，由工伤数据平台自动发送至企业负责人」. 起 is the event, not the person; the host of a dispatched
 //! worker is told beside the insured employer. What was told and does not hold is corrected exactly once.
 
+use smallvec::SmallVec;
 use tocsin_schemas::codes::{Change, Reason, Severity, State};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::Day;
 
-use super::entry::Told;
+use super::entry::{Few, Told};
 use crate::incidents::Seen;
 use crate::policy::Policies;
 
@@ -16,7 +17,7 @@ use crate::policy::Policies;
 pub(crate) struct Message {
     pub change: Change,
     /// The enterprises it goes to; of `suppressed` nobody.
-    pub to: Vec<Uscc>,
+    pub to: Few,
     pub severity: Severity,
     pub reason: Option<Reason>,
 }
@@ -57,17 +58,17 @@ pub(crate) fn decide(
     former: Option<Uscc>,
     policies: &Policies,
     as_of: Day,
-) -> Vec<Message> {
-    let mut wanted: Vec<Uscc> = Vec::new();
+) -> SmallVec<[Message; 1]> {
+    let mut wanted = Few::new();
     if let Ok(s) = seen
         && s.counted()
     {
         wanted.extend(s.uscc);
-        wanted.extend(&s.hosts);
+        wanted.extend(s.hosts.iter().copied());
     }
-    let (stay, leave): (Vec<Uscc>, Vec<Uscc>) = told.to.iter().partition(|u| wanted.contains(u));
-    let join: Vec<Uscc> = wanted.into_iter().filter(|u| !told.to.contains(u)).collect();
-    let mut messages = Vec::new();
+    let (stay, leave): (Few, Few) = told.to.iter().copied().partition(|u| wanted.contains(u));
+    let join: Few = wanted.into_iter().filter(|u| !told.to.contains(u)).collect();
+    let mut messages = SmallVec::new();
     let last = told.severity.unwrap_or(Severity::Minor);
     if !leave.is_empty() {
         let reason = match seen {
@@ -99,7 +100,7 @@ pub(crate) fn decide(
             }),
             Some(reason) if !told.suppressed.contains(&reason) => messages.push(Message {
                 change: Change::Suppressed,
-                to: Vec::new(),
+                to: Few::new(),
                 severity: seen.severity,
                 reason: Some(reason),
             }),

@@ -250,9 +250,14 @@ impl super::entry::Told {
             self.to.retain(|u| !message.to.contains(u));
         } else {
             self.severity = Some(message.severity);
-            self.ever_to
-                .extend(message.to.iter().filter(|u| !self.ever_to.contains(u)).copied().collect::<Vec<_>>());
-            self.to.extend(message.to.iter().filter(|u| !self.to.contains(u)).copied().collect::<Vec<_>>());
+            for uscc in &message.to {
+                if !self.ever_to.contains(uscc) {
+                    self.ever_to.push(*uscc);
+                }
+                if !self.to.contains(uscc) {
+                    self.to.push(*uscc);
+                }
+            }
             self.to.sort_unstable();
         }
     }

@@ -132,14 +132,31 @@ pub fn run(
     let policy_hash = policies.hash().to_string();
     let mut engine = Engine::new(policies, Options { workers: config.pipeline.workers });
     // Tells an idle predecessor at once that it was fenced.
-    let taken_over = sink.commit(Vec::new(), progress.clone());
-    let rebuilt =
-        taken_over.and_then(|()| start::rebuild(&log, &mut engine, &found, &progress, &schemas, &stop));
-    let rebuilt = match rebuilt {
+    if let Err(failure) = sink.commit(Vec::new(), progress.clone()).and_then(|()| sink.watch()) {
+        return stopped_early(&stop, failure);
+    }
+    let no_thread = |e| Failure::failed(format!("cannot start a thread: {e}"));
+    let order = match how.clock {
+        ClockKind::Wall => Order::Service,
+        ClockKind::Arrivals => Order::Arrivals,
+    };
+    let options = inputs::Options {
+        order,
+        max_batch: config.pipeline.max_batch,
+        linger: Duration::from_millis(config.pipeline.linger_ms),
+        until_end: how.until_end,
+    };
+    // Readers need a moment to find their brokers: they have it while the past is read back.
+    let from = start::positions(&found, known.as_ref());
+    let to_read = Arc::clone(&log);
+    let inputs = std::thread::Builder::new()
+        .name("inputs".into())
+        .spawn(move || Inputs::new(to_read, &from, options))
+        .map_err(no_thread)?;
+    let rebuilt = match start::rebuild(&log, &mut engine, &found, &progress, &schemas, &stop) {
         Ok(rebuilt) => rebuilt,
         Err(failure) => return stopped_early(&stop, failure),
     };
-    let no_thread = |e| Failure::failed(format!("cannot start a thread: {e}"));
     let mut pipeline = Pipeline {
         engine,
         out: Out::new(sink).map_err(no_thread)?,
@@ -162,17 +179,9 @@ pub fn run(
         "read back what was decided"
     );
     ready();
-    let order = match how.clock {
-        ClockKind::Wall => Order::Service,
-        ClockKind::Arrivals => Order::Arrivals,
-    };
-    let options = inputs::Options {
-        order,
-        max_batch: config.pipeline.max_batch,
-        linger: Duration::from_millis(config.pipeline.linger_ms),
-        until_end: how.until_end,
-    };
-    let inputs = Inputs::new(log, &start::positions(&found, known.as_ref()), options)?;
+    let died =
+        |_| Failure::failed("the thread that opens the inputs died; nothing that was acknowledged is lost");
+    let inputs = inputs.join().map_err(died)??;
     pipeline.offsets = inputs.offsets();
     let feed_stop = Stop::default();
     let (receiver, thread) = feed::spawn(inputs, schemas, feed_stop.clone()).map_err(no_thread)?;

@@ -13,8 +13,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
+use tocsin_connectors::log::partition::partition_of;
 use tocsin_pipeline::Outcome;
-use tocsin_schemas::log::{EventLog, LogError, LogReader, LogWriter, NewRecord, TopicPartition};
+use tocsin_schemas::log::{EventLog, LogError, LogWriter, NewRecord};
 use tocsin_schemas::records::{Progress, Quarantined};
 use tocsin_schemas::topics::{self, PROGRESS, RATES};
 use tocsin_schemas::wire::{self, OutputRecord};
@@ -37,16 +38,11 @@ pub struct Sink {
     names: HashMap<&'static str, Arc<str>>,
     /// What the topic `progress` says of us, as far as we know.
     committed: Option<Progress>,
-    /// Our own records of progress since the last look, and the look itself.
-    watch: Option<Watch>,
+    /// When we last looked who writes progress, and where our partition of it ended then.
+    looked: Option<(Monotonic, u64)>,
+    /// Whether we have written since.
+    wrote: bool,
     stop: Stop,
-}
-
-struct Watch {
-    reader: Box<dyn LogReader>,
-    looked: Monotonic,
-    /// Records of progress that we wrote and have not seen yet.
-    own: u64,
 }
 
 impl Sink {
@@ -58,7 +54,7 @@ impl Sink {
         let writer = log.writer(WRITER)?;
         let committed = start::read_progress(&*log)?;
         let names = topics::catalogue().iter().map(|t| (t.name, Arc::from(t.name))).collect();
-        Ok(Sink { log, writer, names, committed, watch: None, stop })
+        Ok(Sink { log, writer, names, committed, looked: None, wrote: false, stop })
     }
 
     /// The progress that the log holds.
@@ -144,9 +140,7 @@ impl Sink {
         if said_full {
             tracing::info!("there is space again: decisions go on");
         }
-        if let Some(watch) = &mut self.watch {
-            watch.own += 1;
-        }
+        self.wrote = true;
         self.committed = Some(progress);
         Ok(())
     }
@@ -200,39 +194,28 @@ impl Sink {
     }
 
     /// Looks, every two seconds, whether somebody else has written progress under our name. An idle writer
-    /// would otherwise not learn that it was fenced.
+    /// would otherwise not learn that it was fenced; a busy one learns it from its next append.
     ///
     /// # Errors
     /// Fenced.
     pub fn watch(&mut self) -> Result<(), Failure> {
-        let Some(watch) = &mut self.watch else {
-            self.watch = self.start_watch().ok();
-            return Ok(());
-        };
-        if watch.looked.elapsed() < WATCH {
+        if self.looked.is_some_and(|(at, _)| at.elapsed() < WATCH) {
             return Ok(());
         }
-        watch.looked = Monotonic::now();
         // Trouble with reading is the feed's to report.
-        let Ok(records) = watch.reader.poll(10_000, Duration::ZERO) else { return Ok(()) };
-        let seen = records.iter().filter(|r| r.key.as_deref() == Some(WRITER.as_bytes())).count() as u64;
-        if seen <= watch.own {
-            watch.own -= seen;
+        let Ok(bounds) = self.log.bounds(PROGRESS) else { return Ok(()) };
+        let ours = partition_of(WRITER.as_bytes(), bounds.len() as u32) as usize;
+        let end = bounds.get(ours).map_or(0, |b| b.end);
+        let before = self.looked.replace((Monotonic::now(), end));
+        let moved = before.is_some_and(|(_, before)| before != end);
+        if std::mem::take(&mut self.wrote) || !moved {
             return Ok(());
         }
-        watch.own = 0;
-        // Only the log can say who is the newer one: an append under our name does.
+        // Only the log can say who is the newer one: an append under our name does. (A commit of ours that
+        // showed late looks the same; then the append does no harm.)
         match self.committed.clone() {
             Some(progress) => self.commit(Vec::new(), progress),
             None => Ok(()),
         }
-    }
-
-    fn start_watch(&self) -> Result<Watch, LogError> {
-        let from: Vec<(TopicPartition, u64)> = (0..)
-            .zip(self.log.bounds(PROGRESS)?)
-            .map(|(partition, b)| (TopicPartition { topic: Arc::from(PROGRESS), partition }, b.end))
-            .collect();
-        Ok(Watch { reader: self.log.reader(&from)?, looked: Monotonic::now(), own: 0 })
     }
 }

@@ -28,8 +28,9 @@ use crate::run::stop::Stop;
 
 /// How many records are handed to the engine at once while loading.
 const LOAD: usize = 10_000;
-/// How long a poll waits while reading what is known to be there.
-const LOOK: Duration = Duration::from_millis(500);
+/// How long a poll waits while reading what is known to be there. Short: where the rest is control records,
+/// none comes, and only the position moves.
+const LOOK: Duration = Duration::from_millis(5);
 /// How long reading what is known to be there may stand still before it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -115,13 +116,14 @@ pub fn rebuild(
             if report { reports.push(part) } else { parts.push(part) }
         }
     }
+    engine.recover(progress.clock);
     // The failure of one side ends the others.
     let failed = Stop::default();
     let going_on = || match stop.asked() || failed.asked() {
         true => Err(LogError::Retry { what: "load", why: "stopped while reading back".into() }),
         false => Ok(()),
     };
-    let (memory, records) = std::thread::scope(|scope| {
+    let (recalled, records) = std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel::<Vec<Arrival>>(4);
         let reading = scope.spawn(|| {
             let sender = sender;
@@ -129,7 +131,8 @@ pub fn rebuild(
                 [parts, reports].iter().try_for_each(|p| arrivals(&**log, p, &**schemas, &going_on, &sender));
             result.inspect_err(|_| failed.ask())
         });
-        let folding = scope.spawn(|| fold(&**log, &going_on).inspect_err(|_| failed.ask()));
+        let writing = scope.spawn(|| written(&**log, &going_on).inspect_err(|_| failed.ask()));
+        let saying = scope.spawn(|| said(&**log, &going_on).inspect_err(|_| failed.ask()));
         let mut records = 0;
         for arrivals in receiver {
             records += arrivals.len() as u64;
@@ -137,17 +140,19 @@ pub fn rebuild(
         }
         let died = |_| Failure::failed("the reading thread died while reading back");
         let read = reading.join().map_err(died)?;
-        let folded = folding.join().map_err(died)?;
-        // The one that failed because the other did says so; the other one knows why.
-        match (folded, read) {
-            (Ok(memory), Ok(())) => Ok((memory, records)),
-            (Err(why), Ok(())) | (Ok(_), Err(why)) => Err(Failure::from(why)),
-            (Err(folded), Err(read)) => {
-                Err(Failure::from(if matches!(folded, LogError::Retry { .. }) { read } else { folded }))
+        let (written, said) = (writing.join().map_err(died)?, saying.join().map_err(died)?);
+        match (read, written, said) {
+            (Ok(()), Ok(written), Ok(said)) => Ok((written.with(said), records)),
+            // Those that failed because another did say so; that one knows why.
+            (read, written, said) => {
+                let mut whys: Vec<LogError> =
+                    [read.err(), written.err(), said.err()].into_iter().flatten().collect();
+                let first = whys.iter().position(|why| !matches!(why, LogError::Retry { .. })).unwrap_or(0);
+                Err(Failure::from(whys.swap_remove(first)))
             }
         }
     })?;
-    let outcome = engine.resume(memory, progress.clock);
+    let outcome = engine.resume(recalled);
     Ok(Rebuilt { records, outcome })
 }
 
@@ -157,8 +162,8 @@ struct Part {
     upto: u64,
 }
 
-/// What was said: the fold of `incidents` and `alerts`.
-fn fold(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Result<Memory, LogError> {
+/// What was written: the fold of `incidents`.
+fn written(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Result<Memory, LogError> {
     let mut memory = Memory::default();
     read_all(log, topics::INCIDENTS, &mut |record| {
         going_on()?;
@@ -167,6 +172,13 @@ fn fold(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Resu
         }
         Ok(())
     })?;
+    memory.index();
+    Ok(memory)
+}
+
+/// What was said: the fold of `alerts`.
+fn said(log: &dyn EventLog, going_on: &dyn Fn() -> Result<(), LogError>) -> Result<Memory, LogError> {
+    let mut memory = Memory::default();
     read_all(log, topics::ALERTS, &mut |record| {
         going_on()?;
         if let Some(raw) = record.value.as_deref() {
