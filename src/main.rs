@@ -26,6 +26,11 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
+/// Decisions are made on one thread and let go of on another, for which the system's allocator makes the
+/// deciding one pay.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // The demo's page is not to be torn by log lines nobody asked for.
