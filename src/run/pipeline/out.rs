@@ -1,16 +1,17 @@
-//! The writing thread: encoding, appending and letting go of what was decided, beside the next decision.
+//! The writing thread: encoding, appending and letting go of what was decided, beside the next decisions.
 //!
 //! ```text
-//!   this loop: decide n ──────────> decide n+1 ────────> wait for n ─> decide n+2
-//!                    └─ sink ─> writing thread: append n ──────┘ └─> append n+1
+//!   this loop: decide n ──> decide n+1 ──> decide n+2 ──> (n is in the log) ──> decide n+3
+//!                    └──> writing thread: append n ───────────┘└─> append n+1
 //! ```
 //!
-//! There is one [`Sink`], and whoever has it writes. With a large batch it goes over to the thread; it comes
-//! back when the log has acknowledged, and only then can the next batch be given. So batches are written
-//! one by one, in order, each in one append, and the decisions are never more than one batch ahead of the
-//! log. A small batch is written in place: waking a thread would cost more than it saves.
+//! There is one [`Sink`], and whoever holds its lock writes. Large batches go to the thread, which writes them
+//! one by one, in order, each in one append; the decisions are never more than [`AHEAD`] batches ahead of the
+//! log. After a failure it writes nothing more. A small batch is written in place when nothing is under way:
+//! waking a thread would cost more than it saves.
 
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use tocsin_pipeline::Outcome;
@@ -21,6 +22,8 @@ use crate::exit::Failure;
 
 /// Fewer records than this are written in place.
 const SMALL: usize = 200;
+/// Batches decided and not yet in the log: one is being written, one waits, so that neither side does.
+const AHEAD: usize = 2;
 
 /// What goes out together, and the progress that it stands for.
 #[derive(Debug)]
@@ -40,13 +43,13 @@ impl Said {
     }
 }
 
-type Landed = (Box<Sink>, Result<(), Failure>);
-
-/// The sink, here or with its thread.
+/// The sink and its thread.
 pub struct Out {
-    here: Option<Box<Sink>>,
-    go: SyncSender<(Box<Sink>, Said)>,
-    back: Receiver<Landed>,
+    sink: Arc<Mutex<Sink>>,
+    go: SyncSender<Said>,
+    back: Receiver<Result<(), Failure>>,
+    /// Batches given to the thread and not yet back from it.
+    under_way: usize,
     // Ends when `go` is dropped; nothing is under way then, or nobody waits for it.
     _thread: JoinHandle<()>,
 }
@@ -57,38 +60,35 @@ impl Out {
     /// # Errors
     /// The operating system has no thread left.
     pub fn new(sink: Sink) -> std::io::Result<Out> {
-        let (go, jobs) = sync_channel::<(Box<Sink>, Said)>(1);
-        let (done, back) = sync_channel::<Landed>(1);
-        let thread = std::thread::Builder::new().name("write".into()).spawn(move || {
-            for (mut sink, said) in jobs {
-                let result = sink.write(&said);
-                // Before what was written is let go of, which takes its time.
-                if done.send((sink, result)).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Out { here: Some(Box::new(sink)), go, back, _thread: thread })
+        let sink = Arc::new(Mutex::new(sink));
+        let (go, jobs) = sync_channel(AHEAD);
+        let (done, back) = channel();
+        let theirs = Arc::clone(&sink);
+        let thread =
+            std::thread::Builder::new().name("write".into()).spawn(move || write(&theirs, &jobs, &done))?;
+        Ok(Out { sink, go, back, under_way: 0, _thread: thread })
     }
 
     /// Gives this to the log, after everything given before. A large batch may be under way still when this
-    /// returns; [`Out::land`] waits for it.
+    /// returns; [`Out::settle`] waits for it.
     ///
     /// # Errors
-    /// Those of [`Sink::commit`], of this batch or of the one before; nothing of this batch is in the log then.
+    /// Those of [`Sink::commit`], of this batch or of one before; nothing of this batch is in the log then.
     pub fn commit(&mut self, said: Said) -> Result<(), Failure> {
-        let mut sink = self.land()?;
-        if said.len() < SMALL {
-            let result = sink.write(&said);
-            self.here = Some(sink);
-            return result;
+        self.look()?;
+        if self.under_way == 0 && said.len() < SMALL {
+            return locked(&self.sink)?.write(&said);
         }
-        self.go.send((sink, said)).map_err(|_| died())
+        while self.under_way >= AHEAD {
+            self.wait()?;
+        }
+        self.under_way += 1;
+        self.go.send(said).map_err(|_| died())
     }
 
     /// Whether a batch is with the thread.
     pub fn under_way(&self) -> bool {
-        self.here.is_none()
+        self.under_way > 0
     }
 
     /// Looks, without waiting, whether what is under way has been acknowledged.
@@ -96,13 +96,12 @@ impl Out {
     /// # Errors
     /// As for [`Out::commit`].
     pub fn look(&mut self) -> Result<(), Failure> {
-        if self.here.is_some() {
-            return Ok(());
-        }
-        match self.back.try_recv() {
-            Ok(landed) => self.take_back(landed),
-            Err(TryRecvError::Empty) => Ok(()),
-            Err(TryRecvError::Disconnected) => Err(died()),
+        loop {
+            match self.back.try_recv() {
+                Ok(result) => self.take_back(result)?,
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(died()),
+            }
         }
     }
 
@@ -111,11 +110,10 @@ impl Out {
     /// # Errors
     /// As for [`Out::commit`].
     pub fn settle(&mut self) -> Result<(), Failure> {
-        if self.here.is_some() {
-            return Ok(());
+        while self.under_way > 0 {
+            self.wait()?;
         }
-        let landed = self.back.recv().map_err(|_| died())?;
-        self.take_back(landed)
+        Ok(())
     }
 
     /// See [`Sink::watch`]; while a batch is under way its append is the look.
@@ -123,18 +121,38 @@ impl Out {
     /// # Errors
     /// Fenced.
     pub fn watch(&mut self) -> Result<(), Failure> {
-        self.here.as_mut().map_or(Ok(()), |sink| sink.watch())
+        if self.under_way > 0 {
+            return Ok(());
+        }
+        locked(&self.sink)?.watch()
     }
 
-    fn land(&mut self) -> Result<Box<Sink>, Failure> {
-        self.settle()?;
-        self.here.take().ok_or_else(died)
+    fn wait(&mut self) -> Result<(), Failure> {
+        let result = self.back.recv().map_err(|_| died())?;
+        self.take_back(result)
     }
 
-    fn take_back(&mut self, (sink, result): Landed) -> Result<(), Failure> {
-        self.here = Some(sink);
+    fn take_back(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
+        // After a failure nothing that waits will be written.
+        self.under_way = if result.is_ok() { self.under_way - 1 } else { 0 };
         result
     }
+}
+
+/// Writes what comes, until nothing more comes, nobody listens, or something could not be written.
+fn write(sink: &Mutex<Sink>, jobs: &Receiver<Said>, done: &Sender<Result<(), Failure>>) {
+    for said in jobs {
+        let result = locked(sink).and_then(|mut sink| sink.write(&said));
+        let failed = result.is_err();
+        // Before what was written is let go of, which takes its time.
+        if done.send(result).is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn locked(sink: &Mutex<Sink>) -> Result<MutexGuard<'_, Sink>, Failure> {
+    sink.lock().map_err(|_| died())
 }
 
 fn died() -> Failure {
