@@ -150,10 +150,10 @@ fn new_delivery(
     Delivery {
         delivery_id,
         alert_id: alert.alert_id.clone(),
-        case_no: alert.case_no.clone(),
+        case_no: alert.case_no.to_string(),
         uscc: alert.uscc,
         role: audience.role,
-        subject: audience.subject.clone(),
+        subject: audience.subject.to_string(),
         contact_rank: None,
         contact_version: None,
         channel: channel.to_owned(),

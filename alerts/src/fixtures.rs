@@ -17,10 +17,10 @@ pub(crate) fn day() -> Day {
 pub(crate) fn owner_alert(id: &str, change: Change, severity: Severity) -> Alert {
     Alert {
         alert_id: id.into(),
-        case_no: IncidentId(42).to_string(),
+        case_no: IncidentId(42).to_string().into(),
         rule: Rule::OwnerIncident,
         change,
-        subject: IncidentId(42).to_string(),
+        subject: IncidentId(42).to_string().into(),
         uscc: uscc(),
         episode: 1,
         revision: 1,
@@ -50,7 +50,7 @@ pub(crate) fn escalation(change: Change, level: Option<Level>, count: u32) -> Al
     let owner = owner_alert("e1", change, Severity::Minor);
     Alert {
         rule: Rule::Escalation,
-        subject: uscc().to_string(),
+        subject: uscc().to_string().into(),
         audiences: vec![audience(Role::TownshipDuty, "330784001")],
         level,
         severity: None,
@@ -74,10 +74,10 @@ pub(crate) fn delivery(alert_id: &str, state: DeliveryState) -> Delivery {
     Delivery {
         delivery_id: crate::ledger::delivery_id(alert_id, Role::Owner, uscc().as_str(), "webhook"),
         alert_id: alert_id.into(),
-        case_no: IncidentId(42).to_string(),
+        case_no: IncidentId(42).to_string().into(),
         uscc: uscc(),
         role: Role::Owner,
-        subject: uscc().to_string(),
+        subject: uscc().to_string().into(),
         contact_rank: None,
         contact_version: None,
         channel: "webhook".into(),

@@ -76,16 +76,16 @@ fn alert(case: u32, revision: u32) -> NewRecord {
     let incident = IncidentId(case);
     let alert = Alert {
         alert_id: format!("{case:04}-{revision}"),
-        case_no: incident.to_string(),
+        case_no: incident.to_string().into(),
         rule: Rule::OwnerIncident,
         change: if revision == 1 { Change::New } else { Change::Corrected },
-        subject: incident.to_string(),
+        subject: incident.to_string().into(),
         uscc: uscc(case),
         episode: 1,
         revision,
         audiences: vec![Audience {
             role: Role::Owner,
-            subject: uscc(case).to_string(),
+            subject: uscc(case).to_string().into(),
             year_to_date: Some(1),
         }],
         level: None,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 use tocsin_schemas::codes::{Category, Cause, Severity, State};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::{Day, TimeOfDay};
@@ -90,9 +91,9 @@ impl Case {
 
 /// Rule 1: the cases of one person. Sorted by day, a new case begins where the gap to the report before
 /// is more than `merge.case_days` of the table of the later report's day.
-pub(crate) fn keyed(reports: &[Shared], policies: &Policies) -> Vec<Case> {
+pub(crate) fn keyed(reports: &[Shared], policies: &Policies) -> SmallVec<[Case; 1]> {
     if let [one] = reports {
-        return vec![Case([Arc::clone(one)].into())];
+        return smallvec![Case([Arc::clone(one)].into())];
     }
     let mut sorted: Vec<&Shared> = reports.iter().collect();
     sorted.sort_unstable_by(|a, b| (a.occurred_on, &a.key).cmp(&(b.occurred_on, &b.key)));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 use tocsin_schemas::codes::{Category, Cause, Severity, Source, State};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::{Day, Instant};
@@ -62,16 +63,21 @@ pub(crate) fn alone(case: &Case, policies: &Policies) -> Seen {
 }
 
 /// The incidents of one enterprise on one day. `root` is `None` while it is not registered.
-pub(crate) fn of_place(pieces: &[Case], uscc: Uscc, root: Option<Uscc>, policies: &Policies) -> Vec<Seen> {
+pub(crate) fn of_place(
+    pieces: &[Case],
+    uscc: Uscc,
+    root: Option<Uscc>,
+    policies: &Policies,
+) -> SmallVec<[Seen; 1]> {
     match pieces {
-        [] => return Vec::new(),
-        [case] => return vec![one(std::slice::from_ref(case), Some(uscc), root, policies)],
+        [] => return SmallVec::new(),
+        [case] => return smallvec![one(std::slice::from_ref(case), Some(uscc), root, policies)],
         _ => {}
     }
     let cases = joined(pieces);
     let (counted, rest): (Vec<Case>, Vec<Case>) =
         cases.into_iter().partition(|c| c.state(root.is_some()) == State::Counted);
-    let mut seen: Vec<Seen> =
+    let mut seen: SmallVec<[Seen; 1]> =
         rest.iter().map(|c| one(std::slice::from_ref(c), Some(uscc), root, policies)).collect();
     for group in linked(counted, policies) {
         seen.push(one(&group, Some(uscc), root, policies));

@@ -112,7 +112,7 @@ impl Registry {
 
     /// Where an enterprise belongs today.
     pub fn profile(&self, uscc: &Uscc) -> Option<Profile> {
-        self.in_force(uscc).map(|e| Profile { division: e.division().into(), area: e.area.as_str().into() })
+        self.in_force(uscc).map(|e| Profile { division: e.division().into(), area: (*e.area).into() })
     }
 
     /// Whose this enterprise's incidents are read as today; mostly its own.
@@ -218,9 +218,9 @@ mod tests {
         Enterprise {
             uscc: uscc(n),
             version,
-            name: format!("E{n}"),
+            name: format!("E{n}").into(),
             short_name: None,
-            area: format!("33078400{version}"),
+            area: format!("33078400{version}").into(),
             industry: "3382".into(),
             valid_from: from.parse().unwrap(),
             status: EnterpriseStatus::Active,

@@ -93,7 +93,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         revision: 1,
         audiences: vec![Audience {
             role: "owner".parse()?,
-            subject: uscc.to_string(),
+            subject: uscc.to_string().into(),
             year_to_date: Some(1),
         }],
         level: None,
@@ -106,7 +106,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         reason: None,
         policy_hash: "0123456789abcdef".repeat(4).into(),
         facts: AlertFacts {
-            enterprise_name: report.employer_name.clone(),
+            enterprise_name: report.employer_name.as_deref().map(Into::into),
             area: Some("330784106".into()),
             occurred_on: Some(report.occurred_on),
             cause: report.cause,

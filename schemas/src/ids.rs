@@ -90,7 +90,9 @@ impl FromStr for PersonKey {
 
 impl fmt::Display for PersonKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+        let mut text = [0; 64];
+        data_encoding::HEXLOWER.encode_mut(&self.0, &mut text);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -114,7 +116,9 @@ impl ReportKey {
 
 impl fmt::Display for ReportKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.source, self.id)
+        f.write_str(self.source.as_str())?;
+        f.write_str("/")?;
+        f.write_str(&self.id)
     }
 }
 
@@ -186,13 +190,32 @@ impl fmt::Debug for PersonKey {
     }
 }
 
-macro_rules! as_text {
+impl Serialize for Uscc {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+impl Serialize for ReportKey {
+    /// Most of what is written are these: one allocation each, of the right size.
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&[self.source.as_str(), "/", &self.id].concat())
+    }
+}
+
+macro_rules! written_as_text {
     ($($t:ty),*) => {$(
         impl Serialize for $t {
             fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
             }
         }
+    )*};
+}
+written_as_text!(PersonKey, IncidentId);
+
+macro_rules! read_as_text {
+    ($($t:ty),*) => {$(
         impl<'de> Deserialize<'de> for $t {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 d.deserialize_str(crate::codes::FromText(std::marker::PhantomData))
@@ -200,7 +223,7 @@ macro_rules! as_text {
         }
     )*};
 }
-as_text!(Uscc, PersonKey, ReportKey, IncidentId);
+read_as_text!(Uscc, PersonKey, ReportKey, IncidentId);
 
 #[cfg(test)]
 mod tests {

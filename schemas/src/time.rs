@@ -202,14 +202,24 @@ impl Instant {
 
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(local) = self.eight_hours_ahead().filter(|local| local % 1000 == 0) {
-            let seconds = local % DAY_MILLIS / 1000;
-            let mut text = *b"0000-00-00T00:00:00+08:00";
+        if let Some(local) = self.eight_hours_ahead() {
+            let (seconds, millis) = (local % DAY_MILLIS / 1000, local % 1000);
+            let mut text = *b"0000-00-00T00:00:00.000";
             text[..10].copy_from_slice(&digits_of(Day((local / DAY_MILLIS) as i32).date()));
             two_digits(&mut text[11..], seconds / 3600);
             two_digits(&mut text[14..], seconds / 60 % 60);
             two_digits(&mut text[17..], seconds % 60);
-            return f.write_str(std::str::from_utf8(&text).unwrap_or_default());
+            text[20] += (millis / 100) as u8;
+            two_digits(&mut text[21..], millis);
+            // No more digits of the fraction than there are.
+            let digits = match (millis % 1000, millis % 100, millis % 10) {
+                (0, _, _) => 19,
+                (_, 0, _) => 21,
+                (_, _, 0) => 22,
+                _ => 23,
+            };
+            f.write_str(std::str::from_utf8(&text[..digits]).unwrap_or_default())?;
+            return f.write_str("+08:00");
         }
         match Timestamp::from_millisecond(self.0) {
             Ok(t) => {
@@ -305,7 +315,8 @@ mod tests {
         let step = 86_400_000 * 31 + 12_345_678;
         let years = (-2_100_000_000_000i64..5_000_000_000_000).step_by(step);
         let borders = [EIGHT_HOURS_SINCE, LAST_MILLI, 684_900_000_000, 0].into_iter();
-        for millis in borders.flat_map(|b| [b - 1, b, b + 1, b - b % 1000]).chain(years) {
+        let fractions = (0..1000).map(|millis| 1_740_787_200_000 + millis);
+        for millis in borders.flat_map(|b| [b - 1, b, b + 1, b - b % 1000]).chain(years).chain(fractions) {
             let Ok(stamp) = Timestamp::from_millisecond(millis) else { continue };
             let zoned = stamp.to_zoned(ZONE.clone());
             let instant = Instant(millis);

@@ -51,11 +51,12 @@ prop_compose! {
         texts in prop::array::uniform6(prop::option::of(text())),
         numbers in (prop::option::of(any::<u32>()), prop::option::of(1..=10u8), prop::option::of(day())),
     ) -> Report {
+        let texts = texts.map(|text| text.map(compact_str::CompactString::from));
         let [employer_name, incident_no, post, process, equipment, note] = texts;
         Report {
             source: Source::Hr, source_record_id: id.into(), version, status, category, occurred_on: Day(on),
             occurred_time: time.map(TimeOfDay), reported_at: Instant(reported), uscc: usccs.0, employer_name,
-            host_uscc: usccs.1, person_key: person.map(PersonKey), incident_no: incident_no.map(Into::into),
+            host_uscc: usccs.1, person_key: person.map(PersonKey), incident_no,
             cause: cause.map(|c| format!("{c:02}").parse().unwrap()), post, process, equipment, note,
             lost_days: numbers.0, disability_grade: numbers.1, died_on: numbers.2,
         }
@@ -69,6 +70,7 @@ prop_compose! {
         status in code(EnterpriseStatus::ALL), tags in prop::collection::vec(any::<String>(), 0..4),
         successor_of in prop::option::of(self::uscc()),
     ) -> Enterprise {
+        let (name, short_name, area) = (name.into(), short_name.map(Into::into), area.into());
         Enterprise { uscc, version, name, short_name, area, industry, valid_from: from, status, tags, successor_of }
     }
 }

@@ -40,7 +40,7 @@ fn alert() -> Alert {
         episode: 1,
         revision: 1,
         audiences: vec![
-            Audience { role: Role::Owner, subject: uscc().to_string(), year_to_date: Some(3) },
+            Audience { role: Role::Owner, subject: uscc().to_string().into(), year_to_date: Some(3) },
             Audience { role: Role::Clerk, subject: CITY.into(), year_to_date: None },
         ],
         level: None,

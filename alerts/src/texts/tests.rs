@@ -110,12 +110,12 @@ fn worst_cases() -> Vec<(Alert, Audience)> {
     ];
     let owner = Audience { year_to_date: Some(u32::MAX), ..audience(Role::Owner, uscc().as_str()) };
     let longest = |mut alert: Alert| {
-        alert.case_no = IncidentId(IncidentId::MAX).to_string();
+        alert.case_no = IncidentId(IncidentId::MAX).to_string().into();
         alert.count = u32::MAX;
         alert.facts.occurred_on = "2024-12-31".parse().ok();
         alert.facts.window_days = Some(u32::MAX);
         alert.facts.short_name = None;
-        alert.facts.enterprise_name = Some("浙".repeat(200));
+        alert.facts.enterprise_name = Some("浙".repeat(200).into());
         alert.facts.area = Some(longest_town.into());
         alert
     };
@@ -156,7 +156,7 @@ fn no_text_is_ever_longer_than_one_segment() {
         let chars = message.text.chars().count();
         assert!(chars <= LIMIT, "{chars}: {}", message.text);
         assert_eq!(message.text.matches('【').count(), 1, "{}", message.text);
-        assert!(message.text.starts_with('【') && message.text.contains(&alert.case_no), "{}", message.text);
+        assert!(message.text.starts_with('【') && message.text.contains(&*alert.case_no), "{}", message.text);
         let known = longest.entry(message.template).or_insert((chars, message.text.clone()));
         if known.0 < chars {
             *known = (chars, message.text);
@@ -177,12 +177,12 @@ fn a_usual_name_of_fourteen_characters_is_never_cut() {
         (Change::Eased, Some(Level::Blue)),
     ] {
         let mut alert = escalation(change, level, 999);
-        alert.case_no = IncidentId(IncidentId::MAX).to_string();
+        alert.case_no = IncidentId(IncidentId::MAX).to_string().into();
         alert.facts.short_name = Some(fourteen.into());
         alert.facts.area = Some("330784001".into());
         let text = render(&alert, &alert.audiences[0]).unwrap().text;
         assert!(text.contains(fourteen), "{text}");
-        alert.facts.short_name = Some(format!("{fourteen}二"));
+        alert.facts.short_name = Some(format!("{fourteen}二").into());
         let text = render(&alert, &alert.audiences[0]).unwrap().text;
         assert!(text.contains("永康市长城五金工具制造厂一…"), "{text}");
     }

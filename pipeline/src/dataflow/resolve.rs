@@ -1,12 +1,15 @@
 //! Reports to cases to incidents, incrementally: two keyed states and the rules of records.md section 2.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use serde::{Deserialize, Serialize};
-use tocsin_schemas::ids::{PersonKey, Uscc};
+use smallvec::{Array, SmallVec};
+use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::Day;
 
 use crate::cases::{Case, keyed as cases_of};
@@ -14,9 +17,15 @@ use crate::facts::Shared;
 use crate::incidents::{Seen, alone, of_place};
 use crate::policy::Policies;
 
-/// All reports of each person.
+/// All reports of each person. Never an empty list: the reports themselves say whose they are.
 #[derive(Default)]
-pub(crate) struct Persons(HashMap<PersonKey, Vec<Shared>>);
+pub(crate) struct Persons {
+    reports: HashTable<Reports>,
+    hasher: DefaultHashBuilder,
+}
+
+/// Those of one person: mostly one or two, kept in place.
+type Reports = SmallVec<[Shared; 2]>;
 
 /// What the places hear of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,16 +44,12 @@ pub(crate) struct Places(HashMap<Uscc, Enterprise>);
 struct Enterprise {
     /// Whose it is read as; `None` while not registered.
     root: Option<Uscc>,
-    days: BTreeMap<Day, Vec<Case>>,
+    days: BTreeMap<Day, SmallVec<[Case; 1]>>,
 }
 
 /// Adds or removes one item of a small bag. Removing what is not there would be our own mistake.
-fn apply<T: PartialEq>(bag: &mut Vec<T>, item: T, diff: isize) {
+fn apply<A: Array<Item: PartialEq>>(bag: &mut SmallVec<A>, item: A::Item, diff: isize) {
     if diff > 0 {
-        // Most bags hold one item for ever: do not let the first push reserve four.
-        if bag.is_empty() {
-            bag.reserve_exact(1);
-        }
         bag.push(item);
     } else if let Some(at) = bag.iter().position(|i| *i == item) {
         bag.swap_remove(at);
@@ -54,10 +59,10 @@ fn apply<T: PartialEq>(bag: &mut Vec<T>, item: T, diff: isize) {
 }
 
 /// Out with `old`, in with `new`, but for what is in both.
-fn differ<T: PartialEq, O>(
-    old: Vec<T>,
-    mut new: Vec<T>,
-    mut wrap: impl FnMut(T) -> O,
+fn differ<A: Array<Item: PartialEq>, O>(
+    old: SmallVec<A>,
+    mut new: SmallVec<A>,
+    mut wrap: impl FnMut(A::Item) -> O,
     out: &mut Vec<(O, isize)>,
 ) {
     for o in old {
@@ -84,16 +89,31 @@ impl Persons {
                 of_person.for_each(drop);
                 continue;
             };
-            let reports = self.0.entry(person).or_default();
-            let old = cases_of(reports, policies);
-            for ((_, diff), report) in of_person {
-                apply(reports, report, diff);
+            let change = |reports: &mut Reports, out: &mut Vec<_>| {
+                let old = cases_of(reports, policies);
+                for ((_, diff), report) in of_person {
+                    apply(reports, report, diff);
+                }
+                differ(old, cases_of(reports, policies), PlaceChange::Case, out);
+            };
+            let hasher = &self.hasher;
+            let hash = |reports: &Reports| hasher.hash_one(reports[0].person_key);
+            let same = |reports: &Reports| reports[0].person_key == Some(person);
+            match self.reports.entry(hasher.hash_one(Some(person)), same, hash) {
+                Entry::Occupied(mut place) => {
+                    change(place.get_mut(), out);
+                    if place.get().is_empty() {
+                        place.remove();
+                    }
+                }
+                Entry::Vacant(place) => {
+                    let mut reports = Reports::new();
+                    change(&mut reports, out);
+                    if !reports.is_empty() {
+                        place.insert(reports);
+                    }
+                }
             }
-            let new = cases_of(reports, policies);
-            if reports.is_empty() {
-                self.0.remove(&person);
-            }
-            differ(old, new, PlaceChange::Case, out);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use compact_str::CompactString;
 use tocsin_schemas::codes::{CITY, Change, Level, Reason, Role};
 use tocsin_schemas::ids::IncidentId;
 
@@ -30,7 +31,7 @@ pub(crate) struct Open {
     /// The level last told.
     pub level: Level,
     /// Everybody told in this episode.
-    pub told: BTreeSet<(Role, String)>,
+    pub told: BTreeSet<(Role, CompactString)>,
     /// Severe and fatal incidents that its messages named.
     pub named: BTreeSet<IncidentId>,
 }
@@ -111,13 +112,13 @@ pub(crate) fn decide(
 
 /// Who is told of a level: the township of the enterprise's area; from orange also the bureau of its
 /// industry; of red also the emergency bureau.
-pub(crate) fn audience(level: Level, profile: &Profile) -> Vec<(Role, String)> {
-    let mut all = vec![(Role::TownshipDuty, profile.area.to_string())];
+pub(crate) fn audience(level: Level, profile: &Profile) -> Vec<(Role, CompactString)> {
+    let mut all = vec![(Role::TownshipDuty, profile.area.clone())];
     if level >= Level::Orange {
-        all.push((Role::IndustryDuty, profile.division.to_string()));
+        all.push((Role::IndustryDuty, profile.division.clone()));
     }
     if level >= Level::Red {
-        all.push((Role::EmergencyDuty, CITY.to_owned()));
+        all.push((Role::EmergencyDuty, CompactString::const_new(CITY)));
     }
     all
 }

@@ -10,6 +10,7 @@ use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::Instant;
 
+use super::entries::Entries;
 use super::entry::{Entry, Standing, Told};
 use super::escalation::{Escalation, Open};
 
@@ -32,7 +33,7 @@ pub struct Memory {
 /// What was said and written so far, as the engine keeps it: [`crate::Engine::resume`] takes it over.
 #[derive(Debug, Default)]
 pub struct Recalled {
-    pub(super) entries: Vec<Option<Entry>>,
+    pub(super) entries: Entries,
     pub(super) numbers: HashMap<ReportKey, IncidentId>,
     pub(super) escalations: HashMap<Uscc, Escalation>,
     /// The policy that decided the newest message; `None` if nothing was said.

@@ -6,6 +6,7 @@
 //! nothing. Only what a change touches is looked at.
 
 mod book;
+mod entries;
 mod entry;
 pub(crate) mod escalation;
 mod identity;
@@ -24,6 +25,7 @@ use tocsin_schemas::records::{Alert, Incident, Window};
 use tocsin_schemas::time::{Day, Instant};
 
 use self::book::Book;
+use self::entries::Entries;
 use self::entry::Entry;
 use self::escalation::Escalation;
 pub use self::memory::{Memory, Recalled};
@@ -38,8 +40,7 @@ use crate::versions::Versions;
 /// All that was said, and what it was said of.
 #[derive(Default)]
 pub(crate) struct Decider {
-    /// By running number.
-    entries: Vec<Option<Entry>>,
+    entries: Entries,
     numbers: HashMap<ReportKey, IncidentId>,
     book: Book,
     escalations: HashMap<Uscc, Escalation>,
@@ -87,14 +88,7 @@ impl Decider {
 
     /// The number that the next new incident gets.
     pub fn next_number(&self) -> u32 {
-        self.entries.len().max(1) as u32
-    }
-
-    /// Makes sure that numbers below `next` are not given again.
-    fn reserve(&mut self, next: u32) {
-        if self.entries.len() < next as usize {
-            self.entries.resize_with(next as usize, || None);
-        }
+        self.entries.next()
     }
 
     /// Decides. `changes` are the incidents that went (-1) and came (+1); `touched` the enterprises whose
@@ -154,19 +148,12 @@ impl Decider {
     }
 
     fn entry(&self, id: IncidentId) -> Option<&Entry> {
-        self.entries.get(id.0 as usize).and_then(Option::as_ref)
-    }
-
-    fn put(&mut self, id: IncidentId, entry: Entry) {
-        self.reserve(id.0 + 1);
-        self.entries[id.0 as usize] = Some(entry);
+        self.entries.get(id)
     }
 
     /// Every incident, `gone` ones too, by number.
     pub fn incidents(&self) -> Vec<Incident> {
-        let all = (0u32..).zip(&self.entries);
-        let records = all.filter_map(|(n, e)| e.as_ref().map(|e| e.record(IncidentId(n))));
-        let mut records: Vec<Incident> = records.collect();
+        let mut records: Vec<Incident> = self.entries.iter().map(|(id, e)| e.record(id)).collect();
         records.iter_mut().for_each(lists_as_text);
         records
     }
@@ -174,7 +161,7 @@ impl Decider {
     /// The counted incidents, accounted for.
     pub fn accounts(&self, policies: &Policies, as_of: Day) -> Accounts {
         let mut accounts = Accounts::default();
-        for entry in self.entries.iter().flatten().filter(|e| e.counted()) {
+        for entry in self.entries.iter().map(|(_, e)| e).filter(|e| e.counted()) {
             accounts.counted += 1;
             if !entry.told.to.is_empty() {
                 accounts.told += 1;

@@ -28,7 +28,7 @@ impl Decider {
         let (mut rest, mut quiet) = (Vec::new(), Vec::new());
         for (seen, diff) in changes {
             let id = self.numbers.get(&seen.reports[0].key).copied();
-            let entry = id.and_then(|id| self.entries.get_mut(id.0 as usize)?.as_mut());
+            let entry = id.and_then(|id| self.entries.get_mut(id));
             let (Some(id), Some(entry)) = (id, entry.filter(|e| diff > 0 && e.stands_as(&seen))) else {
                 rest.push((seen, diff));
                 continue;
@@ -62,8 +62,8 @@ impl Decider {
         let mut over: BTreeSet<IncidentId> =
             gone.iter().filter_map(|(seen, _)| self.numbers.get(&seen.reports[0].key)).copied().collect();
         if all {
-            let recorded = |e: &Option<Entry>| e.as_ref().is_some_and(|e| e.seen().is_none() && !e.gone());
-            over.extend((0u32..).zip(&self.entries).filter(|(_, e)| recorded(e)).map(|(n, _)| IncidentId(n)));
+            let recorded = |e: &Entry| e.seen().is_none() && !e.gone();
+            over.extend(self.entries.iter().filter(|(_, e)| recorded(e)).map(|(id, _)| id));
         }
         let (claims, returned) = self.claims(&parts, &over);
         let kept = assign(&parts, &claims, |id| self.former(id, versions));
@@ -76,7 +76,7 @@ impl Decider {
         // Old numbers in order, then the new ones in order: sorted.
         let mut touched: Vec<(IncidentId, Touched)> = Vec::with_capacity(parts.len());
         for id in over.union(&returned) {
-            let Some(entry) = self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) else { continue };
+            let Some(entry) = self.entries.get_mut(*id) else { continue };
             let mut touch =
                 Touched { before: Some(entry.record(*id)), former: entry.seen().cloned(), end: End::Merged };
             // Reports that come back leave the withdrawn list of wherever they stood.
@@ -106,16 +106,17 @@ impl Decider {
                 }
             }
             let standing = Standing::Live(Arc::clone(part));
-            match self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) {
+            match self.entries.get_mut(id) {
                 Some(entry) => entry.standing = standing,
                 None => {
                     touched.push((id, Touched { before: None, former: None, end: End::Merged }));
-                    self.put(id, Entry { standing, withdrawn: Vec::new(), told: Told::default() });
+                    let new = Entry { standing, withdrawn: Vec::new(), told: Told::default() };
+                    self.entries.put(id, new);
                 }
             }
         }
         for id in over.difference(&carried) {
-            if let Some(entry) = self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) {
+            if let Some(entry) = self.entries.get_mut(*id) {
                 entry.bury(*id);
             }
         }

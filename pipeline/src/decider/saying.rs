@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use compact_str::{CompactString, ToCompactString, format_compact};
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::{Category, Change, Reason, Role, Rule, Severity};
@@ -21,7 +22,7 @@ impl Decider {
         if let Some(former) = touch.former.as_deref() {
             self.book.strike(former, id);
         }
-        let entry = self.entries.get(id.0 as usize).and_then(Option::as_ref);
+        let entry = self.entries.get(id);
         if let Some(now) = entry.and_then(Entry::seen) {
             self.book.enter(now, id);
         }
@@ -48,7 +49,7 @@ impl Decider {
         );
         for message in messages {
             let alert = self.owner_alert(id, touch, &message, context);
-            if let Some(entry) = self.entries.get_mut(id.0 as usize).and_then(Option::as_mut) {
+            if let Some(entry) = self.entries.get_mut(id) {
                 entry.told.hear(&message);
             }
             said.alerts.push(alert);
@@ -101,9 +102,13 @@ impl Decider {
         };
         let audiences = to
             .iter()
-            .map(|u| Audience { role: Role::Owner, subject: u.to_string(), year_to_date: year_to_date(u) })
+            .map(|u| Audience {
+                role: Role::Owner,
+                subject: u.as_str().into(),
+                year_to_date: year_to_date(u),
+            })
             .collect();
-        let subject = id.to_string();
+        let subject = id.to_compact_string();
         Alert {
             alert_id: alert_id(
                 Rule::OwnerIncident,
@@ -179,11 +184,11 @@ impl Decider {
             .into_iter()
             .map(|(role, subject)| Audience { role, subject, year_to_date: None })
             .collect();
-        let subject = uscc.to_string();
+        let subject = CompactString::from(uscc.as_str());
         let case = Sha256::digest(format!("{}|{subject}|{episode}", Rule::Escalation));
         Alert {
             alert_id: alert_id(Rule::Escalation, &subject, episode, revision, None),
-            case_no: format!("E{}", &BASE32_NOPAD.encode(&case)[..9]),
+            case_no: format_compact!("E{}", &BASE32_NOPAD.encode(&case)[..9]),
             rule: Rule::Escalation,
             change: verdict.change,
             subject,
@@ -270,7 +275,7 @@ fn audiences(
     uscc: &Uscc,
     open: Option<&Open>,
     context: &Context<'_>,
-) -> Vec<(Role, String)> {
+) -> Vec<(Role, CompactString)> {
     let told = || open.map(|o| o.told.iter().cloned().collect()).unwrap_or_default();
     match (verdict.change, verdict.reason, verdict.level) {
         (_, Some(Reason::Expired), _) => Vec::new(),
@@ -294,6 +299,10 @@ fn names(uscc: &Uscc, context: &Context<'_>) -> AlertFacts {
 /// Names a decision for ever: no offset, float or clock in it. 26 characters.
 fn alert_id(rule: Rule, subject: &str, episode: u32, revision: u32, reason: Option<Reason>) -> String {
     let reason = reason.map_or("", Reason::as_str);
-    let hash = Sha256::digest(format!("{rule}|{subject}|{episode}|{revision}|{reason}"));
+    let mut hash = Sha256::new();
+    for part in [rule.as_str(), "|", subject, &format_compact!("|{episode}|{revision}|"), reason] {
+        hash.update(part);
+    }
+    let hash = hash.finalize();
     BASE32_NOPAD.encode(&hash[..16])
 }

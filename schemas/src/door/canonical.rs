@@ -10,6 +10,7 @@ use std::fmt::{Display, Write};
 use sha2::{Digest as _, Sha256};
 
 use super::json::Object;
+use crate::ids::Uscc;
 use crate::records::{Contact, Digest, Enterprise, GovernanceEvent, Headcount, Record, Report};
 
 /// The canonical JSON of an accepted record, in UTF-8.
@@ -36,13 +37,13 @@ fn write(record: &Record) -> String {
 }
 
 fn report(w: &mut Writer, r: &Report) {
-    w.plain("category", Some(r.category.as_str()));
+    w.closed("category", Some(r.category.as_str()));
     w.plain("cause", r.cause);
     w.plain("died_on", r.died_on);
     w.number("disability_grade", r.disability_grade.map(u32::from));
     w.text("employer_name", r.employer_name.as_deref());
     w.text("equipment", r.equipment.as_deref());
-    w.plain("host_uscc", r.host_uscc);
+    w.closed("host_uscc", r.host_uscc.as_ref().map(Uscc::as_str));
     w.text("incident_no", r.incident_no.as_deref());
     w.number("lost_days", r.lost_days);
     w.text("note", r.note.as_deref());
@@ -52,10 +53,10 @@ fn report(w: &mut Writer, r: &Report) {
     w.text("post", r.post.as_deref());
     w.text("process", r.process.as_deref());
     w.plain("reported_at", Some(r.reported_at));
-    w.plain("source", Some(r.source.as_str()));
+    w.closed("source", Some(r.source.as_str()));
     w.text("source_record_id", Some(&r.source_record_id));
-    w.plain("status", Some(r.status.as_str()));
-    w.plain("uscc", r.uscc);
+    w.closed("status", Some(r.status.as_str()));
+    w.closed("uscc", r.uscc.as_ref().map(Uscc::as_str));
     w.number("version", Some(r.version));
 }
 
@@ -64,7 +65,7 @@ fn enterprise(w: &mut Writer, r: &Enterprise) {
     w.text("industry", Some(&r.industry));
     w.text("name", Some(&r.name));
     w.text("short_name", r.short_name.as_deref());
-    w.plain("status", Some(r.status.as_str()));
+    w.closed("status", Some(r.status.as_str()));
     w.plain("successor_of", r.successor_of);
     if !r.tags.is_empty() {
         w.key("tags");
@@ -74,7 +75,7 @@ fn enterprise(w: &mut Writer, r: &Enterprise) {
         }
         w.out.push(']');
     }
-    w.plain("uscc", Some(r.uscc));
+    w.closed("uscc", Some(r.uscc.as_str()));
     w.plain("valid_from", Some(r.valid_from));
     w.number("version", Some(r.version));
 }
@@ -82,7 +83,7 @@ fn enterprise(w: &mut Writer, r: &Enterprise) {
 fn headcount(w: &mut Writer, r: &Headcount) {
     w.number("insured", Some(r.insured));
     w.plain("month", Some(r.month));
-    w.plain("uscc", Some(r.uscc));
+    w.closed("uscc", Some(r.uscc.as_str()));
     w.number("version", Some(r.version));
 }
 
@@ -100,7 +101,7 @@ fn contact(w: &mut Writer, r: &Contact) {
     w.text("name", Some(&r.name));
     w.text("phone", r.phone.as_deref());
     w.number("rank", Some(r.rank));
-    w.plain("role", Some(r.role.as_str()));
+    w.closed("role", Some(r.role.as_str()));
     w.text("subject", Some(&r.subject));
     w.plain("valid_from", r.valid_from);
     w.plain("valid_to", r.valid_to);
@@ -133,7 +134,16 @@ impl Writer {
         self.out.push_str("\":");
         self.last = key;
     }
-    /// A text of a closed form, which needs no escapes.
+    /// A text that needs no escapes.
+    fn closed(&mut self, key: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.key(key);
+            self.out.push('"');
+            self.out.push_str(value);
+            self.out.push('"');
+        }
+    }
+    /// What has a text form that needs no escapes.
     fn plain(&mut self, key: &'static str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.key(key);

@@ -1,5 +1,7 @@
 //! The enterprise: one dated version of a registration.
 
+use std::sync::Arc;
+
 use super::check::Checker;
 use super::{Door, Fields};
 use crate::records::{Enterprise, Record};
@@ -25,7 +27,7 @@ pub(super) fn check(c: &mut Checker, _: &Door) -> Option<Record> {
     let uscc = c.uscc("uscc");
     let version = c.version();
     let name = c.text("name");
-    let short_name = c.optional_text("short_name").map(String::from);
+    let short_name = c.optional_text("short_name").map(|text| Arc::from(text.as_str()));
     let area = c.text_that("area", "a nine-digit area code or a zone's own code", is_area);
     let industry = c.text_that("industry", "a code of GB/T 4754-2017, two digits or more", is_industry);
     let valid_from = c.parsed("valid_from", "a day YYYY-MM-DD");
@@ -35,9 +37,9 @@ pub(super) fn check(c: &mut Checker, _: &Door) -> Option<Record> {
     Some(Record::Enterprise(Enterprise {
         uscc: uscc?,
         version: version?,
-        name: name?.into(),
+        name: name?.as_str().into(),
         short_name,
-        area: area?.into(),
+        area: area?.as_str().into(),
         industry: industry?.into(),
         valid_from: valid_from?,
         status: status?,

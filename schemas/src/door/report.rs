@@ -50,7 +50,7 @@ pub(super) fn check(c: &mut Checker, door: &Door) -> Option<Record> {
     let occurred_time = c.optional_time("occurred_time");
     let reported_at = c.parsed("reported_at", "an instant, RFC 3339 with offset");
     let uscc = c.optional_uscc("uscc");
-    let employer_name = c.optional_text("employer_name").map(String::from);
+    let employer_name = c.optional_text("employer_name");
     let host_uscc = c.optional_uscc("host_uscc");
     let person_key = c.optional_parsed("person_key", |key| match key.chars().count() {
         64 => Problem::WrongAlphabet,
@@ -58,10 +58,10 @@ pub(super) fn check(c: &mut Checker, door: &Door) -> Option<Record> {
     });
     let incident_no = c.optional_text("incident_no");
     let cause = c.optional_parsed("cause", not_in_list);
-    let post = c.optional_text("post").map(String::from);
-    let process = c.optional_text("process").map(String::from);
-    let equipment = c.optional_text("equipment").map(String::from);
-    let note = c.optional_text("note").map(String::from);
+    let post = c.optional_text("post");
+    let process = c.optional_text("process");
+    let equipment = c.optional_text("equipment");
+    let note = c.optional_text("note");
     let lost_days = c.optional_count("lost_days", 0, u32::MAX);
     let disability_grade = c.optional_count("disability_grade", 1, 10).map(|grade| grade as u8);
     let died_on = c.optional_time("died_on");

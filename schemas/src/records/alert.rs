@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::codes::{Cause, Change, Level, Reason, Role, Rule, Severity};
@@ -13,13 +14,13 @@ pub struct Alert {
     /// Hash of rule, subject, episode, revision (and, of a suppressed one, the reason): 26 characters.
     pub alert_id: String,
     /// At most 10 characters that people quote: the incident's number, or the escalation's.
-    pub case_no: String,
+    pub case_no: CompactString,
     /// Which rule decided.
     pub rule: Rule,
     /// What it changes for those who get it.
     pub change: Change,
     /// The incident's id (`owner_incident`) or the USCC (`escalation`).
-    pub subject: String,
+    pub subject: CompactString,
     /// The enterprise that it is about.
     pub uscc: Uscc,
     /// 1 for `owner_incident`; counts openings of an `escalation`.
@@ -56,7 +57,7 @@ pub struct Audience {
     /// The role.
     pub role: Role,
     /// Whose role: a USCC, an area, a two-digit industry, or the city.
-    pub subject: String,
+    pub subject: CompactString,
     /// `owner_incident`: incidents of every category at this enterprise (its own, and those at which it
     /// is the host) in the calendar year of the accident, up to `as_of`.
     pub year_to_date: Option<u32>,
@@ -66,11 +67,11 @@ pub struct Audience {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AlertFacts {
     /// The enterprise's registered name.
-    pub enterprise_name: Option<String>,
+    pub enterprise_name: Option<Arc<str>>,
     /// Its short name, where registered.
-    pub short_name: Option<String>,
+    pub short_name: Option<Arc<str>>,
     /// Code of its area at the decision.
-    pub area: Option<String>,
+    pub area: Option<Arc<str>>,
     /// `owner_incident`: the day of the accident.
     pub occurred_on: Option<Day>,
     /// `owner_incident`: the cause, where known.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +15,10 @@ pub struct Enterprise {
     pub uscc: Uscc,
     #[serde(with = "crate::wire::long")]
     pub version: u64,
-    pub name: String,
-    pub short_name: Option<String>,
+    pub name: Arc<str>,
+    pub short_name: Option<Arc<str>>,
     /// Nine-digit code, or a zone's own code.
-    pub area: String,
+    pub area: Arc<str>,
     /// GB/T 4754-2017, two digits or more.
     pub industry: String,
     pub valid_from: Day,

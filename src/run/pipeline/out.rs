@@ -50,6 +50,8 @@ pub struct Out {
     back: Receiver<Result<(), Failure>>,
     /// Batches given to the thread and not yet back from it.
     under_way: usize,
+    /// Something could not be written: what comes after it must not be, either.
+    failed: bool,
     // Ends when `go` is dropped; nothing is under way then, or nobody waits for it.
     _thread: JoinHandle<()>,
 }
@@ -66,7 +68,7 @@ impl Out {
         let theirs = Arc::clone(&sink);
         let thread =
             std::thread::Builder::new().name("write".into()).spawn(move || write(&theirs, &jobs, &done))?;
-        Ok(Out { sink, go, back, under_way: 0, _thread: thread })
+        Ok(Out { sink, go, back, under_way: 0, failed: false, _thread: thread })
     }
 
     /// Gives this to the log, after everything given before. A large batch may be under way still when this
@@ -76,8 +78,12 @@ impl Out {
     /// Those of [`Sink::commit`], of this batch or of one before; nothing of this batch is in the log then.
     pub fn commit(&mut self, said: Said) -> Result<(), Failure> {
         self.look()?;
+        if self.failed {
+            return Err(Failure::failed("nothing is written after a batch that could not be written"));
+        }
         if self.under_way == 0 && said.len() < SMALL {
-            return locked(&self.sink)?.write(&said);
+            let result = locked(&self.sink).and_then(|mut sink| sink.write(&said));
+            return self.take_back(result);
         }
         while self.under_way >= AHEAD {
             self.wait()?;
@@ -134,7 +140,8 @@ impl Out {
 
     fn take_back(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
         // After a failure nothing that waits will be written.
-        self.under_way = if result.is_ok() { self.under_way - 1 } else { 0 };
+        self.failed |= result.is_err();
+        self.under_way = if self.failed { 0 } else { self.under_way.saturating_sub(1) };
         result
     }
 }

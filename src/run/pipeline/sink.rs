@@ -17,8 +17,8 @@ use tocsin_connectors::log::partition::partition_of;
 use tocsin_pipeline::Outcome;
 use tocsin_schemas::log::{EventLog, LogError, LogWriter, NewRecord};
 use tocsin_schemas::records::{Progress, Quarantined};
-use tocsin_schemas::topics::{self, PROGRESS, RATES};
-use tocsin_schemas::wire::{self, OutputRecord};
+use tocsin_schemas::topics::{self, PROGRESS};
+use tocsin_schemas::wire::{self, Kind, OutputRecord};
 
 use super::WRITER;
 use super::out::Said;
@@ -35,7 +35,8 @@ const WATCH: Duration = Duration::from_secs(2);
 pub struct Sink {
     log: Arc<dyn EventLog>,
     writer: Box<dyn LogWriter>,
-    names: HashMap<&'static str, Arc<str>>,
+    /// The topic of each kind of record out.
+    names: HashMap<Kind, Arc<str>>,
     /// What the topic `progress` says of us, as far as we know.
     committed: Option<Progress>,
     /// When we last looked who writes progress, and where our partition of it ended then.
@@ -53,7 +54,7 @@ impl Sink {
     pub fn open(log: Arc<dyn EventLog>, stop: Stop) -> Result<Sink, LogError> {
         let writer = log.writer(WRITER)?;
         let committed = start::read_progress(&*log)?;
-        let names = topics::catalogue().iter().map(|t| (t.name, Arc::from(t.name))).collect();
+        let names = topics::catalogue().iter().filter_map(|t| Some((t.schema?, Arc::from(t.name)))).collect();
         Ok(Sink { log, writer, names, committed, looked: None, wrote: false, stop })
     }
 
@@ -63,7 +64,7 @@ impl Sink {
     }
 
     fn record<T: OutputRecord>(&self, record: &T) -> NewRecord {
-        let topic = Arc::clone(&self.names[T::TOPIC]);
+        let topic = Arc::clone(&self.names[&T::KIND]);
         NewRecord { topic, key: record.key(), value: Some(wire::encode(record)), stamp: None }
     }
 
@@ -89,7 +90,7 @@ impl Sink {
                 records.push(match rate {
                     Some(rate) => self.record(rate),
                     None => NewRecord {
-                        topic: Arc::clone(&self.names[RATES]),
+                        topic: Arc::clone(&self.names[&Kind::Rate]),
                         key: format!("{scope}|{key}|{window}").into_bytes(),
                         value: None,
                         stamp: None,

@@ -88,9 +88,9 @@ fn versions(n: u32, rng: &mut ChaCha8Rng) -> Vec<Enterprise> {
     let first = Enterprise {
         uscc: uscc(n),
         version: 1,
-        name: format!("第{n}五金制品有限公司"),
-        short_name: Some(format!("五金{n}")),
-        area: area(rng.random_range(0..AREAS)),
+        name: format!("第{n}五金制品有限公司").into(),
+        short_name: Some(format!("五金{n}").into()),
+        area: area(rng.random_range(0..AREAS)).into(),
         industry: format!("{division}1{}", rng.random_range(0..10)),
         valid_from: first_day().plus(-rng.random_range(1..3_000)),
         status: EnterpriseStatus::Active,
@@ -101,7 +101,7 @@ fn versions(n: u32, rng: &mut ChaCha8Rng) -> Vec<Enterprise> {
         // One in fifty moves.
         0..20 => Some(Enterprise {
             version: 2,
-            area: area(rng.random_range(0..AREAS)),
+            area: area(rng.random_range(0..AREAS)).into(),
             valid_from: later(rng),
             ..first.clone()
         }),
@@ -213,7 +213,7 @@ impl Reports {
                 occurred_time: rng.random_ratio(6, 10).then_some(minutes),
                 reported_at: first_at,
                 uscc: Some(employer),
-                employer_name: Some(format!("五金制品有限公司{}", employer.as_str())),
+                employer_name: Some(format!("五金制品有限公司{}", employer.as_str()).into()),
                 host_uscc: host,
                 person_key: Some(person_key(person)),
                 incident_no: number.as_ref().map(Into::into),

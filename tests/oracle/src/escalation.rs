@@ -72,7 +72,7 @@ fn level(window: &Window, table: &OraclePolicy) -> Option<Level> {
 fn audience(registry: &Registry<'_>, uscc: Uscc, level: Level) -> BTreeSet<(Role, String)> {
     let mut who = BTreeSet::new();
     if let Some(e) = registry.seen(&uscc) {
-        who.insert((Role::TownshipDuty, e.area.clone()));
+        who.insert((Role::TownshipDuty, e.area.to_string()));
         if level >= Level::Orange {
             who.insert((Role::IndustryDuty, e.division().to_string()));
         }

@@ -447,7 +447,7 @@ impl Maker {
         Enterprise {
             uscc: uscc(n),
             version,
-            name: format!("Works {n}"),
+            name: format!("Works {n}").into(),
             short_name: None,
             area: pick(&mut self.rng, &["330784001", "330784002", "330784K01"]).into(),
             industry: pick(&mut self.rng, &["3311", "33", "5012"]).into(),

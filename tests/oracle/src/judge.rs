@@ -160,7 +160,7 @@ pub(crate) struct Revisions(BTreeMap<(Rule, String, u32), u32>);
 impl Revisions {
     pub(crate) fn follow(&mut self, alerts: &[Alert]) -> Result<(), String> {
         for alert in alerts.iter().filter(|a| a.change != Change::Suppressed) {
-            let last = self.0.entry((alert.rule, alert.subject.clone(), alert.episode)).or_default();
+            let last = self.0.entry((alert.rule, alert.subject.to_string(), alert.episode)).or_default();
             if alert.revision != *last + 1 {
                 return Err(format!(
                     "  {} {} episode {}: revision {} follows revision {last}",

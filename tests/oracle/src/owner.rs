@@ -40,9 +40,9 @@ impl Moment<'_> {
     pub(crate) fn facts(&self, uscc: Uscc) -> Facts {
         let seen = self.registry.seen(&uscc);
         Facts {
-            enterprise_name: seen.map(|e| e.name.clone()),
-            short_name: seen.and_then(|e| e.short_name.clone()),
-            area: seen.map(|e| e.area.clone()),
+            enterprise_name: seen.map(|e| e.name.to_string()),
+            short_name: seen.and_then(|e| e.short_name.as_deref().map(str::to_owned)),
+            area: seen.map(|e| e.area.to_string()),
             ..Facts::default()
         }
     }

@@ -154,7 +154,7 @@ impl Basis<'_> {
                 groups.insert((Scope::Enterprise, root.to_string()), BTreeSet::from([root]));
             }
             groups.entry((Scope::Industry, e.division().to_string())).or_default().insert(root);
-            groups.entry((Scope::Area, e.area.clone())).or_default().insert(root);
+            groups.entry((Scope::Area, e.area.to_string())).or_default().insert(root);
             groups.entry((Scope::City, CITY.to_string())).or_default().insert(root);
         }
         let mut rows = Vec::new();

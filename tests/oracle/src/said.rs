@@ -51,9 +51,9 @@ fn told_facts(alert: &Alert) -> Facts {
     let mut severe_incident_ids = f.severe_incident_ids;
     severe_incident_ids.sort();
     Facts {
-        enterprise_name: f.enterprise_name,
-        short_name: f.short_name,
-        area: f.area,
+        enterprise_name: f.enterprise_name.map(|n| n.to_string()),
+        short_name: f.short_name.map(|n| n.to_string()),
+        area: f.area.map(|n| n.to_string()),
         occurred_on: f.occurred_on.filter(|_| whole),
         cause: f.cause.filter(|_| whole),
         window_days: f.window_days,
@@ -66,7 +66,7 @@ impl Said {
     /// The comparable part of an alert of the engine.
     pub fn of(alert: &Alert) -> Said {
         let mut audiences: Vec<_> =
-            alert.audiences.iter().map(|a| (a.role, a.subject.clone(), a.year_to_date)).collect();
+            alert.audiences.iter().map(|a| (a.role, a.subject.to_string(), a.year_to_date)).collect();
         audiences.sort();
         let mut incident_ids = alert.incident_ids.clone();
         incident_ids.sort();
@@ -76,7 +76,7 @@ impl Said {
             decided_at: alert.decided_at,
             as_of: alert.as_of,
             rule: alert.rule,
-            subject: alert.subject.clone(),
+            subject: alert.subject.to_string(),
             episode: alert.episode,
             revision: alert.revision,
             change: alert.change,

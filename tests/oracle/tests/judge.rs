@@ -62,17 +62,25 @@ impl Mirror {
             let extra = u32::from(self.fault == Fault::Year);
             let alert = Alert {
                 alert_id: String::new(),
-                case_no: String::new(),
+                case_no: String::new().into(),
                 rule: s.rule,
                 change: s.change,
-                subject: if owner { self.number(s.incident_ids[0]).to_string() } else { s.subject },
+                subject: if owner {
+                    self.number(s.incident_ids[0]).to_string().into()
+                } else {
+                    s.subject.into()
+                },
                 uscc: s.uscc,
                 episode: s.episode,
                 revision: s.revision + u32::from(self.fault == Fault::Skips && s.revision > 1),
                 audiences: s
                     .audiences
                     .into_iter()
-                    .map(|(role, subject, y)| Audience { role, subject, year_to_date: y.map(|n| n + extra) })
+                    .map(|(role, subject, y)| Audience {
+                        role,
+                        subject: subject.into(),
+                        year_to_date: y.map(|n| n + extra),
+                    })
                     .collect(),
                 level: s.level,
                 severity: s.severity,
@@ -84,9 +92,9 @@ impl Mirror {
                 reason: s.reason,
                 policy_hash: "".into(),
                 facts: AlertFacts {
-                    enterprise_name: s.facts.enterprise_name,
-                    short_name: s.facts.short_name,
-                    area: s.facts.area,
+                    enterprise_name: s.facts.enterprise_name.map(Into::into),
+                    short_name: s.facts.short_name.map(Into::into),
+                    area: s.facts.area.map(Into::into),
                     occurred_on: s.facts.occurred_on,
                     cause: s.facts.cause.filter(|_| self.fault != Fault::Cause),
                     window_days: s.facts.window_days,

@@ -147,7 +147,7 @@ fn owner(phone: &str) -> NewRecord {
 
 /// An alert about incident `case`.
 fn about(case: u32, mut alert: Alert) -> NewRecord {
-    alert.case_no = IncidentId(case).to_string();
+    alert.case_no = IncidentId(case).to_string().into();
     alert.subject = alert.case_no.clone();
     codec::encode(&alert)
 }

@@ -206,7 +206,7 @@ async fn what_waits_at_a_stop_is_read_again() {
 /// Messages of incident `case` as read from partition `partition`; the offset is the revision.
 fn read(case: u32, revision: u32, partition: u32) -> Read {
     let mut alert = Alert { revision, ..keyed(&format!("{case}-{revision}"), Change::Upgraded, USCCS[0]) };
-    alert.case_no = IncidentId(case).to_string();
+    alert.case_no = IncidentId(case).to_string().into();
     Read { alert, partition, offset: u64::from(revision) }
 }
 

@@ -82,7 +82,9 @@ impl KafkaSettings {
             .set("isolation.level", "read_committed")
             // Never skip silently: an offset that is gone is an error.
             .set("auto.offset.reset", "error")
-            .set("fetch.message.max.bytes", "4000000")
+            // Small bites of each partition: whoever merges them must hold what comes before the first
+            // record of the last one. A larger record is still fetched whole.
+            .set("fetch.message.max.bytes", "1000000")
             // A full queue of small records pauses fetching this long; the default costs 5/6 of the rate.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "100");

@@ -95,21 +95,24 @@ impl KafkaWriter {
     /// Checks sizes and topics before anything is sent; the partition of each record, in order.
     fn place(&mut self, records: &[NewRecord]) -> Result<Vec<i32>, LogError> {
         let mut places = Vec::with_capacity(records.len());
-        for record in records {
-            if !self.topics.contains_key(&record.topic) {
+        for of_topic in records.chunk_by(|a, b| a.topic == b.topic) {
+            let name = &of_topic[0].topic;
+            if !self.topics.contains_key(name) {
                 let topic = Topic {
-                    partitions: self.shared.partitions(&record.topic)?,
-                    limit: self.shared.record_limit(&record.topic)?.min(MAX_REQUEST_BYTES - 65_536),
+                    partitions: self.shared.partitions(name)?,
+                    limit: self.shared.record_limit(name)?.min(MAX_REQUEST_BYTES - 65_536),
                 };
-                self.topics.insert(Arc::clone(&record.topic), topic);
+                self.topics.insert(Arc::clone(name), topic);
             }
-            let topic = &self.topics[&record.topic];
-            let bytes = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
-            if bytes > topic.limit {
-                let limit = topic.limit;
-                return Err(LogError::TooLarge { topic: record.topic.to_string(), bytes, limit });
+            let topic = &self.topics[name];
+            for record in of_topic {
+                let bytes = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+                if bytes > topic.limit {
+                    let limit = topic.limit;
+                    return Err(LogError::TooLarge { topic: record.topic.to_string(), bytes, limit });
+                }
+                places.push(partition_of(&record.key, topic.partitions) as i32);
             }
-            places.push(partition_of(&record.key, topic.partitions) as i32);
         }
         Ok(places)
     }

@@ -181,7 +181,7 @@ impl Ours {
             occurred_time: None,
             reported_at: occurred_on.midnight().plus_millis(36_000_000),
             uscc: Some(uscc),
-            employer_name: Some(format!("五金制品有限公司{}", uscc.as_str())),
+            employer_name: Some(format!("五金制品有限公司{}", uscc.as_str()).into()),
             host_uscc: None,
             person_key: Some(PersonKey(rng.random())),
             incident_no: None,

@@ -199,7 +199,7 @@ fn registration(words: &[&str]) -> Result<Enterprise, String> {
     let mut e = Enterprise {
         uscc: known(enterprise(name), name)?,
         version: 1,
-        name: format!("{name}公司"),
+        name: format!("{name}公司").into(),
         short_name: None,
         area: "330784001".into(),
         industry: "33".into(),

@@ -162,7 +162,7 @@ impl Register {
             digest,
             valid_from: e.valid_from,
             division: e.division().into(),
-            area: e.area.as_str().into(),
+            area: (*e.area).into(),
             successor_of: e.successor_of,
         };
         let versions = &mut self.at(e.uscc).versions;
