@@ -131,9 +131,9 @@ impl Engine {
 
     /// Takes records in without deciding. Order does not matter here; several calls are fine, and fastest
     /// with the register in the first ones. Returns the verdicts.
-    pub fn load(&mut self, arrivals: Vec<Arrival>) -> Vec<Verdict> {
+    pub fn load(&mut self, arrivals: impl IntoIterator<Item = Arrival>) -> Vec<Verdict> {
         let mut inputs = Inputs::default();
-        let verdicts = self.admit(arrivals, &mut inputs);
+        let verdicts = self.admit(arrivals.into_iter(), &mut inputs);
         // The register stands at its day from the start, else every incident would come twice: before its
         // enterprise was registered, and after. The windows stay empty until the end.
         if let Some(clock) = self.clock {
@@ -158,11 +158,12 @@ impl Engine {
 
     /// Takes a batch that arrives at `at`: first every missed midnight (a decision each), then the batch
     /// (one decision). An `at` before the clock is decided at the clock. An empty batch moves the clock.
-    pub fn arrive(&mut self, at: Instant, arrivals: Vec<Arrival>) -> Vec<Outcome> {
+    pub fn arrive(&mut self, at: Instant, arrivals: impl IntoIterator<Item = Arrival>) -> Vec<Outcome> {
         let mut outcomes = self.tick_to(at.day());
         let clock = self.clock.map_or(at, |c| c.max(at));
         self.clock = Some(clock);
-        if arrivals.is_empty() {
+        let mut arrivals = arrivals.into_iter().peekable();
+        if arrivals.peek().is_none() {
             return outcomes;
         }
         let mut inputs = Inputs::default();
@@ -216,9 +217,9 @@ impl Engine {
     }
 
     /// The door: versions are judged in the order of arrival; what stands goes into the dataflow.
-    fn admit(&mut self, arrivals: Vec<Arrival>, inputs: &mut Inputs) -> Vec<Verdict> {
+    fn admit(&mut self, arrivals: impl Iterator<Item = Arrival>, inputs: &mut Inputs) -> Vec<Verdict> {
         self.versions.begin();
-        let mut verdicts = Vec::with_capacity(arrivals.len());
+        let mut verdicts = Vec::with_capacity(arrivals.size_hint().0);
         for Arrival { record, digest, arrived_at } in arrivals {
             verdicts.push(match record {
                 Record::Report(report) => {

@@ -98,12 +98,7 @@ impl Decider {
             let id = id.unwrap_or_else(|| IncidentId(self.next_number()));
             carried.insert(id);
             for report in part.reports.iter() {
-                match self.numbers.get_mut(&report.key) {
-                    Some(number) => *number = id,
-                    None => {
-                        self.numbers.insert(report.key.clone(), id);
-                    }
-                }
+                self.numbers.insert(report.key.clone(), id);
             }
             let standing = Standing::Live(Arc::clone(part));
             match self.entries.get_mut(id) {

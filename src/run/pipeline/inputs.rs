@@ -274,7 +274,8 @@ impl Inputs {
         };
         let mut heads: BinaryHeap<Reverse<(Instant, usize, u32, usize)>> =
             (0..self.lanes.len()).filter_map(|lane| key(&self.lanes, lane)).collect();
-        let mut batch = Vec::new();
+        let held: usize = self.lanes.iter().map(|l| l.buffer.len()).sum();
+        let mut batch = Vec::with_capacity(held.min(self.options.max_batch));
         while let Some(Reverse((stamp, _, _, lane))) = heads.pop() {
             let full = batch.len() >= self.options.max_batch;
             let parted = batch.last().is_none_or(|last: &LogRecord| last.stamp != stamp);
@@ -349,9 +350,11 @@ impl Inputs {
             return records.into_iter().map(|record| Taken { record, ahead: false }).collect();
         }
         let report = |r: &LogRecord| self.lane_of(r).is_some_and(|lane| self.lanes[lane].report);
-        let (reports, others): (Vec<_>, Vec<_>) = records.into_iter().partition(report);
-        let others = others.into_iter().map(|record| Taken { record, ahead: true });
-        others.chain(reports.into_iter().map(|record| Taken { record, ahead: false })).collect()
+        let mut taken: Vec<Taken> =
+            records.into_iter().map(|record| Taken { ahead: !report(&record), record }).collect();
+        // Nearly always there are reports alone, in order already.
+        taken.sort_by_key(|t| !t.ahead);
+        taken
     }
 
     fn look_up_goals(&mut self) -> Result<(), LogError> {

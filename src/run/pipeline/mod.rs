@@ -341,13 +341,13 @@ impl Pipeline {
         let steps = clock::plan(rule, self.engine.clock(), &stamps).map_err(Failure::failed)?;
         let mut records = batch.records.into_iter();
         for step in steps {
-            let mut arrivals: Vec<Arrival> = Vec::with_capacity(step.records.len());
+            let mut arrivals: Vec<Box<Arrival>> = Vec::with_capacity(step.records.len());
             for (_, at_door) in records.by_ref().take(step.records.len()) {
                 self.done.records += 1;
                 match at_door {
                     AtDoor::In(arrival, flagged) => {
                         self.counters.flagged += u64::from(flagged);
-                        arrivals.push(*arrival);
+                        arrivals.push(arrival);
                     }
                     AtDoor::Refused(quarantined) => {
                         tracing::warn!(
@@ -363,7 +363,7 @@ impl Pipeline {
                     AtDoor::Nothing => {}
                 }
             }
-            for outcome in self.engine.arrive(step.at, arrivals) {
+            for outcome in self.engine.arrive(step.at, arrivals.into_iter().map(|arrival| *arrival)) {
                 self.count(&outcome);
                 outcomes.push(outcome);
             }

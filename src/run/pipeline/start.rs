@@ -124,7 +124,7 @@ pub fn rebuild(
         false => Ok(()),
     };
     let (recalled, records) = std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Vec<Arrival>>(4);
+        let (sender, receiver) = sync_channel::<Vec<Box<Arrival>>>(4);
         let reading = scope.spawn(|| {
             let sender = sender;
             let result =
@@ -136,7 +136,7 @@ pub fn rebuild(
         let mut records = 0;
         for arrivals in receiver {
             records += arrivals.len() as u64;
-            engine.load(arrivals);
+            engine.load(arrivals.into_iter().map(|arrival| *arrival));
         }
         let died = |_| Failure::failed("the reading thread died while reading back");
         let read = reading.join().map_err(died)?;
@@ -195,7 +195,7 @@ fn arrivals(
     parts: &[Part],
     schemas: &dyn SchemaIds,
     going_on: &dyn Fn() -> Result<(), LogError>,
-    sender: &SyncSender<Vec<Arrival>>,
+    sender: &SyncSender<Vec<Box<Arrival>>>,
 ) -> Result<(), LogError> {
     let upto: BTreeMap<TopicPartition, u64> = parts.iter().map(|p| (p.at.clone(), p.upto)).collect();
     let mut arrivals = Vec::with_capacity(LOAD);
@@ -207,7 +207,7 @@ fn arrivals(
         }
         // What was refused then is refused now, and stands in quarantine already.
         if let AtDoor::In(arrival, _) = admit(record, schemas) {
-            arrivals.push(*arrival);
+            arrivals.push(arrival);
         }
         if arrivals.len() >= LOAD {
             // The receiver only goes when this side has.
