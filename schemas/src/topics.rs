@@ -12,8 +12,9 @@
 //!   changes four rows at once, each further partition in a transaction costs 0.35 ms, and it is compacted.
 //!   More partitions later would move keys, so the number is for life.
 //! - **Record size**: what comes in may be 16 MiB, because a report that is too large must still arrive to
-//!   be refused into quarantine by the door. What goes out is ours and small: 2 MiB, which holds the
-//!   first 1 MiB of a refused record with its provenance.
+//!   be refused into quarantine by the door. What goes out is ours and small. But an incident names all its
+//!   reports, and a feed that gives everybody the same key must not stop the others: 8 MiB hold two hundred
+//!   thousand of them, and the first 1 MiB of a refused record with its provenance.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::wire::Kind;
 /// Largest record of a topic that carries records in, in bytes.
 pub const MAX_IN_BYTES: usize = 16 << 20;
 /// Largest record of a topic that carries records out, in bytes.
-pub const MAX_OUT_BYTES: usize = 2 << 20;
+pub const MAX_OUT_BYTES: usize = 8 << 20;
 
 /// The topic of alerts.
 pub const ALERTS: &str = "alerts";
@@ -243,7 +244,7 @@ mod tests {
                 _ => Retention::Forever,
             };
             assert_eq!(topic.retention, expected, "{}", topic.name);
-            let limit = if topic.direction == Direction::In { 10_000_000 } else { 2 << 20 };
+            let limit = if topic.direction == Direction::In { 10_000_000 } else { 8 << 20 };
             assert!(topic.max_record_bytes >= limit, "{}", topic.name);
         }
     }
