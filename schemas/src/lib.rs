@@ -15,6 +15,7 @@
 pub mod areas;
 pub mod codes;
 pub mod door;
+pub mod fence;
 pub mod ids;
 pub mod log;
 pub mod pseudonym;
