@@ -1,8 +1,9 @@
 //! Opens the event log that the configuration names.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tocsin_connectors::log::kafka::{KafkaLog, KafkaSettings};
 use tocsin_connectors::log::sqlite::{SqliteLog, SqliteOptions};
@@ -55,6 +56,26 @@ pub fn open(config: &Config, missing: Missing) -> Result<Arc<dyn EventLog>, Fail
                 Ok(Arc::new(KafkaLog::connect(&settings)?) as Arc<dyn EventLog>)
             })
         }
+    }
+}
+
+/// Moves the whole of an embedded log into its one file, so that the file can be copied as it is. The journal's
+/// files go with the last connection; one that is closed by a thread may need a moment to notice its end, and
+/// another process may still have the log open: then the journal is empty at least, or says what is newest.
+///
+/// # Errors
+/// Those of the log; nothing is lost then.
+pub fn one_file(path: &Path) -> Result<(), LogError> {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-wal");
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let moved = SqliteLog::open(path)?.checkpoint();
+        let left = std::fs::metadata(&journal).map_or(0, |file| file.len());
+        if left == 0 || Instant::now() > deadline {
+            return moved;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

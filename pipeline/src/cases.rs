@@ -121,16 +121,22 @@ pub(crate) fn joined(pieces: &[Case]) -> Vec<Case> {
     let (mut loose, kept): (Vec<&Case>, Vec<&Case>) = pieces.iter().partition(|c| c.keyless());
     loose.sort_unstable_by(|a, b| a.best().key.cmp(&b.best().key));
     let mut cases: Vec<Case> = kept.into_iter().cloned().collect();
-    for report in loose {
-        let source = report.best().source();
-        let free = |c: &&mut Case| c.reports().iter().all(|r| r.source() != source);
-        match cases.iter_mut().filter(free).min_by(|a, b| a.best().key.cmp(&b.best().key)) {
-            Some(case) => {
-                let mut all = case.reports().to_vec();
-                all.extend_from_slice(report.reports());
-                *case = Case::of(all);
+    for of_source in loose.chunk_by(|a, b| a.best().source() == b.best().source()) {
+        let source = of_source[0].best().source();
+        let holds = |case: &Case| case.reports().iter().any(|r| r.source() == source);
+        // A case that one of them joins is not free for the next: so the first joins the best, and so on.
+        let mut free: Vec<usize> = (0..cases.len()).filter(|c| !holds(&cases[*c])).collect();
+        free.sort_unstable_by(|a, b| cases[*a].best().key.cmp(&cases[*b].best().key));
+        let mut free = free.into_iter();
+        for report in of_source {
+            match free.next() {
+                Some(case) => {
+                    let mut all = cases[case].reports().to_vec();
+                    all.extend_from_slice(report.reports());
+                    cases[case] = Case::of(all);
+                }
+                None => cases.push((*report).clone()),
             }
-            None => cases.push(report.clone()),
         }
     }
     cases

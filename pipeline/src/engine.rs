@@ -180,6 +180,10 @@ impl Engine {
         let mut outcomes = Vec::new();
         while let Some(next) = self.clock.map(|c| c.day().plus(1)).filter(|next| *next <= day) {
             let midnight = next.midnight();
+            if self.clock.is_some_and(|clock| midnight <= clock) {
+                // The end of the calendar: no more midnights.
+                break;
+            }
             self.clock = Some(midnight);
             outcomes.push(self.decide(Occasion::Midnight, midnight, Inputs::default(), None));
         }

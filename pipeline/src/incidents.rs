@@ -93,8 +93,8 @@ fn linked(mut cases: Vec<Case>, policies: &Policies) -> Vec<Vec<Case>> {
     cases.sort_unstable_by(|a, b| a.best().key.cmp(&b.best().key));
     let mut group: Vec<usize> = (0..cases.len()).collect();
     let mut join = |a: usize, b: usize| {
-        let (from, to) = (group[a].max(group[b]), group[a].min(group[b]));
-        group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
+        let (a, b) = (first_of(&mut group, a), first_of(&mut group, b));
+        group[a.max(b)] = a.min(b);
     };
     let mut numbers: BTreeMap<(Source, &CompactString), usize> = BTreeMap::new();
     for (i, case) in cases.iter().enumerate() {
@@ -114,10 +114,19 @@ fn linked(mut cases: Vec<Case>, policies: &Policies) -> Vec<Vec<Case>> {
         }
     }
     let mut groups: BTreeMap<usize, Vec<Case>> = BTreeMap::new();
-    for (case, group) in cases.into_iter().zip(group) {
-        groups.entry(group).or_default().push(case);
+    for (place, case) in cases.into_iter().enumerate() {
+        groups.entry(first_of(&mut group, place)).or_default().push(case);
     }
     groups.into_values().collect()
+}
+
+/// The first case of the group that this one is in, and a shorter way to it for the next who asks.
+fn first_of(group: &mut [usize], mut case: usize) -> usize {
+    while group[case] != case {
+        group[case] = group[group[case]];
+        case = group[case];
+    }
+    case
 }
 
 /// The incident of these cases, which are linked (or one).

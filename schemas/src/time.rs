@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The zone of every day and every printed instant.
@@ -45,9 +45,10 @@ impl Day {
     pub fn from_date(date: Date) -> Day {
         Day((date - EPOCH).get_days())
     }
-    /// As a calendar date. Days beyond the calendar of jiff (year 9999) are held at its end.
+    /// As a calendar date. Days beyond the calendar of jiff (years -9999 to 9999) are held at its ends.
     pub fn date(self) -> Date {
-        EPOCH.checked_add(i64::from(self.0).days()).unwrap_or(Date::MAX)
+        let date = Span::new().try_days(self.0).and_then(|days| EPOCH.checked_add(days));
+        date.unwrap_or(if self.0 < 0 { Date::MIN } else { Date::MAX })
     }
     /// The month that holds this day.
     pub fn month(self) -> Month {
@@ -190,8 +191,15 @@ impl Instant {
         if let Some(local) = self.eight_hours_ahead() {
             return Day((local / DAY_MILLIS) as i32);
         }
+        let beyond = Day(if self.0 < 0 { i32::MIN } else { i32::MAX });
         Timestamp::from_millisecond(self.0)
-            .map_or(Day(i32::MAX), |t| Day::from_date(t.to_zoned(ZONE.clone()).date()))
+            .map_or(beyond, |t| Day::from_date(t.to_zoned(ZONE.clone()).date()))
+    }
+    /// Held between 1970 and the end of the calendar. A log stamps a record with whatever number its writer
+    /// gave; one outside has no day and no text, so nothing could be decided on it or said of it.
+    #[must_use]
+    pub fn held(self) -> Instant {
+        Instant(self.0.clamp(0, LAST_MILLI))
     }
     /// This instant moved by a number of milliseconds.
     #[must_use]
@@ -307,6 +315,19 @@ mod tests {
         assert_eq!(day.midnight().day(), day);
         assert_eq!(day.midnight().plus_millis(-1).day(), day.plus(-1));
         assert_eq!(day.month().first_day(), day);
+    }
+
+    #[test]
+    fn what_lies_outside_the_calendar_is_held_at_its_ends() {
+        assert_eq!(Day(i32::MAX).date(), Date::MAX);
+        assert_eq!(Day(i32::MIN).date(), Date::MIN);
+        assert!(Instant(i64::MIN).day() < Day(0) && Instant(i64::MAX).day() > Day(0));
+        for wild in [i64::MIN, -1, 1 << 62, i64::MAX] {
+            let held = Instant(wild).held();
+            assert_eq!(held.to_string().parse::<Instant>().unwrap(), held, "{wild}");
+            assert_eq!(held.day().to_string().parse::<Day>().unwrap(), held.day(), "{wild}");
+        }
+        assert_eq!(Instant(1_740_787_200_000).held(), Instant(1_740_787_200_000));
     }
 
     /// The quick way and the time zone database agree, on both sides of the border and at both ends.

@@ -9,7 +9,9 @@
 //! # replication_factor = 3               # kafka, for topics that are created; default 3
 //! # stamps = "log_append_time"           # kafka, for topics that are created: or "create_time", for
 //! #                                      # streams that carry their own arrival times
-//! # prefix = "tocsin."                   # kafka: tells two installations on one cluster apart
+//! # prefix = "tocsin."                   # kafka: before the names by which writers fence each other off. The
+//! #                                      # same for all that run on these topics; topics have no prefix,
+//! #                                      # so two installations need two clusters
 //! # [log.security]                       # kafka: properties of the client
 //! # "security.protocol" = "SASL_SSL"
 //! # "sasl.mechanism" = "SCRAM-SHA-512"
@@ -250,7 +252,7 @@ fn security_property(key: &str, value: PropertyRef, base: &Path) -> Result<Prope
     if !["security.", "sasl.", "ssl.", "enable.ssl."].iter().any(|p| key.starts_with(p)) {
         return Err("only properties security.*, sasl.* and ssl.* stand here".into());
     }
-    let secret = ["password", "secret", ".pem"].iter().any(|part| key.contains(part))
+    let secret = ["password", "passphrase", "secret", ".pem"].iter().any(|part| key.contains(part))
         && !matches!(key, "ssl.certificate.pem" | "ssl.ca.pem");
     match value {
         PropertyRef::Secret(place) => place.fetch(base).map(Property::Secret),

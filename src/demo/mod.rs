@@ -26,12 +26,11 @@ mod summary;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant as Monotonic};
 
-use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_schemas::time::Instant;
 
 use crate::exit::{CommandResult, Failure};
+use crate::open;
 use crate::output::{self, say};
 use screen::Screen;
 use summary::Summary;
@@ -40,6 +39,8 @@ use summary::Summary;
 pub(crate) const SECONDS: f64 = 27.0;
 /// The log's file in the folder of `--keep`.
 const LOG_FILE: &str = "tocsin.db";
+/// The configuration that `--keep` leaves beside it.
+const CONFIG_FILE: &str = "tocsin.toml";
 
 /// What to show.
 #[derive(Debug, clap::Args)]
@@ -82,11 +83,13 @@ pub fn run(args: Args) -> CommandResult {
         Some(dir) => {
             fs::create_dir_all(dir)
                 .map_err(|e| Failure::wrong_call(format!("cannot make the folder {}: {e}", dir.display())))?;
-            if dir.join(LOG_FILE).exists() {
-                return Err(Failure::wrong_call(format!(
-                    "{} holds a log already: name another folder, or remove that file",
-                    dir.display()
-                )));
+            for file in [LOG_FILE, CONFIG_FILE] {
+                if dir.join(file).exists() {
+                    return Err(Failure::wrong_call(format!(
+                        "{} is there already: name another folder, or remove that file",
+                        dir.join(file).display()
+                    )));
+                }
             }
             dir.as_path()
         }
@@ -113,7 +116,7 @@ pub fn run(args: Args) -> CommandResult {
     let Some((summary, end)) = outcome? else { return Ok(()) };
     print_summary(&screen, &summary);
     if let Some(dir) = &args.keep {
-        one_file(&log_file)?;
+        open::one_file(&log_file)?;
         keep(dir, end)?;
     }
     if summary.holds() {
@@ -152,25 +155,9 @@ fn print_summary(screen: &Screen, summary: &Summary) {
     say!("{}", if summary.holds() { "Everything adds up." } else { "This does NOT add up." });
 }
 
-/// Moves the whole log into its one file, so that the file can be copied as it is. The journal's files go with
-/// the last connection; the alert worker's is closed by a thread that may need a moment to notice its end.
-fn one_file(log_file: &Path) -> CommandResult {
-    let mut journal = log_file.as_os_str().to_owned();
-    journal.push("-wal");
-    let journal = PathBuf::from(journal);
-    let deadline = Monotonic::now() + Duration::from_secs(2);
-    loop {
-        SqliteLog::open(log_file)?.checkpoint()?;
-        if !journal.exists() || Monotonic::now() > deadline {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Leaves a configuration beside the log.
 fn keep(dir: &Path, end: Instant) -> CommandResult {
-    let path = dir.join("tocsin.toml");
+    let path = dir.join(CONFIG_FILE);
     let text = format!(
         "# What `tocsin demo` left. Relative paths are relative to this file.\n\
          \n\

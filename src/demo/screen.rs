@@ -73,7 +73,7 @@ impl Page {
                 number(rate.per_thousand),
             ]);
         }
-        let mut warnings = table(&["OPEN WARNINGS", "level", "incidents"]);
+        let mut warnings = table(&["OPEN WARNINGS", "level", "incidents then"]);
         let mut open: Vec<_> = self.warnings.iter().collect();
         open.sort_by_key(|(uscc, (level, count))| (std::cmp::Reverse((*level, *count)), **uscc));
         let more = open.len().saturating_sub(WARNING_ROWS);

@@ -34,6 +34,7 @@ use tocsin_schemas::topics;
 
 use crate::exit::{CommandResult, Failure};
 use crate::output;
+use crate::run::pipeline::clock;
 use files::{AlertLine, FlagLine, IncidentLine, Pending, QuarantineLine, RateLine, Summary};
 use station::{AtDoor, Fed, Station, at_door};
 
@@ -316,7 +317,11 @@ impl Replay {
     /// Decides the batch that is complete.
     fn decide(&mut self) -> CommandResult {
         let batch = std::mem::take(&mut self.batch);
-        let Some(at) = batch.first().map(|waiting| waiting.at) else { return Ok(()) };
+        let Some((number, at)) = batch.first().map(|waiting| (waiting.number, waiting.at)) else {
+            return Ok(());
+        };
+        clock::near(self.station.engine().clock(), [at].into_iter())
+            .map_err(|jump| Failure::failed(format!("line {number}: {jump}")))?;
         let mut doors = Vec::with_capacity(batch.len());
         for Waiting { number, raw, topic, door, .. } in batch {
             match &door.answer {

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use self::pipeline::How;
 use self::stop::Stop;
 use self::wall::WallClock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, LogConfig};
 use crate::exit::{CommandResult, Failure};
 use crate::open;
 use crate::output::say;
@@ -50,9 +50,9 @@ pub struct Args {
     /// Stop when everything that is in the log at the start has been decided.
     #[arg(long)]
     pub until_end: bool,
-    /// Go on although what should have been said differs from what was said, or the ledger of deliveries from
-    /// its progress. Look at the counts of a run
-    /// without it first: each difference is a message to somebody.
+    /// Go on although what should have been said differs from what was said, or the ledger of deliveries
+    /// from its progress. Look at the counts of a run without it first: each difference is a message to
+    /// somebody.
     #[arg(long)]
     pub accept_difference: bool,
     /// Let the clock jump by more than 35 days.
@@ -106,9 +106,19 @@ pub fn run(args: Args) -> CommandResult {
         alerts::worker(Arc::clone(&log), channel, &config, wall).accepting_difference(args.accept_difference)
     });
     let pipeline = wants(Half::Pipeline).then_some(how);
+    let embedded = match &config.log {
+        LogConfig::Embedded { path, .. } => Some(path.clone()),
+        LogConfig::Kafka { .. } => None,
+    };
     let outcome = runtime.block_on(service(log, config, wall, pipeline, worker, args.until_end));
     // What still blocks (a client that waits for its broker) must not hold the exit up.
     runtime.shutdown_background();
+    // After a clean end the file alone is the log: an operator copies it.
+    if let (Some(path), Ok(())) = (embedded, &outcome)
+        && let Err(error) = open::one_file(&path)
+    {
+        tracing::warn!(%error, "the journal (NAME-wal) still holds the newest records: copy it together with the file");
+    }
     outcome
 }
 

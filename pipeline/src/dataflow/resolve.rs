@@ -61,11 +61,20 @@ fn apply<A: Array<Item: PartialEq>>(bag: &mut SmallVec<A>, item: A::Item, diff: 
 /// Out with `old`, in with `new`, but for what is in both.
 fn differ<A: Array<Item: PartialEq>, O>(
     old: SmallVec<A>,
-    mut new: SmallVec<A>,
+    new: SmallVec<A>,
     mut wrap: impl FnMut(A::Item) -> O,
     out: &mut Vec<(O, isize)>,
 ) {
-    for o in old {
+    // Of many, mostly all but one stand as they stood, in the same order.
+    let equal = |(o, n): &(&A::Item, &A::Item)| o == n;
+    let ahead = old.iter().zip(&new).take_while(equal).count();
+    let behind = old[ahead..].iter().rev().zip(new[ahead..].iter().rev()).take_while(equal).count();
+    let between = |list: SmallVec<A>| {
+        let end = list.len() - behind;
+        list.into_iter().take(end).skip(ahead)
+    };
+    let mut new: SmallVec<A> = between(new).collect();
+    for o in between(old) {
         match new.iter().position(|n| *n == o) {
             Some(same) => drop(new.remove(same)),
             None => out.push((wrap(o), -1)),

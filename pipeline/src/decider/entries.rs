@@ -43,6 +43,13 @@ impl Entries {
         self.pages[place / PAGE][place % PAGE] = Some(entry);
     }
 
+    /// Numbers below `next` were given, whatever is known of them: they are not given again.
+    pub fn given(&mut self, next: u32) {
+        while self.next() < next {
+            self.push(None);
+        }
+    }
+
     /// All of them, by number.
     pub fn iter(&self) -> impl Iterator<Item = (IncidentId, &Entry)> {
         let all = (0u32..).zip(self.pages.iter().flatten());

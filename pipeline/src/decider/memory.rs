@@ -88,18 +88,30 @@ impl Memory {
     /// This one's incidents, indexed, with the other one's alerts.
     pub fn with(self, other: Memory) -> Recalled {
         let (mut told, escalations, newest) = (other.told, other.escalations, other.newest);
-        told.resize_with(told.len().max(self.incidents.len()), Heard::default);
+        // A number that was told and has no record is never given again, whatever was lost.
+        let numbers = told.len().max(self.incidents.len());
+        told.resize_with(numbers, Heard::default);
+        let mut incidents = self.incidents;
+        incidents.resize_with(numbers, || None);
         let entry = |(record, heard): (Option<Box<Incident>>, Heard)| {
             let mut record = record?;
             let withdrawn = std::mem::take(&mut record.withdrawn);
             Some(Entry { standing: Standing::Recorded(record), withdrawn, told: heard.into() })
         };
         Recalled {
-            entries: self.incidents.into_iter().zip(told).map(entry).collect(),
+            entries: incidents.into_iter().zip(told).map(entry).collect(),
             numbers: self.numbers,
             escalations,
             policy_hash: newest.map(|(_, hash)| hash),
         }
+    }
+}
+
+impl Recalled {
+    /// Numbers below `next` were given once (`next_incident` of `progress`): even if their records are lost,
+    /// they are never given again.
+    pub fn given(&mut self, next: u32) {
+        self.entries.given(next);
     }
 }
 

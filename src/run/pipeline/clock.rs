@@ -17,6 +17,10 @@ pub const AHEAD: i64 = 5 * 60 * 1000;
 /// The longest move of the clock, in days, that needs nobody's yes.
 pub const JUMP_DAYS: i32 = 35;
 
+/// The longest move of the clock by arrivals that carry their own times: every midnight in between is decided
+/// on, and a slip in the year (9999) would take hours. The oldest history there is (1990) reaches today.
+pub const FAR_DAYS: i32 = 100 * 365;
+
 /// What moves the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
@@ -52,15 +56,28 @@ pub struct Step {
 
 /// The clock would jump further than anybody said it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the clock would jump from {from} to {to}, which is more than {JUMP_DAYS} days: if that is right (the \
-     service stood still that long), start once with --accept-clock; if not, set this machine's clock"
-)]
-pub struct Jump {
-    /// The decision clock.
-    pub from: Instant,
-    /// Where it would go.
-    pub to: Instant,
+pub enum Jump {
+    /// In service.
+    #[error(
+        "the clock would jump from {from} to {to}, which is more than {JUMP_DAYS} days: if that is right (the \
+         service stood still that long), start once with --accept-clock; if not, set this machine's clock"
+    )]
+    Unaccepted {
+        /// The decision clock.
+        from: Instant,
+        /// Where it would go.
+        to: Instant,
+    },
+    /// By arrivals that carry their own times.
+    #[error(
+        "an arrival at {to} comes {} years or more after the clock, {from}: correct the stream's times", FAR_DAYS / 365
+    )]
+    Far {
+        /// The decision clock.
+        from: Instant,
+        /// When it says that it arrived.
+        to: Instant,
+    },
 }
 
 /// Cuts a batch, in its order, into calls of the engine.
@@ -69,9 +86,27 @@ pub struct Jump {
 /// [`Jump`]: nothing of the batch is to be decided.
 pub fn plan(rule: Rule, clock: Option<Instant>, batch: &[Stamp]) -> Result<Vec<Step>, Jump> {
     match rule {
-        Rule::Arrivals => Ok(equal_arrivals(batch)),
+        Rule::Arrivals => {
+            near(clock, batch.iter().map(|s| s.at))?;
+            Ok(equal_arrivals(batch))
+        }
         Rule::Wall { now, accept_jump } => by_days(now, accept_jump, clock, batch),
     }
+}
+
+/// That no arrival is a century or more ahead of what came before it.
+///
+/// # Errors
+/// [`Jump::Far`], of the first one.
+pub fn near(clock: Option<Instant>, arrivals: impl Iterator<Item = Instant>) -> Result<(), Jump> {
+    let mut clock = clock;
+    for to in arrivals {
+        if let Some(from) = clock.filter(|from| to.day().0.saturating_sub(from.day().0) > FAR_DAYS) {
+            return Err(Jump::Far { from, to });
+        }
+        clock = clock.max(Some(to));
+    }
+    Ok(())
 }
 
 fn equal_arrivals(batch: &[Stamp]) -> Vec<Step> {
@@ -118,7 +153,7 @@ fn no_jump(from: Instant, to: Instant) -> Result<(), Jump> {
     if to.0 <= from.0 || to.day().0.saturating_sub(from.day().0) <= JUMP_DAYS {
         return Ok(());
     }
-    Err(Jump { from, to })
+    Err(Jump::Unaccepted { from, to })
 }
 
 /// The day to tick to, once caught up: there is one if the wall clock has passed a midnight that the
@@ -215,7 +250,8 @@ mod tests {
         assert_eq!(plan(Rule::Wall { now, accept_jump: false }, Some(clock), &ok).unwrap().len(), 1);
         let far = stamps(&["2025-03-02T08:00:00", "2025-04-07T00:00:00"]);
         let jump = plan(Rule::Wall { now, accept_jump: false }, Some(clock), &far).unwrap_err();
-        assert_eq!((jump.from, jump.to), (i("2025-03-02T08:00:00"), i("2025-04-07T00:00:00")));
+        let (from, to) = (i("2025-03-02T08:00:00"), i("2025-04-07T00:00:00"));
+        assert_eq!(jump, Jump::Unaccepted { from, to });
         assert_eq!(plan(Rule::Wall { now, accept_jump: true }, Some(clock), &far).unwrap().len(), 2);
         assert!(midnight_due(now, false, Some(clock)).is_err());
         assert_eq!(midnight_due(now, true, Some(clock)), Ok(Some(now.day())));
@@ -250,5 +286,16 @@ mod tests {
         let steps = said(plan(Rule::Arrivals, Some(i("2009-01-01T00:00:00")), &batch));
         assert_eq!(steps, [(i("2009-03-01T08:00:00"), 0..2), (i("2099-03-01T08:00:00"), 2..3)]);
         assert!(plan(Rule::Arrivals, None, &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_stream_does_not_jump_by_a_century() {
+        let batch = stamps(&["2009-03-01T08:00:00", "2108-03-01T08:00:00", "9999-03-01T08:00:00"]);
+        let (from, to) = (batch[1].at, batch[2].at);
+        assert_eq!(plan(Rule::Arrivals, None, &batch).unwrap_err(), Jump::Far { from, to });
+        // In service such an arrival moves nothing at all, and a stamp of no day is held before it comes here.
+        let wild = [Stamp { at: Instant(1 << 62).held(), ahead: false }];
+        let clock = Some(i("2025-03-01T08:00:00"));
+        assert_eq!(said(plan(wall("2025-03-01T08:02:00"), clock, &wild)), [(clock.unwrap(), 0..1)]);
     }
 }

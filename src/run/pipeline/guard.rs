@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tocsin_schemas::log::{Bounds, Retention, TopicSettings};
 use tocsin_schemas::records::Progress;
-use tocsin_schemas::topics::{PROGRESS, Topic};
+use tocsin_schemas::topics::{Direction, PROGRESS, Topic};
 
 /// What was found in the log.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +43,16 @@ pub enum Trouble {
         topic: String,
         /// What it keeps.
         found: String,
+    },
+    /// A decision could be larger than the topic takes, and the run would stand still before it.
+    #[error("topic {topic} takes records of {found} bytes, expected {wanted}: run `tocsin topics apply`")]
+    TooSmall {
+        /// The topic.
+        topic: String,
+        /// In the catalogue.
+        wanted: usize,
+        /// In the log.
+        found: usize,
     },
     /// Evidence was deleted.
     #[error(
@@ -111,6 +121,10 @@ pub fn check(
                 found: is.partitions,
             });
             continue;
+        }
+        if topic.direction == Direction::Out && is.max_record_bytes < topic.max_record_bytes {
+            let (wanted, found) = (topic.max_record_bytes, is.max_record_bytes);
+            troubles.push(Trouble::TooSmall { topic: name.clone(), wanted, found });
         }
         if topic.retention != Retention::Forever {
             continue;

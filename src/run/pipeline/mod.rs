@@ -181,7 +181,10 @@ pub fn run(
     ready();
     let died =
         |_| Failure::failed("the thread that opens the inputs died; nothing that was acknowledged is lost");
-    let inputs = inputs.join().map_err(died)??;
+    let inputs = match inputs.join().map_err(died)? {
+        Ok(inputs) => inputs,
+        Err(error) => return stopped_early(&pipeline.stop, error.into()),
+    };
     pipeline.offsets = inputs.offsets();
     let feed_stop = Stop::default();
     let (receiver, thread) = feed::spawn(inputs, schemas, feed_stop.clone()).map_err(no_thread)?;

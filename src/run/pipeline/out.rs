@@ -6,8 +6,8 @@
 //! ```
 //!
 //! There is one [`Sink`], and whoever holds its lock writes. Large batches go to the thread, which writes them
-//! one by one, in order, each in one append; the decisions are never more than [`AHEAD`] batches ahead of the
-//! log. After a failure it writes nothing more. A small batch is written in place when nothing is under way:
+//! one by one, in order, each in one append; a batch is decided while at most [`AHEAD`] others are not yet in
+//! the log. After a failure it writes nothing more. A small batch is written in place when nothing is under way:
 //! waking a thread would cost more than it saves.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_connectors::log::partition::partition_of;
 use tocsin_pipeline::Outcome;
+use tocsin_schemas::fence::FenceWatch;
 use tocsin_schemas::log::{EventLog, LogError, LogWriter, NewRecord};
 use tocsin_schemas::records::{Progress, Quarantined};
 use tocsin_schemas::topics::{self, PROGRESS};
@@ -29,7 +30,7 @@ use crate::run::stop::Stop;
 /// First and longest pause between two tries.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How often to look whether somebody else writes as us.
-const WATCH: Duration = Duration::from_secs(2);
+const WATCH: Duration = Duration::from_millis(1500);
 
 /// The writer `pipeline`, and what it has written last.
 pub struct Sink {
@@ -39,10 +40,9 @@ pub struct Sink {
     names: HashMap<Kind, Arc<str>>,
     /// What the topic `progress` says of us, as far as we know.
     committed: Option<Progress>,
-    /// When we last looked who writes progress, and where our partition of it ended then.
-    looked: Option<(Monotonic, u64)>,
-    /// Whether we have written since.
-    wrote: bool,
+    /// When we last looked who writes progress under our name.
+    looked: Option<Monotonic>,
+    fence: FenceWatch,
     stop: Stop,
 }
 
@@ -55,7 +55,7 @@ impl Sink {
         let writer = log.writer(WRITER)?;
         let committed = start::read_progress(&*log)?;
         let names = topics::catalogue().iter().filter_map(|t| Some((t.schema?, Arc::from(t.name)))).collect();
-        Ok(Sink { log, writer, names, committed, looked: None, wrote: false, stop })
+        Ok(Sink { log, writer, names, committed, looked: None, fence: FenceWatch::default(), stop })
     }
 
     /// The progress that the log holds.
@@ -141,7 +141,7 @@ impl Sink {
         if said_full {
             tracing::info!("there is space again: decisions go on");
         }
-        self.wrote = true;
+        self.fence.wrote();
         self.committed = Some(progress);
         Ok(())
     }
@@ -194,29 +194,31 @@ impl Sink {
         ))
     }
 
-    /// Looks, every two seconds, whether somebody else has written progress under our name. An idle writer
-    /// would otherwise not learn that it was fenced; a busy one learns it from its next append.
+    /// Looks, every second and a half, whether somebody else has written progress under our name, and asks
+    /// the log where that may be ([`FenceWatch`]). An idle writer would otherwise not learn that it was
+    /// fenced; a busy one learns it from its next append.
     ///
     /// # Errors
     /// Fenced.
     pub fn watch(&mut self) -> Result<(), Failure> {
-        if self.looked.is_some_and(|(at, _)| at.elapsed() < WATCH) {
+        if self.looked.is_some_and(|at| at.elapsed() < WATCH) {
             return Ok(());
         }
         // Trouble with reading is the feed's to report.
-        let Ok(bounds) = self.log.bounds(PROGRESS) else { return Ok(()) };
+        let Some(end) = self.end() else { return Ok(()) };
+        self.looked = Some(Monotonic::now());
+        let Some(progress) = self.committed.clone().filter(|_| self.fence.look(end)) else { return Ok(()) };
+        self.commit(Vec::new(), progress)?;
+        if let Some(end) = self.end() {
+            self.fence.asked(end);
+        }
+        Ok(())
+    }
+
+    /// Where our partition of progress ends; `None` where that cannot be looked up now.
+    fn end(&self) -> Option<u64> {
+        let bounds = self.log.bounds(PROGRESS).ok()?;
         let ours = partition_of(WRITER.as_bytes(), bounds.len() as u32) as usize;
-        let end = bounds.get(ours).map_or(0, |b| b.end);
-        let before = self.looked.replace((Monotonic::now(), end));
-        let moved = before.is_some_and(|(_, before)| before != end);
-        if std::mem::take(&mut self.wrote) || !moved {
-            return Ok(());
-        }
-        // Only the log can say who is the newer one: an append under our name does. (A commit of ours that
-        // showed late looks the same; then the append does no harm.)
-        match self.committed.clone() {
-            Some(progress) => self.commit(Vec::new(), progress),
-            None => Ok(()),
-        }
+        bounds.get(ours).map(|b| b.end)
     }
 }

@@ -123,7 +123,7 @@ pub fn rebuild(
         true => Err(LogError::Retry { what: "load", why: "stopped while reading back".into() }),
         false => Ok(()),
     };
-    let (recalled, records) = std::thread::scope(|scope| {
+    let (mut recalled, records) = std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel::<Vec<Box<Arrival>>>(4);
         let reading = scope.spawn(|| {
             let sender = sender;
@@ -152,6 +152,7 @@ pub fn rebuild(
             }
         }
     })?;
+    recalled.given(progress.next_incident);
     let outcome = engine.resume(recalled);
     Ok(Rebuilt { records, outcome })
 }

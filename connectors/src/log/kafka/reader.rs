@@ -24,6 +24,8 @@ pub(super) struct KafkaReader {
     /// Partition numbers to places in `parts`, by topic.
     places: HashMap<Arc<str>, Vec<Option<usize>>>,
     away: Option<Away>,
+    /// What went wrong after records of the same poll: said at the next one. The client says it once.
+    pending: Option<LogError>,
 }
 
 struct Part {
@@ -66,7 +68,7 @@ impl KafkaReader {
             .map_err(|e| errors::creation(&shared.settings, &e))?;
         consumer.assign(&list).map_err(|e| shared.error("assign partitions", &e))?;
         let parts = from.iter().map(|(at, next)| Part { at: at.clone(), next: *next }).collect();
-        Ok(KafkaReader { shared: Arc::clone(shared), consumer, parts, places, away: None })
+        Ok(KafkaReader { shared: Arc::clone(shared), consumer, parts, places, away: None, pending: None })
     }
 
     /// Where a partition stands in `parts`.
@@ -82,7 +84,7 @@ impl KafkaReader {
             topic: Arc::clone(&at.topic),
             partition: at.partition,
             offset: message.offset() as u64,
-            stamp: Instant(message.timestamp().to_millis().unwrap_or(0)),
+            stamp: Instant(message.timestamp().to_millis().unwrap_or(0)).held(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
         };
@@ -151,6 +153,9 @@ fn gone(at: &TopicPartition, wanted: u64, first: u64) -> LogError {
 
 impl LogReader for KafkaReader {
     fn poll(&mut self, max: usize, wait: Duration) -> Result<Vec<LogRecord>, LogError> {
+        if let Some(error) = self.pending.take() {
+            return Err(error);
+        }
         let deadline = Clock::now() + wait;
         let mut records = Vec::new();
         while records.len() < max {
@@ -176,7 +181,7 @@ impl LogReader for KafkaReader {
                 if records.is_empty() {
                     return Err(error);
                 }
-                // Hand out what was read; the trouble comes again with the next poll if it lasts.
+                self.pending = Some(error);
                 break;
             }
         }

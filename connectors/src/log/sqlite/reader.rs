@@ -132,7 +132,7 @@ impl Part {
                 topic: Arc::clone(&self.at.topic),
                 partition: self.at.partition,
                 offset: row.get(0)?,
-                stamp: Instant(row.get(1)?),
+                stamp: Instant(row.get(1)?).held(),
                 key: row.get_ref(2)?.as_blob_or_null()?.map(<[u8]>::to_vec),
                 value: row.get_ref(3)?.as_blob_or_null()?.map(<[u8]>::to_vec),
             });
