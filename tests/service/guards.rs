@@ -158,6 +158,21 @@ fn fences(house: &House, arriving: usize) {
     }
 }
 
+/// What somebody else writes right behind one's own last word is not taken for one's own.
+#[test]
+fn a_second_run_fences_the_first_even_when_that_has_just_written() {
+    let house = told(House::embedded());
+    let before = house.alerts().len();
+    let mut first = house.run_caught_up(&["--only", "pipeline"]);
+    house.report("b", DAY, Some("2025-03-01T08:30:00+08:00"));
+    until("the first one has written", || house.alerts().len() > before);
+    let second = house.run(&["--only", "pipeline"]);
+    assert_eq!(first.ends_within(Duration::from_secs(5)), Some(1), "{}", first.said());
+    assert!(last_line(&first).contains("has taken over"), "{}", first.said());
+    second.wait_said("caught up");
+    assert_eq!(second.stop(), Some(0));
+}
+
 fn last_line(run: &Running) -> String {
     run.said().lines().last().unwrap_or_default().to_owned()
 }
