@@ -1,5 +1,7 @@
 //! Numbers of incidents are never given twice, whatever the log lost (docs/glossary.md, I4).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeSet;
 
 use tocsin_pipeline::policy::Policies;

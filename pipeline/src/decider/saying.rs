@@ -289,9 +289,9 @@ fn audiences(
 fn names(uscc: &Uscc, context: &Context<'_>) -> AlertFacts {
     let enterprise = context.registry.in_force(uscc);
     AlertFacts {
-        enterprise_name: enterprise.map(|e| e.name.clone()),
+        enterprise_name: enterprise.map(|e| Arc::clone(&e.name)),
         short_name: enterprise.and_then(|e| e.short_name.clone()),
-        area: enterprise.map(|e| e.area.clone()),
+        area: enterprise.map(|e| Arc::clone(&e.area)),
         ..AlertFacts::default()
     }
 }
