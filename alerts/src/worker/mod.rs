@@ -52,6 +52,7 @@ use crate::stats::Stats;
 use board::{Board, Send};
 use commit::Committer;
 use merge::Merge;
+use start::Reading;
 
 /// The name of the worker's writer and of its progress.
 pub const WRITER: &str = "alerts";
@@ -73,6 +74,8 @@ pub struct Settings {
     pub append_tries: u32,
     /// How long a message waits for an earlier one of its incident that is not visible yet.
     pub turn_patience: Duration,
+    /// How long reading what is known to be there may stand still before it is given up.
+    pub read_patience: Duration,
 }
 
 impl Default for Settings {
@@ -85,6 +88,7 @@ impl Default for Settings {
             stop_grace: Duration::from_secs(12),
             append_tries: 60,
             turn_patience: turns::PATIENCE,
+            read_patience: start::PATIENCE,
         }
     }
 }
@@ -199,7 +203,8 @@ impl Worker {
     }
 
     /// Works until `stop` is ready, then waits for the requests under way, records what came of them, and
-    /// returns the last figures. Dropping the future is as safe as a kill.
+    /// returns the last figures (a stop before everything is read back: none). Dropping the future is as safe
+    /// as a kill.
     ///
     /// # Errors
     /// See [`WorkerError`]. Nothing is sent after the cause.
@@ -207,19 +212,32 @@ impl Worker {
         let log = Arc::clone(&self.log);
         let schemas = Arc::clone(&self.schemas);
         let (accept, patience) = (self.accept_difference, self.settings.turn_patience);
-        let started =
-            tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas, accept, patience))
-                .await
-                .map_err(|_| WorkerError::Died("start"))??;
+        // What reads for this worker ends when this is gone.
+        let here = Arc::new(());
+        let reading = Reading::new(&here, self.settings.read_patience);
+        let reads = reading.clone();
+        let start =
+            tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas, accept, patience, &reads));
+        tokio::pin!(stop);
+        let started = tokio::select! {
+            biased;
+            () = &mut stop => {
+                tracing::info!("alert worker stopped while it read back its state: nothing was sent");
+                return Ok(Stats::default());
+            }
+            started = start => started.map_err(|_| WorkerError::Died("start"))??,
+        };
         tracing::info!(
             contacts = started.contacts.len(),
             open = started.ledger.open_len(),
             "alert worker read back its state"
         );
         let mut reader = reader::spawn(
+            Arc::clone(&self.log),
             Merge::new(Arc::clone(&self.log), started.alerts, started.turns, self.settings.max_batch),
             started.contacts_reader,
             Arc::clone(&self.schemas),
+            reading.clone(),
         );
         let mut turn = Turn {
             board: Board::new(),
@@ -231,6 +249,7 @@ impl Worker {
                 started.progress,
                 started.log_id,
                 self.settings.append_tries,
+                reading,
             ),
             stats: Stats {
                 contacts_refused: started.contacts_refused,
@@ -242,7 +261,6 @@ impl Worker {
         let mut requests: JoinSet<Outcome> = JoinSet::new();
         let mut asked: HashMap<tokio::task::Id, u64> = HashMap::new();
         let mut stopping = None;
-        tokio::pin!(stop);
         loop {
             let sends = if stopping.is_none() { turn.decide() } else { Vec::new() };
             turn.commit().await?;

@@ -4,6 +4,7 @@ mod gateway;
 mod kills;
 mod memlog;
 mod order;
+mod trouble;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
