@@ -66,14 +66,14 @@ impl Committer {
         offsets.filter(|o| o.topic == topic::ALERTS).cloned().collect()
     }
 
-    /// Appends what was collected, and this progress. Does nothing when there is nothing new.
+    /// Appends what was collected, and this progress. Does nothing, and says `false`, when there is nothing new.
     ///
     /// # Errors
     /// `Fenced`, or a log that stayed unable. Then it is unknown to this process what is written, and the
     /// worker must end.
-    pub async fn commit(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<(), WorkerError> {
+    pub async fn commit(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<bool, WorkerError> {
         if self.deliveries.is_empty() && !self.wants_progress {
-            return Ok(());
+            return Ok(false);
         }
         let progress = self.next_progress(offsets, now).await?;
         let mut records = Vec::with_capacity(self.deliveries.len() + 1);
@@ -84,7 +84,35 @@ impl Committer {
         self.append(records, &progress).await?;
         self.progress = Some(progress);
         self.wants_progress = false;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Appends the progress that stands once more (or this one, if none does): a worker that has just started
+    /// tells an older one so, and an idle one learns whether it is the older one. `false`: the log had no
+    /// answer just now, which is no reason to end as long as there is nothing to write.
+    ///
+    /// # Errors
+    /// `Fenced`; a log that will never answer.
+    pub async fn ask(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<bool, WorkerError> {
+        let asked = match self.settled_first().await {
+            Ok(_) => {
+                let progress = match &self.progress {
+                    Some(standing) => standing.clone(),
+                    None => self.next_progress(offsets, now).await?,
+                };
+                let records = Arc::new(vec![codec::encode(&progress)]);
+                self.append_once(&records, &progress).await.map(|()| self.progress = Some(progress))
+            }
+            Err(error) => Err(error),
+        };
+        match asked {
+            Ok(()) => Ok(true),
+            Err(WorkerError::Log(error)) if passing(&error) => {
+                tracing::debug!(%error, "cannot ask just now whether another worker has taken over");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn next_progress(

@@ -16,7 +16,9 @@
 //! - After the outcome's append: the delivery has ended, and an ended one is never looked at again.
 //!
 //! The writer `alerts` is opened first and everything is read back after it, so an older worker that
-//! still runs is fenced: its next append fails, and it asks nobody without an append.
+//! still runs is fenced: its next append fails, and it asks nobody without an append. So that an idle one
+//! learns of it too, a worker that has read back writes its progress at once, and an idle one watches for that
+//! (module `fence`).
 //!
 //! # Blocking
 //! The log blocks. Reading has a thread of its own, appends run on the runtime's blocking threads, and
@@ -26,6 +28,7 @@
 
 mod board;
 mod commit;
+mod fence;
 mod merge;
 mod reader;
 mod start;
@@ -51,6 +54,7 @@ use crate::ledger::Ledger;
 use crate::stats::Stats;
 use board::{Board, Send};
 use commit::Committer;
+use fence::Lookout;
 use merge::Merge;
 use start::Reading;
 
@@ -239,6 +243,7 @@ impl Worker {
             Arc::clone(&self.schemas),
             reading.clone(),
         );
+        let mut lookout = Lookout::new(Arc::clone(&self.log), reading.clone(), started.progress_in);
         let mut turn = Turn {
             board: Board::new(),
             ledger: started.ledger,
@@ -261,9 +266,13 @@ impl Worker {
         let mut requests: JoinSet<Outcome> = JoinSet::new();
         let mut asked: HashMap<tokio::task::Id, u64> = HashMap::new();
         let mut stopping = None;
+        // Tells an older worker, which may be idle, that there is a newer one.
+        turn.ask(&mut lookout).await?;
         loop {
             let sends = if stopping.is_none() { turn.decide() } else { Vec::new() };
-            turn.commit().await?;
+            if turn.commit().await? {
+                lookout.wrote();
+            }
             for Send { seq, message } in sends {
                 let channel = Arc::clone(&self.channel);
                 let task = requests.spawn(async move { channel.send(&message).await });
@@ -277,6 +286,7 @@ impl Worker {
             let room = turn.board.len() < self.settings.max_open;
             tokio::select! {
                 () = &mut stop, if stopping.is_none() => {
+                    tracing::info!(under_way = requests.len(), "alert worker stops when no request is under way");
                     stopping = Some(tokio::time::Instant::now() + self.settings.stop_grace);
                 }
                 () = until(stopping), if stopping.is_some() => {
@@ -297,6 +307,7 @@ impl Worker {
                     turn.take_in(batch.ok_or(WorkerError::Died("reader"))??);
                 }
                 () = wait_for(&*self.clock, due), if stopping.is_none() => {}
+                () = lookout.reason_to_ask(), if stopping.is_none() => turn.ask(&mut lookout).await?,
             }
         }
         Ok(turn.stats)
@@ -459,9 +470,20 @@ impl Turn<'_> {
         self.committer.deliveries.push(delivery.clone());
     }
 
-    async fn commit(&mut self) -> Result<(), WorkerError> {
+    /// Whether there was anything to append.
+    async fn commit(&mut self) -> Result<bool, WorkerError> {
         let progress = self.board.held_back(&self.stats.taken_in);
         self.committer.commit(progress, self.worker.clock.now()).await
+    }
+
+    /// Whether the name is still ours; if the log has no answer just now, it is asked again later.
+    async fn ask(&mut self, lookout: &mut Lookout) -> Result<(), WorkerError> {
+        let progress = self.board.held_back(&self.stats.taken_in);
+        match self.committer.ask(progress, self.worker.clock.now()).await? {
+            true => lookout.asked().await,
+            false => lookout.wrote(),
+        }
+        Ok(())
     }
 
     fn publish(&mut self) {

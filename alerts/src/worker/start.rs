@@ -56,6 +56,8 @@ pub(super) struct Started {
     pub writer: Box<dyn LogWriter>,
     pub log_id: String,
     pub progress: Option<Progress>,
+    /// The partition of `progress` in which that was found.
+    pub progress_in: Option<u32>,
     pub ledger: Ledger,
     pub contacts: Contacts,
     pub contacts_refused: u64,
@@ -81,7 +83,7 @@ pub(super) fn read_back(
     reading.going_on()?;
     let writer = log.writer(WRITER)?;
     let log_id = log.log_id()?;
-    let progress = read_progress(&**log, reading)?.map(|(progress, _)| progress);
+    let (progress, progress_in) = read_progress(&**log, reading)?.unzip();
     if let Some(progress) = progress.as_ref().filter(|p| p.log_id != log_id) {
         return Err(WorkerError::OtherLog { expected: progress.log_id.clone(), found: log_id });
     }
@@ -123,6 +125,7 @@ pub(super) fn read_back(
         writer,
         log_id,
         progress,
+        progress_in,
         ledger,
         contacts,
         contacts_refused,
