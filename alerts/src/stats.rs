@@ -37,11 +37,12 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Whether every alert before these offsets was taken in and nothing at all is under way.
+    /// Whether every alert before these offsets was taken in and nothing at all is under way. Never before the
+    /// worker has read back its state.
     pub fn settled(&self, up_to: &[Offset]) -> bool {
         let reached = |want: &Offset| {
             let here = |have: &&Offset| have.topic == want.topic && have.partition == want.partition;
-            want.next == 0 || self.taken_in.iter().find(here).is_some_and(|have| have.next >= want.next)
+            self.taken_in.iter().find(here).is_some_and(|have| have.next >= want.next)
         };
         self.open == 0 && up_to.iter().all(reached)
     }

@@ -11,11 +11,11 @@ use std::time::Duration;
 use tocsin_alerts::channel::{Channel, Outcome, Outgoing};
 use tocsin_alerts::clock::SystemClock;
 use tocsin_alerts::stats::{Stats, settled};
-use tocsin_alerts::worker::{Settings, Worker};
+use tocsin_alerts::worker::{Settings, Worker, WorkerError};
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_schemas::codes::{Change, Role, Rule, Severity};
 use tocsin_schemas::ids::{IncidentId, Uscc};
-use tocsin_schemas::log::{EventLog, NewRecord};
+use tocsin_schemas::log::{EventLog, LogError, NewRecord};
 use tocsin_schemas::records::{Alert, AlertFacts, Audience, Contact, DeliveryState, Offset, Record};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
@@ -190,4 +190,28 @@ async fn killed_again_and_again_it_tells_everybody_once_and_in_order() {
     let keys: HashSet<_> = asked.iter().collect();
     let repeated = asked.len() - keys.len();
     assert!(repeated > 0 && repeated as u64 <= resent, "{repeated} repeated, {resent} counted");
+}
+
+/// Two workers with nothing to do: the older one ends within 5 seconds, the newer one stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_worker_ends_when_another_one_takes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let open = || -> Arc<dyn EventLog> { Arc::new(SqliteLog::open(&path).unwrap()) };
+    open().ensure(&topics::settings(), false).unwrap();
+    let started = async || {
+        let gateway =
+            Gateway { asked: Mutex::default(), rung: Mutex::default(), kill_every: 0, kill: Notify::new() };
+        let worker = Worker::new(open(), Arc::new(gateway), Arc::new(SystemClock), Settings::default());
+        let mut stats = worker.stats();
+        let running = tokio::spawn(worker.run(std::future::pending()));
+        settled(&mut stats, &ends(&*open())).await.unwrap();
+        running
+    };
+    let older = started().await;
+    let newer = started().await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), older).await.expect("it ends").unwrap();
+    assert!(matches!(ended, Err(WorkerError::Log(LogError::Fenced { .. }))), "{ended:?}");
+    assert!(!newer.is_finished());
+    newer.abort();
 }

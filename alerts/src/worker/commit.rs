@@ -7,11 +7,14 @@ use tocsin_schemas::log::{EventLog, LogError, LogWriter, NewRecord};
 use tocsin_schemas::records::{Delivery, Offset, Progress};
 use tocsin_schemas::time::Instant;
 
-use super::{WRITER, WorkerError, start};
+use super::start::{self, Reading};
+use super::{WRITER, WorkerError};
 use crate::codec::{self, topic};
 
 /// How old the known ends of `deliveries` may grow before they are looked up again.
 const ENDS_AGE: Duration = Duration::from_secs(1);
+/// The pause before a failed append is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Collects what a turn changes and appends it together with the progress.
 pub(super) struct Committer {
@@ -19,6 +22,9 @@ pub(super) struct Committer {
     writer: Option<Box<dyn LogWriter>>,
     /// The progress as last acknowledged.
     progress: Option<Progress>,
+    /// The progress of an append of unknown outcome: nothing is appended before that is settled.
+    unsettled: Option<Progress>,
+    reading: Reading,
     log_id: String,
     tries: u32,
     /// The ends of `deliveries` when last looked up: at least so much must be there at the next start.
@@ -37,11 +43,14 @@ impl Committer {
         progress: Option<Progress>,
         log_id: String,
         tries: u32,
+        reading: Reading,
     ) -> Committer {
         Committer {
             log,
             writer: Some(writer),
             progress,
+            unsettled: None,
+            reading,
             log_id,
             tries,
             ledger_ends: Vec::new(),
@@ -57,24 +66,16 @@ impl Committer {
         offsets.filter(|o| o.topic == topic::ALERTS).cloned().collect()
     }
 
-    /// Appends what was collected, and this progress. Does nothing when there is nothing new.
+    /// Appends what was collected, and this progress. Does nothing, and says `false`, when there is nothing new.
     ///
     /// # Errors
     /// `Fenced`, or a log that stayed unable. Then it is unknown to this process what is written, and the
     /// worker must end.
-    pub async fn commit(&mut self, mut offsets: Vec<Offset>, now: Instant) -> Result<(), WorkerError> {
+    pub async fn commit(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<bool, WorkerError> {
         if self.deliveries.is_empty() && !self.wants_progress {
-            return Ok(());
+            return Ok(false);
         }
-        self.look_up_ledger_ends().await?;
-        offsets.extend(self.ledger_ends.iter().cloned());
-        let progress = Progress {
-            writer: WRITER.to_owned(),
-            log_id: self.log_id.clone(),
-            clock: Some(now),
-            offsets,
-            ..Progress::default()
-        };
+        let progress = self.next_progress(offsets, now).await?;
         let mut records = Vec::with_capacity(self.deliveries.len() + 1);
         for delivery in newest(&mut self.deliveries) {
             records.push(codec::encode(&delivery));
@@ -83,7 +84,46 @@ impl Committer {
         self.append(records, &progress).await?;
         self.progress = Some(progress);
         self.wants_progress = false;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Appends the progress that stands once more (or this one, if none does): a worker that has just started
+    /// tells an older one so, and an idle one learns whether it is the older one. `false`: the log had no
+    /// answer just now, which is no reason to end as long as there is nothing to write.
+    ///
+    /// # Errors
+    /// `Fenced`; a log that will never answer.
+    pub async fn ask(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<bool, WorkerError> {
+        let asked = match self.settled_first().await {
+            Ok(_) => {
+                let progress = match &self.progress {
+                    Some(standing) => standing.clone(),
+                    None => self.next_progress(offsets, now).await?,
+                };
+                let records = Arc::new(vec![codec::encode(&progress)]);
+                self.append_once(&records, &progress).await.map(|()| self.progress = Some(progress))
+            }
+            Err(error) => Err(error),
+        };
+        match asked {
+            Ok(()) => Ok(true),
+            Err(WorkerError::Log(error)) if passing(&error) => {
+                tracing::debug!(%error, "cannot ask just now whether another worker has taken over");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn next_progress(
+        &mut self,
+        mut offsets: Vec<Offset>,
+        now: Instant,
+    ) -> Result<Progress, WorkerError> {
+        self.look_up_ledger_ends().await?;
+        offsets.extend(self.ledger_ends.iter().cloned());
+        let (writer, log_id) = (WRITER.to_owned(), self.log_id.clone());
+        Ok(Progress { writer, log_id, clock: Some(now), offsets, ..Progress::default() })
     }
 
     /// An end that cannot be looked up stays the one known before, which is lower and so still true.
@@ -106,62 +146,89 @@ impl Committer {
 
     async fn append(&mut self, records: Vec<NewRecord>, progress: &Progress) -> Result<(), WorkerError> {
         let records = Arc::new(records);
-        let mut tries = 0;
+        let (mut tries, mut unsettled) = (0, false);
         loop {
-            let mut writer = self.writer.take().ok_or(WorkerError::Died("writer"))?;
-            let batch = Arc::clone(&records);
-            let (writer, result) = tokio::task::spawn_blocking(move || {
-                let result = writer.append(&batch);
-                (writer, result)
-            })
-            .await
-            .map_err(|_| WorkerError::Died("writer"))?;
-            self.writer = Some(writer);
-            let error = match result {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+            let result = match self.settled_first().await {
+                // Asked about these very records, not about an earlier append of the same progress.
+                Ok(true) if unsettled => return Ok(()),
+                Ok(_) => {
+                    unsettled = false;
+                    self.append_once(&records, progress).await
+                }
+                Err(error) => Err(error),
             };
             tries += 1;
-            match &error {
-                LogError::Uncertain { .. } if tries < self.tries => {
-                    tracing::warn!(%error, "asking the log what became of the last append");
-                    if self.settle(progress).await? {
-                        return Ok(());
+            match result {
+                Ok(()) => return Ok(()),
+                Err(WorkerError::Log(error)) if passing(&error) && tries < self.tries => {
+                    if matches!(error, LogError::Uncertain { .. }) {
+                        unsettled = true;
+                        tracing::warn!(%error, "asking the log what became of the last append");
+                        continue;
                     }
+                    tracing::warn!(%error, tries, unsettled, "nothing is sent until the ledger can be written");
+                    tokio::time::sleep(PAUSE).await;
                 }
-                LogError::Retry { .. } | LogError::NoSpace { .. } | LogError::Unreachable { .. }
-                    if tries < self.tries =>
-                {
-                    tracing::warn!(%error, tries, "nothing is sent until the ledger can be written");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                _ => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }
 
+    async fn append_once(
+        &mut self,
+        records: &Arc<Vec<NewRecord>>,
+        progress: &Progress,
+    ) -> Result<(), WorkerError> {
+        let mut writer = self.writer.take().ok_or(WorkerError::Died("writer"))?;
+        let batch = Arc::clone(records);
+        let (writer, result) = tokio::task::spawn_blocking(move || {
+            let result = writer.append(&batch);
+            (writer, result)
+        })
+        .await
+        .map_err(|_| WorkerError::Died("writer"))?;
+        self.writer = Some(writer);
+        if let Err(LogError::Uncertain { .. }) = &result {
+            self.unsettled = Some(progress.clone());
+        }
+        Ok(result?)
+    }
+
     /// After an append of unknown outcome: whether it is there. A new writer settles the old one; if the
     /// progress is then neither what it was nor what was wanted, another worker has taken over meanwhile.
-    async fn settle(&mut self, wanted: &Progress) -> Result<bool, WorkerError> {
-        let log = Arc::clone(&self.log);
+    /// `false` too when nothing was unknown. After an error it is as unknown as before.
+    async fn settled_first(&mut self) -> Result<bool, WorkerError> {
+        let Some(wanted) = &self.unsettled else { return Ok(false) };
+        let (log, reading) = (Arc::clone(&self.log), self.reading.clone());
         let (writer, found) = tokio::task::spawn_blocking(move || {
             let writer = log.writer(WRITER)?;
-            let found = start::read_progress(&*log)?;
-            Ok::<_, WorkerError>((writer, found))
+            let found = start::read_progress(&*log, &reading)?;
+            Ok::<_, WorkerError>((writer, found.map(|(progress, _)| progress)))
         })
         .await
         .map_err(|_| WorkerError::Died("writer"))??;
         self.writer = Some(writer);
         // The two may be equal (nothing moved but an outcome): then it cannot be told, and the records are
         // appended again. That is harmless, they are states, of which the last one counts.
-        if found == self.progress {
-            return Ok(false);
+        let there = found != self.progress;
+        if there && found.as_ref() != Some(wanted) {
+            return Err(LogError::Fenced { writer: WRITER.to_owned() }.into());
         }
-        if found.as_ref() == Some(wanted) {
-            return Ok(true);
-        }
-        Err(LogError::Fenced { writer: WRITER.to_owned() }.into())
+        self.progress = found;
+        self.unsettled = None;
+        Ok(there)
     }
+}
+
+/// Whether the log may take later what it did not take now.
+fn passing(error: &LogError) -> bool {
+    matches!(
+        error,
+        LogError::Retry { .. }
+            | LogError::NoSpace { .. }
+            | LogError::Unreachable { .. }
+            | LogError::Uncertain { .. }
+    )
 }
 
 /// Of each delivery the last state, in the order of these. A request's states never share a turn with

@@ -16,7 +16,9 @@
 //! - After the outcome's append: the delivery has ended, and an ended one is never looked at again.
 //!
 //! The writer `alerts` is opened first and everything is read back after it, so an older worker that
-//! still runs is fenced: its next append fails, and it asks nobody without an append.
+//! still runs is fenced: its next append fails, and it asks nobody without an append. So that an idle one
+//! learns of it too, a worker that has read back writes its progress at once, and an idle one watches for that
+//! (module `fence`).
 //!
 //! # Blocking
 //! The log blocks. Reading has a thread of its own, appends run on the runtime's blocking threads, and
@@ -26,6 +28,7 @@
 
 mod board;
 mod commit;
+mod fence;
 mod merge;
 mod reader;
 mod start;
@@ -51,7 +54,9 @@ use crate::ledger::Ledger;
 use crate::stats::Stats;
 use board::{Board, Send};
 use commit::Committer;
+use fence::Lookout;
 use merge::Merge;
+use start::Reading;
 
 /// The name of the worker's writer and of its progress.
 pub const WRITER: &str = "alerts";
@@ -73,6 +78,8 @@ pub struct Settings {
     pub append_tries: u32,
     /// How long a message waits for an earlier one of its incident that is not visible yet.
     pub turn_patience: Duration,
+    /// How long reading what is known to be there may stand still before it is given up.
+    pub read_patience: Duration,
 }
 
 impl Default for Settings {
@@ -85,6 +92,7 @@ impl Default for Settings {
             stop_grace: Duration::from_secs(12),
             append_tries: 60,
             turn_patience: turns::PATIENCE,
+            read_patience: start::PATIENCE,
         }
     }
 }
@@ -199,7 +207,8 @@ impl Worker {
     }
 
     /// Works until `stop` is ready, then waits for the requests under way, records what came of them, and
-    /// returns the last figures. Dropping the future is as safe as a kill.
+    /// returns the last figures (a stop before everything is read back: none). Dropping the future is as safe
+    /// as a kill.
     ///
     /// # Errors
     /// See [`WorkerError`]. Nothing is sent after the cause.
@@ -207,20 +216,34 @@ impl Worker {
         let log = Arc::clone(&self.log);
         let schemas = Arc::clone(&self.schemas);
         let (accept, patience) = (self.accept_difference, self.settings.turn_patience);
-        let started =
-            tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas, accept, patience))
-                .await
-                .map_err(|_| WorkerError::Died("start"))??;
+        // What reads for this worker ends when this is gone.
+        let here = Arc::new(());
+        let reading = Reading::new(&here, self.settings.read_patience);
+        let reads = reading.clone();
+        let start =
+            tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas, accept, patience, &reads));
+        tokio::pin!(stop);
+        let started = tokio::select! {
+            biased;
+            () = &mut stop => {
+                tracing::info!("alert worker stopped while it read back its state: nothing was sent");
+                return Ok(Stats::default());
+            }
+            started = start => started.map_err(|_| WorkerError::Died("start"))??,
+        };
         tracing::info!(
             contacts = started.contacts.len(),
             open = started.ledger.open_len(),
             "alert worker read back its state"
         );
         let mut reader = reader::spawn(
+            Arc::clone(&self.log),
             Merge::new(Arc::clone(&self.log), started.alerts, started.turns, self.settings.max_batch),
             started.contacts_reader,
             Arc::clone(&self.schemas),
+            reading.clone(),
         );
+        let mut lookout = Lookout::new(Arc::clone(&self.log), reading.clone(), started.progress_in);
         let mut turn = Turn {
             board: Board::new(),
             ledger: started.ledger,
@@ -231,6 +254,7 @@ impl Worker {
                 started.progress,
                 started.log_id,
                 self.settings.append_tries,
+                reading,
             ),
             stats: Stats {
                 contacts_refused: started.contacts_refused,
@@ -242,10 +266,13 @@ impl Worker {
         let mut requests: JoinSet<Outcome> = JoinSet::new();
         let mut asked: HashMap<tokio::task::Id, u64> = HashMap::new();
         let mut stopping = None;
-        tokio::pin!(stop);
+        // Tells an older worker, which may be idle, that there is a newer one.
+        turn.ask(&mut lookout).await?;
         loop {
             let sends = if stopping.is_none() { turn.decide() } else { Vec::new() };
-            turn.commit().await?;
+            if turn.commit().await? {
+                lookout.wrote();
+            }
             for Send { seq, message } in sends {
                 let channel = Arc::clone(&self.channel);
                 let task = requests.spawn(async move { channel.send(&message).await });
@@ -259,6 +286,7 @@ impl Worker {
             let room = turn.board.len() < self.settings.max_open;
             tokio::select! {
                 () = &mut stop, if stopping.is_none() => {
+                    tracing::info!(under_way = requests.len(), "alert worker stops when no request is under way");
                     stopping = Some(tokio::time::Instant::now() + self.settings.stop_grace);
                 }
                 () = until(stopping), if stopping.is_some() => {
@@ -279,6 +307,7 @@ impl Worker {
                     turn.take_in(batch.ok_or(WorkerError::Died("reader"))??);
                 }
                 () = wait_for(&*self.clock, due), if stopping.is_none() => {}
+                () = lookout.reason_to_ask(), if stopping.is_none() => turn.ask(&mut lookout).await?,
             }
         }
         Ok(turn.stats)
@@ -441,9 +470,20 @@ impl Turn<'_> {
         self.committer.deliveries.push(delivery.clone());
     }
 
-    async fn commit(&mut self) -> Result<(), WorkerError> {
+    /// Whether there was anything to append.
+    async fn commit(&mut self) -> Result<bool, WorkerError> {
         let progress = self.board.held_back(&self.stats.taken_in);
         self.committer.commit(progress, self.worker.clock.now()).await
+    }
+
+    /// Whether the name is still ours; if the log has no answer just now, it is asked again later.
+    async fn ask(&mut self, lookout: &mut Lookout) -> Result<(), WorkerError> {
+        let progress = self.board.held_back(&self.stats.taken_in);
+        match self.committer.ask(progress, self.worker.clock.now()).await? {
+            true => lookout.asked().await,
+            false => lookout.wrote(),
+        }
+        Ok(())
     }
 
     fn publish(&mut self) {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
-use tocsin_schemas::log::{LogError, LogReader};
+use tocsin_schemas::log::{EventLog, LogError, LogReader};
 use tocsin_schemas::records::Offset;
 use tocsin_schemas::wire::SchemaIds;
 use tokio::sync::mpsc;
@@ -32,18 +32,21 @@ pub(super) struct Batch {
 
 /// Starts the thread. It ends within [`WAIT`] after the receiver is gone, or after an error.
 pub(super) fn spawn(
+    log: Arc<dyn EventLog>,
     alerts: Merge,
     contacts: Box<dyn LogReader>,
     schemas: Arc<dyn SchemaIds>,
+    reading: start::Reading,
 ) -> mpsc::Receiver<Result<Batch, WorkerError>> {
     let (to_worker, from_thread) = mpsc::channel(1);
-    let mut tail = Tail { alerts, contacts, schemas, contacts_read: Vec::new(), refused: 0 };
+    let mut tail = Tail { log, alerts, contacts, schemas, reading, contacts_read: Vec::new(), refused: 0 };
     std::thread::spawn(move || {
         let mut last = tail.alerts.handed_out();
         while !to_worker.is_closed() {
             match tail.read() {
                 Ok(()) => {}
                 // What was read so far stays in the tail: the position is past it.
+                Err(_) if to_worker.is_closed() => return,
                 Err(WorkerError::Log(error @ (LogError::Unreachable { .. } | LogError::Retry { .. }))) => {
                     tracing::warn!(%error, "alerts cannot be read just now");
                     std::thread::sleep(WAIT);
@@ -75,9 +78,11 @@ impl Batch {
 
 /// The two readers, and what was read and not handed over yet.
 struct Tail {
+    log: Arc<dyn EventLog>,
     alerts: Merge,
     contacts: Box<dyn LogReader>,
     schemas: Arc<dyn SchemaIds>,
+    reading: start::Reading,
     contacts_read: Vec<start::ContactChange>,
     refused: u64,
 }
@@ -86,15 +91,14 @@ impl Tail {
     /// Waits for alerts, and then reads contacts to their end.
     fn read(&mut self) -> Result<(), WorkerError> {
         self.alerts.read(WAIT)?;
-        while !self.contacts.caught_up()? {
-            for record in self.contacts.poll(1_000, Duration::from_millis(50))? {
-                match start::contact(&record, &*self.schemas) {
-                    Some(contact) => self.contacts_read.push(contact),
-                    None => self.refused += 1,
-                }
+        let Tail { log, contacts, schemas, reading, contacts_read, refused, .. } = self;
+        start::to_end(&**log, &mut **contacts, reading, |record| {
+            match start::contact(&record, &**schemas) {
+                Some(contact) => contacts_read.push(contact),
+                None => *refused += 1,
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn take(&mut self) -> Batch {

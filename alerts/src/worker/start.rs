@@ -8,10 +8,10 @@
 //! alerts are sent. Restore `progress` and `deliveries` from the same copy as `alerts`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant as Monotonic};
 
-use tocsin_schemas::log::{EventLog, LogReader, LogRecord, LogWriter, TopicPartition};
+use tocsin_schemas::log::{EventLog, LogError, LogReader, LogRecord, LogWriter, TopicPartition};
 use tocsin_schemas::records::{Contact, Digest, Offset, Progress};
 use tocsin_schemas::wire::SchemaIds;
 
@@ -23,12 +23,41 @@ use crate::ledger::Ledger;
 
 /// Records asked for at once.
 const CHUNK: usize = 5_000;
+/// How long one wait for records lasts that are known to be there; also how soon a stop is noticed.
+const WAIT: Duration = Duration::from_millis(100);
+/// How long reading what is known to be there may stand still before it is given up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Until when reading goes on: while the worker is there, and something moves.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    worker: Weak<()>,
+    patience: Duration,
+}
+
+impl Reading {
+    /// Goes on while somebody holds `worker`, and gives up when nothing moved for so long.
+    pub fn new(worker: &Arc<()>, patience: Duration) -> Reading {
+        Reading { worker: Arc::downgrade(worker), patience }
+    }
+
+    /// # Errors
+    /// `Retry`: nobody waits for what is read any more.
+    fn going_on(&self) -> Result<(), LogError> {
+        match self.worker.strong_count() {
+            0 => Err(LogError::Retry { what: "be read", why: "the worker has stopped meanwhile".into() }),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// The worker's state as of now, and where to go on.
 pub(super) struct Started {
     pub writer: Box<dyn LogWriter>,
     pub log_id: String,
     pub progress: Option<Progress>,
+    /// The partition of `progress` in which that was found.
+    pub progress_in: Option<u32>,
     pub ledger: Ledger,
     pub contacts: Contacts,
     pub contacts_refused: u64,
@@ -42,16 +71,19 @@ pub(super) struct Started {
 ///
 /// # Errors
 /// A guard: another log, a log that ends before the progress, or (unless `accept_difference`) a ledger and a
-/// progress that do not fit together. Nothing was written.
+/// progress that do not fit together; `Retry` when reading stands still, or the worker is gone. Nothing was
+/// written.
 pub(super) fn read_back(
     log: &Arc<dyn EventLog>,
     schemas: &dyn SchemaIds,
     accept_difference: bool,
-    patience: Duration,
+    turn_patience: Duration,
+    reading: &Reading,
 ) -> Result<Started, WorkerError> {
+    reading.going_on()?;
     let writer = log.writer(WRITER)?;
     let log_id = log.log_id()?;
-    let progress = read_progress(&**log)?;
+    let (progress, progress_in) = read_progress(&**log, reading)?.unzip();
     if let Some(progress) = progress.as_ref().filter(|p| p.log_id != log_id) {
         return Err(WorkerError::OtherLog { expected: progress.log_id.clone(), found: log_id });
     }
@@ -62,7 +94,7 @@ pub(super) fn read_back(
     let lost = ledger_lost(&**log, progress.as_ref())?;
     let mut ledger = Ledger::new();
     let mut reader = from_first(&**log, topic::DELIVERIES)?;
-    to_end(&mut *reader, |record| {
+    to_end(&**log, &mut *reader, reading, |record| {
         if let Some(value) = &record.value {
             ledger.apply(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
         }
@@ -79,10 +111,10 @@ pub(super) fn read_back(
         None => {}
     }
 
-    let turns = taken_in(&**log, &from, patience)?;
+    let turns = taken_in(&**log, &from, turn_patience, reading)?;
     let (mut contacts, mut contacts_refused) = (Contacts::new(), 0);
     let mut contacts_reader = from_first(&**log, topic::CONTACTS)?;
-    to_end(&mut *contacts_reader, |record| {
+    to_end(&**log, &mut *contacts_reader, reading, |record| {
         match contact(&record, schemas) {
             Some((key, contact)) => contacts.apply(&key, contact),
             None => contacts_refused += 1,
@@ -93,6 +125,7 @@ pub(super) fn read_back(
         writer,
         log_id,
         progress,
+        progress_in,
         ledger,
         contacts,
         contacts_refused,
@@ -104,8 +137,13 @@ pub(super) fn read_back(
 }
 
 /// Which message of each incident was taken in last: the alerts before the positions where reading goes on.
-fn taken_in(log: &dyn EventLog, from: &[Offset], patience: Duration) -> Result<Turns, WorkerError> {
-    let mut turns = Turns::new(patience);
+fn taken_in(
+    log: &dyn EventLog,
+    from: &[Offset],
+    turn_patience: Duration,
+    reading: &Reading,
+) -> Result<Turns, WorkerError> {
+    let mut turns = Turns::new(turn_patience);
     let bounds = log.bounds(topic::ALERTS)?;
     let first = |o: &Offset| bounds.get(o.partition as usize).map_or(0, |b| b.first);
     let known: Vec<&Offset> = from.iter().filter(|o| first(o) < o.next).collect();
@@ -114,13 +152,15 @@ fn taken_in(log: &dyn EventLog, from: &[Offset], patience: Duration) -> Result<T
     }
     let places: Vec<_> = known.iter().map(|o| (partition(topic::ALERTS, o.partition), first(o))).collect();
     let mut reader = log.reader(&places)?;
+    let mut pace = Pace::new(reading, &*reader);
     while reader.position().iter().zip(&known).any(|((_, at), upto)| *at < upto.next) {
-        for record in reader.poll(CHUNK, Duration::from_millis(100))? {
+        for record in reader.poll(CHUNK, WAIT)? {
             let before = |o: &&Offset| o.partition == record.partition && record.offset < o.next;
             if let (true, Some(value)) = (known.iter().copied().any(|o| before(&o)), &record.value) {
                 turns.before(&codec::decode(&record, value).map_err(WorkerError::Damaged)?);
             }
         }
+        pace.check(log, &*reader)?;
     }
     Ok(turns)
 }
@@ -169,27 +209,91 @@ fn from_first(log: &dyn EventLog, topic: &str) -> Result<Box<dyn LogReader>, Wor
     Ok(log.reader(&from)?)
 }
 
-fn to_end(
+/// Reads on to the present ends.
+///
+/// # Errors
+/// Those of the log and of `each`; `Retry` when it stands still, or the worker is gone. What was given to `each`
+/// is read; the call may be repeated.
+pub(super) fn to_end(
+    log: &dyn EventLog,
     reader: &mut dyn LogReader,
+    reading: &Reading,
     mut each: impl FnMut(LogRecord) -> Result<(), WorkerError>,
 ) -> Result<(), WorkerError> {
+    let mut pace = Pace::new(reading, reader);
     while !reader.caught_up()? {
-        for record in reader.poll(CHUNK, Duration::from_millis(100))? {
+        for record in reader.poll(CHUNK, WAIT)? {
             each(record)?;
         }
+        pace.check(log, reader)?;
     }
     Ok(())
 }
 
-/// The newest progress of this worker, if there is any. Blocks.
-pub(super) fn read_progress(log: &dyn EventLog) -> Result<Option<Progress>, WorkerError> {
+/// Notices that reading stands still.
+struct Pace<'r> {
+    reading: &'r Reading,
+    moved_at: Monotonic,
+    position: Vec<(TopicPartition, u64)>,
+}
+
+impl Pace<'_> {
+    fn new<'r>(reading: &'r Reading, reader: &dyn LogReader) -> Pace<'r> {
+        Pace { reading, moved_at: Monotonic::now(), position: reader.position() }
+    }
+
+    /// After each poll: whether to go on. Control records move the position too.
+    fn check(&mut self, log: &dyn EventLog, reader: &dyn LogReader) -> Result<(), LogError> {
+        self.reading.going_on()?;
+        let position = reader.position();
+        if position != self.position {
+            (self.moved_at, self.position) = (Monotonic::now(), position);
+            return Ok(());
+        }
+        let stood = self.moved_at.elapsed();
+        if stood < self.reading.patience {
+            return Ok(());
+        }
+        Err(LogError::Retry {
+            what: "be read to its end",
+            why: format!(
+                "nothing came for {} s, though there is more ({}): see whether the broker or the disk that holds \
+                 it works, then start again",
+                stood.as_secs(),
+                behind(log, &self.position)
+            ),
+        })
+    }
+}
+
+/// Which partitions were not read to their end, in words.
+fn behind(log: &dyn EventLog, position: &[(TopicPartition, u64)]) -> String {
+    let place = |(at, next): &(TopicPartition, u64)| {
+        let end = log.bounds(&at.topic).ok().and_then(|bounds| Some(bounds.get(at.partition as usize)?.end));
+        match end {
+            Some(end) if end <= *next => None,
+            Some(end) => Some(format!("{} partition {} stands at {next} of {end}", at.topic, at.partition)),
+            None => Some(format!("{} partition {} stands at {next}", at.topic, at.partition)),
+        }
+    };
+    position.iter().filter_map(place).collect::<Vec<_>>().join(", ")
+}
+
+/// The newest progress of this worker, and the partition in which it stands, if there is any. Blocks.
+///
+/// # Errors
+/// Those of [`to_end`]; `Damaged`.
+pub(super) fn read_progress(
+    log: &dyn EventLog,
+    reading: &Reading,
+) -> Result<Option<(Progress, u32)>, WorkerError> {
     let mut progress = None;
     let mut reader = from_first(log, topic::PROGRESS)?;
-    to_end(&mut *reader, |record| {
+    to_end(log, &mut *reader, reading, |record| {
         if record.key.as_deref() == Some(WRITER.as_bytes()) {
             let value = record.value.as_deref();
-            progress =
-                value.map(|value| codec::decode(&record, value)).transpose().map_err(WorkerError::Damaged)?;
+            let found = value.map(|value| codec::decode(&record, value)).transpose();
+            progress = found.map_err(WorkerError::Damaged)?.map(|found| (found, record.partition));
         }
         Ok(())
     })?;

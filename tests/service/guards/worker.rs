@@ -1,9 +1,11 @@
 //! The guards of the alerts half: ledger and progress that do not fit together would ring every phone again.
 
+use std::time::Duration;
+
 use tocsin_schemas::records::{Delivery, Progress};
 use tocsin_schemas::topics;
 
-use super::{refuses, told};
+use super::{last_line, refuses, told};
 use crate::house::{AT, DAY, House, until};
 
 const ALERTS: &[&str] = &["--only", "alerts"];
@@ -50,4 +52,22 @@ fn progress_without_its_ledger_stops_the_alerts_half_until_it_is_accepted() {
     refuses(&house, &[], why);
     assert_eq!(house.all::<Delivery>(), []);
     goes_on_without_telling_again(&house);
+}
+
+/// The alerts half alone, with nothing to tell: the first one must not stay, and the second one tells.
+#[test]
+fn a_second_alerts_half_fences_the_first_even_when_it_is_idle() {
+    let house = told(House::embedded());
+    let mut first = house.run(ALERTS);
+    first.wait_said("alert worker read back its state");
+    let second = house.run(ALERTS);
+    assert_eq!(first.ends_within(Duration::from_secs(5)), Some(1), "{}", first.said());
+    let last = last_line(&first);
+    assert!(last.contains("alerts: ") && last.contains("has taken over"), "{}", first.said());
+    let before = house.gateway.calls().len();
+    let pipeline = house.run_caught_up(&["--only", "pipeline"]);
+    house.report("next", DAY, AT);
+    until("the second one tells", || house.gateway.calls().len() > before);
+    assert_eq!(pipeline.stop(), Some(0));
+    assert_eq!(second.stop(), Some(0));
 }

@@ -32,6 +32,12 @@ struct State {
     appends: usize,
     /// Partitions of `alerts` in which nothing from this offset on is visible yet.
     unseen: HashMap<u32, usize>,
+    /// A topic of which nothing comes, though there is more.
+    stuck: Option<String>,
+    /// What the next makings of a writer fail with.
+    no_writer: VecDeque<LogError>,
+    /// How often the ends of `progress` were looked up.
+    looks: usize,
 }
 
 impl State {
@@ -52,7 +58,7 @@ impl MemLog {
     pub fn new(id: &str) -> Arc<MemLog> {
         let log = MemLog { id: id.into(), shared: Arc::default() };
         for (topic, partitions) in
-            [("alerts", 3), ("registry.contacts", 1), ("deliveries", 3), ("progress", 1)]
+            [("alerts", 3), ("registry.contacts", 1), ("deliveries", 3), ("progress", 4)]
         {
             log.state().topics.insert(topic.into(), vec![Vec::new(); partitions]);
         }
@@ -92,6 +98,18 @@ impl MemLog {
     pub fn show(&self) {
         self.state().unseen.clear();
         self.shared.1.notify_all();
+    }
+    /// From now on nothing comes of this topic, though its end says that there is something.
+    pub fn stick(&self, topic: &str) {
+        self.state().stuck = Some(topic.into());
+    }
+    /// The next makings of a writer fail.
+    pub fn no_writer(&self, errors: impl IntoIterator<Item = LogError>) {
+        self.state().no_writer = errors.into_iter().collect();
+    }
+    /// How often the ends of `progress` were looked up so far.
+    pub fn looks(&self) -> usize {
+        self.state().looks
     }
     pub fn put(&self, records: &[NewRecord]) {
         commit(&mut self.state(), records);
@@ -135,7 +153,8 @@ impl EventLog for MemLog {
         Err(no_admin())
     }
     fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError> {
-        let state = self.state();
+        let mut state = self.state();
+        state.looks += usize::from(topic == "progress");
         let partitions = state.topics.get(topic).ok_or(LogError::MissingTopic { topic: topic.into() })?;
         let end = |partition| state.visible(topic, partition).len() as u64;
         Ok((0..partitions.len() as u32).map(|p| Bounds { first: 0, end: end(p) }).collect())
@@ -145,6 +164,9 @@ impl EventLog for MemLog {
     }
     fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {
         let mut state = self.state();
+        if let Some(error) = state.no_writer.pop_front() {
+            return Err(error);
+        }
         let epoch = state.epochs.entry(name.into()).or_default();
         *epoch += 1;
         Ok(Box::new(MemWriter { shared: Arc::clone(&self.shared), name: name.into(), epoch: *epoch }))
@@ -160,6 +182,9 @@ impl MemReader {
     fn take(at: &mut [(TopicPartition, u64)], state: &State, max: usize) -> Vec<LogRecord> {
         let mut out = Vec::new();
         for (tp, next) in at {
+            if state.stuck.as_deref() == Some(&*tp.topic) {
+                continue;
+            }
             let all = state.visible(&tp.topic, tp.partition);
             let some = all.iter().skip(*next as usize).take(max - out.len());
             out.extend(some.cloned());
