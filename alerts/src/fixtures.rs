@@ -74,10 +74,10 @@ pub(crate) fn delivery(alert_id: &str, state: DeliveryState) -> Delivery {
     Delivery {
         delivery_id: crate::ledger::delivery_id(alert_id, Role::Owner, uscc().as_str(), "webhook"),
         alert_id: alert_id.into(),
-        case_no: IncidentId(42).to_string().into(),
+        case_no: IncidentId(42).to_string(),
         uscc: uscc(),
         role: Role::Owner,
-        subject: uscc().to_string().into(),
+        subject: uscc().to_string(),
         contact_rank: None,
         contact_version: None,
         channel: "webhook".into(),

@@ -194,6 +194,7 @@ async fn killed_again_and_again_it_tells_everybody_once_and_in_order() {
 
 /// Two workers with nothing to do: the older one ends within 5 seconds, the newer one stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(clippy::async_yields_async, reason = "a worker that has started runs on")]
 async fn an_idle_worker_ends_when_another_one_takes_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");

@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(plan(Rule::Arrivals, None, &batch).unwrap_err(), Jump::Far { from, to });
         // In service such an arrival moves nothing at all, and a stamp of no day is held before it comes here.
         let wild = [Stamp { at: Instant(1 << 62).held(), ahead: false }];
-        let clock = Some(i("2025-03-01T08:00:00"));
-        assert_eq!(said(plan(wall("2025-03-01T08:02:00"), clock, &wild)), [(clock.unwrap(), 0..1)]);
+        let clock = i("2025-03-01T08:00:00");
+        assert_eq!(said(plan(wall("2025-03-01T08:02:00"), Some(clock), &wild)), [(clock, 0..1)]);
     }
 }
