@@ -194,23 +194,22 @@ async fn killed_again_and_again_it_tells_everybody_once_and_in_order() {
 
 /// Two workers with nothing to do: the older one ends within 5 seconds, the newer one stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[allow(clippy::async_yields_async, reason = "a worker that has started runs on")]
 async fn an_idle_worker_ends_when_another_one_takes_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");
     let open = || -> Arc<dyn EventLog> { Arc::new(SqliteLog::open(&path).unwrap()) };
     open().ensure(&topics::settings(), false).unwrap();
-    let started = async || {
+    let start = || {
         let gateway =
             Gateway { asked: Mutex::default(), rung: Mutex::default(), kill_every: 0, kill: Notify::new() };
         let worker = Worker::new(open(), Arc::new(gateway), Arc::new(SystemClock), Settings::default());
-        let mut stats = worker.stats();
-        let running = tokio::spawn(worker.run(std::future::pending()));
-        settled(&mut stats, &ends(&*open())).await.unwrap();
-        running
+        (worker.stats(), tokio::spawn(worker.run(std::future::pending())))
     };
-    let older = started().await;
-    let newer = started().await;
+    let ends = ends(&*open());
+    let (mut stats, older) = start();
+    settled(&mut stats, &ends).await.unwrap();
+    let (mut stats, newer) = start();
+    settled(&mut stats, &ends).await.unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(5), older).await.expect("it ends").unwrap();
     assert!(matches!(ended, Err(WorkerError::Log(LogError::Fenced { .. }))), "{ended:?}");
     assert!(!newer.is_finished());
