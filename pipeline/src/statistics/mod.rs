@@ -10,6 +10,7 @@
 //! | [`funnel`] | how far from the target may a firm of this size be by chance |
 //! | [`tail`] | is this count too high for what was expected; which count would be |
 //! | [`discoveries`] | which of many small p-values are more than luck |
+//! | [`shrinkage`], [`marshall`] | a rate that can be ranked |
 //!
 //! All functions are pure: the same input gives the same bits on one machine (between machines the last digit of a
 //! logarithm may differ, so publish rounded). They return a finite number or say why
@@ -21,6 +22,8 @@
 pub mod discoveries;
 pub mod funnel;
 pub mod limits;
+pub mod marshall;
+pub mod shrinkage;
 mod special;
 pub mod tail;
 
