@@ -11,6 +11,9 @@
 //! | [`tail`] | is this count too high for what was expected; which count would be |
 //! | [`discoveries`] | which of many small p-values are more than luck |
 //! | [`shrinkage`], [`marshall`] | a rate that can be ranked |
+//! | [`fall`] | is a fall by 30 % more than luck |
+//! | [`cusum`] | has a firm or town drifted upwards |
+//! | [`days_between`] | do the incidents of one firm come closer together |
 //!
 //! All functions are pure: the same input gives the same bits on one machine (between machines the last digit of a
 //! logarithm may differ, so publish rounded). They return a finite number or say why
@@ -19,7 +22,10 @@
 //!
 //! Special functions (gamma, error function, their inverses) are those of the crate `statrs`.
 
+pub mod cusum;
+pub mod days_between;
 pub mod discoveries;
+pub mod fall;
 pub mod funnel;
 pub mod limits;
 pub mod marshall;
