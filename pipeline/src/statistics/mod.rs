@@ -14,6 +14,8 @@
 //! | [`fall`] | is a fall by 30 % more than luck |
 //! | [`cusum`] | has a firm or town drifted upwards |
 //! | [`days_between`] | do the incidents of one firm come closer together |
+//! | [`ears`], [`farrington`] | is this week's count of a town or industry too high |
+//! | [`scan`] | in which towns, and since when, is there a cluster |
 //!
 //! All functions are pure: the same input gives the same bits on one machine (between machines the last digit of a
 //! logarithm may differ, so publish rounded). They return a finite number or say why
@@ -25,10 +27,13 @@
 pub mod cusum;
 pub mod days_between;
 pub mod discoveries;
+pub mod ears;
 pub mod fall;
+pub mod farrington;
 pub mod funnel;
 pub mod limits;
 pub mod marshall;
+pub mod scan;
 pub mod shrinkage;
 mod special;
 pub mod tail;
