@@ -8,6 +8,9 @@
 //! - **what was said of it** (`decider/`): numbers of incidents, told severities, open escalations.
 //!   History: a pure state machine over the dataflow's changes of one batch.
 //!
+//! Beside them stand the **statistics of small numbers** (`statistics/`): pure functions from counts to limits, shrunken
+//! rates and alarms, that know neither half.
+//!
 //! ```text
 //! arrivals -> door (versions) -> dataflow (cases -> incidents -> windows -> rates) -> changes
 //!                                                                                       |
@@ -23,6 +26,7 @@ mod incidents;
 pub mod policy;
 mod rates;
 mod registry;
+pub mod statistics;
 mod versions;
 mod windows;
 
