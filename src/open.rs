@@ -68,11 +68,16 @@ pub fn open(config: &Config, missing: Missing) -> Result<Arc<dyn EventLog>, Fail
 pub fn one_file(path: &Path) -> Result<(), LogError> {
     let mut journal = path.as_os_str().to_owned();
     journal.push("-wal");
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let began = Instant::now();
     loop {
         let moved = SqliteLog::open(path)?.checkpoint();
-        let left = std::fs::metadata(&journal).map_or(0, |file| file.len());
-        if left == 0 || Instant::now() > deadline {
+        let patience = match std::fs::metadata(&journal) {
+            Err(_) => return moved,
+            // Somebody else has the log open, or is about to let go of it.
+            Ok(file) if file.len() == 0 => Duration::from_millis(500),
+            Ok(_) => Duration::from_secs(2),
+        };
+        if began.elapsed() > patience {
             return moved;
         }
         std::thread::sleep(Duration::from_millis(20));
