@@ -29,6 +29,8 @@ use crate::run::stop::Stop;
 
 /// First and longest pause between two tries.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How long to look for a commit of our own to show.
+const VISIBLE: Duration = Duration::from_millis(250);
 /// How often to look whether somebody else writes as us.
 const WATCH: Duration = Duration::from_millis(1500);
 
@@ -208,9 +210,17 @@ impl Sink {
         let Some(end) = self.end() else { return Ok(()) };
         self.looked = Some(Monotonic::now());
         let Some(progress) = self.committed.clone().filter(|_| self.fence.look(end)) else { return Ok(()) };
+        tracing::debug!("asking the event log whether another run has taken over");
         self.commit(Vec::new(), progress)?;
-        if let Some(end) = self.end() {
-            self.fence.asked(end);
+        // Kafka shows a commit some milliseconds after it acknowledged it. Taken for somebody else's, it would
+        // be asked about at the next look, and so on for ever.
+        let deadline = Monotonic::now() + VISIBLE;
+        while Monotonic::now() < deadline {
+            if let Some(after) = self.end().filter(|after| *after > end) {
+                self.fence.asked(after);
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
         Ok(())
     }
