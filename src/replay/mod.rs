@@ -47,9 +47,8 @@ const CHUNK_BYTES: usize = 4 << 20;
 const TICKS: i32 = 30;
 /// From so many midnights on their passing is announced.
 const MANY_DAYS: i32 = 365;
-/// How far `--as-of` may lie after the last arrival. Every midnight in between is decided on, so a slip in the
-/// year (9999) would take hours; the oldest history there is (1990) reaches today.
-const MOST_DAYS: i32 = 100 * 365;
+/// How far `--as-of` may lie after the last arrival: as far as an arrival may after the one before.
+const MOST_DAYS: i32 = clock::FAR_DAYS;
 
 /// How to replay.
 #[derive(Debug, clap::Args)]
