@@ -1,12 +1,12 @@
 //! The engine: drives clock, dataflow and decider; what `src/` and the tests hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use tocsin_schemas::codes::{Reason, Scope};
 use tocsin_schemas::ids::{ReportKey, Uscc};
-use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Record, Window};
+use tocsin_schemas::records::{Alert, Digest, Incident, Rates, Record, Window};
 use tocsin_schemas::time::{Day, Instant, Month};
 
 use crate::dataflow::{Changes, Dataflow, Inputs};
@@ -14,10 +14,10 @@ use crate::decider::{Context, Decider, Recalled};
 use crate::facts::{Facts, Shared};
 use crate::incidents::Seen;
 use crate::policy::Policies;
-use crate::rates::Rates;
+use crate::rates::{Figures, Stamp};
 use crate::registry::{Moved, Registry};
 use crate::versions::{Replaced, Versions};
-use crate::windows;
+use crate::windows::Spans;
 
 /// A record that was admitted at the door.
 #[derive(Debug, Clone)]
@@ -67,8 +67,8 @@ pub struct Outcome {
     pub incidents: Vec<Incident>,
     /// Decisions, by rule, subject, revision. Suppressed ones are among them.
     pub alerts: Vec<Alert>,
-    /// Rows that changed; `None` for a row that is no more. Sorted.
-    pub rates: Vec<((Scope, String, Window), Option<Rate>)>,
+    /// Rates that changed, in all windows; `None` of a scope that has none any more. Sorted.
+    pub rates: Vec<((Scope, String), Option<Rates>)>,
 }
 
 /// How to run.
@@ -96,7 +96,7 @@ pub struct Engine {
     policies: Arc<Policies>,
     versions: Versions,
     registry: Registry,
-    rates: Rates,
+    figures: Figures,
     decider: Decider,
     dataflow: Dataflow,
     clock: Option<Instant>,
@@ -115,7 +115,7 @@ impl Engine {
             policies,
             versions: Versions::default(),
             registry: Registry::default(),
-            rates: Rates::default(),
+            figures: Figures::default(),
             decider: Decider::default(),
             clock: None,
             active: None,
@@ -200,9 +200,13 @@ impl Engine {
         self.decider.incidents()
     }
 
-    /// Every row of rates as of the clock's day, sorted by scope, key and window. Empty before the first arrival.
-    pub fn rates(&self) -> Vec<Rate> {
-        self.clock.map(|c| self.rates.rows(c.day())).unwrap_or_default()
+    /// All rates as of the clock's day, sorted by scope and key. Empty before the first arrival.
+    pub fn rates(&self) -> Vec<Rates> {
+        self.clock.map(|clock| self.figures.all(&self.stamp(clock))).unwrap_or_default()
+    }
+
+    fn stamp(&self, decided_at: Instant) -> Stamp {
+        Stamp { as_of: decided_at.day(), decided_at, policy_hash: Arc::clone(self.policies.hash()) }
     }
 
     /// The counted incidents, accounted for.
@@ -272,11 +276,10 @@ impl Engine {
             loaded.incidents = consolidated(loaded.incidents);
             changes = loaded;
         }
-        let window = Window::Rolling(self.policies.on(as_of).escalation.window_days);
-        touched.extend(
-            changes.totals.iter().filter(|(((_, w), _), _)| *w == window).map(|(((root, _), _), _)| *root),
-        );
-        let rates = self.rates.apply(changes.totals, changes.sums, as_of);
+        let watched = Window::Rolling(self.policies.on(as_of).escalation.window_days);
+        let stamp = self.stamp(decided_at);
+        let shifted = |root| touched.push(root);
+        let rates = self.figures.apply(changes.totals, changes.sums, &stamp, watched, shifted);
         let context = Context {
             occasion,
             decided_at,
@@ -284,7 +287,7 @@ impl Engine {
             policies: &self.policies,
             versions: &self.versions,
             registry: &self.registry,
-            rates: &self.rates,
+            figures: &self.figures,
         };
         let said = self.decider.decide(changes.incidents, touched, resuming, &context);
         Outcome {
@@ -303,23 +306,13 @@ impl Engine {
             return;
         }
         feed(self.registry.advance(as_of), inputs);
-        let spans = |day: Day| {
-            windows::kept(self.policies.on(day)).into_iter().map(move |w| (w, windows::days(w, day)))
-        };
-        let old: BTreeMap<Window, (Day, Day)> = self.active.into_iter().flat_map(spans).collect();
-        let new: BTreeMap<Window, (Day, Day)> = spans(as_of).collect();
-        let all: BTreeSet<Window> = old.keys().chain(new.keys()).copied().collect();
-        for window in all {
-            let span = |of: &BTreeMap<Window, (Day, Day)>| of.get(&window).copied();
-            let days = |(a, b): (Day, Day)| (a.0, b.0);
-            windows::slide(span(&old).map(days), span(&new).map(days), |day, diff| {
-                inputs.days.push(((Day(day), window), diff));
-            });
-            let months = |(a, b): (Day, Day)| (a.month().0, b.month().0);
-            windows::slide(span(&old).map(months), span(&new).map(months), |month, diff| {
-                inputs.months.push(((Month(month), window), diff));
-            });
+        let days = |day: Day| Spans::of_days(self.policies.on(day), day);
+        for (day, old, new) in self.active.map(days).unwrap_or_default().moved(&days(as_of)) {
+            let sides = [(old, -1), (new, 1)].into_iter().filter(|(windows, _)| !windows.is_empty());
+            inputs.days.extend(sides.map(|(windows, diff)| ((Day(day), windows), diff)));
         }
+        let months = self.active.map(Spans::of_months).unwrap_or_default().moved(&Spans::of_months(as_of));
+        inputs.months.extend(months.into_iter().map(|(month, _, new)| (Month(month), new)));
         self.active = Some(as_of);
     }
 }

@@ -1,90 +1,139 @@
-//! Rows of rates from the dataflow's exact sums (records.md section 3 and 5).
+//! Rates from the dataflow's exact sums (records.md section 3 and 5).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use compact_str::CompactString;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use tocsin_schemas::codes::{CITY, Category, RateReason, Scope};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::records::{Rate, Window};
-use tocsin_schemas::time::Day;
+use tocsin_schemas::records::{Rates, Window, WindowRate};
+use tocsin_schemas::time::{Day, Instant};
 
-use crate::dataflow::{PARTS, ScopeKey, Sum, Total, Updates};
-use crate::windows::{MEMBERSHIP, PUBLISHED};
+use crate::dataflow::{PARTS, ScopeKey, Sum, Sums, Tally, Total, Updates};
+use crate::windows::{MEMBERSHIP, SHOWN, slot};
 
-/// The sums as they now are, and which enterprises have rows.
+/// The sums as they now are.
 #[derive(Default)]
-pub(crate) struct Rates {
-    totals: HashMap<(Uscc, Window), Total>,
-    sums: HashMap<ScopeKey, Sum>,
-    members: HashSet<Uscc>,
+pub(crate) struct Figures {
+    totals: HashMap<Uscc, Arc<Total>>,
+    sums: HashMap<ScopeKey, Sums>,
     city_shown: bool,
 }
 
-/// A row that changed; `None`: it is no more.
-pub(crate) type RowChange = ((Scope, String, Window), Option<Rate>);
+/// What every published number carries beside itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Stamp {
+    pub as_of: Day,
+    pub decided_at: Instant,
+    pub policy_hash: Arc<str>,
+}
 
-impl Rates {
-    /// An enterprise in a window; zeros if nothing is known.
-    pub fn total(&self, root: &Uscc, window: Window) -> Total {
-        self.totals.get(&(*root, window)).copied().unwrap_or_default()
+/// Rates that changed; `None`: there are none any more.
+pub(crate) type RatesChange = ((Scope, String), Option<Rates>);
+
+impl Figures {
+    /// The counts of an enterprise in a window that is kept; zeros if nothing is known.
+    pub fn tally(&self, root: &Uscc, window: Window) -> Tally {
+        self.totals.get(root).map(|total| total.tallies[slot(window)]).unwrap_or_default()
     }
 
-    /// Takes the changes of an epoch; the rows that changed, sorted.
+    /// Takes the changes of an epoch; the rates that changed, sorted. `shifted` hears of each enterprise
+    /// whose counts in `watched` are others than before.
     pub fn apply(
         &mut self,
-        totals: Updates<((Uscc, Window), Total)>,
-        sums: Updates<(ScopeKey, Sum)>,
-        as_of: Day,
-    ) -> Vec<RowChange> {
-        let mut totals = settle(&mut self.totals, totals);
-        totals.sort_unstable();
-        let mut changed: Vec<ScopeKey> = settle(&mut self.sums, sums);
-        for of_one in totals.chunk_by(|(a, _), (b, _)| a == b) {
-            let root = of_one[0].0;
-            let member = MEMBERSHIP.iter().any(|w| self.total(&root, *w).incidents > 0);
-            let was = if member { !self.members.insert(root) } else { self.members.remove(&root) };
-            let rows = PUBLISHED.iter().filter(|w| member != was || of_one.contains(&(root, **w)));
-            if member || was {
-                let key = CompactString::from(root.as_str());
-                changed.extend(rows.map(|w| (Scope::Enterprise, key.clone(), *w)));
+        totals: Vec<(Uscc, Option<Arc<Total>>)>,
+        sums: Updates<(ScopeKey, Sums)>,
+        stamp: &Stamp,
+        watched: Window,
+        mut shifted: impl FnMut(Uscc),
+    ) -> Vec<RatesChange> {
+        let mut changed = Vec::new();
+        for (root, new) in totals {
+            let old = match &new {
+                Some(total) => self.totals.insert(root, Arc::clone(total)),
+                None => self.totals.remove(&root),
+            };
+            let (old, new) = (old.as_deref(), new.as_deref());
+            let seen = |total: Option<&Total>| total.map(|t| t.tallies[slot(watched)]).unwrap_or_default();
+            if seen(old) != seen(new) {
+                shifted(root);
+            }
+            let shown = |total: Option<&Total>| total.filter(|t| member(t)).map(Shown::of);
+            if shown(old) != shown(new) {
+                changed.push((Scope::Enterprise, root.as_str().into()));
             }
         }
-        if !self.city_shown {
-            self.city_shown = true;
-            changed.extend(PUBLISHED.iter().map(|w| (Scope::City, CITY.into(), *w)));
+        changed.extend(settle(&mut self.sums, sums));
+        if !std::mem::replace(&mut self.city_shown, true) {
+            changed.push((Scope::City, CITY.into()));
         }
         changed.sort_unstable();
         changed.dedup();
-        changed.into_iter().map(|key| self.row_change(key, as_of)).collect()
+        changed.into_iter().map(|key| self.change(key, stamp)).collect()
     }
 
-    /// Every row, sorted by scope, key and window as text.
-    pub fn rows(&self, as_of: Day) -> Vec<Rate> {
-        let of_members =
-            self.members.iter().map(|root| (Scope::Enterprise, CompactString::from(root.as_str())));
-        let of_scopes = self.sums.keys().map(|(scope, key, _)| (*scope, key.clone()));
+    /// All rates, sorted by scope and key as text.
+    pub fn all(&self, stamp: &Stamp) -> Vec<Rates> {
+        let members = self.totals.iter().filter(|(_, total)| member(total));
+        let members = members.map(|(root, _)| (Scope::Enterprise, CompactString::from(root.as_str())));
         let city = (Scope::City, CompactString::const_new(CITY));
-        let keys: BTreeSet<_> = of_members.chain(of_scopes).chain([city]).collect();
-        let all =
-            keys.into_iter().flat_map(|(scope, key)| PUBLISHED.iter().map(move |w| (scope, key.clone(), *w)));
-        let mut rows: Vec<Rate> = all.filter_map(|key| self.row_change(key, as_of).1).collect();
-        rows.sort_by_cached_key(|r| (r.scope.as_str(), r.key.clone(), r.window.to_string()));
-        rows
+        let mut keys: Vec<ScopeKey> = members.chain(self.sums.keys().cloned()).chain([city]).collect();
+        keys.sort_unstable_by(|(s, k), (t, l)| (s.as_str(), k).cmp(&(t.as_str(), l)));
+        keys.dedup();
+        keys.into_iter().filter_map(|key| self.change(key, stamp).1).collect()
     }
 
-    fn row_change(&self, key: ScopeKey, as_of: Day) -> RowChange {
-        let row = match key.0 {
+    fn change(&self, (scope, key): ScopeKey, stamp: &Stamp) -> RatesChange {
+        let windows = match scope {
             Scope::Enterprise => {
-                let root: Option<Uscc> = key.1.parse().ok();
-                root.filter(|r| self.members.contains(r))
-                    .map(|r| of_enterprise(&key, &self.total(&r, key.2), as_of))
+                let root: Option<Uscc> = key.parse().ok();
+                let total = root.and_then(|root| self.totals.get(&root)).filter(|total| member(total));
+                total.map(|total| Shown::of(total).windows())
             }
-            Scope::City => Some(of_sum(&key, &self.sums.get(&key).copied().unwrap_or_default(), as_of)),
-            _ => self.sums.get(&key).filter(|s| s.members > 0).map(|s| of_sum(&key, s, as_of)),
+            Scope::City => {
+                let sums = self.sums.get(&(scope, key.clone())).copied().unwrap_or_default();
+                Some(of_sums(&sums))
+            }
+            _ => self.sums.get(&(scope, key.clone())).filter(|sums| sums.members > 0).map(of_sums),
         };
-        ((key.0, key.1.into_string(), key.2), row)
+        let rates = windows.map(|windows| Rates {
+            scope,
+            key: key.to_string(),
+            as_of: stamp.as_of,
+            decided_at: stamp.decided_at,
+            policy_hash: Arc::clone(&stamp.policy_hash),
+            windows,
+        });
+        ((scope, key.into_string()), rates)
     }
+}
+
+/// Whether an enterprise has rates: a counted production incident in one of three windows.
+fn member(total: &Total) -> bool {
+    MEMBERSHIP.iter().any(|slot| total.tallies[*slot].incidents > 0)
+}
+
+/// What is published of an enterprise: not the window that only the policy asks for.
+#[derive(PartialEq)]
+struct Shown([Sum; SHOWN.len()], [Option<i64>; SHOWN.len()]);
+
+impl Shown {
+    fn of(total: &Total) -> Shown {
+        Shown(
+            std::array::from_fn(|at| Sum::of(total.tallies[at], total.heads[at])),
+            total.heads.map(|heads| heads.parts()),
+        )
+    }
+
+    fn windows(&self) -> Vec<WindowRate> {
+        let each = SHOWN.iter().zip(self.0.iter().zip(self.1));
+        each.map(|(window, (sum, parts))| row(*window, sum, parts)).collect()
+    }
+}
+
+fn of_sums(sums: &Sums) -> Vec<WindowRate> {
+    let each = SHOWN.iter().zip(&sums.windows);
+    each.map(|(window, sum)| row(*window, sum, (sum.known > 0).then_some(sum.headcount_parts))).collect()
 }
 
 /// Brings a map up to date; the keys that changed, each once. Of one key the old value goes right before
@@ -108,79 +157,56 @@ fn settle<K: Clone + Eq + std::hash::Hash, V>(
     keys
 }
 
-fn of_enterprise(key: &ScopeKey, t: &Total, as_of: Day) -> Rate {
-    let other = [
-        (Category::Commuting, t.commuting),
-        (Category::SuddenIllness, t.sudden_illness),
-        (Category::OccupationalDisease, t.occupational_disease),
-    ];
-    row(key, as_of, [t.incidents, t.persons, t.share().with_headcount], t.headcount_parts(), other)
-}
-
-fn of_sum(key: &ScopeKey, s: &Sum, as_of: Day) -> Rate {
-    let other = [
-        (Category::Commuting, s.commuting),
-        (Category::SuddenIllness, s.sudden_illness),
-        (Category::OccupationalDisease, s.occupational_disease),
-    ];
-    let parts = (s.known > 0).then_some(s.headcount_parts);
-    row(key, as_of, [s.incidents, s.persons, s.with_headcount], parts, other)
-}
-
 /// The one place where a rate is divided: an exact numerator by an exact denominator.
-fn row(
-    key: &ScopeKey,
-    as_of: Day,
-    counts: [i32; 3],
-    parts: Option<i64>,
-    other: [(Category, i32); 3],
-) -> Rate {
-    let [incidents, persons, with_headcount] = counts.map(|n| n.max(0) as u32);
+fn row(window: Window, sum: &Sum, parts: Option<i64>) -> WindowRate {
+    let count = |n: i32| n.max(0) as u32;
     let reason = match parts {
         None => Some(RateReason::HeadcountUnknown),
         Some(0) => Some(RateReason::HeadcountZero),
         Some(_) => None,
     };
-    let per_thousand = |parts: i64| (i64::from(with_headcount) * 1000 * PARTS) as f64 / parts as f64;
-    Rate {
-        scope: key.0,
-        key: key.1.to_string(),
-        window: key.2,
-        as_of,
-        incidents,
-        persons,
-        incidents_with_headcount: with_headcount,
+    let per_thousand = |parts: i64| (i64::from(sum.with_headcount) * 1000 * PARTS) as f64 / parts as f64;
+    let tally = &sum.tally;
+    let other = [
+        (Category::Commuting, tally.commuting),
+        (Category::SuddenIllness, tally.sudden_illness),
+        (Category::OccupationalDisease, tally.occupational_disease),
+    ];
+    WindowRate {
+        window,
+        incidents: count(tally.incidents),
+        persons: count(tally.persons),
+        incidents_with_headcount: count(sum.with_headcount),
         headcount: parts.map(|p| p as f64 / PARTS as f64),
-        per_thousand: if reason.is_none() { parts.map(per_thousand) } else { None },
+        per_thousand: parts.filter(|_| reason.is_none()).map(per_thousand),
         reason,
-        other: other
-            .into_iter()
-            .filter(|(_, n)| *n > 0)
-            .map(|(c, n)| (c, n as u32))
-            .collect::<BTreeMap<_, _>>(),
+        other: other.into_iter().filter(|(_, n)| *n > 0).map(|(c, n)| (c, n as u32)).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataflow::Heads;
 
     #[test]
     fn a_mean_headcount_is_one_division() {
-        let t = Total { incidents: 2, persons: 3, insured: 12 + 12 + 14, months: 3, ..Total::default() };
-        let key = (Scope::Enterprise, "x".into(), Window::Rolling(365));
-        let r = of_enterprise(&key, &t, Day(20_000));
+        let of = |insured, months| {
+            let tally = Tally { incidents: 2, persons: 3, ..Tally::default() };
+            let heads = Heads { insured, months };
+            row(Window::Rolling(365), &Sum::of(tally, heads), heads.parts())
+        };
+        let r = of(12 + 12 + 14, 3);
+        assert_eq!((r.incidents, r.persons, r.incidents_with_headcount), (2, 3, 2));
         assert_eq!(r.headcount, Some(38.0 / 3.0));
         assert_eq!(r.per_thousand, Some(6000.0 / 38.0));
-        let none = of_enterprise(&key, &Total { incidents: 2, ..Total::default() }, Day(20_000));
+        let none = of(0, 0);
         assert_eq!(
             (none.headcount, none.per_thousand, none.reason),
             (None, None, Some(RateReason::HeadcountUnknown))
         );
-        let zero = of_enterprise(&key, &Total { months: 1, ..t }, Day(20_000));
-        assert_eq!(zero.reason, None);
-        let zero = of_enterprise(&key, &Total { months: 1, insured: 0, ..t }, Day(20_000));
+        let zero = of(0, 1);
         assert_eq!((zero.headcount, zero.incidents_with_headcount), (Some(0.0), 0));
-        assert_eq!(zero.reason, Some(RateReason::HeadcountZero));
+        assert_eq!((zero.per_thousand, zero.reason), (None, Some(RateReason::HeadcountZero)));
     }
 }

@@ -1,22 +1,94 @@
 //! The days and months of each window, seen from an as-of day (records.md section 3).
 
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
 use tocsin_schemas::records::Window;
 use tocsin_schemas::time::Day;
 
 use crate::policy::Policy;
 
-/// The windows whose rates are published. More are filled in by naming them here.
-pub(crate) const PUBLISHED: &[Window] = &[Window::Rolling(365)];
+/// The windows whose rates are published, in the order of their slots.
+pub(crate) const SHOWN: [Window; 7] = [
+    Window::Rolling(30),
+    Window::Rolling(90),
+    Window::Rolling(365),
+    Window::Month,
+    Window::Quarter,
+    Window::Year,
+    Window::YearAgo,
+];
 
-/// The windows that decide whether an enterprise has rows at all (records.md section 5).
-pub(crate) const MEMBERSHIP: &[Window] = &[Window::Rolling(365), Window::Year, Window::YearAgo];
+/// Those that decide whether an enterprise has rows at all (records.md section 5): `365d`, `year`, `year_ago`.
+pub(crate) const MEMBERSHIP: [usize; 3] = [2, 5, 6];
 
-/// Every window that is kept while this policy holds.
-pub(crate) fn kept(policy: &Policy) -> Vec<Window> {
-    let mut all = [PUBLISHED, MEMBERSHIP, &[Window::Rolling(policy.escalation.window_days)]].concat();
-    all.sort();
-    all.dedup();
-    all
+/// How many windows are kept: those that are shown, and the policy's own where it is none of them.
+pub(crate) const KEPT: usize = SHOWN.len() + 1;
+
+/// Where a window is kept. All but the shown ones share the last slot: one policy holds on a day.
+pub(crate) fn slot(window: Window) -> usize {
+    SHOWN.iter().position(|w| *w == window).unwrap_or(SHOWN.len())
+}
+
+/// A set of windows, by slot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Mask(u8);
+
+impl Mask {
+    /// The slots in it.
+    pub fn slots(self) -> impl Iterator<Item = usize> {
+        (0..KEPT).filter(move |slot| self.0 & (1 << slot) != 0)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The windows of a day by slot: first and last day or month (as numbers), both included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Spans([Option<(i32, i32)>; KEPT]);
+
+impl Spans {
+    /// The days of the windows that are kept while this policy holds.
+    pub fn of_days(policy: &Policy, as_of: Day) -> Spans {
+        let span = |window| {
+            let (first, last) = days(window, as_of);
+            Some((first.0, last.0))
+        };
+        let own = Window::Rolling(policy.escalation.window_days);
+        Spans(std::array::from_fn(|at| match SHOWN.get(at) {
+            Some(window) => span(*window),
+            None => (slot(own) == at).then(|| span(own)).flatten(),
+        }))
+    }
+
+    /// The months that share a day with the windows that are shown: headcounts are read from no other.
+    pub fn of_months(as_of: Day) -> Spans {
+        let span = |window: &Window| {
+            let (first, last) = days(*window, as_of);
+            (first.month().0, last.month().0)
+        };
+        Spans(std::array::from_fn(|at| SHOWN.get(at).map(span)))
+    }
+
+    /// The windows that a day or month belongs to.
+    fn mask(&self, x: i32) -> Mask {
+        let holds = |span: &Option<(i32, i32)>| span.is_some_and(|(first, last)| first <= x && x <= last);
+        let bits = self.0.iter().enumerate().filter(|(_, span)| holds(span));
+        Mask(bits.fold(0, |mask, (at, _)| mask | 1 << at))
+    }
+
+    /// The days or months that belong to other windows than before: which, before, and from now on.
+    pub fn moved(&self, to: &Spans) -> Vec<(i32, Mask, Mask)> {
+        let mut touched = BTreeSet::new();
+        for (old, new) in self.0.iter().zip(to.0) {
+            touched.extend(slide(*old, new));
+        }
+        let both = touched.into_iter().map(|x| (x, self.mask(x), to.mask(x)));
+        both.filter(|(_, old, new)| old != new).collect()
+    }
 }
 
 /// First and last day of a window, both included.
@@ -37,12 +109,13 @@ pub(crate) fn days(window: Window, as_of: Day) -> (Day, Day) {
     }
 }
 
-/// What enters (+1) and leaves (-1) when a span of days or months moves. Both ends are included.
-pub(crate) fn slide(old: Option<(i32, i32)>, new: Option<(i32, i32)>, mut change: impl FnMut(i32, isize)) {
-    let holds = |span: Option<(i32, i32)>, x: i32| span.is_some_and(|(a, b)| a <= x && x <= b);
-    let all = |span: Option<(i32, i32)>| span.into_iter().flat_map(|(a, b)| a..=b);
-    all(old).filter(|x| !holds(new, *x)).for_each(|x| change(x, -1));
-    all(new).filter(|x| !holds(old, *x)).for_each(|x| change(x, 1));
+/// What enters or leaves when a span moves.
+fn slide(old: Option<(i32, i32)>, new: Option<(i32, i32)>) -> impl Iterator<Item = i32> {
+    let all = |span: Option<(i32, i32)>| span.into_iter().flat_map(|(first, last)| first..=last);
+    let outside = |span: Option<(i32, i32)>| {
+        move |x: &i32| !span.is_some_and(|(first, last)| first <= *x && *x <= last)
+    };
+    all(old).filter(outside(new)).chain(all(new).filter(outside(old)))
 }
 
 #[cfg(test)]
@@ -65,5 +138,31 @@ mod tests {
         assert_eq!(on(Window::Year), pair("2024-01-01", "2024-02-29"));
         assert_eq!(on(Window::YearAgo), pair("2023-01-01", "2023-02-28"));
         assert_eq!(span(Window::Quarter, "2025-12-31").0, "2025-10-01");
+    }
+
+    #[test]
+    fn what_moves_at_a_midnight_is_what_each_window_says() {
+        let long = "[[policy]]\neffective_from='2020-11-20'\nescalation.window_days=400\n";
+        let policies = [crate::policy::Policies::default(), crate::policy::Policies::parse(long).unwrap()];
+        let mut day: Day = "2023-12-20".parse().unwrap();
+        for n in 0..90 {
+            // The policy's own window comes and goes.
+            let (today, tomorrow) = (policies[n / 7 % 2].on(day), policies[(n + 1) / 7 % 2].on(day.plus(1)));
+            let (old, new) = (Spans::of_days(today, day), Spans::of_days(tomorrow, day.plus(1)));
+            let moved = old.moved(&new);
+            for x in day.0 - 800..day.0 + 5 {
+                let told = moved.iter().find(|(y, ..)| *y == x).map(|(_, a, b)| (*a, *b));
+                let holds = |spans: &Spans| spans.mask(x);
+                assert_eq!(told.is_some(), holds(&old) != holds(&new));
+                assert_eq!(told.unwrap_or((holds(&old), holds(&old))), (holds(&old), holds(&new)));
+            }
+            for (at, window) in SHOWN.iter().enumerate() {
+                let (first, last) = days(*window, day);
+                assert_eq!(old.mask(first.0).slots().any(|s| s == at), true);
+                assert_eq!(old.mask(last.0 + 1).slots().any(|s| s == at), false);
+                assert_eq!(old.mask(first.0 - 1).slots().any(|s| s == at), false);
+            }
+            day = day.plus(1);
+        }
     }
 }

@@ -6,6 +6,7 @@
     reason = "a test may panic, read the environment and print"
 )]
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use tocsin_oracle::{Census, History, OraclePolicy, Restarts, Subject, judge};
 use tocsin_pipeline::policy::{Escalation, Merge, OwnerAlert, Policy, SeverityLimits};
 use tocsin_pipeline::{Arrival, Engine, Memory, Options, Outcome, Policies};
 use tocsin_schemas::codes::Scope;
-use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Record, Window};
+use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Rates, Record, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
 /// The engine with what a log would hold: everything that arrived and everything it said.
@@ -26,6 +27,7 @@ struct Subjected {
     arrived: Vec<Arrival>,
     alerts: Vec<Alert>,
     incidents: Vec<Incident>,
+    rates: BTreeMap<(Scope, String), Vec<WindowRate>>,
 }
 
 fn policies(tables: &[OraclePolicy]) -> Policies {
@@ -59,6 +61,7 @@ impl Subjected {
             arrived: Vec::new(),
             alerts: Vec::new(),
             incidents: Vec::new(),
+            rates: BTreeMap::new(),
         }
     }
 
@@ -66,6 +69,12 @@ impl Subjected {
         for outcome in &outcomes {
             self.alerts.extend(outcome.alerts.iter().cloned());
             self.incidents.extend(outcome.incidents.iter().cloned());
+            for (key, rates) in &outcome.rates {
+                match rates {
+                    Some(rates) => self.rates.insert(key.clone(), rates.windows.clone()),
+                    None => self.rates.remove(key),
+                };
+            }
         }
         outcomes.into_iter().map(|o| o.alerts).collect()
     }
@@ -91,13 +100,12 @@ impl Subject for Subjected {
         self.engine.incidents()
     }
     fn rates(&mut self) -> Vec<Rate> {
-        self.engine.rates()
-    }
-    fn rate_windows(&self) -> Vec<Window> {
-        vec![Window::Rolling(365)]
-    }
-    fn rate_scopes(&self) -> Vec<Scope> {
-        Scope::ALL.to_vec()
+        let rates = self.engine.rates();
+        // What the topic says must be what is so: each change, folded.
+        let of = |rates: &Rates| ((rates.scope, rates.key.clone()), rates.windows.clone());
+        let all: BTreeMap<_, _> = rates.iter().map(of).collect();
+        assert!(self.rates == all, "the changes of rates do not add up to the rates");
+        rates.iter().flat_map(Rates::rows).collect()
     }
     fn restart(&mut self) {
         let clock = self.engine.clock();

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Instant as Clock;
 
 use tocsin_schemas::door;
-use tocsin_schemas::records::{Alert, AlertFacts, Audience, Incident, Progress, Rate, Record};
+use tocsin_schemas::records::{Alert, AlertFacts, Audience, Incident, Progress, Rates, Record, WindowRate};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::wire::{self, Encoding, NoIds, OutputRecord};
 
@@ -113,11 +113,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ..AlertFacts::default()
         },
     };
-    let rate = Rate {
-        scope: "enterprise".parse()?,
-        key: uscc.to_string(),
+    let rate = WindowRate {
         window: "365d".parse()?,
-        as_of: arrived.day(),
         incidents: 1,
         persons: 1,
         incidents_with_headcount: 1,
@@ -126,9 +123,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         reason: None,
         other: std::iter::empty().collect(),
     };
+    let rates = Rates {
+        scope: "enterprise".parse()?,
+        key: uscc.to_string(),
+        as_of: arrived.day(),
+        decided_at: arrived,
+        policy_hash: "0123456789abcdef".repeat(4).into(),
+        windows: vec![rate; 7],
+    };
     both_ways("an incident", &incident);
     both_ways("an alert", &alert);
-    both_ways("a rate", &rate);
+    both_ways("rates in seven windows", &rates);
     both_ways("progress without offsets", &Progress::default());
     Ok(())
 }

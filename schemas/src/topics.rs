@@ -176,7 +176,7 @@ static CATALOGUE: [Topic; 21] = [
     input(POLICY, "effective_from", 1, None, &[]),
     output(ALERTS, "uscc", 3, Retention::Forever, Some(Kind::Alert), &[]),
     output(INCIDENTS, "incident_id", 3, Retention::Compacted, Some(Kind::Incident), &[]),
-    output(RATES, "scope|key|window", 1, Retention::Compacted, Some(Kind::Rate), &[]),
+    output(RATES, "scope|key", 1, Retention::Compacted, Some(Kind::Rates), &[]),
     // A few a month.
     output(LISTS, "list_id", 1, Retention::Compacted, None, &[]),
     output(DELIVERIES, "delivery_id", 3, Retention::Compacted, Some(Kind::Delivery), &[]),

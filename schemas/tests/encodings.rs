@@ -142,7 +142,7 @@ proptest! {
             let head = [&[0xC3, 1][..], &kind.fingerprint().to_le_bytes()].concat();
             let _ = door::admit(topic, &[&head[..], &bytes].concat(), arrived(), &ids);
             let raw = [&head[..], &bytes].concat();
-            let _ = (wire::decode::<Alert>(&raw), wire::decode::<Progress>(&raw), wire::decode::<Rate>(&raw));
+            let _ = (wire::decode::<Alert>(&raw), wire::decode::<Progress>(&raw), wire::decode::<Rates>(&raw));
         }
     }
 

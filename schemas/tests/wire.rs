@@ -62,12 +62,9 @@ fn alert() -> Alert {
     }
 }
 
-fn rate() -> Rate {
-    Rate {
-        scope: Scope::Industry,
-        key: "33".into(),
+fn rates() -> Rates {
+    let rate = WindowRate {
         window: Window::Rolling(365),
-        as_of: "2025-03-01".parse().unwrap(),
         incidents: 3,
         persons: 4,
         incidents_with_headcount: 2,
@@ -75,6 +72,22 @@ fn rate() -> Rate {
         per_thousand: Some(2.0e3 / 3.0),
         reason: None,
         other: BTreeMap::from([(Category::Commuting, 2), (Category::OccupationalDisease, u32::MAX)]),
+    };
+    let unknown = WindowRate {
+        window: Window::YearAgo,
+        headcount: None,
+        per_thousand: None,
+        reason: Some(RateReason::HeadcountUnknown),
+        other: BTreeMap::new(),
+        ..rate.clone()
+    };
+    Rates {
+        scope: Scope::Industry,
+        key: "33".into(),
+        as_of: "2025-03-01".parse().unwrap(),
+        decided_at: Instant(1_740_758_400_000),
+        policy_hash: "ab".into(),
+        windows: vec![rate, unknown],
     }
 }
 
@@ -148,7 +161,7 @@ fn survives<T: OutputRecord + PartialEq + std::fmt::Debug>(record: &T, key: &str
 fn every_record_out_survives_its_encoding() {
     survives(&incident(), "000000075");
     survives(&alert(), "91330784XX00000190");
-    survives(&rate(), "industry|33|365d");
+    survives(&rates(), "industry|33");
     survives(&delivery(), "d");
     survives(&progress(), "pipeline");
     survives(&quarantined(), "reports.hr/1/12");
@@ -156,8 +169,8 @@ fn every_record_out_survives_its_encoding() {
 
 #[test]
 fn a_record_of_another_schema_is_named() {
-    let error = wire::decode::<Alert>(&wire::encode(&rate())).unwrap_err();
-    assert_eq!(error, WireError::UnknownSchema("expected Alert, found Rate".into()));
+    let error = wire::decode::<Alert>(&wire::encode(&rates())).unwrap_err();
+    assert_eq!(error, WireError::UnknownSchema("expected Alert, found Rates".into()));
     let error = wire::decode::<Alert>(&[0xC3, 1, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap_err();
     assert!(matches!(error, WireError::UnknownSchema(_)));
 }

@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tocsin_pipeline::Outcome;
 use tocsin_schemas::codes::{CITY, Change, Level, Rule, Scope};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::records::{Rate, Window};
+use tocsin_schemas::records::{Window};
 use tocsin_schemas::time::{Day, Instant};
 
 use super::city::City;
@@ -24,7 +24,7 @@ const WARNING_ROWS: usize = 5;
 /// What the page shows.
 #[derive(Debug, Default)]
 pub struct Page {
-    rates: BTreeMap<(Scope, String), Rate>,
+    rates: BTreeMap<(Scope, String), WindowRate>,
     warnings: BTreeMap<Uscc, (Level, u32)>,
     messages: Vec<String>,
 }
@@ -42,13 +42,11 @@ impl Page {
                 }
             }
         }
-        for ((scope, key, window), rate) in &outcome.rates {
-            if *window == Window::Rolling(365) && matches!(scope, Scope::City | Scope::Industry) {
-                match rate {
-                    Some(rate) => self.rates.insert((*scope, key.clone()), rate.clone()),
-                    None => self.rates.remove(&(*scope, key.clone())),
-                };
-            }
+        for (key, rates) in outcome.rates.iter().filter(|((s, _), _)| matches!(s, Scope::City | Scope::Industry)) {
+            match rates.as_ref().and_then(|rates| rates.on(Window::Rolling(365))) {
+                Some(rate) => self.rates.insert(key.clone(), rate.clone()),
+                None => self.rates.remove(key),
+            };
         }
     }
 
@@ -59,11 +57,11 @@ impl Page {
 
     fn draw(&self, city: &City) -> String {
         let mut rates = table(&["RATES, last 365 days", "incidents", "persons", "insured", "per 1,000"]);
-        let mut rows: Vec<&Rate> = self.rates.values().collect();
+        let mut rows: Vec<_> = self.rates.iter().collect();
         // By incidents, not by rate: one injury among few people makes a rate that means nothing.
-        rows.sort_by_key(|r| (r.scope != Scope::City, std::cmp::Reverse(r.incidents), r.key.clone()));
-        for rate in rows.into_iter().take(RATE_ROWS) {
-            let of = if rate.scope == Scope::City { format!("city {CITY}") } else { trade(city, &rate.key) };
+        rows.sort_by_key(|((scope, key), rate)| (*scope != Scope::City, std::cmp::Reverse(rate.incidents), key));
+        for ((scope, key), rate) in rows.into_iter().take(RATE_ROWS) {
+            let of = if *scope == Scope::City { format!("city {CITY}") } else { trade(city, key) };
             let number = |n: Option<f64>| n.map_or("unknown".to_owned(), |n| format!("{n:.1}"));
             rates.add_row(vec![
                 of,

@@ -425,8 +425,8 @@ impl Replay {
             }
             file.keep()?;
             let mut file = Pending::begin(out, "rates.jsonl")?;
-            for rate in engine.rates() {
-                file.line(&RateLine::from(&rate))?;
+            for row in engine.rates().iter().flat_map(Rates::rows) {
+                file.line(&RateLine::from(&row))?;
             }
             file.keep()?;
             let mut file = Pending::begin(out, "summary.json")?;

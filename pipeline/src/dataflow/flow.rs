@@ -3,27 +3,27 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use compact_str::CompactString;
 use differential_dataflow::input::InputSession;
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concatenate, OkErr};
 use timely::dataflow::{ProbeHandle, Scope};
 use timely::worker::Worker;
-use tocsin_schemas::codes::{CITY, Scope as RateScope};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::records::Window;
 use tocsin_schemas::time::{Day, Month};
 
+use super::enterprises::{Answer, Change, Enterprises, ScopeKey};
+use super::headcounts::{HeadcountChange, Headcounts};
 use super::keyed::{Epoch, keyed, route, summed};
-use super::measure::{Insured, Sum, Tally, Total};
+use super::measure::{Sums, Tally, Total};
 use super::resolve::{Persons, PlaceChange, Places};
 use crate::facts::Shared;
 use crate::incidents::Seen;
 use crate::policy::Policies;
 use crate::registry::Profile;
-use crate::windows::PUBLISHED;
+use crate::windows::Mask;
 
 /// One input: changes of a collection.
 pub(crate) type Updates<D> = Vec<(D, isize)>;
@@ -39,30 +39,27 @@ pub(crate) struct Inputs {
     pub profiles: Updates<(Uscc, Profile)>,
     /// Insured persons by month.
     pub headcounts: Updates<(Uscc, (Month, u32))>,
-    /// Which days belong to which window today.
-    pub days: Updates<(Day, Window)>,
-    /// Which months share a day with which window today.
-    pub months: Updates<(Month, Window)>,
+    /// Which windows each day belongs to today.
+    pub days: Updates<(Day, Mask)>,
+    /// Which windows share a day with each month from now on: a message, not a collection.
+    pub months: Vec<(Month, Mask)>,
 }
-
-/// A row of an industry, an area or the city.
-pub(crate) type ScopeKey = (RateScope, CompactString, Window);
 
 /// What one epoch changed.
 #[derive(Default)]
 pub(crate) struct Changes {
     /// Incidents that went and came.
     pub incidents: Updates<Arc<Seen>>,
-    /// Enterprises in windows.
-    pub totals: Updates<((Uscc, Window), Total)>,
+    /// Enterprises in windows, as they now are; `None`: without a counted incident in any.
+    pub totals: Vec<(Uscc, Option<Arc<Total>>)>,
     /// Scopes in windows.
-    pub sums: Updates<(ScopeKey, Sum)>,
+    pub sums: Updates<(ScopeKey, Sums)>,
 }
 
 pub(super) enum Part {
     Incidents(Updates<Arc<Seen>>),
-    Totals(Updates<((Uscc, Window), Total)>),
-    Sums(Updates<(ScopeKey, Sum)>),
+    Totals(Vec<(Uscc, Option<Arc<Total>>)>),
+    Sums(Updates<(ScopeKey, Sums)>),
 }
 
 impl Changes {
@@ -90,8 +87,8 @@ pub(super) struct Flow {
     standing: InputSession<Epoch, (Uscc, Uscc), isize>,
     profiles: InputSession<Epoch, (Uscc, Profile), isize>,
     headcounts: InputSession<Epoch, (Uscc, (Month, u32)), isize>,
-    days: InputSession<Epoch, (Day, Window), isize>,
-    months: InputSession<Epoch, (Month, Window), isize>,
+    days: InputSession<Epoch, (Day, Mask), isize>,
+    months: InputSession<Epoch, (Month, Mask), isize>,
 }
 
 macro_rules! all_inputs {
@@ -181,57 +178,57 @@ impl Flow {
         };
         send(incidents.clone(), &self.probe, out, Part::Incidents);
 
-        // Counted incidents by day, and the days of today's windows.
+        // Counted incidents by day, and the windows of each day.
         let cells: VecCollection<'_, Epoch, (Day, Uscc), Tally> = incidents.explode(|seen: Arc<Seen>| {
             let place = if seen.counted() { seen.root.map(|root| (seen.occurred_on, root)) } else { None };
             place.map(|place| (place, Tally::of(&seen)))
         });
-        let active_days = days.arrange_by_key_named("Active days");
-        let counts = cells
+        let windows = days.arrange_by_key_named("Windows of each day");
+        let counted = cells
             .arrange_by_key_named("Cells by day")
-            .join_core(active_days, |_day, root: &Uscc, window: &Window| Some((*root, *window)));
-        let counts = counts.inner.map(|(key, epoch, tally)| (key, epoch, Total::from(tally))).as_collection();
+            .join_core(windows, |_day, root: &Uscc, windows: &Mask| Some((*root, *windows)));
+        let counted =
+            counted.inner.map(|((root, windows), at, tally)| (Change::Counted(root, windows, tally), at, 1));
 
-        // Headcounts of registered enterprises, read as their successors', summed by month.
-        let insured: VecCollection<'_, Epoch, (Month, Uscc), Insured> = headcounts
-            .join_map(standing, |_uscc, (month, insured), root| (*month, *root, *insured))
-            .explode(|(month, root, sum)| Some(((month, root), Insured { sum: i64::from(sum), records: 1 })));
-        let active_months = months.arrange_by_key_named("Active months");
-        let heads = summed(insured, "Insured by month")
-            .map(|((month, root), insured)| (month, (root, insured.sum)))
-            .join_core(active_months, |_month, (root, sum): &(Uscc, i64), window: &Window| {
-                Some(((*root, *window), *sum))
-            });
-        let heads: VecCollection<'_, Epoch, (Uscc, Window), Total> =
-            heads.explode(|(key, insured)| Some((key, Total { insured, months: 1, ..Total::default() })));
+        // Headcounts of registered enterprises, read as their successors'.
+        let insured = headcounts.map(|(uscc, (month, n))| HeadcountChange::Insured(uscc, month, n));
+        let read_as = standing.map(|(uscc, root)| HeadcountChange::Standing(uscc, root));
+        let mut own = Headcounts::default();
+        let insured = keyed(
+            insured.concat(read_as).inner,
+            "Headcounts",
+            |c| route(&c.uscc()),
+            move |changes, out| own.step(changes, out),
+        );
 
-        // Enterprises in windows.
-        let totals = summed(counts.concat(heads), "Enterprises in windows");
-        send(totals.clone(), &self.probe, out, Part::Totals);
-
-        // Industries, areas and the city, from their members. What a member adds is a difference: an old and
-        // a new total of one enterprise are one change here, not two.
-        let published = totals.filter(|((_, window), _)| PUBLISHED.contains(window));
-        let shares: VecCollection<'_, Epoch, (Uscc, Window), Sum> =
-            published.explode(|(place, total)| Some((place, total.share())));
-        let profiles = profiles.arrange_by_key_named("Profiles");
-        let members: VecCollection<'_, Epoch, ScopeKey, Sum> =
-            profiles.clone().as_collection(|_uscc, profile: &Profile| profile.clone()).explode(|profile| {
-                let one = Sum { members: 1, ..Sum::default() };
-                let each = move |window: &Window| scopes(&profile, *window).map(move |key| (key, one));
-                PUBLISHED.iter().flat_map(each).collect::<Vec<_>>()
-            });
-        let sums = shares
-            .arrange_by_key_named("Shares")
-            .join_core(profiles, |_uscc, window: &Window, profile: &Profile| scopes(profile, *window));
-        send(summed(sums.concat(members), "Scopes in windows"), &self.probe, out, Part::Sums);
+        // Enterprises in windows, and what they add to their industries, areas and the city.
+        let workers = scope.peers();
+        let months = months.inner.flat_map(move |((month, windows), at, diff)| {
+            (0..workers).map(move |worker| (Change::Month(worker, month, windows), at, diff))
+        });
+        let profiles =
+            profiles.inner.map(|((uscc, profile), at, diff)| (Change::Profile(uscc, profile), at, diff));
+        let mut enterprises = Enterprises::default();
+        let answers = keyed(
+            scope.concatenate([counted, insured, months, profiles]),
+            "Enterprises",
+            Change::route,
+            move |changes, out| enterprises.step(changes, out),
+        );
+        let (totals, gained) = answers.ok_err(|(answer, at, _)| match answer {
+            Answer::Total(uscc, total) => Ok(((uscc, total), at, 1)),
+            Answer::Sums(key, gained) => Err((key, at, *gained)),
+        });
+        let only = |totals: Updates<_>| Part::Totals(totals.into_iter().map(|(total, _)| total).collect());
+        send(totals.as_collection(), &self.probe, out, only);
+        send(summed(gained.as_collection(), "Scopes in windows"), &self.probe, out, Part::Sums);
     }
 
     /// Gives one epoch its changes. Every worker must be given every epoch, if only an empty one.
     pub fn feed(&mut self, inputs: Inputs) {
         fn all<D: differential_dataflow::Data>(
             session: &mut InputSession<Epoch, D, isize>,
-            updates: Updates<D>,
+            updates: impl IntoIterator<Item = (D, isize)>,
         ) {
             for (item, diff) in updates {
                 session.update(item, diff);
@@ -242,7 +239,7 @@ impl Flow {
         all(&mut self.profiles, inputs.profiles);
         all(&mut self.headcounts, inputs.headcounts);
         all(&mut self.days, inputs.days);
-        all(&mut self.months, inputs.months);
+        all(&mut self.months, inputs.months.into_iter().map(|month| (month, 1)));
         self.epoch += 1;
         let next = self.epoch;
         all_inputs!(self, input => { input.advance_to(next); input.flush(); });
@@ -252,13 +249,6 @@ impl Flow {
     pub fn busy(&self) -> bool {
         self.probe.less_than(&self.epoch)
     }
-}
-
-/// The rows that an enterprise is a member of.
-fn scopes(profile: &Profile, window: Window) -> impl Iterator<Item = ScopeKey> + use<> {
-    let industry = (RateScope::Industry, profile.division.clone(), window);
-    let area = (RateScope::Area, profile.area.clone(), window);
-    [industry, area, (RateScope::City, CompactString::const_new(CITY), window)].into_iter()
 }
 
 /// Hands what comes out to the driver, and lets the probe watch it.

@@ -5,37 +5,75 @@ use serde::{Deserialize, Serialize};
 use tocsin_schemas::codes::{Category, Severity};
 
 use crate::incidents::Seen;
+use crate::windows::{KEPT, Mask, SHOWN};
 
-/// Least common multiple of 1..=13: a mean over at most 13 months is an exact integer in these parts.
-/// A policy with a longer escalation window reads no headcount from it.
+/// Least common multiple of 1..=13: a mean over at most 13 months is an exact integer in these parts. No
+/// window that is shown touches more months.
 pub(crate) const PARTS: i64 = 360_360;
+
+/// A group under addition, as every field of a difference is.
+trait Group: Copy {
+    fn add(&mut self, other: Self);
+    fn times(self, factor: isize) -> Self;
+}
+
+impl Group for i32 {
+    fn add(&mut self, other: i32) {
+        *self += other;
+    }
+    fn times(self, factor: isize) -> i32 {
+        self * factor as i32
+    }
+}
+
+impl Group for i64 {
+    fn add(&mut self, other: i64) {
+        *self += other;
+    }
+    fn times(self, factor: isize) -> i64 {
+        self * factor as i64
+    }
+}
+
+impl<T: Group, const N: usize> Group for [T; N] {
+    fn add(&mut self, other: [T; N]) {
+        self.iter_mut().zip(other).for_each(|(to, what)| to.add(what));
+    }
+    fn times(self, factor: isize) -> [T; N] {
+        self.map(|of| of.times(factor))
+    }
+}
 
 macro_rules! measure {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $t:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub(crate) struct $name { $($(#[$fdoc])* pub $field: $t,)* }
+        impl Group for $name {
+            fn add(&mut self, other: $name) { $(self.$field.add(other.$field);)* }
+            fn times(self, factor: isize) -> $name { $name { $($field: self.$field.times(factor),)* } }
+        }
         impl IsZero for $name {
             fn is_zero(&self) -> bool { *self == $name::default() }
         }
         impl Semigroup for $name {
-            fn plus_equals(&mut self, rhs: &Self) { $(self.$field += rhs.$field;)* }
+            fn plus_equals(&mut self, other: &Self) { self.add(*other); }
         }
         impl Monoid for $name {
             fn zero() -> Self { $name::default() }
         }
         impl Abelian for $name {
-            fn negate(&mut self) { $(self.$field = -self.$field;)* }
+            fn negate(&mut self) { *self = self.times(-1); }
         }
         impl Multiply<isize> for $name {
             type Output = $name;
-            fn multiply(self, rhs: &isize) -> $name { $name { $($field: self.$field * *rhs as $t,)* } }
+            fn multiply(self, factor: &isize) -> $name { self.times(*factor) }
         }
     };
 }
 
 measure! {
-    /// Counted incidents of one enterprise on one day.
+    /// Counted incidents.
     Tally {
         /// Production incidents.
         incidents: i32,
@@ -53,31 +91,9 @@ measure! {
 }
 
 measure! {
-    /// Monthly headcounts of an enterprise: sum, and how many records stand in it.
-    Insured {
-        /// Insured persons.
-        sum: i64,
-        /// Records.
-        records: i32,
-    }
-}
-
-measure! {
-    /// An enterprise in a window.
-    Total {
-        /// Incidents and persons.
-        incidents: i32,
-        /// Persons of the production incidents.
-        persons: i32,
-        /// Severe and fatal production incidents.
-        severe: i32,
-        /// See [`Tally`].
-        commuting: i32,
-        /// See [`Tally`].
-        sudden_illness: i32,
-        /// See [`Tally`].
-        occupational_disease: i32,
-        /// Sum of the insured of the window's months.
+    /// Insured persons of an enterprise in the months of a window.
+    Heads {
+        /// The sum over its months.
         insured: i64,
         /// How many of its months have a record.
         months: i32,
@@ -85,27 +101,36 @@ measure! {
 }
 
 measure! {
-    /// An industry, an area or the city in a window.
+    /// What belongs together in a window: an industry, an area, the city.
     Sum {
-        /// See [`Tally`].
-        incidents: i32,
-        /// See [`Tally`].
-        persons: i32,
-        /// See [`Tally`].
-        commuting: i32,
-        /// See [`Tally`].
-        sudden_illness: i32,
-        /// See [`Tally`].
-        occupational_disease: i32,
+        /// Its incidents.
+        tally: Tally,
         /// Production incidents of the members with a headcount above 0.
         with_headcount: i32,
         /// Sum of the members' mean headcounts, in `PARTS` of a person.
         headcount_parts: i64,
         /// Members with a record in the window.
         known: i32,
+    }
+}
+
+measure! {
+    /// The same in all windows that are shown.
+    Sums {
         /// Registered members, so that an empty industry has its row of zeros.
         members: i32,
+        /// By window, as [`SHOWN`] names them.
+        windows: [Sum; SHOWN.len()],
     }
+}
+
+/// An enterprise in all windows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Total {
+    /// By window that is kept.
+    pub tallies: [Tally; KEPT],
+    /// By window that is shown.
+    pub heads: [Heads; SHOWN.len()],
 }
 
 impl Tally {
@@ -124,41 +149,42 @@ impl Tally {
         }
         t
     }
-}
 
-impl From<Tally> for Total {
-    fn from(t: Tally) -> Total {
-        Total {
-            incidents: t.incidents,
-            persons: t.persons,
-            severe: t.severe,
-            commuting: t.commuting,
-            sudden_illness: t.sudden_illness,
-            occupational_disease: t.occupational_disease,
-            ..Total::default()
-        }
+    /// Adds to each of the windows.
+    pub fn spread(self, windows: Mask, to: &mut [Tally; KEPT]) {
+        windows.slots().for_each(|slot| to[slot].add(self));
     }
 }
 
-impl Total {
-    /// The mean headcount, in `PARTS` of a person; `None` if no month has a record.
-    pub fn headcount_parts(&self) -> Option<i64> {
+impl Heads {
+    /// Adds a month with a record.
+    pub fn month(&mut self, insured: i64) {
+        self.add(Heads { insured, months: 1 });
+    }
+
+    /// The mean, in `PARTS` of a person; `None` if no month has a record.
+    pub fn parts(self) -> Option<i64> {
         (self.months > 0).then(|| self.insured * (PARTS / i64::from(self.months)))
     }
+}
 
-    /// What this enterprise adds to its industry, area and city.
-    pub fn share(&self) -> Sum {
-        let parts = self.headcount_parts();
+impl Sum {
+    /// What an enterprise adds to its industry, area and city.
+    pub fn of(tally: Tally, heads: Heads) -> Sum {
+        let parts = heads.parts();
         Sum {
-            incidents: self.incidents,
-            persons: self.persons,
-            commuting: self.commuting,
-            sudden_illness: self.sudden_illness,
-            occupational_disease: self.occupational_disease,
-            with_headcount: if parts.is_some_and(|p| p > 0) { self.incidents } else { 0 },
+            tally,
+            with_headcount: if parts.is_some_and(|p| p > 0) { tally.incidents } else { 0 },
             headcount_parts: parts.unwrap_or(0),
             known: i32::from(parts.is_some()),
-            members: 0,
         }
+    }
+}
+
+impl Sums {
+    /// What a member adds, or a former one takes away.
+    pub fn of_member(tallies: &[Tally; KEPT], heads: &[Heads; SHOWN.len()], members: i32) -> Sums {
+        let windows = std::array::from_fn(|slot| Sum::of(tallies[slot], heads[slot]));
+        Sums { members: 1, windows }.times(members as isize)
     }
 }

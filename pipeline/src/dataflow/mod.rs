@@ -5,24 +5,30 @@
 //! reports --person key--> Persons --cases--+
 //!    \------no key------------------------>+--> Places --incidents--+--> out
 //! standing (uscc -> read as) ------------->+                        |
-//!      \                                     cells (day, enterprise) by tally
+//!      \                                            cells (day, enterprise) by tally
 //!       \                                                           |
-//!        \                            active days (day -> window) --join
-//!         headcounts --by month--> active months --join--> totals (enterprise, window) --> out
-//!                                                                   |
-//! profiles (enterprise -> industry, area) --------------------------join--> sums (scope, window) --> out
+//!        \                               days (day -> windows) -----join
+//!         \                                                         |
+//! headcounts ----> Headcounts --read as--> Enterprises <------------+
+//! profiles (enterprise -> industry, area) ----^  |  \--> totals of enterprises --> out
+//! months (month -> windows) ------------------^  +--> sums of scopes --> out
 //! ```
 //!
-//! The clock is an input: `active` says which days belong to which window, and a midnight is one day that
-//! enters and one that leaves. Late records, corrections and expiry all fall out of the same join.
+//! The clock is an input: `days` says which windows a day belongs to, and a midnight is a few days that
+//! belong to others than before. Late records, corrections and expiry all fall out of the same join.
 //! Nothing is ever stocked for a future date.
 
+mod enterprises;
 mod flow;
+mod headcounts;
 mod keyed;
 mod measure;
 mod resolve;
 mod threads;
 
-pub(crate) use flow::{Changes, Inputs, ScopeKey, Updates};
-pub(crate) use measure::{PARTS, Sum, Total};
+pub(crate) use enterprises::ScopeKey;
+pub(crate) use flow::{Changes, Inputs, Updates};
+#[cfg(test)]
+pub(crate) use measure::Heads;
+pub(crate) use measure::{PARTS, Sum, Sums, Tally, Total};
 pub(crate) use threads::Dataflow;

@@ -33,7 +33,7 @@ use self::owner_incident::End;
 use crate::engine::{Accounts, Occasion};
 use crate::incidents::Seen;
 use crate::policy::Policies;
-use crate::rates::Rates;
+use crate::rates::Figures;
 use crate::registry::Registry;
 use crate::versions::Versions;
 
@@ -58,7 +58,7 @@ pub(crate) struct Context<'a> {
     pub policies: &'a Policies,
     pub versions: &'a Versions,
     pub registry: &'a Registry,
-    pub rates: &'a Rates,
+    pub figures: &'a Figures,
 }
 
 /// What one decision says.

@@ -142,7 +142,7 @@ impl Decider {
     pub(super) fn escalate(&mut self, uscc: Uscc, context: &Context<'_>, said: &mut Said) {
         let steps = &context.policies.on(context.as_of).escalation;
         let window = Decider::window(context.policies, context.as_of);
-        let total = context.rates.total(&uscc, window);
+        let total = context.figures.tally(&uscc, window);
         let now = Now {
             incidents: total.incidents,
             severe: total.severe,

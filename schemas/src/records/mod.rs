@@ -2,7 +2,7 @@
 //!
 //! Records *in* ([`Report`], [`Enterprise`], [`Headcount`], [`Contact`], [`GovernanceEvent`]) are held as
 //! they were accepted: every value is on its list and in its range. Records *out* ([`Incident`],
-//! [`Alert`], [`Rate`], [`Delivery`], [`Progress`], [`Quarantined`]) serialize with serde to the very
+//! [`Alert`], [`Rates`], [`Delivery`], [`Progress`], [`Quarantined`]) serialize with serde to the very
 //! names of the Avro schemas and of the files of `tocsin replay`.
 
 mod alert;
@@ -19,7 +19,7 @@ pub use delivery::{Delivery, DeliveryState};
 pub use incident::Incident;
 pub use progress::{Counters, Offset, Progress};
 pub use quarantine::Quarantined;
-pub use rate::{Rate, Window};
+pub use rate::{Rate, Rates, Window, WindowRate};
 pub use registry::{Contact, Enterprise, GovernanceEvent, Headcount};
 pub use report::Report;
 

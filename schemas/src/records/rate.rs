@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codes::{Category, RateReason, Scope, UnknownCode};
-use crate::time::Day;
+use crate::time::{Day, Instant};
 
 /// The days that a rate looks at, seen from an as-of day. All are named, none is a free number, except
 /// that the policy may choose the length of a rolling one.
@@ -60,17 +61,29 @@ impl<'de> Deserialize<'de> for Window {
     }
 }
 
-/// One row of rates (topic `rates`, key `scope|key|window`).
+/// What is known of one enterprise, industry, area or the city, in all windows (topic `rates`, key
+/// `scope|key`). One record, so that a reader never sees windows of two decisions side by side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Rate {
+pub struct Rates {
     /// What it is of.
     pub scope: Scope,
     /// Which one: USCC, two-digit industry, area code, or `330784`.
     pub key: String,
+    /// The day it is seen from (Asia/Shanghai).
+    pub as_of: Day,
+    /// The clock of the decision that made it what it is.
+    pub decided_at: Instant,
+    /// SHA-256 (hex) of the policy that decided what counts as one incident.
+    pub policy_hash: Arc<str>,
+    /// One for each window, in a fixed order.
+    pub windows: Vec<WindowRate>,
+}
+
+/// A rate in one window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WindowRate {
     /// The days looked at.
     pub window: Window,
-    /// The day it is seen from.
-    pub as_of: Day,
     /// Counted production incidents.
     pub incidents: u32,
     /// Their persons.
@@ -85,4 +98,58 @@ pub struct Rate {
     pub reason: Option<RateReason>,
     /// Incidents of the other categories, without zeros.
     pub other: BTreeMap<Category, u32>,
+}
+
+/// One row, as `rates.jsonl` has it (records.md section 5): a [`WindowRate`] with what it is of.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rate {
+    /// What it is of.
+    pub scope: Scope,
+    /// Which one.
+    pub key: String,
+    /// The days looked at.
+    pub window: Window,
+    /// The day it is seen from (Asia/Shanghai).
+    pub as_of: Day,
+    /// Counted production incidents.
+    pub incidents: u32,
+    /// Their persons.
+    pub persons: u32,
+    /// The numerator.
+    pub incidents_with_headcount: u32,
+    /// The denominator.
+    pub headcount: Option<f64>,
+    /// A thousand times the one over the other.
+    pub per_thousand: Option<f64>,
+    /// Why it cannot be computed.
+    pub reason: Option<RateReason>,
+    /// Incidents of the other categories, without zeros.
+    pub other: BTreeMap<Category, u32>,
+}
+
+impl Rates {
+    /// Its rows, sorted by window as text.
+    pub fn rows(&self) -> Vec<Rate> {
+        let mut windows: Vec<&WindowRate> = self.windows.iter().collect();
+        windows.sort_by_cached_key(|w| w.window.to_string());
+        let row = |w: &WindowRate| Rate {
+            scope: self.scope,
+            key: self.key.clone(),
+            window: w.window,
+            as_of: self.as_of,
+            incidents: w.incidents,
+            persons: w.persons,
+            incidents_with_headcount: w.incidents_with_headcount,
+            headcount: w.headcount,
+            per_thousand: w.per_thousand,
+            reason: w.reason,
+            other: w.other.clone(),
+        };
+        windows.into_iter().map(row).collect()
+    }
+
+    /// The rate in a window.
+    pub fn on(&self, window: Window) -> Option<&WindowRate> {
+        self.windows.iter().find(|w| w.window == window)
+    }
 }

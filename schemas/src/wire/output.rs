@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::schema::own_by_fingerprint;
 use super::{Framing, Kind, WireError, framing};
-use crate::records::{Alert, Delivery, Incident, Progress, Quarantined, Rate};
+use crate::records::{Alert, Delivery, Incident, Progress, Quarantined, Rates};
 use crate::topics;
 
 /// A record that Tocsin writes to a topic of its own.
@@ -68,11 +68,11 @@ impl OutputRecord for Alert {
     }
 }
 
-impl OutputRecord for Rate {
-    const KIND: Kind = Kind::Rate;
+impl OutputRecord for Rates {
+    const KIND: Kind = Kind::Rates;
     const TOPIC: &'static str = topics::RATES;
     fn key(&self) -> Vec<u8> {
-        format!("{}|{}|{}", self.scope, self.key, self.window).into_bytes()
+        format!("{}|{}", self.scope, self.key).into_bytes()
     }
 }
 

@@ -34,8 +34,8 @@ codes! {
         Incident = "Incident",
         /// The decision to tell one audience something.
         Alert = "Alert",
-        /// One row of rates.
-        Rate = "Rate",
+        /// Rates of one enterprise, industry, area or the city.
+        Rates = "Rates",
         /// One attempt series to one person over one channel.
         Delivery = "Delivery",
         /// How far a writer has come.
@@ -55,7 +55,7 @@ impl Kind {
             Kind::GovernanceEvent => include_str!("../../avro/governance_event.avsc"),
             Kind::Incident => include_str!("../../avro/incident.avsc"),
             Kind::Alert => include_str!("../../avro/alert.avsc"),
-            Kind::Rate => include_str!("../../avro/rate.avsc"),
+            Kind::Rates => include_str!("../../avro/rates.avsc"),
             Kind::Delivery => include_str!("../../avro/delivery.avsc"),
             Kind::Progress => include_str!("../../avro/progress.avsc"),
             Kind::Quarantined => include_str!("../../avro/quarantined.avsc"),

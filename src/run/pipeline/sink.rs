@@ -88,12 +88,12 @@ impl Sink {
         for outcome in outcomes {
             records.extend(outcome.incidents.iter().map(|i| self.record(i)));
             records.extend(outcome.alerts.iter().map(|a| self.record(a)));
-            for ((scope, key, window), rate) in &outcome.rates {
-                records.push(match rate {
-                    Some(rate) => self.record(rate),
+            for ((scope, key), rates) in &outcome.rates {
+                records.push(match rates {
+                    Some(rates) => self.record(rates),
                     None => NewRecord {
-                        topic: Arc::clone(&self.names[&Kind::Rate]),
-                        key: format!("{scope}|{key}|{window}").into_bytes(),
+                        topic: Arc::clone(&self.names[&Kind::Rates]),
+                        key: format!("{scope}|{key}").into_bytes(),
                         value: None,
                         stamp: None,
                     },

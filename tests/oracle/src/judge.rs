@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tocsin_schemas::codes::{Change, Rule, Scope};
+use tocsin_schemas::codes::{Change, Rule};
 use tocsin_schemas::ids::{IncidentId, ReportKey};
-use tocsin_schemas::records::{Alert, Counters, Digest, Incident, Rate, Record, Window};
+use tocsin_schemas::records::{Alert, Counters, Digest, Incident, Rate, Record};
 use tocsin_schemas::time::{Day, Instant};
 
 use crate::census::{Census, Witness};
 use crate::compare::{Matcher, compare_rates};
 use crate::histories::{History, Step};
 use crate::oracle::Oracle;
-use crate::rates::WINDOWS;
 
 /// A system that is judged: the engine, behind whatever drives it.
 ///
@@ -23,18 +22,10 @@ pub trait Subject {
     fn tick_to(&mut self, day: Day) -> Vec<Vec<Alert>>;
     /// Every incident, `gone` ones too.
     fn incidents(&mut self) -> Vec<Incident>;
-    /// The rates at the clock's day, of [`Subject::rate_windows`] and [`Subject::rate_scopes`].
+    /// The rates at the clock's day.
     fn rates(&mut self) -> Vec<Rate>;
     /// Stops and starts again from what a restart finds.
     fn restart(&mut self);
-    /// The windows that [`Subject::rates`] gives.
-    fn rate_windows(&self) -> Vec<Window> {
-        WINDOWS.to_vec()
-    }
-    /// The scopes that [`Subject::rates`] gives.
-    fn rate_scopes(&self) -> Vec<Scope> {
-        Scope::ALL.to_vec()
-    }
     /// What became of the records, if the subject counts that (`quarantined` and `flagged` are not compared).
     fn counters(&mut self) -> Option<Counters> {
         None
@@ -72,8 +63,7 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
         let alerts: Vec<Alert> = decisions.into_iter().flatten().collect();
         revisions.follow(&alerts).map_err(failed)?;
         matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
-        let ours = oracle.rates(&subject.rate_windows(), &subject.rate_scopes());
-        compare_rates(&subject.rates(), &ours).map_err(failed)?;
+        compare_rates(&subject.rates(), &oracle.rates()).map_err(failed)?;
         if let Some(theirs) = subject.counters() {
             let ours =
                 Counters { quarantined: theirs.quarantined, flagged: theirs.flagged, ..oracle.counters() };

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_schemas::codes::{Reason, Scope, State};
+use tocsin_schemas::codes::{Reason, State};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
-use tocsin_schemas::records::{Counters, Digest, Incident, Rate, Record, Report, Window};
+use tocsin_schemas::records::{Counters, Digest, Incident, Rate, Record, Report};
 use tocsin_schemas::time::{Day, Instant};
 
 use crate::arrivals::{self, Arrival, Verdict};
@@ -189,7 +189,7 @@ impl Oracle {
     }
 
     /// Rows of `rates.jsonl` at the clock's day; none before the first arrival.
-    pub fn rates(&self, windows: &[Window], scopes: &[Scope]) -> Vec<Rate> {
+    pub fn rates(&self) -> Vec<Rate> {
         let Some(clock) = self.clock else { return Vec::new() };
         let world = World::of(&self.arrivals, &self.tables, clock.day());
         let headcounts = arrivals::standing_headcounts(&self.arrivals);
@@ -199,7 +199,7 @@ impl Oracle {
             incidents: world.found.iter().collect(),
             day: clock.day(),
         };
-        basis.rows(windows, scopes)
+        basis.rows()
     }
 
     /// What became of each record, in order of arrival.

@@ -142,7 +142,7 @@ impl Basis<'_> {
     }
 
     /// All rows, sorted by scope, key and window as `rates.jsonl` names them.
-    pub(crate) fn rows(&self, windows: &[Window], scopes: &[Scope]) -> Vec<Rate> {
+    pub(crate) fn rows(&self) -> Vec<Rate> {
         let mut groups: BTreeMap<(Scope, String), BTreeSet<Uscc>> = BTreeMap::new();
         groups.insert((Scope::City, CITY.to_string()), BTreeSet::new());
         for root in self.registry.roots() {
@@ -159,9 +159,7 @@ impl Basis<'_> {
         }
         let mut rows = Vec::new();
         for ((scope, key), members) in groups {
-            if scopes.contains(&scope) {
-                rows.extend(windows.iter().map(|w| self.row(scope, key.clone(), &members, *w)));
-            }
+            rows.extend(WINDOWS.iter().map(|w| self.row(scope, key.clone(), &members, *w)));
         }
         rows
     }

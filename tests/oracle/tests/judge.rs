@@ -134,7 +134,7 @@ impl Subject for Mirror {
         all
     }
     fn rates(&mut self) -> Vec<Rate> {
-        let mut rates = self.oracle.rates(&WINDOWS, Scope::ALL);
+        let mut rates = self.oracle.rates();
         if self.fault == Fault::Rate {
             for r in &mut rates {
                 r.per_thousand = r.per_thousand.map(f64::next_up);

@@ -53,7 +53,7 @@ proptest! {
             }
         }
         prop_assert_eq!(bare(&straight), bare(&other), "{}", history);
-        prop_assert_eq!(straight.rates(&WINDOWS, Scope::ALL), other.rates(&WINDOWS, Scope::ALL));
+        prop_assert_eq!(straight.rates(), other.rates());
         prop_assert_eq!(straight.unaccounted() + other.unaccounted(), 0);
     }
 }

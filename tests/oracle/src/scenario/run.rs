@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use tocsin_schemas::codes::{Rule, Scope};
+use tocsin_schemas::codes::Rule;
 use tocsin_schemas::ids::IncidentId;
 
 use super::{After, Expected, Scenario, Scene};
@@ -13,7 +13,6 @@ use crate::compare::{Matcher, compare_rates};
 use crate::histories::{History, Step};
 use crate::judge::{Revisions, Subject, step_oracle, step_subject};
 use crate::oracle::Oracle;
-use crate::rates::WINDOWS;
 use crate::said::Said;
 
 /// How a scenario is played. What must be said is the same under each.
@@ -100,8 +99,7 @@ fn play(
             let alerts: Vec<_> = step_subject(subject, &step).into_iter().flatten().collect();
             revisions.follow(&alerts).map_err(failed)?;
             matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
-            let ours = oracle.rates(&subject.rate_windows(), &subject.rate_scopes());
-            compare_rates(&subject.rates(), &ours).map_err(failed)?;
+            compare_rates(&subject.rates(), &oracle.rates()).map_err(failed)?;
             if schedule == Schedule::Restarted {
                 subject.restart();
             }
@@ -225,7 +223,7 @@ fn holds(after: &After, oracle: &Oracle, letters: &mut Letters, schedule: Schedu
             Ok(())
         }
         After::Rate(row) => {
-            let rates = oracle.rates(&WINDOWS, Scope::ALL);
+            let rates = oracle.rates();
             let found =
                 rates.iter().find(|r| r.scope == row.scope && r.key == row.key && r.window == row.window);
             let same = found.is_some_and(|r| {
