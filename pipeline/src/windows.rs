@@ -158,9 +158,9 @@ mod tests {
             }
             for (at, window) in SHOWN.iter().enumerate() {
                 let (first, last) = days(*window, day);
-                assert_eq!(old.mask(first.0).slots().any(|s| s == at), true);
-                assert_eq!(old.mask(last.0 + 1).slots().any(|s| s == at), false);
-                assert_eq!(old.mask(first.0 - 1).slots().any(|s| s == at), false);
+                let has = |x: i32| old.mask(x).slots().any(|s| s == at);
+                let around = [first.0 - 1, first.0, last.0, last.0 + 1].map(has);
+                assert_eq!(around, [false, true, true, false]);
             }
             day = day.plus(1);
         }

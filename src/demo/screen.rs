@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tocsin_pipeline::Outcome;
 use tocsin_schemas::codes::{CITY, Change, Level, Rule, Scope};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::records::{Window};
+use tocsin_schemas::records::{Window, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
 use super::city::City;
@@ -42,7 +42,9 @@ impl Page {
                 }
             }
         }
-        for (key, rates) in outcome.rates.iter().filter(|((s, _), _)| matches!(s, Scope::City | Scope::Industry)) {
+        for (key, rates) in
+            outcome.rates.iter().filter(|((s, _), _)| matches!(s, Scope::City | Scope::Industry))
+        {
             match rates.as_ref().and_then(|rates| rates.on(Window::Rolling(365))) {
                 Some(rate) => self.rates.insert(key.clone(), rate.clone()),
                 None => self.rates.remove(key),
@@ -59,7 +61,9 @@ impl Page {
         let mut rates = table(&["RATES, last 365 days", "incidents", "persons", "insured", "per 1,000"]);
         let mut rows: Vec<_> = self.rates.iter().collect();
         // By incidents, not by rate: one injury among few people makes a rate that means nothing.
-        rows.sort_by_key(|((scope, key), rate)| (*scope != Scope::City, std::cmp::Reverse(rate.incidents), key));
+        rows.sort_by_key(|((scope, key), rate)| {
+            (*scope != Scope::City, std::cmp::Reverse(rate.incidents), key)
+        });
         for ((scope, key), rate) in rows.into_iter().take(RATE_ROWS) {
             let of = if *scope == Scope::City { format!("city {CITY}") } else { trade(city, key) };
             let number = |n: Option<f64>| n.map_or("unknown".to_owned(), |n| format!("{n:.1}"));

@@ -28,7 +28,7 @@ use tocsin_pipeline::{Outcome, Policies};
 use tocsin_schemas::codes::{Change, Rule};
 use tocsin_schemas::door::{self, LineRefusal, Refusal, admit_line};
 use tocsin_schemas::log::LogRecord;
-use tocsin_schemas::records::Quarantined;
+use tocsin_schemas::records::{Quarantined, Rates};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 

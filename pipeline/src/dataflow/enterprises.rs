@@ -72,8 +72,14 @@ struct Enterprise {
 const NONE: [Tally; KEPT] = [const { Tally::NONE }; KEPT];
 
 impl Tally {
-    const NONE: Tally =
-        Tally { incidents: 0, persons: 0, severe: 0, commuting: 0, sudden_illness: 0, occupational_disease: 0 };
+    const NONE: Tally = Tally {
+        incidents: 0,
+        persons: 0,
+        severe: 0,
+        commuting: 0,
+        sudden_illness: 0,
+        occupational_disease: 0,
+    };
 }
 
 impl Change {
@@ -185,7 +191,8 @@ impl Enterprises {
             if turned {
                 touched.push(uscc);
             }
-            if enterprise.tallies.is_some() || !enterprise.insured.is_empty() || !enterprise.scopes.is_empty() {
+            if enterprise.tallies.is_some() || !enterprise.insured.is_empty() || !enterprise.scopes.is_empty()
+            {
                 self.all.insert(uscc, enterprise);
             }
         }

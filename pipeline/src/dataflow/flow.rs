@@ -217,11 +217,12 @@ impl Flow {
         );
         let (totals, gained) = answers.ok_err(|(answer, at, _)| match answer {
             Answer::Total(uscc, total) => Ok(((uscc, total), at, 1)),
-            Answer::Sums(key, gained) => Err((key, at, *gained)),
+            Answer::Sums(key, gained) => Err((key, at, gained)),
         });
+        let gained = gained.map(|(key, at, gained)| (key, at, *gained)).as_collection();
         let only = |totals: Updates<_>| Part::Totals(totals.into_iter().map(|(total, _)| total).collect());
         send(totals.as_collection(), &self.probe, out, only);
-        send(summed(gained.as_collection(), "Scopes in windows"), &self.probe, out, Part::Sums);
+        send(summed(gained, "Scopes in windows"), &self.probe, out, Part::Sums);
     }
 
     /// Gives one epoch its changes. Every worker must be given every epoch, if only an empty one.

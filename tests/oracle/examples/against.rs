@@ -7,15 +7,16 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tocsin_oracle::{Oracle, OraclePolicy, Said};
-use tocsin_schemas::codes::{Change, Scope, State};
+use tocsin_schemas::codes::{Change, State};
 use tocsin_schemas::door::{admit, admit_line};
 use tocsin_schemas::ids::ReportKey;
-use tocsin_schemas::records::{Digest, Incident, Rate, Record, Window};
+use tocsin_schemas::records::{Digest, Incident, Rate, Record};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::wire::NoIds;
 
@@ -33,15 +34,19 @@ struct Expected {
 
 fn main() -> Outcome<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [stream, out, policy_from @ ..] = args.as_slice() else {
-        return Err("expected STREAM.jsonl OUT [POLICY_FROM]".into());
+    let [stream, out, more @ ..] = args.as_slice() else {
+        return Err("expected STREAM.jsonl OUT [POLICY_FROM [AS_OF]]".into());
     };
-    let policy = match policy_from.first() {
+    let policy = match more.first() {
         Some(day) => OraclePolicy::from(day.parse::<Day>().map_err(|e| format!("{day}: {e}"))?),
         None => OraclePolicy::default(),
     };
     let mut oracle = Oracle::new(vec![policy]);
-    let expected = decide(&fs::read(stream)?, &mut oracle);
+    let mut expected = decide(&fs::read(stream)?, &mut oracle);
+    if let Some(day) = more.get(1) {
+        let said = oracle.tick_to(day.parse::<Day>().map_err(|e| format!("{day}: {e}"))?);
+        expected.say(said);
+    }
     let out = Path::new(out);
     let mut rates: Vec<Value> = oracle.rates().iter().map(of_rate).collect();
     rates.sort_by_key(|r| ["scope", "key", "window"].map(|f| r[f].to_string()));
@@ -129,7 +134,7 @@ fn decide(stream: &[u8], oracle: &mut Oracle) -> Expected {
                 expected.quarantined.push(json!({"line": n, "reason": refusal.reason.to_string()}))
             }
         }
-        if n.is_multiple_of(1000) {
+        if n.is_multiple_of(1000) && std::io::stderr().is_terminal() {
             eprint!("\r{n} of {} lines", lines.len());
         }
     }
@@ -137,7 +142,6 @@ fn decide(stream: &[u8], oracle: &mut Oracle) -> Expected {
         let said = oracle.arrive(at, batch);
         expected.say(said);
     }
-    eprintln!();
     expected
 }
 

@@ -5,10 +5,8 @@
 use std::cell::Cell;
 
 use tocsin_oracle::scenario::{Scenario, Schedule, run_with};
-use tocsin_oracle::{
-    Census, History, Oracle, OraclePolicy, Restarts, Said, Subject, WINDOWS, histories, judge,
-};
-use tocsin_schemas::codes::{Change, Rule, Scope, State};
+use tocsin_oracle::{Census, History, Oracle, OraclePolicy, Restarts, Said, Subject, histories, judge};
+use tocsin_schemas::codes::{Change, Rule, State};
 use tocsin_schemas::ids::IncidentId;
 use tocsin_schemas::records::{Alert, AlertFacts, Audience, Counters, Digest, Incident, Rate, Record};
 use tocsin_schemas::time::{Day, Instant};

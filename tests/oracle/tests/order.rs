@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use proptest::prelude::*;
-use tocsin_oracle::{Oracle, WINDOWS, histories};
-use tocsin_schemas::codes::{Scope, State};
+use tocsin_oracle::{Oracle, histories};
+use tocsin_schemas::codes::State;
 use tocsin_schemas::records::{Digest, Incident, Record};
 use tocsin_schemas::time::Instant;
 

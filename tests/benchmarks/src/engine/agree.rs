@@ -3,10 +3,11 @@
 
 use hashbrown::HashMap;
 use tocsin_pipeline::{Engine, Outcome};
-use tocsin_schemas::codes::{Level, Rule, Scope, State};
+use tocsin_schemas::codes::{Category, Level, Rule, Scope, State};
 use tocsin_schemas::ids::{ReportKey, Uscc};
+use tocsin_schemas::records::{Rate, Rates, Window};
 
-use super::floor::{Floor, Shown, Sum};
+use super::floor::{Floor, Shown, Sum, Sums, WINDOWS};
 
 /// The level last told of each enterprise: the fold of the engine's escalation alerts.
 #[derive(Default)]
@@ -77,21 +78,29 @@ fn incidents(engine: &Engine, floor: &Floor) -> Result<usize, String> {
     equal("incidents", &ours, &theirs)
 }
 
-/// A count as both sides have it: incidents, persons, those with a headcount, headcount.
-type Count = (u32, u32, u32, Option<f64>);
+/// A count as both sides have it: incidents, persons, those with a headcount, headcount, other categories.
+type Count = (u32, u32, u32, Option<f64>, [u32; 3]);
 
 fn counts(engine: &Engine, floor: &Floor) -> Result<usize, String> {
-    let rows = engine.rates().into_iter();
-    let ours: HashMap<(Scope, String), Count> = rows
-        .map(|r| ((r.scope, r.key), (r.incidents, r.persons, r.incidents_with_headcount, r.headcount)))
-        .collect();
-    let count = |s: Sum| (s.incidents as u32, s.persons as u32, s.with_headcount as u32, s.headcount());
-    // Enterprises without an incident in any window have no row.
-    let shown = |(key, sum): &((Scope, String), Sum)| {
-        key.0 != Scope::Enterprise || sum.incidents != 0 || ours.contains_key(key)
+    let others = [Category::Commuting, Category::SuddenIllness, Category::OccupationalDisease];
+    let of_row = |r: &Rate| {
+        let other = others.map(|category| r.other.get(&category).copied().unwrap_or(0));
+        (r.incidents, r.persons, r.incidents_with_headcount, r.headcount, other)
     };
-    let theirs: HashMap<_, Count> =
-        floor.sums().into_iter().filter(shown).map(|(k, s)| (k, count(s))).collect();
+    let rows = engine.rates();
+    let ours: HashMap<(Scope, String, Window), Count> =
+        rows.iter().flat_map(Rates::rows).map(|r| ((r.scope, r.key.clone(), r.window), of_row(&r))).collect();
+    let of_sum = |s: Sum| {
+        let other = s.other.map(|n| n as u32);
+        (s.incidents as u32, s.persons as u32, s.with_headcount as u32, s.headcount(), other)
+    };
+    // Enterprises without a production incident in three of the windows have no rows.
+    let member = |sums: &Sums| [2, 5, 6].iter().any(|window: &usize| sums[*window].incidents != 0);
+    let shown = |(key, sums): &((Scope, String), Sums)| key.0 != Scope::Enterprise || member(sums);
+    let in_windows = |((scope, key), sums): ((Scope, String), Sums)| {
+        WINDOWS.into_iter().zip(sums).map(move |(window, sum)| ((scope, key.clone(), window), of_sum(sum)))
+    };
+    let theirs: HashMap<_, Count> = floor.sums().into_iter().filter(shown).flat_map(in_windows).collect();
     equal("counts", &ours, &theirs)
 }
 

@@ -1,7 +1,7 @@
 //! The floor: the same contract kept by a plain loop on hash maps, one record after the other, the way one
 //! would write it by hand without a dataflow.
 //!
-//! It keeps sections 1 (door), 2 (cases, incidents), 3 (365 days, rates) and the levels of section 4 of the
+//! It keeps sections 1 (door), 2 (cases, incidents), 3 (all windows, rates) and the levels of section 4 of the
 //! contract. It has no memory of what was said: no incident numbers, no messages, no texts. So it does less
 //! than the engine, and that is what makes it a floor. [`super::agree`] checks at the end of a run that its
 //! incidents, counts and levels are those of the engine.
@@ -25,7 +25,8 @@ use tocsin_schemas::time::{Day, Instant};
 
 use cases::{Incident, Stored, cases_of, incidents_of, place_of};
 use register::Register;
-pub use register::Sum;
+use register::{LONGEST, spans};
+pub use register::{Sum, Sums, WINDOWS};
 
 /// Where cases meet: an enterprise (or none) and a day.
 type PlaceKey = (Option<Uscc>, Day);
@@ -90,7 +91,7 @@ impl Floor {
     pub fn arrive(&mut self, at: Instant, arrivals: Vec<Arrival>) -> Vec<Verdict> {
         if self.clock.is_none() {
             self.register.today = at.day();
-            self.register.window_days = i32::from(self.policy.escalation.window_days);
+            self.register.spans = spans(at.day());
             self.clock = Some(at);
         }
         self.tick_to(at.day());
@@ -103,17 +104,26 @@ impl Floor {
     /// Passes every midnight after the clock, up to the one that begins `day`.
     pub fn tick_to(&mut self, day: Day) {
         while self.clock.is_some() && self.register.today < day {
-            let leaving = self.register.window().0;
-            // While they are still in the window.
-            for uscc in self.by_day.remove(&leaving).unwrap_or_default() {
-                self.count((Some(uscc), leaving), -1);
-            }
             let today = self.register.today.plus(1);
             self.clock = self.clock.max(Some(today.midnight()));
             self.register.today = today;
-            for uscc in self.by_day.get(&today).cloned().unwrap_or_default() {
-                self.count((Some(uscc), today), 1);
+            let old = std::mem::replace(&mut self.register.spans, spans(today));
+            for (window, ((old_first, old_last), (first, last))) in
+                old.into_iter().zip(self.register.spans).enumerate()
+            {
+                let days = |a: Day, b: Day| (a.0..=b.0).map(Day);
+                let leaving = days(old_first, old_last).filter(|d| *d < first || last < *d);
+                let entering = days(first, last).filter(|d| *d < old_first || old_last < *d);
+                let moves: Vec<(Day, i32)> =
+                    leaving.map(|day| (day, -1)).chain(entering.map(|day| (day, 1))).collect();
+                for (day, sign) in moves {
+                    for uscc in self.by_day.get(&day).cloned().unwrap_or_default() {
+                        self.count_in(|w| w == window, (Some(uscc), day), sign);
+                    }
+                }
             }
+            let (forgotten, first) = (old[LONGEST].0, self.register.spans[LONGEST].0);
+            (forgotten.0..first.0).for_each(|day| drop(self.by_day.remove(&Day(day))));
             let begun = self.register.begin_day();
             self.reread(begun);
             self.register.judge(&self.policy.escalation);
@@ -215,7 +225,7 @@ impl Floor {
                 Entry::Vacant(entry) => {
                     if let (Some(uscc), day) = key {
                         self.register.at(uscc).days.push(day);
-                        if day >= self.register.window().0 {
+                        if day >= self.register.spans[LONGEST].0 {
                             self.by_day.entry(day).or_default().push(uscc);
                         }
                     }
@@ -246,25 +256,40 @@ impl Floor {
 
     /// Adds a place's incidents to the counts of whom they are read as, or takes them out.
     fn count(&mut self, key: PlaceKey, sign: i32) {
-        let (first, last) = self.register.window();
-        let Some(uscc) = key.0.filter(|_| first <= key.1 && key.1 <= last) else { return };
-        let Some(place) = self.places.get(&key) else { return };
-        let (mut incidents, mut persons, mut severe) = (0, 0, 0);
-        for i in &place.incidents {
-            if i.state == State::Counted && i.category == Category::Production {
-                incidents += sign;
-                persons += sign * i.persons as i32;
-                severe += sign * i32::from(i.severity >= Severity::Severe);
+        let spans = self.register.spans;
+        let holds = |window: usize| spans[window].0 <= key.1 && key.1 <= spans[window].1;
+        if (0..WINDOWS.len()).any(holds) {
+            self.count_in(holds, key, sign);
+        }
+    }
+
+    /// The same in these windows.
+    fn count_in(&mut self, holds: impl Fn(usize) -> bool, key: PlaceKey, sign: i32) {
+        let (Some(uscc), Some(place)) = (key.0, self.places.get(&key)) else { return };
+        let (mut incidents, mut persons, mut severe, mut other) = (0, 0, 0, [0; 3]);
+        for i in place.incidents.iter().filter(|i| i.state == State::Counted) {
+            match i.category {
+                Category::Production => {
+                    incidents += sign;
+                    persons += sign * i.persons as i32;
+                    severe += sign * i32::from(i.severity >= Severity::Severe);
+                }
+                Category::Commuting => other[0] += sign,
+                Category::SuddenIllness => other[1] += sign,
+                Category::OccupationalDisease => other[2] += sign,
             }
         }
-        if incidents == 0 {
+        if incidents == 0 && other == [0; 3] {
             return;
         }
         if let Some(root) = self.register.root(&uscc) {
             self.register.shift(root, |counts| {
-                counts.incidents += incidents;
-                counts.persons += persons;
-                counts.severe += severe;
+                for (_, counts) in counts.iter_mut().enumerate().filter(|(window, _)| holds(*window)) {
+                    counts.incidents += incidents;
+                    counts.persons += persons;
+                    counts.severe += severe;
+                    counts.other.iter_mut().zip(other).for_each(|(to, n)| *to += n);
+                }
             });
         }
     }
@@ -307,8 +332,8 @@ impl Floor {
         self.register.levels()
     }
 
-    /// The counts of 365 days: enterprises with an incident, industries, areas, the city.
-    pub fn sums(&self) -> HashMap<(tocsin_schemas::codes::Scope, String), Sum> {
+    /// The counts of all windows: enterprises with an incident, industries, areas, the city.
+    pub fn sums(&self) -> HashMap<(tocsin_schemas::codes::Scope, String), Sums> {
         self.register.sums()
     }
 }

@@ -1,5 +1,5 @@
 //! Enterprises and what is counted of them (sections 3 and 4 of the contract): versions in force, who is
-//! read as whose, headcounts, the 365 days of each enterprise, industry, area and of the city, the levels.
+//! read as whose, headcounts, the windows of each enterprise, industry, area and of the city, the levels.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,8 +10,39 @@ use tocsin_pipeline::Verdict;
 use tocsin_pipeline::policy::Escalation;
 use tocsin_schemas::codes::{CITY, Level, Scope};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::records::{Digest, Enterprise, Headcount};
+use tocsin_schemas::records::{Digest, Enterprise, Headcount, Window};
 use tocsin_schemas::time::{Day, Month};
+
+/// The windows, and which of them levels look at.
+pub const WINDOWS: [Window; 7] = [
+    Window::Rolling(30),
+    Window::Rolling(90),
+    Window::Rolling(365),
+    Window::Month,
+    Window::Quarter,
+    Window::Year,
+    Window::YearAgo,
+];
+/// That of the levels.
+pub const LEVELS: usize = 2;
+/// The one that reaches back furthest.
+pub const LONGEST: usize = 6;
+
+/// First and last day of each window.
+pub fn spans(today: Day) -> [(Day, Day); WINDOWS.len()] {
+    let date = today.date();
+    let first = |year: i16, month: i8| Day::new(year, month, 1).unwrap_or(today);
+    let year_ago = Day::new(date.year() - 1, date.month(), date.day());
+    WINDOWS.map(|window| match window {
+        Window::Rolling(n) => (today.plus(1 - i32::from(n)), today),
+        Window::Month => (first(date.year(), date.month()), today),
+        Window::Quarter => (first(date.year(), (date.month() - 1) / 3 * 3 + 1), today),
+        Window::Year => (first(date.year(), 1), today),
+        Window::YearAgo => {
+            (first(date.year() - 1, 1), year_ago.unwrap_or_else(|| first(date.year() - 1, 3).plus(-1)))
+        }
+    })
+}
 
 /// A person is this many parts: every mean of up to 13 months is a whole number of them.
 pub const PARTS: i64 = 360_360;
@@ -20,8 +51,8 @@ pub const PARTS: i64 = 360_360;
 pub struct Register {
     /// The as-of day.
     pub today: Day,
-    /// Length of the rolling window.
-    pub window_days: i32,
+    /// First and last day of each window.
+    pub spans: [(Day, Day); WINDOWS.len()],
     enterprises: HashMap<Uscc, Known>,
     headcounts: HashMap<(Uscc, Month), (u64, Digest, u32)>,
     /// Who has a headcount of a month.
@@ -30,9 +61,9 @@ pub struct Register {
     pending: BTreeMap<Day, Vec<Uscc>>,
     /// Who claims whom today: claimant -> since when, whom.
     claims: BTreeMap<Uscc, (Day, Uscc)>,
-    industries: HashMap<CompactString, Sum>,
-    areas: HashMap<CompactString, Sum>,
-    city: Sum,
+    industries: HashMap<CompactString, Sums>,
+    areas: HashMap<CompactString, Sums>,
+    city: Sums,
     /// Whose counts changed since the last judgement.
     touched: Vec<Uscc>,
 }
@@ -41,7 +72,7 @@ impl Default for Register {
     fn default() -> Register {
         Register {
             today: Day(0),
-            window_days: 365,
+            spans: spans(Day(0)),
             enterprises: HashMap::new(),
             headcounts: HashMap::new(),
             of_month: HashMap::new(),
@@ -49,7 +80,7 @@ impl Default for Register {
             claims: BTreeMap::new(),
             industries: HashMap::new(),
             areas: HashMap::new(),
-            city: Sum::default(),
+            city: Sums::default(),
             touched: Vec::new(),
         }
     }
@@ -67,7 +98,7 @@ pub struct Known {
     members: Vec<Uscc>,
     /// The days on which it has a place.
     pub days: Vec<Day>,
-    counts: Counts,
+    counts: [Counts; WINDOWS.len()],
     level: Option<Level>,
 }
 
@@ -80,7 +111,7 @@ struct Version {
     successor_of: Option<Uscc>,
 }
 
-/// An enterprise's 365 days.
+/// An enterprise in a window.
 #[derive(Default, Clone, Copy)]
 pub struct Counts {
     /// Production incidents.
@@ -89,17 +120,21 @@ pub struct Counts {
     pub persons: i32,
     /// The severe and fatal ones.
     pub severe: i32,
+    /// The other categories.
+    pub other: [i32; 3],
     insured: i64,
     months: i64,
 }
 
-/// What an industry, an area, the city or a single enterprise has in 365 days.
+/// What an industry, an area, the city or a single enterprise has in a window.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Sum {
     /// Production incidents.
     pub incidents: i32,
     /// Their persons.
     pub persons: i32,
+    /// The other categories.
+    pub other: [i32; 3],
     /// Those at enterprises with a headcount above 0.
     pub with_headcount: i32,
     /// Mean headcount, in parts of a person.
@@ -114,6 +149,7 @@ impl Counts {
         Sum {
             incidents: self.incidents,
             persons: self.persons,
+            other: self.other,
             with_headcount: if parts > 0 { self.incidents } else { 0 },
             parts,
             known: i32::from(self.months > 0),
@@ -125,6 +161,7 @@ impl Sum {
     fn add(&mut self, other: Sum, sign: i32) {
         self.incidents += sign * other.incidents;
         self.persons += sign * other.persons;
+        self.other.iter_mut().zip(other.other).for_each(|(to, n)| *to += sign * n);
         self.with_headcount += sign * other.with_headcount;
         self.parts += i64::from(sign) * other.parts;
         self.known += sign * other.known;
@@ -136,12 +173,18 @@ impl Sum {
     }
 }
 
-impl Register {
-    /// First and last day of the window.
-    pub fn window(&self) -> (Day, Day) {
-        (self.today.plus(1 - self.window_days), self.today)
-    }
+/// In every window.
+pub type Sums = [Sum; WINDOWS.len()];
 
+fn share(counts: &[Counts; WINDOWS.len()]) -> Sums {
+    counts.each_ref().map(Counts::share)
+}
+
+fn add(to: &mut Sums, what: &Sums, sign: i32) {
+    to.iter_mut().zip(what).for_each(|(to, what)| to.add(*what, sign));
+}
+
+impl Register {
     /// Whose this enterprise is read as; `None` if it is not registered.
     pub fn root(&self, uscc: &Uscc) -> Option<Uscc> {
         self.enterprises.get(uscc).and_then(|e| e.root)
@@ -194,9 +237,8 @@ impl Register {
         if self.headcounts.insert((h.uscc, h.month), (h.version, digest, h.insured)).is_none() {
             self.of_month.entry(h.month).or_default().push(h.uscc);
         }
-        let (first, last) = self.window();
-        if first.month() <= h.month
-            && h.month <= last.month()
+        let in_window = |(first, last): &(Day, Day)| first.month() <= h.month && h.month <= last.month();
+        if self.spans.iter().any(in_window)
             && let Some(root) = self.root(&h.uscc)
         {
             self.weigh(root);
@@ -207,44 +249,58 @@ impl Register {
     /// What changes with the day beside the incidents: which versions are in force, and at the turn of a
     /// month (of the first or the last day) every headcount. Returns whom to read anew.
     pub fn begin_day(&mut self) -> Vec<Uscc> {
-        let (first, last) = self.window();
-        let turned =
-            |day: Day| (day.plus(-1).month() != day.month()).then(|| (day.plus(-1).month(), day.month()));
-        // At the front a month comes, at the back one goes: only whoever has a record of it is weighed anew.
-        let moved = [turned(last).map(|(_, comes)| comes), turned(first).map(|(goes, _)| goes)];
-        for month in moved.into_iter().flatten() {
-            for uscc in self.of_month.get(&month).cloned().unwrap_or_default() {
-                if let Some(root) = self.root(&uscc) {
-                    self.weigh(root);
-                }
-            }
+        let months = |spans: [(Day, Day); WINDOWS.len()]| spans.map(|(a, b)| a.month().0..=b.month().0);
+        let (before, now) = (months(spans(self.today.plus(-1))), months(self.spans));
+        // Only whoever has a record of a month that comes or goes is weighed anew.
+        let mut moved: Vec<i32> = Vec::new();
+        for (before, now) in before.iter().zip(&now).filter(|(before, now)| before != now) {
+            moved.extend(before.clone().filter(|m| !now.contains(m)));
+            moved.extend(now.clone().filter(|m| !before.contains(m)));
         }
+        let of_month = |month: &i32| self.of_month.get(&Month(*month)).cloned().unwrap_or_default();
+        let mut weighed: Vec<Uscc> =
+            moved.iter().flat_map(of_month).filter_map(|uscc| self.root(&uscc)).collect();
+        weighed.sort_unstable();
+        weighed.dedup();
+        weighed.into_iter().for_each(|root| self.weigh(root));
         let later = self.pending.split_off(&self.today.plus(1));
         std::mem::replace(&mut self.pending, later).into_values().flatten().collect()
     }
 
-    /// The mean headcount of a root over the months of the window.
+    /// The mean headcount of a root over the months of each window.
     fn weigh(&mut self, root: Uscc) {
-        let (first, last) = self.window();
-        let (mut insured, mut months) = (0, 0);
         let Some(known) = self.enterprises.get(&root) else { return };
-        for month in first.month().0..=last.month().0 {
+        let months = self.spans.map(|(first, last)| (first.month().0, last.month().0));
+        let first = months.iter().map(|(first, _)| *first).min().unwrap_or(0);
+        let last = months.iter().map(|(_, last)| *last).max().unwrap_or(0);
+        let mut weights = [(0, 0); WINDOWS.len()];
+        for month in first..=last {
             let of = |uscc: &Uscc| self.headcounts.get(&(*uscc, Month(month))).map(|(_, _, n)| i64::from(*n));
             let mut records = known.members.iter().filter_map(of).peekable();
-            months += i64::from(records.peek().is_some());
-            insured += records.sum::<i64>();
+            if records.peek().is_none() {
+                continue;
+            }
+            let insured = records.sum::<i64>();
+            for (weight, (first, last)) in weights.iter_mut().zip(months) {
+                if (first..=last).contains(&month) {
+                    *weight = (weight.0 + insured, weight.1 + 1);
+                }
+            }
         }
-        if (known.counts.insured, known.counts.months) != (insured, months) {
-            self.shift(root, |counts| (counts.insured, counts.months) = (insured, months));
+        if known.counts.iter().zip(weights).any(|(c, w)| (c.insured, c.months) != w) {
+            self.shift(root, |counts| {
+                counts.iter_mut().zip(weights).for_each(|(c, w)| (c.insured, c.months) = w);
+            });
         }
     }
 
     /// Changes the counts of an enterprise, and with them those of its industry, its area and the city.
-    pub fn shift(&mut self, root: Uscc, change: impl FnOnce(&mut Counts)) {
+    pub fn shift(&mut self, root: Uscc, change: impl FnOnce(&mut [Counts; WINDOWS.len()])) {
         let known = self.enterprises.entry(root).or_default();
-        let before = known.counts.share();
+        let mut gain = [Sum::default(); WINDOWS.len()];
+        add(&mut gain, &share(&known.counts), -1);
         change(&mut known.counts);
-        let after = known.counts.share();
+        add(&mut gain, &share(&known.counts), 1);
         self.touched.push(root);
         if known.root == Some(root) {
             let scopes = [
@@ -253,8 +309,7 @@ impl Register {
                 Some(&mut self.city),
             ];
             for scope in scopes.into_iter().flatten() {
-                scope.add(before, -1);
-                scope.add(after, 1);
+                add(scope, &gain, 1);
             }
         }
     }
@@ -262,10 +317,10 @@ impl Register {
     /// Enters an enterprise in its scopes, or strikes it out.
     fn enrol(&mut self, uscc: &Uscc, sign: i32) {
         let Some(known) = self.enterprises.get(uscc).filter(|e| e.root == Some(*uscc)) else { return };
-        let share = known.counts.share();
-        self.industries.entry(known.division.clone()).or_default().add(share, sign);
-        self.areas.entry(known.area.clone()).or_default().add(share, sign);
-        self.city.add(share, sign);
+        let share = share(&known.counts);
+        add(self.industries.entry(known.division.clone()).or_default(), &share, sign);
+        add(self.areas.entry(known.area.clone()).or_default(), &share, sign);
+        add(&mut self.city, &share, sign);
     }
 
     /// Looks which versions are in force. Area and industry are brought up to date; whoever is to be read
@@ -348,7 +403,7 @@ impl Register {
     pub fn judge(&mut self, steps: &Escalation) {
         for uscc in std::mem::take(&mut self.touched) {
             if let Some(known) = self.enterprises.get_mut(&uscc) {
-                let counts = known.counts;
+                let counts = known.counts[LEVELS];
                 known.level = if known.root == Some(uscc) { level(steps, counts) } else { None };
             }
         }
@@ -360,9 +415,9 @@ impl Register {
     }
 
     /// Every count.
-    pub fn sums(&self) -> HashMap<(Scope, String), Sum> {
+    pub fn sums(&self) -> HashMap<(Scope, String), Sums> {
         let own = self.enterprises.iter().filter(|(uscc, e)| e.root == Some(**uscc));
-        let enterprises = own.map(|(uscc, e)| ((Scope::Enterprise, uscc.to_string()), e.counts.share()));
+        let enterprises = own.map(|(uscc, e)| ((Scope::Enterprise, uscc.to_string()), share(&e.counts)));
         let industries = self.industries.iter().map(|(key, sum)| ((Scope::Industry, key.to_string()), *sum));
         let areas = self.areas.iter().map(|(key, sum)| ((Scope::Area, key.to_string()), *sum));
         let city = [((Scope::City, CITY.to_owned()), self.city)];
