@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use tocsin_schemas::codes::{Category, Cause, Severity, Source, State};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::time::{Day, Instant, TimeOfDay};
 
 use crate::cases::{Case, joined};
 use crate::facts::{Age, Shared};
@@ -26,6 +26,8 @@ pub(crate) struct Seen {
     pub persons: u32,
     pub state: State,
     pub cause: Option<Cause>,
+    /// When it happened, where that is known.
+    pub time: Option<TimeOfDay>,
     /// Hosts other than `uscc`, sorted.
     pub hosts: Vec<Uscc>,
     /// Sorted by key.
@@ -136,12 +138,6 @@ fn one(cases: &[Case], uscc: Option<Uscc>, root: Option<Uscc>, policies: &Polici
     let severity = |c: &Case| c.severity(limits);
     let worst = cases.iter().map(severity).max().unwrap_or(Severity::Minor);
     let category = cases.iter().filter(|c| severity(c) == worst).map(Case::category).min();
-    let cause_of = |worst_only: bool| {
-        let mut giving: Vec<&Case> =
-            cases.iter().filter(|c| c.cause().is_some() && (!worst_only || severity(c) == worst)).collect();
-        giving.sort_unstable_by(|a, b| a.best().key.cmp(&b.best().key));
-        giving.first().and_then(|c| c.cause())
-    };
     let mut hosts: Vec<Uscc> = cases.iter().filter_map(Case::host).filter(|h| Some(*h) != uscc).collect();
     hosts.sort_unstable();
     hosts.dedup();
@@ -161,8 +157,22 @@ fn one(cases: &[Case], uscc: Option<Uscc>, root: Option<Uscc>, policies: &Polici
         severity: worst,
         persons: cases.len() as u32,
         state,
-        cause: cause_of(true).or_else(|| cause_of(false)),
+        cause: told(cases, severity, worst, Case::cause),
+        time: told(cases, severity, worst, Case::occurred_time),
         hosts,
         reports,
     }
+}
+
+/// What an incident says of itself: what the worst of its cases says that says it, of several the one that is
+/// believed first; else any other case.
+fn told<T>(
+    cases: &[Case],
+    severity: impl Fn(&Case) -> Severity,
+    worst: Severity,
+    field: impl Fn(&Case) -> Option<T>,
+) -> Option<T> {
+    let giving = cases.iter().filter(|case| field(case).is_some());
+    let first = giving.min_by_key(|case| (severity(case) != worst, &case.best().key));
+    first.and_then(field)
 }

@@ -94,7 +94,10 @@ impl Figures {
                 let sums = self.sums.get(&(scope, key.clone())).copied().unwrap_or_default();
                 Some(of_sums(&sums))
             }
-            _ => self.sums.get(&(scope, key.clone())).filter(|sums| sums.members > 0).map(of_sums),
+            _ if scope.of_enterprises() => {
+                self.sums.get(&(scope, key.clone())).filter(|sums| sums.members > 0).map(of_sums)
+            }
+            _ => self.sums.get(&(scope, key.clone())).map(of_circumstance),
         };
         let rates = windows.map(|windows| Rates {
             scope,
@@ -134,6 +137,13 @@ impl Shown {
 fn of_sums(sums: &Sums) -> Vec<WindowRate> {
     let each = SHOWN.iter().zip(&sums.windows);
     each.map(|(window, sum)| row(*window, sum, (sum.known > 0).then_some(sum.headcount_parts))).collect()
+}
+
+/// A cause or an hour: counts, and nothing to divide them by.
+fn of_circumstance(sums: &Sums) -> Vec<WindowRate> {
+    let mut windows = of_sums(sums);
+    windows.iter_mut().for_each(|w| w.reason = Some(RateReason::NoHeadcount));
+    windows
 }
 
 /// Brings a map up to date; the keys that changed, each once. Of one key the old value goes right before

@@ -43,6 +43,8 @@ struct Entry {
 pub(crate) struct Profile {
     pub division: CompactString,
     pub area: CompactString,
+    /// Sorted, each once.
+    pub tags: Vec<CompactString>,
 }
 
 /// A change of the register as the dataflow sees it.
@@ -112,7 +114,12 @@ impl Registry {
 
     /// Where an enterprise belongs today.
     pub fn profile(&self, uscc: &Uscc) -> Option<Profile> {
-        self.in_force(uscc).map(|e| Profile { division: e.division().into(), area: (*e.area).into() })
+        self.in_force(uscc).map(|e| {
+            let mut tags: Vec<CompactString> = e.tags.iter().map(Into::into).collect();
+            tags.sort_unstable();
+            tags.dedup();
+            Profile { division: e.division().into(), area: (*e.area).into(), tags }
+        })
     }
 
     /// Whose this enterprise's incidents are read as today; mostly its own.

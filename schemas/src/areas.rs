@@ -55,6 +55,16 @@ pub fn divisions() -> &'static [Division] {
     &DIVISIONS
 }
 
+/// The sector of the economy that a division belongs to (三次产业划分规定, National Bureau of Statistics, 2018):
+/// 1 agriculture, 2 industry and construction, 3 services, repairs and support among them.
+pub fn sector(division: &str) -> Option<u8> {
+    match self::division(division)?.code.parse().ok()? {
+        1..=4 => Some(1),
+        5 | 11 | 43 | 51.. => Some(3),
+        _ => Some(2),
+    }
+}
+
 /// The division of this two-digit code.
 pub fn division(code: &str) -> Option<&'static Division> {
     match code.as_bytes() {
@@ -79,6 +89,12 @@ mod tests {
             assert_eq!(division(row.code), Some(row));
         }
         assert_eq!(division("33").unwrap().name, "金属制品业");
+        let sectors = ["01", "04", "05", "06", "10", "11", "12", "42", "43", "44", "50", "51", "97", "98"];
+        assert_eq!(
+            sectors.map(|d| sector(d).unwrap_or(0)),
+            [1, 1, 3, 2, 2, 3, 2, 2, 3, 2, 2, 3, 3, 0],
+            "as the bureau's table has them"
+        );
         for none in ["00", "98", "3", "333", "é"] {
             assert_eq!(division(none), None, "{none}");
         }

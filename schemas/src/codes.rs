@@ -283,6 +283,22 @@ codes! {
         Area = "area",
         /// The whole city; key `330784`.
         City = "city",
+        /// One of the three sectors of the economy (三次产业); key `1`, `2` or `3`.
+        Sector = "sector",
+        /// Enterprises with one tag, such as a local cluster (保温杯) or `special_equipment`; key is the tag.
+        Tag = "tag",
+        /// One cause of GB 6441; key `01`-`20` or `unknown`.
+        Cause = "cause",
+        /// One hour of the day; key `00`-`23` or `unknown`.
+        Hour = "hour",
+        /// One shift of eight hours; key `night` (from 00:00), `day`, `evening` or `unknown`.
+        Shift = "shift",
+        /// One day of the week; key `1` (Monday) to `7`.
+        Weekday = "weekday",
+        /// One month of any year; key `01`-`12`.
+        Month = "month",
+        /// One quarter of any year; key `1`-`4`.
+        Quarter = "quarter",
     }
 }
 
@@ -293,6 +309,8 @@ codes! {
         HeadcountUnknown = "headcount_unknown",
         /// The headcounts are all zero.
         HeadcountZero = "headcount_zero",
+        /// It is of no group of enterprises: a cause or an hour employs nobody.
+        NoHeadcount = "no_headcount",
     }
 }
 
@@ -374,7 +392,25 @@ const CAUSES: [&str; 20] = [
     "其他伤害",
 ];
 
+impl Scope {
+    /// The scopes of `rates.jsonl` (records.md section 5); all others are statistics only.
+    pub const RATES: [Scope; 4] = [Scope::Enterprise, Scope::Industry, Scope::Area, Scope::City];
+
+    /// Whether it is made of enterprises, and so has insured persons.
+    pub const fn of_enterprises(self) -> bool {
+        matches!(
+            self,
+            Scope::Enterprise | Scope::Industry | Scope::Area | Scope::City | Scope::Sector | Scope::Tag
+        )
+    }
+}
+
 impl Cause {
+    /// The number of the code, 1 to 20.
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+
     /// The name that people read.
     pub const fn name(self) -> &'static str {
         CAUSES[self.0 as usize - 1]

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use tocsin_pipeline::{Outcome, Policies};
-use tocsin_schemas::codes::{Change, Rule};
+use tocsin_schemas::codes::{Change, Rule, Scope};
 use tocsin_schemas::door::{self, LineRefusal, Refusal, admit_line};
 use tocsin_schemas::log::LogRecord;
 use tocsin_schemas::records::{Quarantined, Rates};
@@ -56,7 +56,8 @@ const MOST_DAYS: i32 = clock::FAR_DAYS;
 Each line is one arrival, in order:
   {\"topic\":\"reports.hr\",\"arrived_at\":\"2025-03-01T08:00:00+08:00\",\"value\":{…}}
 
-Writes incidents.jsonl, flags.jsonl, rates.jsonl, alerts.jsonl, quarantine.jsonl and summary.json, byte for
+Writes incidents.jsonl, flags.jsonl, rates.jsonl, statistics.jsonl (by sector, tag, cause and period),
+alerts.jsonl, quarantine.jsonl and summary.json, byte for
 byte the same on every run. Lines that cannot be used are listed in quarantine.jsonl and are no failure.
 
 Examples:
@@ -425,7 +426,14 @@ impl Replay {
             }
             file.keep()?;
             let mut file = Pending::begin(out, "rates.jsonl")?;
-            for row in engine.rates().iter().flat_map(Rates::rows) {
+            let (rates, statistics): (Vec<Rates>, Vec<Rates>) =
+                engine.rates().into_iter().partition(|r| Scope::RATES.contains(&r.scope));
+            for row in rates.iter().flat_map(Rates::rows) {
+                file.line(&RateLine::from(&row))?;
+            }
+            file.keep()?;
+            let mut file = Pending::begin(out, "statistics.jsonl")?;
+            for row in statistics.iter().flat_map(Rates::rows) {
                 file.line(&RateLine::from(&row))?;
             }
             file.keep()?;

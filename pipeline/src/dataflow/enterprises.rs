@@ -8,11 +8,12 @@
 
 use std::sync::Arc;
 
-use compact_str::CompactString;
+use compact_str::{CompactString, ToCompactString};
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
+use tocsin_schemas::areas::sector;
 use tocsin_schemas::codes::{CITY, Scope};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::Month;
@@ -21,7 +22,7 @@ use super::measure::{Heads, Sums, Tally, Total};
 use crate::registry::Profile;
 use crate::windows::{KEPT, Mask, SHOWN};
 
-/// An industry, an area or the city.
+/// A group of incidents: an industry, an area, the city, a cause, an hour.
 pub(crate) type ScopeKey = (Scope, CompactString);
 
 /// What the enterprises hear of.
@@ -254,9 +255,12 @@ fn set(months: &mut Vec<(Month, Mask)>, month: Month, windows: Mask) {
     }
 }
 
-/// What an enterprise is a member of.
-fn scopes(profile: &Profile) -> impl Iterator<Item = ScopeKey> + use<> {
+/// What an enterprise is a member of (S10: by area, industry, sector and cluster).
+fn scopes(profile: &Profile) -> impl Iterator<Item = ScopeKey> {
     let industry = (Scope::Industry, profile.division.clone());
     let area = (Scope::Area, profile.area.clone());
-    [industry, area, (Scope::City, CompactString::const_new(CITY))].into_iter()
+    let city = (Scope::City, CompactString::const_new(CITY));
+    let sector = sector(&profile.division).map(|sector| (Scope::Sector, sector.to_compact_string()));
+    let tags = profile.tags.iter().map(|tag| (Scope::Tag, tag.clone()));
+    [industry, area, city].into_iter().chain(sector).chain(tags)
 }

@@ -8,12 +8,13 @@ use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concatenate, OkErr};
+use timely::dataflow::operators::{Concat, Concatenate, OkErr};
 use timely::dataflow::{ProbeHandle, Scope};
 use timely::worker::Worker;
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::{Day, Month};
 
+use super::circumstances::{self, Circumstances};
 use super::enterprises::{Answer, Change, Enterprises, ScopeKey};
 use super::headcounts::{HeadcountChange, Headcounts};
 use super::keyed::{Epoch, keyed, route, summed};
@@ -179,16 +180,22 @@ impl Flow {
         send(incidents.clone(), &self.probe, out, Part::Incidents);
 
         // Counted incidents by day, and the windows of each day.
-        let cells: VecCollection<'_, Epoch, (Day, Uscc), Tally> = incidents.explode(|seen: Arc<Seen>| {
-            let place = if seen.counted() { seen.root.map(|root| (seen.occurred_on, root)) } else { None };
-            place.map(|place| (place, Tally::of(&seen)))
-        });
+        let cells: VecCollection<'_, Epoch, (Day, (Uscc, Circumstances)), Tally> =
+            incidents.explode(|seen: Arc<Seen>| {
+                let root = if seen.counted() { seen.root } else { None };
+                let cell = root.map(|root| (seen.occurred_on, (root, Circumstances::of(&seen))));
+                cell.map(|cell| (cell, Tally::of(&seen)))
+            });
         let windows = days.arrange_by_key_named("Windows of each day");
         let counted = cells
             .arrange_by_key_named("Cells by day")
-            .join_core(windows, |_day, root: &Uscc, windows: &Mask| Some((*root, *windows)));
+            .join_core(windows, |day, (root, how), windows: &Mask| Some((*root, *day, *how, *windows)))
+            .inner;
+        let by_circumstance =
+            counted.clone().map(|((_, day, how, windows), at, tally)| ((day, how, windows, tally), at, 1));
+        let by_circumstance = keyed(by_circumstance, "Circumstances", |c| route(&c.0), circumstances::step);
         let counted =
-            counted.inner.map(|((root, windows), at, tally)| (Change::Counted(root, windows, tally), at, 1));
+            counted.map(|((root, _, _, windows), at, tally)| (Change::Counted(root, windows, tally), at, 1));
 
         // Headcounts of registered enterprises, read as their successors'.
         let insured = headcounts.map(|(uscc, (month, n))| HeadcountChange::Insured(uscc, month, n));
@@ -219,6 +226,8 @@ impl Flow {
             Answer::Total(uscc, total) => Ok(((uscc, total), at, 1)),
             Answer::Sums(key, gained) => Err((key, at, gained)),
         });
+        let by_circumstance = by_circumstance.map(|((key, gained), at, _)| (key, at, gained));
+        let gained = gained.concat(by_circumstance);
         let gained = gained.map(|(key, at, gained)| (key, at, *gained)).as_collection();
         let only = |totals: Updates<_>| Part::Totals(totals.into_iter().map(|(total, _)| total).collect());
         send(totals.as_collection(), &self.probe, out, only);

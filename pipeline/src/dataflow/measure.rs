@@ -182,6 +182,12 @@ impl Sum {
 }
 
 impl Sums {
+    /// Adds incidents to each of the windows that are shown.
+    pub fn count(&mut self, windows: Mask, tally: Tally) {
+        let shown = windows.slots().take_while(|slot| *slot < SHOWN.len());
+        shown.for_each(|slot| self.windows[slot].tally.add(tally));
+    }
+
     /// What a member adds, or a former one takes away.
     pub fn of_member(tallies: &[Tally; KEPT], heads: &[Heads; SHOWN.len()], members: i32) -> Sums {
         let windows = std::array::from_fn(|slot| Sum::of(tallies[slot], heads[slot]));

@@ -5,9 +5,9 @@
 //! reports --person key--> Persons --cases--+
 //!    \------no key------------------------>+--> Places --incidents--+--> out
 //! standing (uscc -> read as) ------------->+                        |
-//!      \                                            cells (day, enterprise) by tally
+//!      \                                            cells (day, enterprise, cause, hour) by tally
 //!       \                                                           |
-//!        \                               days (day -> windows) -----join
+//!        \                               days (day -> windows) -----join --> sums of causes, hours, … --> out
 //!         \                                                         |
 //! headcounts ----> Headcounts --read as--> Enterprises <------------+
 //! profiles (enterprise -> industry, area) ----^  |  \--> totals of enterprises --> out
@@ -18,6 +18,7 @@
 //! belong to others than before. Late records, corrections and expiry all fall out of the same join.
 //! Nothing is ever stocked for a future date.
 
+mod circumstances;
 mod enterprises;
 mod flow;
 mod headcounts;

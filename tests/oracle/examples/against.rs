@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tocsin_oracle::{Oracle, OraclePolicy, Said};
-use tocsin_schemas::codes::{Change, State};
+use tocsin_schemas::codes::{Change, Scope, State};
 use tocsin_schemas::door::{admit, admit_line};
 use tocsin_schemas::ids::ReportKey;
 use tocsin_schemas::records::{Digest, Incident, Rate, Record};
@@ -48,8 +48,14 @@ fn main() -> Outcome<ExitCode> {
         expected.say(said);
     }
     let out = Path::new(out);
-    let mut rates: Vec<Value> = oracle.rates().iter().map(of_rate).collect();
-    rates.sort_by_key(|r| ["scope", "key", "window"].map(|f| r[f].to_string()));
+    let (rates, statistics): (Vec<Rate>, Vec<Rate>) =
+        oracle.rates().into_iter().partition(|r| Scope::RATES.contains(&r.scope));
+    let rows = |rates: &[Rate]| {
+        let mut rows: Vec<Value> = rates.iter().map(of_rate).collect();
+        rows.sort_by_key(|r| ["scope", "key", "window"].map(|f| r[f].to_string()));
+        rows
+    };
+    let (rates, statistics) = (rows(&rates), rows(&statistics));
     let mut incidents: Vec<Incident> = oracle.incidents();
     incidents.retain(|i| i.state != State::Gone);
     let incidents: Vec<Value> = incidents.iter().map(of_incident).collect();
@@ -77,6 +83,7 @@ fn main() -> Outcome<ExitCode> {
     };
     check("incidents.jsonl", &incidents, None)?;
     check("rates.jsonl", &rates, None)?;
+    check("statistics.jsonl", &statistics, None)?;
     let said: Vec<&str> = SAID.to_vec();
     check("alerts.jsonl", &expected.alerts, Some(&said))?;
     check("quarantine.jsonl", &expected.quarantined, Some(&["line", "reason"]))?;

@@ -78,6 +78,7 @@ pub(crate) struct Found {
     pub(crate) persons: u32,
     pub(crate) state: State,
     pub(crate) cause: Option<Cause>,
+    pub(crate) time: Option<TimeOfDay>,
     pub(crate) reports: BTreeSet<ReportKey>,
 }
 
@@ -207,6 +208,12 @@ fn as_incident(cases: &[&Case<'_>], tables: &Tables, registered: &dyn Fn(&Uscc) 
             .map(|(_, cause)| cause)
     };
     let cause = first_cause(&mut worst.iter().copied()).or_else(|| first_cause(&mut cases.iter()));
+    let first_time = |of: &mut dyn Iterator<Item = &&Case<'_>>| {
+        of.filter_map(|c| c.time().map(|time| (c.best().key(), time)))
+            .min_by(|a, b| a.0.cmp(&b.0))
+            .map(|(_, time)| time)
+    };
+    let time = first_time(&mut worst.iter().copied()).or_else(|| first_time(&mut cases.iter()));
     Found {
         uscc: cases[0].uscc(),
         hosts: cases.iter().filter_map(|c| c.first(|r| r.host_uscc)).collect(),
@@ -216,6 +223,7 @@ fn as_incident(cases: &[&Case<'_>], tables: &Tables, registered: &dyn Fn(&Uscc) 
         persons: cases.len() as u32,
         state: cases[0].state(registered),
         cause,
+        time,
         reports: cases.iter().flat_map(|c| c.0.iter().map(|r| r.key())).collect(),
     }
 }

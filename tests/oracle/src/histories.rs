@@ -456,7 +456,10 @@ impl Maker {
                 &mut self.rng,
                 &[EnterpriseStatus::Active, EnterpriseStatus::Active, EnterpriseStatus::Closed],
             ),
-            tags: Vec::new(),
+            tags: [vec![], vec![], vec!["保温杯"], vec!["防盗门", "保温杯"]][self.rng.random_range(0..4)]
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             successor_of,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::ToSpan;
 use jiff::civil::Date;
+use tocsin_schemas::areas::sector;
 use tocsin_schemas::codes::{CITY, Category, RateReason, Scope, State};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Rate, Window};
@@ -156,10 +157,80 @@ impl Basis<'_> {
             groups.entry((Scope::Industry, e.division().to_string())).or_default().insert(root);
             groups.entry((Scope::Area, e.area.to_string())).or_default().insert(root);
             groups.entry((Scope::City, CITY.to_string())).or_default().insert(root);
+            if let Some(sector) = sector(e.division()) {
+                groups.entry((Scope::Sector, sector.to_string())).or_default().insert(root);
+            }
+            for tag in &e.tags {
+                groups.entry((Scope::Tag, tag.clone())).or_default().insert(root);
+            }
         }
         let mut rows = Vec::new();
         for ((scope, key), members) in groups {
             rows.extend(WINDOWS.iter().map(|w| self.row(scope, key.clone(), &members, *w)));
+        }
+        rows.extend(self.circumstances());
+        rows
+    }
+
+    /// Rows by cause and by period, of whatever happened in any window: counts without a headcount.
+    fn circumstances(&self) -> Vec<Rate> {
+        let counts =
+            |f: &&&Found| f.state == State::Counted && f.uscc.is_some_and(|u| self.registry.registered(&u));
+        let mut groups: BTreeMap<(Scope, String), Vec<&Found>> = BTreeMap::new();
+        for found in self.incidents.iter().filter(counts) {
+            let date = found.occurred_on.date();
+            let clock = found.time.map(|t| t.to_string());
+            let hour = clock.map_or("unknown".to_owned(), |text| text[..2].to_owned());
+            let shift = match hour.as_str() {
+                "unknown" => "unknown",
+                early if early < "08" => "night",
+                late if late >= "16" => "evening",
+                _ => "day",
+            };
+            let weekdays = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+            let name = date.strftime("%A").to_string();
+            let weekday = 1 + weekdays.iter().position(|w| *w == name).unwrap_or(99);
+            let buckets = [
+                (Scope::Cause, found.cause.map_or("unknown".to_owned(), |c| c.to_string())),
+                (Scope::Hour, hour.clone()),
+                (Scope::Shift, shift.to_owned()),
+                (Scope::Weekday, weekday.to_string()),
+                (Scope::Month, date.strftime("%m").to_string()),
+                (Scope::Quarter, ((date.month() + 2) / 3).to_string()),
+            ];
+            for bucket in buckets {
+                groups.entry(bucket).or_default().push(found);
+            }
+        }
+        let mut rows = Vec::new();
+        for ((scope, key), found) in groups {
+            let row = |window: &Window| {
+                let (from, to) = days(*window, self.day);
+                let within: Vec<&&Found> =
+                    found.iter().filter(|f| from <= f.occurred_on && f.occurred_on <= to).collect();
+                let production = || within.iter().filter(|f| f.category == Category::Production);
+                let mut other = BTreeMap::new();
+                for f in within.iter().filter(|f| f.category != Category::Production) {
+                    *other.entry(f.category).or_default() += 1;
+                }
+                Rate {
+                    scope,
+                    key: key.clone(),
+                    window: *window,
+                    as_of: self.day,
+                    incidents: production().count() as u32,
+                    persons: production().map(|f| f.persons).sum(),
+                    incidents_with_headcount: 0,
+                    headcount: None,
+                    per_thousand: None,
+                    reason: Some(RateReason::NoHeadcount),
+                    other,
+                }
+            };
+            let of_group: Vec<Rate> = WINDOWS.iter().map(row).collect();
+            if of_group.iter().any(|r| r.incidents > 0 || !r.other.is_empty()) {
+                rows.extend(of_group);
+            }
         }
         rows
     }
