@@ -1,0 +1,120 @@
+//! The engine as the oracle's judge takes it.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+
+use tocsin_oracle::{History, OraclePolicy, Subject};
+use tocsin_pipeline::policy::{Escalation, Merge, OwnerAlert, Policy, SeverityLimits};
+use tocsin_pipeline::{Arrival, Engine, Memory, Options, Outcome, Policies};
+use tocsin_schemas::codes::Scope;
+use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Rates, Record, WindowRate};
+use tocsin_schemas::time::{Day, Instant};
+
+/// The engine with what a log would hold: everything that arrived and everything it said.
+pub struct Subjected {
+    /// The engine itself.
+    pub engine: Engine,
+    policies: Policies,
+    workers: usize,
+    arrived: Vec<Arrival>,
+    alerts: Vec<Alert>,
+    incidents: Vec<Incident>,
+    rates: BTreeMap<(Scope, String), Vec<WindowRate>>,
+}
+
+/// The oracle's policy tables as the engine takes them.
+pub fn policies(tables: &[OraclePolicy]) -> Policies {
+    let table = |t: &OraclePolicy| Policy {
+        effective_from: t.effective_from,
+        escalation: Escalation {
+            window_days: t.window_days,
+            blue: t.blue,
+            yellow: t.yellow,
+            orange: t.orange,
+            red: t.red,
+            severe_is_red: t.severe_is_red,
+        },
+        owner_alert: OwnerAlert { max_age_days: t.max_age_days as u32 },
+        merge: Merge { case_days: t.case_days as u32, incident_minutes: t.incident_minutes as u32 },
+        severity: SeverityLimits {
+            severe_lost_days: t.severe_lost_days,
+            severe_grade_max: t.severe_grade_max,
+        },
+    };
+    Policies::new(tables.iter().map(table).collect()).unwrap()
+}
+
+impl Subjected {
+    /// An engine that has seen nothing, under the history's policies.
+    pub fn new(history: &History, workers: usize) -> Subjected {
+        let policies = policies(&history.policies);
+        Subjected {
+            engine: Engine::new(policies.clone(), Options { workers }),
+            policies,
+            workers,
+            arrived: Vec::new(),
+            alerts: Vec::new(),
+            incidents: Vec::new(),
+            rates: BTreeMap::new(),
+        }
+    }
+
+    fn keep(&mut self, outcomes: Vec<Outcome>) -> Vec<Vec<Alert>> {
+        for outcome in &outcomes {
+            self.alerts.extend(outcome.alerts.iter().cloned());
+            self.incidents.extend(outcome.incidents.iter().cloned());
+            for (key, rates) in &outcome.rates {
+                match rates {
+                    Some(rates) => self.rates.insert(key.clone(), rates.windows.clone()),
+                    None => self.rates.remove(key),
+                };
+            }
+        }
+        outcomes.into_iter().map(|o| o.alerts).collect()
+    }
+}
+
+impl Subject for Subjected {
+    fn arrive(&mut self, at: Instant, arrivals: &[(Record, Digest, Instant)]) -> Vec<Vec<Alert>> {
+        let arrival = |(record, digest, arrived_at): &(Record, Digest, Instant)| Arrival {
+            record: record.clone(),
+            digest: *digest,
+            arrived_at: *arrived_at,
+        };
+        let arrivals: Vec<Arrival> = arrivals.iter().map(arrival).collect();
+        self.arrived.extend(arrivals.iter().cloned());
+        let outcomes = self.engine.arrive(at, arrivals);
+        self.keep(outcomes)
+    }
+    fn tick_to(&mut self, day: Day) -> Vec<Vec<Alert>> {
+        let outcomes = self.engine.tick_to(day);
+        self.keep(outcomes)
+    }
+    fn incidents(&mut self) -> Vec<Incident> {
+        self.engine.incidents()
+    }
+    fn rates(&mut self) -> Vec<Rate> {
+        let rates = self.engine.rates();
+        // What the topic says must be what is so: each change, folded.
+        let of = |rates: &Rates| ((rates.scope, rates.key.clone()), rates.windows.clone());
+        let all: BTreeMap<_, _> = rates.iter().map(of).collect();
+        assert!(self.rates == all, "the changes of rates do not add up to the rates");
+        rates.iter().flat_map(Rates::rows).collect()
+    }
+    fn restart(&mut self) {
+        let clock = self.engine.clock();
+        let (mut written, mut said) = (Memory::default(), Memory::default());
+        self.incidents.iter().cloned().for_each(|i| written.incident(i));
+        self.alerts.iter().for_each(|a| said.alert(a));
+        written.index();
+        self.engine = Engine::new(self.policies.clone(), Options { workers: self.workers });
+        self.engine.recover(clock);
+        // In two parts, newest first: the order of a rebuild must not matter.
+        let middle = self.arrived.len() / 2;
+        self.engine.load(self.arrived[middle..].to_vec());
+        self.engine.load(self.arrived[..middle].to_vec());
+        let outcome = self.engine.resume(written.with(said));
+        assert!(outcome.silent(), "a restart said {:?} and changed {:?}", outcome.alerts, outcome.incidents);
+    }
+}
