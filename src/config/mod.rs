@@ -192,9 +192,18 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
 /// # Errors
 /// One line: the file, and what is wrong with it.
 pub fn read_policies(path: &Path) -> Result<Policies, String> {
+    read_policy_text(path).map(|(policies, _)| policies)
+}
+
+/// The same, with the text as it stands in the file.
+///
+/// # Errors
+/// Those of [`read_policies`].
+pub fn read_policy_text(path: &Path) -> Result<(Policies, String), String> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| format!("cannot read the policy {}: {e}", path.display()))?;
-    Policies::parse(&text).map_err(|e| format!("{}: {e}", path.display()))
+    let policies = Policies::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok((policies, text))
 }
 
 fn read_schema_ids(path: &Path) -> Result<FileMap, String> {

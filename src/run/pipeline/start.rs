@@ -225,7 +225,7 @@ fn arrivals(
 }
 
 /// Every record of a topic up to its present ends, in order within each partition.
-fn read_all(
+pub fn read_all(
     log: &dyn EventLog,
     topic: &'static str,
     each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,
