@@ -151,7 +151,8 @@ impl Engine {
     /// Ends a rebuild: desired minus emitted. The guard of the caller: the outcome must be silent
     /// ([`Outcome::silent`]), else something is missing or was changed.
     pub fn resume(&mut self, recalled: Recalled) -> Outcome {
-        let other_policy = recalled.policy_hash.as_deref().is_some_and(|hash| hash != &**self.policies.hash());
+        let other_policy =
+            recalled.policy_hash.as_deref().is_some_and(|hash| hash != &**self.policies.hash());
         let occasion = if other_policy { Occasion::Policy } else { Occasion::Batch };
         self.decider.recall(recalled);
         let loaded = std::mem::take(&mut self.loaded);

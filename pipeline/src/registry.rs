@@ -107,9 +107,8 @@ impl Registry {
 
     /// Everything that was told so far, for somebody who knows nothing.
     pub fn standing(&self) -> Vec<Moved> {
-        let told = |(uscc, entry): (&Uscc, &Entry)| {
-            Some(Moved { uscc: *uscc, old: None, new: entry.told.clone()? })
-        };
+        let told =
+            |(uscc, entry): (&Uscc, &Entry)| Some(Moved { uscc: *uscc, old: None, new: entry.told.clone()? });
         self.enterprises.iter().filter_map(told).collect()
     }
 

@@ -6,6 +6,7 @@
     reason = "a test may panic, read the environment and print"
 )]
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -26,6 +27,8 @@ struct Subjected {
     arrived: Vec<Arrival>,
     alerts: Vec<Alert>,
     incidents: Vec<Incident>,
+    /// The fold of the changed rows: what the topic `rates` would hold.
+    rows: BTreeMap<(Scope, String, Window), Rate>,
 }
 
 fn policies(tables: &[OraclePolicy]) -> Policies {
@@ -59,6 +62,7 @@ impl Subjected {
             arrived: Vec::new(),
             alerts: Vec::new(),
             incidents: Vec::new(),
+            rows: BTreeMap::new(),
         }
     }
 
@@ -66,6 +70,12 @@ impl Subjected {
         for outcome in &outcomes {
             self.alerts.extend(outcome.alerts.iter().cloned());
             self.incidents.extend(outcome.incidents.iter().cloned());
+            for (key, row) in &outcome.rates {
+                match row {
+                    Some(row) => self.rows.insert(key.clone(), row.clone()),
+                    None => self.rows.remove(key),
+                };
+            }
         }
         outcomes.into_iter().map(|o| o.alerts).collect()
     }
@@ -96,7 +106,15 @@ impl Subject for Subjected {
         self.engine.incidents()
     }
     fn rates(&mut self) -> Vec<Rate> {
-        self.engine.rates()
+        let rates = self.engine.rates();
+        // A row is written when its numbers change, so only its day may be an older one.
+        let mut written: Vec<Rate> = self.rows.values().cloned().collect();
+        written.sort_by_cached_key(|r| (r.scope.as_str(), r.key.clone(), r.window.to_string()));
+        for (row, rate) in written.iter_mut().zip(&rates) {
+            row.as_of = rate.as_of;
+        }
+        assert_eq!(written, rates, "the changed rows do not add up to the rows");
+        rates
     }
     fn rate_windows(&self) -> Vec<Window> {
         vec![Window::Rolling(365)]

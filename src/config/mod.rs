@@ -83,6 +83,23 @@ pub struct Config {
     pub clock_start: Option<Instant>,
 }
 
+impl Config {
+    /// The text of the policy, as it is published: that of the file, or the default one written out.
+    ///
+    /// # Errors
+    /// The file has gone or was changed since the configuration was read.
+    pub fn policy_text(&self) -> Result<String, String> {
+        let Some(file) = &self.policy_file else {
+            return self.policies.to_toml().map_err(|e| e.to_string());
+        };
+        let (policies, text) = read_policy_text(file)?;
+        if policies.hash() != self.policies.hash() {
+            return Err(format!("{} was changed while it was read: start again", file.display()));
+        }
+        Ok(text)
+    }
+}
+
 /// Which event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogConfig {
@@ -355,7 +372,7 @@ impl fmt::Display for Config {
             None => format!("none # {none}"),
         };
         writeln!(f, "\n[policy]\nfile = {}", shown(&self.policy_file, "the default policy"))?;
-        writeln!(f, "# in force from {}, hash {}", self.policies.begins(), self.policies.hash())?;
+        writeln!(f, "# from {}, hash {}", self.policies.begins(), self.policies.hash())?;
         writeln!(f, "\n[schemas]\nids = {}", shown(&self.schema_ids_file, "no ids of a schema registry"))?;
         let p = self.pipeline;
         writeln!(

@@ -61,7 +61,8 @@ pub fn differences(old: &Policies, new: &Policies) -> Vec<Difference> {
             let (field, rows) = ("table".to_owned(), vec!["S1"]);
             all.push(Difference { effective_from: day, field, old: word(was), new: word(is), rows });
         }
-        let values: Vec<(Value, Value)> = old.on(day).values().into_iter().zip(new.on(day).values()).collect();
+        let values: Vec<(Value, Value)> =
+            old.on(day).values().into_iter().zip(new.on(day).values()).collect();
         for ((field, of), (was, is)) in fields().zip(values).filter(|(_, (was, is))| was != is) {
             let (old, new) = (was.to_string(), is.to_string());
             all.push(Difference { effective_from: day, field, old, new, rows: of.rows() });

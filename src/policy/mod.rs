@@ -7,7 +7,7 @@
 
 mod check;
 mod diff;
-mod publish;
+pub mod publish;
 mod schema;
 mod show;
 pub mod topic;

@@ -43,9 +43,8 @@ pub fn run(args: &Args) -> CommandResult {
     let before = held.newest().map(|newest| newest.policies.clone());
     let today = WallClock::new(config.clock_start).now().day();
     if let Some(before) = &before {
-        may_follow(before, &policies, today).map_err(|why| {
-            Failure::wrong_call(format!("{}: not published: {why}", args.file.display()))
-        })?;
+        may_follow(before, &policies, today)
+            .map_err(|why| Failure::wrong_call(format!("{}: not published: {why}", args.file.display())))?;
     }
     let record = record(&policies, text);
     let expected = policies.hash().clone();
@@ -112,9 +111,8 @@ mod tests {
     #[test]
     fn an_equal_one_and_one_that_leaves_the_present_without_a_table_are_refused() {
         let of = |text: &str| Policies::parse(text).unwrap();
-        let may_follow = |old: &Policies, new: &Policies| {
-            super::may_follow(old, new, "2025-03-01".parse().unwrap())
-        };
+        let may_follow =
+            |old: &Policies, new: &Policies| super::may_follow(old, new, "2025-03-01".parse().unwrap());
         let default = Policies::default();
         let blue = "[[policy]]\neffective_from = \"2020-11-20\"\nescalation.blue = 1\n";
         let later = "[[policy]]\neffective_from = \"2026-01-01\"\n";

@@ -62,8 +62,7 @@ fn section(section: &Section) -> Value {
         [] => String::new(),
         names => format!(" {} may not fall from one to the next.", names.join(", ")),
     };
-    let fields: Map<String, Value> =
-        section.fields.iter().map(|f| (f.name.to_owned(), field(f))).collect();
+    let fields: Map<String, Value> = section.fields.iter().map(|f| (f.name.to_owned(), field(f))).collect();
     json!({
         "description": format!("{}{rising}", section.about.trim()),
         "type": "object",
@@ -127,10 +126,13 @@ mod tests {
     fn every_field_has_its_default_its_range_and_its_rows() {
         let schema = schema();
         let table = &schema["properties"]["policy"]["items"]["properties"];
-        assert_eq!(table["escalation"]["properties"]["yellow"], json!({
-            "type": "integer", "minimum": 1, "maximum": 100_000, "default": 3, "description": "Incidents for yellow (S20).",
-            "x-rows": ["S20"],
-        }));
+        assert_eq!(
+            table["escalation"]["properties"]["yellow"],
+            json!({
+                "type": "integer", "minimum": 1, "maximum": 100_000, "default": 3, "description": "Incidents for yellow (S20).",
+                "x-rows": ["S20"],
+            })
+        );
         assert!(table["escalation"]["description"].as_str().unwrap().contains("blue, yellow, orange, red"));
         for section in SECTIONS {
             for field in section.fields {

@@ -4,9 +4,11 @@
 use tocsin_pipeline::Policies;
 use tocsin_schemas::door::{MAX_RECORD_BYTES, Refusal, RefusalReason};
 use tocsin_schemas::log::{EventLog, LogError, LogRecord};
+use tocsin_schemas::records::Quarantined;
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics::POLICY;
 
+use crate::run::pipeline::admit::quarantined;
 use crate::run::pipeline::start;
 
 /// A policy of the topic.
@@ -27,6 +29,10 @@ pub struct Published {
 pub struct Held {
     /// Those that can be used, oldest first.
     pub valid: Vec<Published>,
+    /// Those that cannot, oldest first.
+    pub refused: Vec<Quarantined>,
+    /// The offset after them all.
+    pub next: u64,
 }
 
 impl Held {
@@ -42,13 +48,18 @@ impl Held {
 /// Those of the log.
 pub fn read(log: &dyn EventLog) -> Result<Held, LogError> {
     let mut held = Held::default();
-    start::read_all(log, POLICY, &mut |record| {
-        if let Ok(policies) = admit(&record) {
-            let (version, offset) = (held.valid.len() as u32 + 1, record.offset);
-            held.valid.push(Published { version, offset, published_at: record.stamp, policies });
+    let ends = start::read_all(log, POLICY, &mut |record| {
+        match admit(&record) {
+            Ok(policies) => {
+                let (version, offset) = (held.valid.len() as u32 + 1, record.offset);
+                held.valid.push(Published { version, offset, published_at: record.stamp, policies });
+            }
+            Err(refusal) => held.refused.push(quarantined(&record, refusal)),
         }
         Ok(())
     })?;
+    // It has one partition, for life.
+    held.next = ends.first().copied().unwrap_or_default();
     Ok(held)
 }
 

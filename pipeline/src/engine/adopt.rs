@@ -33,11 +33,12 @@ impl Engine {
         };
         let as_of = clock.day();
         let kept = |policies: &Policies| windows::kept(policies.on(as_of));
-        let (incidents, rates) = if former.resolves_as(&self.policies) && kept(&former) == kept(&self.policies) {
-            (Vec::new(), Vec::new())
-        } else {
-            self.rebuild(as_of)
-        };
+        let (incidents, rates) =
+            if former.resolves_as(&self.policies) && kept(&former) == kept(&self.policies) {
+                (Vec::new(), Vec::new())
+            } else {
+                self.rebuild(as_of)
+            };
         let context = Context {
             occasion: Occasion::Policy,
             decided_at: clock,

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use tocsin_schemas::time::Day;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use tocsin_schemas::time::Day;
 
 use super::PolicyError;
 use super::field::{Field, Section, Value};
@@ -99,8 +99,10 @@ impl Checker<'_> {
                 continue;
             }
             let Some(section) = self.sections.iter().find(|s| s.name == name) else {
-                let allowed: Vec<&str> = [FROM].into_iter().chain(self.sections.iter().map(|s| s.name)).collect();
-                let what = format!("{name} is not a key of a [[policy]] table; allowed: {}", allowed.join(", "));
+                let allowed: Vec<&str> =
+                    [FROM].into_iter().chain(self.sections.iter().map(|s| s.name)).collect();
+                let what =
+                    format!("{name} is not a key of a [[policy]] table; allowed: {}", allowed.join(", "));
                 self.wrong(key.span(), what);
                 continue;
             };
@@ -108,7 +110,10 @@ impl Checker<'_> {
                 Some(fields) => self.section(section, fields),
                 None => {
                     let found = self.found(value.span());
-                    self.wrong(value.span(), format!("{name} must be a table [policy.{name}], found {found}"));
+                    self.wrong(
+                        value.span(),
+                        format!("{name} must be a table [policy.{name}], found {found}"),
+                    );
                 }
             }
         }
@@ -144,7 +149,10 @@ impl Checker<'_> {
                 None => {
                     let allowed: Vec<&str> = section.fields.iter().map(|f| f.name).collect();
                     let (of, allowed) = (section.name, allowed.join(", "));
-                    self.wrong(key.span(), format!("{of}.{name} is not a key of the policy; allowed in {of}: {allowed}"));
+                    self.wrong(
+                        key.span(),
+                        format!("{of}.{name} is not a key of the policy; allowed in {of}: {allowed}"),
+                    );
                 }
             }
         }

@@ -133,8 +133,16 @@ fn a_percentage_over_100_is_refused() {
                 about: "Of last year's incidents (S30).",
                 kind: Kind::Number { default: 30.0, min: 0.0, max: 100.0 },
             },
-            Field { name: "blue_share", about: "(S11)", kind: Kind::Number { default: 0.1, min: 0.0, max: 1.0 } },
-            Field { name: "red_share", about: "(S11)", kind: Kind::Number { default: 0.2, min: 0.0, max: 1.0 } },
+            Field {
+                name: "blue_share",
+                about: "(S11)",
+                kind: Kind::Number { default: 0.1, min: 0.0, max: 1.0 },
+            },
+            Field {
+                name: "red_share",
+                about: "(S11)",
+                kind: Kind::Number { default: 0.2, min: 0.0, max: 1.0 },
+            },
         ],
     }];
     let of = |rest: &str| check(&format!("[[policy]]\n{FROM}{rest}"), LISTS).map_err(|e| e.to_string());
@@ -181,7 +189,8 @@ fn the_policy_that_is_delivered_is_the_default_written_out_and_explained() {
             let row = row.unwrap_or_else(|| panic!("docs/policy.md has no row | `{name}` |"));
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
             let allowed = field.kind.to_string();
-            let allowed = allowed.trim_start_matches("a whole number from ").trim_start_matches("a number from ");
+            let allowed =
+                allowed.trim_start_matches("a whole number from ").trim_start_matches("a number from ");
             let expected = ["", &format!("`{name}`"), &field.default().to_string(), allowed];
             assert_eq!(cells[..4], expected, "docs/policy.md");
             assert_eq!(cells[4], field.rows().join(", "), "docs/policy.md: the rows of {name}");
@@ -213,5 +222,7 @@ fn two_policies_resolve_alike_when_they_differ_in_what_is_said_alone() {
     let from = |day: &str, rest: &str| {
         Policies::parse(&format!("[[policy]]\neffective_from = \"{day}\"\n{rest}")).unwrap()
     };
-    assert!(from("2024-01-01", "merge.case_days = 5").resolves_as(&from("2020-01-01", "merge.case_days = 5")));
+    assert!(
+        from("2024-01-01", "merge.case_days = 5").resolves_as(&from("2020-01-01", "merge.case_days = 5"))
+    );
 }
