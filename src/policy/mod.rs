@@ -101,5 +101,7 @@ fn tables(policies: &Policies) -> String {
 fn page(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY).set_header(header);
+    // On a terminal long words wrap to its width; elsewhere a row stays one line.
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
     table
 }

@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> CommandResult {
             .map_err(|why| Failure::wrong_call(format!("{}: not published: {why}", args.file.display())))?;
     }
     let record = record(&policies, text);
-    let expected = policies.hash().clone();
+    let expected = Arc::clone(policies.hash());
     let version = open::within(open::LIMIT, &config.log, move || append(&*log, record, &expected, held))?;
     if let Some(before) = before {
         say!("{}", diff::table(&diff::differences(&before, &policies)));

@@ -258,7 +258,7 @@ fn the_first_start_publishes_the_configured_policy_and_a_changed_file_is_only_sa
         let of = |r: tocsin_schemas::log::LogRecord| String::from_utf8(r.value.unwrap()).unwrap();
         house.records(topics::POLICY).into_iter().map(of).collect()
     };
-    assert_eq!(texts(), [remarked.clone()], "as it was written");
+    assert_eq!(texts(), [remarked], "as it was written");
     std::fs::write(house.dir.path().join("policy.toml"), LATER).unwrap();
     let run = start_and_stop(&house);
     let said = run.said();
