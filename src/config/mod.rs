@@ -217,10 +217,10 @@ pub fn read_policies(path: &Path) -> Result<Policies, String> {
 /// # Errors
 /// Those of [`read_policies`].
 pub fn read_policy_text(path: &Path) -> Result<(Policies, String), String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| format!("cannot read the policy {}: {e}", path.display()))?;
-    let policies = Policies::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok((policies, text))
+    let raw = std::fs::read(path).map_err(|e| format!("cannot read the policy {}: {e}", path.display()))?;
+    let policies = Policies::parse_bytes(&raw).map_err(|e| format!("{}: {e}", path.display()))?;
+    // It was read as text just now.
+    Ok((policies, String::from_utf8_lossy(&raw).into_owned()))
 }
 
 fn read_schema_ids(path: &Path) -> Result<FileMap, String> {

@@ -74,9 +74,33 @@ pub fn admit(record: &LogRecord) -> Result<Policies, Refusal> {
         let found = raw.len();
         return Err(refused(format!("a policy has at most {MAX_RECORD_BYTES} bytes, found {found}")));
     }
-    let text = std::str::from_utf8(raw).map_err(|e| {
-        let line = raw[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-        refused(format!("line {line}: expected a TOML text in UTF-8, found other bytes"))
-    })?;
-    Policies::parse(text).map_err(|e| refused(e.to_string()))
+    Policies::parse_bytes(raw).map_err(|e| refused(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn whatever_stands_on_the_topic_is_a_policy_or_refused_with_its_place() {
+        let of = |value: Option<&[u8]>| {
+            let (topic, value) = (Arc::from(POLICY), value.map(<[u8]>::to_vec));
+            let record = LogRecord { topic, partition: 0, offset: 0, stamp: Instant(0), key: None, value };
+            admit(&record).map(|p| p.hash().to_string()).map_err(|r| r.to_string())
+        };
+        let text = Policies::default().to_toml().unwrap();
+        assert_eq!(of(Some(text.as_bytes())), Ok(Policies::default().hash().to_string()));
+        for (value, said) in [
+            (None, "bad_policy: line 1, column 1: expected at least one [[policy]] table, found none"),
+            (Some(&b"{}"[..]), "bad_policy: line 1, column 1: "),
+            (Some(b"[[policy]]\neffective_from = \xFF"), "bad_policy: line 2, column 18: "),
+        ] {
+            let found = of(value).unwrap_err();
+            assert!(found.starts_with(said), "{found}");
+        }
+        let long = vec![b'#'; MAX_RECORD_BYTES + 1];
+        assert!(of(Some(&long)).unwrap_err().contains("at most 1048576 bytes, found 1048577"));
+    }
 }

@@ -54,6 +54,16 @@ impl PolicyError {
     fn at(text: &str, byte: usize, what: String) -> PolicyError {
         PolicyError { place: Some(check::place(text, byte)), what }
     }
+
+    /// Bytes as text.
+    fn text(raw: &[u8]) -> Result<&str, PolicyError> {
+        std::str::from_utf8(raw).map_err(|e| {
+            let sound = String::from_utf8_lossy(&raw[..e.valid_up_to()]);
+            let what =
+                format!("expected a TOML text in UTF-8, found the byte 0x{:02X}", raw[e.valid_up_to()]);
+            PolicyError::at(&sound, sound.len(), what)
+        })
+    }
 }
 
 impl fmt::Display for PolicyError {
@@ -80,6 +90,14 @@ impl Policies {
         tables.sort_by_key(|t| t.effective_from);
         let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(written(&tables)?)).into();
         Ok(Policies { tables, hash })
+    }
+
+    /// The same from bytes that may be anything.
+    ///
+    /// # Errors
+    /// Those of [`Policies::parse`], and bytes that are no UTF-8.
+    pub fn parse_bytes(raw: &[u8]) -> Result<Policies, PolicyError> {
+        Policies::parse(PolicyError::text(raw)?)
     }
 
     /// From tables in any order.

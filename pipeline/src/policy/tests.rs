@@ -112,6 +112,17 @@ fn each_error_names_line_column_and_what_is_allowed() {
 }
 
 #[test]
+fn bytes_that_are_no_text_and_texts_of_other_editors() {
+    let of = |raw: &[u8]| Policies::parse_bytes(raw).map(|p| p.hash().to_string()).map_err(|e| e.to_string());
+    let default = Ok(Policies::default().hash().to_string());
+    assert_eq!(of(b"\xEF\xBB\xBF[[policy]]\r\neffective_from = \"2020-11-20\"\r\n"), default);
+    let expected = "line 2, column 4: expected a TOML text in UTF-8, found the byte 0xFF";
+    assert_eq!(of(&[b"[[policy]]\n# \xE7\x94\xB2", &[0xFF][..]].concat()), Err(expected.to_owned()));
+    let deep = format!("[[policy]]\nmerge = {}", "[".repeat(100_000));
+    assert!(of(deep.as_bytes()).unwrap_err().starts_with("line 2, column "));
+}
+
+#[test]
 fn of_several_problems_the_first_in_the_text_is_named() {
     let text = format!("[[policy]]\n{FROM}[policy.merge]\ncase_days = -1\n[policy.escalation]\nblue = 0\n");
     assert!(wrong(&text).starts_with("line 4, column 13: merge.case_days"), "{}", wrong(&text));

@@ -132,8 +132,8 @@ mod tests {
     use super::*;
     use crate::policy::topic::Published;
 
-    fn blue(n: u32) -> Policies {
-        let text = format!("[[policy]]\neffective_from = \"2020-11-20\"\nescalation.blue = {n}\n");
+    fn policy(n: u32) -> Policies {
+        let text = format!("[[policy]]\neffective_from = \"2020-11-20\"\nowner_alert.max_age_days = {n}\n");
         Policies::parse(&text).unwrap()
     }
 
@@ -142,7 +142,7 @@ mod tests {
             version: number as u32 + 1,
             offset: *offset,
             published_at: Instant(0),
-            policies: blue(*n),
+            policies: policy(*n),
         };
         let bad = |offset: &u64| Quarantined {
             topic: POLICY.into(),
@@ -162,7 +162,7 @@ mod tests {
     fn progress(decided: u32, next: Option<u64>) -> Progress {
         let offset = |next| Offset { topic: POLICY.into(), partition: 0, next };
         Progress {
-            policy_hash: blue(decided).hash().to_string(),
+            policy_hash: policy(decided).hash().to_string(),
             offsets: next.map(offset).into_iter().collect(),
             ..Progress::default()
         }
@@ -170,9 +170,9 @@ mod tests {
 
     /// Which one decided, which one is taken over, and what becomes of the records in between.
     fn begin(held: Held, progress: Option<&Progress>, configured: u32) -> (u32, Option<u32>, [u64; 3]) {
-        let mut start = start(held, progress, &blue(configured));
+        let mut start = start(held, progress, &policy(configured));
         let taken = start.standing.take(start.since);
-        let number = |p: &Policies| p.tables()[0].escalation.blue;
+        let number = |p: &Policies| p.tables()[0].owner_alert.max_age_days;
         let c = taken.counters;
         let newest = taken.newest.as_ref().filter(|n| n.hash() != start.decided.hash());
         (number(&start.decided), newest.map(number), [c.accepted, c.duplicates, c.quarantined])
@@ -180,11 +180,11 @@ mod tests {
 
     #[test]
     fn a_first_start_decides_by_the_topic_else_by_what_is_configured() {
-        assert!(start(held(&[], &[], 0), None, &blue(1)).publish);
+        assert!(start(held(&[], &[], 0), None, &policy(1)).publish);
         assert_eq!(begin(held(&[], &[], 0), None, 1), (1, None, [0, 0, 0]));
         assert_eq!(begin(held(&[(0, 2), (1, 2)], &[], 2), None, 1), (2, None, [1, 1, 0]));
         let only_wrong = held(&[], &[0], 1);
-        assert!(start(only_wrong, None, &blue(1)).publish, "a wrong one is none");
+        assert!(start(only_wrong, None, &policy(1)).publish, "a wrong one is none");
         assert_eq!(begin(held(&[], &[0], 1), None, 1), (1, None, [0, 0, 1]));
     }
 
@@ -204,9 +204,9 @@ mod tests {
     #[test]
     fn another_file_changes_nothing_once_a_policy_is_published() {
         let read = progress(1, Some(1));
-        let found = start(held(&[(0, 1)], &[], 1), Some(&read), &blue(2));
+        let found = start(held(&[(0, 1)], &[], 1), Some(&read), &policy(2));
         assert!(found.differs && !found.publish && found.since.is_empty());
-        assert_eq!(found.decided, blue(1));
+        assert_eq!(found.decided, policy(1));
     }
 
     /// From before the topic was read: the configured one decided, or else the guard will find out.
@@ -222,11 +222,11 @@ mod tests {
         // Killed between publishing and reading it.
         assert_eq!(begin(held(&[(0, 1)], &[], 1), Some(&progress(1, Some(0))), 1), (1, None, [0, 0, 0]));
         // At the very first start.
-        let mut standing = start(held(&[], &[], 0), None, &blue(1)).standing;
-        assert_eq!(standing.take([Arrived::Valid(Box::new(blue(1)))]).counters, Counters::default());
+        let mut standing = start(held(&[], &[], 0), None, &policy(1)).standing;
+        assert_eq!(standing.take([Arrived::Valid(Box::new(policy(1)))]).counters, Counters::default());
         // The same while running.
-        let mut standing = start(held(&[], &[], 0), Some(&progress(1, Some(0))), &blue(1)).standing;
-        let mut take = |n| standing.take([Arrived::Valid(Box::new(blue(n)))]).counters;
+        let mut standing = start(held(&[], &[], 0), Some(&progress(1, Some(0))), &policy(1)).standing;
+        let mut take = |n| standing.take([Arrived::Valid(Box::new(policy(n)))]).counters;
         assert_eq!(take(1), Counters::default());
         assert_eq!(take(1), Counters { duplicates: 1, ..Counters::default() });
         assert_eq!(take(2), Counters { accepted: 1, ..Counters::default() });
