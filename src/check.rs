@@ -7,6 +7,7 @@ use tocsin_schemas::log::LogError;
 
 use crate::exit::{CommandResult, Failure};
 use crate::output::say;
+use crate::policy::topic;
 use crate::run::alerts;
 use crate::run::pipeline::guard::Trouble;
 use crate::run::pipeline::start;
@@ -55,17 +56,22 @@ pub fn run(args: Args) -> CommandResult {
                     progress => progress?,
                 };
                 let (found, troubles) = start::look(&*log, progress.as_ref())?;
-                Ok((found.log_id, progress, troubles))
+                let policies = match topic::read(&*log) {
+                    Err(LogError::MissingTopic { .. }) => topic::Held::default(),
+                    held => held?,
+                };
+                Ok((found.log_id, progress, troubles, policies))
             });
             match looked {
                 Err(failure) => keep(Err(failure)),
-                Ok((log_id, progress, troubles)) => {
+                Ok((log_id, progress, troubles, policies)) => {
                     keep(Ok(format!("the event log answers; its id is {log_id}")));
                     let clock = progress.and_then(|p| p.clock);
                     keep(Ok(clock.map_or_else(
                         || "the pipeline has not decided anything yet".to_owned(),
                         |clock| format!("the pipeline has decided up to {clock}"),
                     )));
+                    keep(Ok(policy_line(&config, policies.newest())));
                     if troubles.is_empty() {
                         keep(Ok("every topic is there and complete".to_owned()));
                     }
@@ -85,6 +91,22 @@ pub fn run(args: Args) -> CommandResult {
         Some(Failure::WrongCall(_)) => Failure::WrongCall(end),
         Some(Failure::Failed(_)) => Failure::Failed(end),
     })
+}
+
+/// Which policy is in force, and what the configured one has to do with it.
+fn policy_line(config: &config::Config, newest: Option<&topic::Published>) -> String {
+    let Some(newest) = newest else {
+        return "no policy is published yet: the first `tocsin run` publishes the configured one".to_owned();
+    };
+    let (version, hash) = (newest.version, newest.policies.hash());
+    let in_force = format!("the policy in force is version {version} of the topic policy, hash {hash}");
+    match &config.policy_file {
+        Some(file) if hash != config.policies.hash() => format!(
+            "{in_force}; {} says otherwise and is not used: tocsin policy diff and publish",
+            file.display()
+        ),
+        _ => in_force,
+    }
 }
 
 /// One line for each trouble; topics that are missing share one, because one command makes them all.

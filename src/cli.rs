@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{check, demo, output, replay, run, topics};
+use crate::{check, demo, output, policy, replay, run, topics};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -26,6 +26,7 @@ Where to begin:
   tocsin replay stream.jsonl --out out      run a file of your own through the pipeline
   tocsin check-config --config tocsin.toml  before the first run: is everything reachable?
   tocsin topics apply --config tocsin.toml  create the topics
+  tocsin policy show                        every threshold, its default, and what it may be
   tocsin run --config tocsin.toml           the service
 
 Exit codes: 0 done, 1 failed (something outside has to change), 2 wrong call, configuration or policy.")]
@@ -50,6 +51,8 @@ pub enum Command {
     Replay(replay::Args),
     /// Create the topics of the event log, and say what differs.
     Topics(topics::Args),
+    /// Check, show, compare and publish the thresholds that decide who is told.
+    Policy(policy::Args),
     /// Read the configuration, show it without secrets, and try what it points to.
     CheckConfig(check::Args),
     /// Print a completion script for a shell.

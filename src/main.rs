@@ -6,6 +6,7 @@
 //! - [`config`]: the one TOML file of the service
 //! - [`run`]: the service itself, both halves
 //! - [`replay`], [`demo`]: the same pipeline over a file, and over a simulated city
+//! - [`policy`]: the thresholds: looked at, compared, published
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
 mod check;
@@ -16,6 +17,7 @@ mod exit;
 mod logging;
 mod open;
 mod output;
+mod policy;
 mod replay;
 mod run;
 mod topics;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Topics(args) => topics::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::CheckConfig(args) => check::run(args),
         Command::Completions(args) => cli::completions(args),
     });

@@ -22,7 +22,7 @@ pub enum Missing {
 }
 
 /// What an operator waits for at most.
-const LIMIT: Duration = Duration::from_secs(9);
+pub const LIMIT: Duration = Duration::from_secs(9);
 
 /// Opens it, within 9 seconds.
 ///

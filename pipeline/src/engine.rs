@@ -1,4 +1,7 @@
-//! The engine: drives clock, dataflow and decider; what `src/` and the tests hold.
+//! The engine: drives clock, dataflow and decider; what `src/` and the tests hold. How it takes another policy over
+//! is in `adopt`.
+
+mod adopt;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use crate::decider::{Context, Decider, Recalled};
 use crate::facts::{Facts, Shared};
 use crate::incidents::Seen;
 use crate::policy::Policies;
-use crate::rates::{Figures, Stamp};
+use crate::rates::{Figures, RatesChange, Stamp};
 use crate::registry::{Moved, Registry};
 use crate::versions::{Replaced, Versions};
 use crate::windows::Spans;
@@ -50,7 +53,7 @@ pub enum Occasion {
     Midnight,
     /// A batch of arrivals.
     Batch,
-    /// A restart under another policy than that of the last message.
+    /// Another policy was taken over, while running or at a restart.
     Policy,
 }
 
@@ -99,6 +102,7 @@ pub struct Engine {
     figures: Figures,
     decider: Decider,
     dataflow: Dataflow,
+    workers: usize,
     clock: Option<Instant>,
     /// The day that register and windows stand at.
     active: Option<Day>,
@@ -112,6 +116,7 @@ impl Engine {
         let policies = Arc::new(policies);
         Engine {
             dataflow: Dataflow::new(options.workers, &policies),
+            workers: options.workers,
             policies,
             versions: Versions::default(),
             registry: Registry::default(),
@@ -146,7 +151,8 @@ impl Engine {
     /// Ends a rebuild: desired minus emitted. The guard of the caller: the outcome must be silent
     /// ([`Outcome::silent`]), else something is missing or was changed.
     pub fn resume(&mut self, recalled: Recalled) -> Outcome {
-        let other_policy = recalled.policy_hash.as_ref().is_some_and(|hash| hash != self.policies.hash());
+        let other_policy =
+            recalled.policy_hash.as_deref().is_some_and(|hash| hash != &**self.policies.hash());
         let occasion = if other_policy { Occasion::Policy } else { Occasion::Batch };
         self.decider.recall(recalled);
         let loaded = std::mem::take(&mut self.loaded);

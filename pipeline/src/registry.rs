@@ -107,6 +107,13 @@ impl Registry {
         self.refresh(touched)
     }
 
+    /// Everything that was told so far, for somebody who knows nothing.
+    pub fn standing(&self) -> Vec<Moved> {
+        let told =
+            |(uscc, entry): (&Uscc, &Entry)| Some(Moved { uscc: *uscc, old: None, new: entry.told.clone()? });
+        self.enterprises.iter().filter_map(told).collect()
+    }
+
     /// The version in force today: the highest of those not after the day; none: the earliest.
     pub fn in_force(&self, uscc: &Uscc) -> Option<&Arc<Enterprise>> {
         self.enterprises.get(uscc)?.in_force.as_ref()

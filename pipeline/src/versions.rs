@@ -127,6 +127,16 @@ impl Versions {
         verdict
     }
 
+    /// The reports that stand and were not withdrawn.
+    pub fn standing(&self) -> impl Iterator<Item = &Shared> {
+        self.reports.iter().filter(|report| report.stands())
+    }
+
+    /// The headcounts that stand.
+    pub fn headcounts(&self) -> impl Iterator<Item = (Uscc, (Month, u32))> {
+        self.headcounts.iter().map(|((uscc, month), (_, insured))| (*uscc, (*month, *insured)))
+    }
+
     /// A batch begins.
     pub fn begin(&mut self) {
         self.moved_back.clear();

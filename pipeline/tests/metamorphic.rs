@@ -22,8 +22,11 @@ struct End {
 
 fn run(history: &History) -> End {
     let mut subject = Subjected::new(history, 1);
-    let steps = history.steps.iter();
-    let alerts = steps.flat_map(|step| subject.arrive(step.at, &step.arrivals).concat()).collect();
+    let mut alerts = Vec::new();
+    for step in &history.steps {
+        alerts.extend(step.adopt.iter().flat_map(|tables| subject.adopt(tables).concat()));
+        alerts.extend(subject.arrive(step.at, &step.arrivals).concat());
+    }
     let engine = &subject.engine;
     let mut incidents = engine.incidents();
     incidents.retain(|i| i.state != State::Gone);

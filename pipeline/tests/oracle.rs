@@ -1,6 +1,6 @@
 //! The engine against the oracle: random histories and golden scenarios, compared after every step.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and print")]
 
 mod subjected;
 

@@ -49,7 +49,7 @@ pub const HEADCOUNT: &str = "registry.headcount";
 pub const CONTACTS: &str = "registry.contacts";
 /// Letters, rectification reports, inspections, approvals.
 pub const GOVERNANCE: &str = "governance.events";
-/// Policy files, as text.
+/// Policy files, as TOML text; the newest that can be used is in force.
 pub const POLICY: &str = "policy";
 
 /// Which way a topic's records go, seen from the pipeline.

@@ -37,7 +37,7 @@ fn a_stop_over_three_midnights_ticks_each_once_and_a_clock_set_back_repeats_noth
     assert_eq!(closings(&house), Vec::<String>::new());
     house.clock_starts("2025-03-04T12:00:00+08:00");
     let run = house.run_caught_up(&[]);
-    assert!(run.said().contains("midnights=3"), "{}", run.said());
+    run.wait_said("midnights=3");
     assert_eq!(run.stop(), Some(0));
     assert_eq!(closings(&house), [MIDNIGHT]);
     let clock = house.progress().unwrap().clock.unwrap();

@@ -97,16 +97,6 @@ fn what_should_have_been_said_and_was_not_stops_the_start_until_it_is_accepted()
     assert_eq!(run.stop(), Some(0));
 }
 
-#[test]
-fn a_policy_that_would_have_said_otherwise_stops_the_start() {
-    let house = told(House::embedded());
-    let config = std::fs::read_to_string(house.config()).unwrap();
-    std::fs::write(house.config(), format!("{config}[policy]\nfile = \"policy.toml\"\n")).unwrap();
-    let policy = "[[policy]]\neffective_from = \"2020-11-20\"\n[policy.escalation]\nblue = 1\n";
-    std::fs::write(house.dir.path().join("policy.toml"), policy).unwrap();
-    refuses(&house, &[], &["the policy differs", "1 escalation new"]);
-}
-
 /// The first one is fenced within 5 seconds of the start of the second one, and nothing is doubled; with
 /// reports that arrive all the while, or with none.
 fn fences(house: &House, arriving: usize) {

@@ -3,6 +3,7 @@
 //! - `house`: a folder with configuration, log, gateway and the processes started there
 //! - `path`: a report goes in, the right people are told once, and a restart says nothing
 //! - `guards`: what stops a start, what a newer `run` does to an older one, and what a compaction does not do
+//! - `policy`: one published while the service runs or is down, a wrong one, and one that is lost
 //! - `clock`: midnights, and wall clocks that are wrong
 //! - `bad_input`: whatever arrives on a topic lands in quarantine, and the next record is processed
 //! - `stream`: a stream on a log, and the same one as a file through `tocsin replay`
@@ -20,5 +21,6 @@ mod guards;
 mod house;
 mod manners;
 mod path;
+mod policy;
 mod stream;
 mod trouble;

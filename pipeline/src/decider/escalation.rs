@@ -73,6 +73,18 @@ pub(crate) fn level(steps: &Steps, incidents: i32, severe: i32) -> Option<Level>
     }
 }
 
+/// What it would do to an escalation that stands at `open` if `wanted` were its level; `None`: nothing, or `added`.
+fn step(open: Option<Level>, wanted: Option<Level>) -> Option<Change> {
+    match (open, wanted) {
+        (None, None) => None,
+        (None, Some(_)) => Some(Change::New),
+        (Some(_), None) => Some(Change::Closed),
+        (Some(open), Some(wanted)) if wanted > open => Some(Change::Raised),
+        (Some(open), Some(wanted)) if wanted < open => Some(Change::Eased),
+        (Some(_), Some(_)) => None,
+    }
+}
+
 /// Desired minus emitted for one enterprise. `severe_ids` lists the severe and fatal incidents of the
 /// window and `under_old` the level by yesterday's table; each is asked only where it matters.
 pub(crate) fn decide(
@@ -83,31 +95,29 @@ pub(crate) fn decide(
     under_old: impl FnOnce() -> Option<Option<Level>>,
 ) -> Option<Verdict> {
     let wanted = if now.succeeded { None } else { level(steps, now.incidents, now.severe) };
-    let Some(open) = open else {
-        return wanted.map(|level| Verdict { change: Change::New, level: Some(level), reason: None });
+    let at = open.map(|open| open.level);
+    let Some(change) = step(at, wanted) else {
+        let joins = wanted == Some(Level::Red)
+            && now.severe > 0
+            && open.is_some_and(|open| severe_ids().iter().any(|id| !open.named.contains(id)));
+        return joins.then_some(Verdict { change: Change::Added, level: wanted, reason: None });
     };
-    // Why it falls: absence is never a cause, so each fall names the record, policy or day behind it.
-    let kind = |level: Option<Level>| (level.is_none(), level < Some(open.level));
-    let fall = || match now.occasion {
-        _ if now.succeeded => Reason::Succeeded,
-        Occasion::Batch => Reason::Corrected,
-        Occasion::Policy => Reason::Policy,
-        Occasion::Midnight => match under_old() {
-            Some(old) if kind(old) != kind(wanted) => Reason::Policy,
-            _ => Reason::Expired,
-        },
+    // Absence is never a cause, so each fall names the record, policy or day behind it. A rise is a record's doing,
+    // unless the policy's: then it says so, and who delivers it can bundle it with the others.
+    let by_policy = match now.occasion {
+        Occasion::Policy => true,
+        Occasion::Batch => false,
+        Occasion::Midnight => under_old().is_some_and(|old| step(at, old) != Some(change)),
     };
-    match wanted {
-        None => Some(Verdict { change: Change::Closed, level: None, reason: Some(fall()) }),
-        Some(l) if l > open.level => Some(Verdict { change: Change::Raised, level: Some(l), reason: None }),
-        Some(l) if l < open.level => {
-            Some(Verdict { change: Change::Eased, level: Some(l), reason: Some(fall()) })
-        }
-        Some(Level::Red) if now.severe > 0 && severe_ids().iter().any(|id| !open.named.contains(id)) => {
-            Some(Verdict { change: Change::Added, level: Some(Level::Red), reason: None })
-        }
-        Some(_) => None,
-    }
+    let falls = matches!(change, Change::Eased | Change::Closed);
+    let reason = match now.occasion {
+        _ if falls && now.succeeded => Some(Reason::Succeeded),
+        _ if by_policy => Some(Reason::Policy),
+        Occasion::Batch if falls => Some(Reason::Corrected),
+        Occasion::Midnight if falls => Some(Reason::Expired),
+        _ => None,
+    };
+    Some(Verdict { change, level: wanted, reason })
 }
 
 /// Who is told of a level: the township of the enterprise's area; from orange also the bureau of its
@@ -166,5 +176,33 @@ mod tests {
         );
         let eased = Some((Change::Eased, Some(Level::Yellow), Some(Reason::Corrected)));
         assert_eq!(said(Some(&red), now(3, 0, Batch), &[]), eased);
+    }
+
+    #[test]
+    fn what_a_policy_does_says_so() {
+        use Occasion::{Midnight, Policy};
+        let (blue, red) = (open(Level::Blue, &[]), open(Level::Red, &[7]));
+        let by_policy = Some(Reason::Policy);
+        assert_eq!(said(None, now(2, 0, Policy), &[]), Some((Change::New, Some(Level::Blue), by_policy)));
+        assert_eq!(
+            said(Some(&blue), now(3, 0, Policy), &[]),
+            Some((Change::Raised, Some(Level::Yellow), by_policy))
+        );
+        assert_eq!(
+            said(Some(&red), now(3, 0, Policy), &[]),
+            Some((Change::Eased, Some(Level::Yellow), by_policy))
+        );
+        assert_eq!(said(Some(&red), now(1, 0, Policy), &[]), Some((Change::Closed, None, by_policy)));
+        assert_eq!(said(Some(&blue), now(2, 0, Policy), &[]), None);
+        // At the midnight of another table: only what yesterday's would not have done.
+        let at_midnight = |o: Option<&Open>, n: i32, old: Option<Level>| {
+            decide(o, &Steps::default(), now(n, 0, Midnight), Vec::new, || Some(old)).map(|v| v.reason)
+        };
+        assert_eq!(at_midnight(None, 2, None), Some(by_policy));
+        assert_eq!(at_midnight(None, 2, Some(Level::Red)), Some(None), "it would have been opened anyway");
+        assert_eq!(at_midnight(Some(&blue), 3, Some(Level::Blue)), Some(by_policy));
+        assert_eq!(at_midnight(Some(&blue), 3, Some(Level::Orange)), Some(None));
+        assert_eq!(at_midnight(Some(&blue), 1, Some(Level::Blue)), Some(by_policy));
+        assert_eq!(at_midnight(Some(&blue), 1, None), Some(Some(Reason::Expired)));
     }
 }

@@ -1,14 +1,12 @@
 //! What was said and written so far: the fold of the `incidents` and `alerts` topics.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use tocsin_schemas::codes::{Change, Reason, Role, Rule, Severity};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
-use tocsin_schemas::time::Instant;
 
 use super::entries::Entries;
 use super::entry::{Entry, Standing, Told};
@@ -26,8 +24,6 @@ pub struct Memory {
     /// By number.
     told: Vec<Heard>,
     escalations: HashMap<Uscc, Escalation>,
-    /// When the newest message was decided, and by which policy.
-    newest: Option<(Instant, Arc<str>)>,
 }
 
 /// What was said and written so far, as the engine keeps it: [`crate::Engine::resume`] takes it over.
@@ -36,8 +32,8 @@ pub struct Recalled {
     pub(super) entries: Entries,
     pub(super) numbers: HashMap<ReportKey, IncidentId>,
     pub(super) escalations: HashMap<Uscc, Escalation>,
-    /// The policy that decided the newest message; `None` if nothing was said.
-    pub(crate) policy_hash: Option<Arc<str>>,
+    /// The policy that decided last; `None`: the present one.
+    pub(crate) policy_hash: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -58,9 +54,6 @@ impl Memory {
 
     /// Adds a record of `alerts`.
     pub fn alert(&mut self, alert: &Alert) {
-        if self.newest.as_ref().is_none_or(|(at, _)| *at <= alert.decided_at) {
-            self.newest = Some((alert.decided_at, Arc::clone(&alert.policy_hash)));
-        }
         match alert.rule {
             Rule::OwnerIncident => {
                 let Ok(id) = alert.subject.parse::<IncidentId>() else { return };
@@ -87,7 +80,7 @@ impl Memory {
 
     /// This one's incidents, indexed, with the other one's alerts.
     pub fn with(self, other: Memory) -> Recalled {
-        let (mut told, escalations, newest) = (other.told, other.escalations, other.newest);
+        let (mut told, escalations) = (other.told, other.escalations);
         // A number that was told and has no record is never given again, whatever was lost.
         let numbers = told.len().max(self.incidents.len());
         told.resize_with(numbers, Heard::default);
@@ -102,12 +95,17 @@ impl Memory {
             entries: incidents.into_iter().zip(told).map(entry).collect(),
             numbers: self.numbers,
             escalations,
-            policy_hash: newest.map(|(_, hash)| hash),
+            policy_hash: None,
         }
     }
 }
 
 impl Recalled {
+    /// Which policy decided last (`policy_hash` of `progress`).
+    pub fn decided_by(&mut self, policy_hash: &str) {
+        self.policy_hash = Some(policy_hash.to_owned());
+    }
+
     /// Numbers below `next` were given once (`next_incident` of `progress`): even if their records are lost,
     /// they are never given again.
     pub fn given(&mut self, next: u32) {

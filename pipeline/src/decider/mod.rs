@@ -91,6 +91,11 @@ impl Decider {
         self.entries.next()
     }
 
+    /// The incidents as the dataflow last had them.
+    pub fn live(&self) -> impl Iterator<Item = Arc<Seen>> {
+        self.entries.iter().filter_map(|(_, entry)| entry.seen().cloned())
+    }
+
     /// Decides. `changes` are the incidents that went (-1) and came (+1); `touched` the enterprises whose
     /// window or succession changed. With `all`, everything that stands recorded is judged too: the guard
     /// at a restart.
@@ -106,7 +111,8 @@ impl Decider {
         let table = context.policies.on(context.as_of).effective_from;
         let begun = context.as_of >= context.policies.begins();
         let table = begun.then_some(table);
-        if table != self.table {
+        // Another table, or another policy: whatever a threshold may have held back is looked at.
+        if table != self.table || context.occasion == Occasion::Policy {
             self.table = table;
             touched.extend(self.book.enterprises());
             touched.extend(self.escalations.iter().filter(|(_, e)| e.open.is_some()).map(|(uscc, _)| *uscc));

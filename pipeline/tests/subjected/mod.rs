@@ -91,6 +91,11 @@ impl Subject for Subjected {
         let outcomes = self.engine.tick_to(day);
         self.keep(outcomes)
     }
+    fn adopt(&mut self, tables: &[OraclePolicy]) -> Vec<Vec<Alert>> {
+        self.policies = policies(tables);
+        let outcome = self.engine.adopt(self.policies.clone());
+        self.keep(vec![outcome])
+    }
     fn incidents(&mut self) -> Vec<Incident> {
         self.engine.incidents()
     }

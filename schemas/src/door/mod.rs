@@ -99,6 +99,8 @@ pub enum RefusalReason {
     OccurredTooOld,
     /// Version 0.
     VersionBelowOne,
+    /// A text on the topic `policy` that is no policy; judged by whoever reads that topic, not by [`admit`].
+    BadPolicy,
 }
 
 impl RefusalReason {
@@ -114,6 +116,7 @@ impl RefusalReason {
             RefusalReason::OccurredAfterArrival => 6,
             RefusalReason::OccurredTooOld => 7,
             RefusalReason::VersionBelowOne => 8,
+            RefusalReason::BadPolicy => 9,
         }
     }
 
@@ -129,6 +132,7 @@ impl RefusalReason {
             RefusalReason::OccurredAfterArrival => "occurred_after_arrival",
             RefusalReason::OccurredTooOld => "occurred_too_old",
             RefusalReason::VersionBelowOne => "version_below_one",
+            RefusalReason::BadPolicy => "bad_policy",
         }
     }
 }

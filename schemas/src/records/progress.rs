@@ -16,7 +16,7 @@ pub struct Progress {
     pub offsets: Vec<Offset>,
     /// What became of the records so far.
     pub counters: Counters,
-    /// SHA-256 (hex) of the policy in force.
+    /// SHA-256 (hex) of the policy that decided.
     pub policy_hash: String,
     /// The next incident number.
     pub next_incident: u32,

@@ -8,6 +8,9 @@ use tocsin_schemas::records::Quarantined;
 use tocsin_schemas::topics;
 use tocsin_schemas::wire::SchemaIds;
 
+use super::policy::Arrived;
+use crate::policy::topic;
+
 /// What the door made of a record.
 #[derive(Debug)]
 pub enum AtDoor {
@@ -15,6 +18,8 @@ pub enum AtDoor {
     In(Box<Arrival>, bool),
     /// Refused.
     Refused(Box<Quarantined>),
+    /// Of the topic `policy`.
+    Policy(Arrived),
     /// Nothing that arrived: a tombstone that compaction needs.
     Nothing,
 }
@@ -23,6 +28,12 @@ pub enum AtDoor {
 pub fn admit(record: LogRecord, schemas: &dyn SchemaIds) -> AtDoor {
     if record.value.is_none() && &*record.topic == topics::CONTACTS {
         return AtDoor::Nothing;
+    }
+    if &*record.topic == topics::POLICY {
+        return AtDoor::Policy(match topic::admit(&record) {
+            Ok(policies) => Arrived::Valid(Box::new(policies)),
+            Err(refusal) => Arrived::Refused(Box::new(quarantined(&record, refusal))),
+        });
     }
     let raw = record.value.as_deref().unwrap_or_default();
     match door::admit(&record.topic, raw, record.stamp, schemas) {

@@ -73,10 +73,9 @@ pub enum Next {
     Nothing,
 }
 
-/// The topics that the pipeline decides on, in the catalogue's order. The policy comes from the
-/// configuration, so its topic is not among them.
+/// The topics that the pipeline decides on, in the catalogue's order.
 pub fn input_topics() -> impl Iterator<Item = &'static Topic> {
-    topics::catalogue().iter().filter(|t| t.direction == Direction::In && t.name != topics::POLICY)
+    topics::catalogue().iter().filter(|t| t.direction == Direction::In)
 }
 
 struct Lane {

@@ -9,6 +9,7 @@
 //! - [`feed`]: the thread that does both
 //! - [`clock`]: when it is decided (pure)
 //! - [`guard`]: whether anything may be decided at all (pure)
+//! - [`policy`]: which policy decides (pure)
 //! - [`start`]: reading back what was decided before
 //! - [`out`]: the thread that writes, beside the next decision
 //! - [`sink`]: one append for each batch, together with its progress
@@ -19,6 +20,7 @@ pub mod feed;
 pub mod guard;
 pub mod inputs;
 pub mod out;
+pub mod policy;
 pub mod sink;
 pub mod start;
 
@@ -34,6 +36,7 @@ use tocsin_schemas::wire::{FileMap, SchemaIds};
 
 use crate::config::Config;
 use crate::exit::Failure;
+use crate::policy::{publish, topic};
 use crate::run::ClockKind;
 use crate::run::stop::Stop;
 use crate::run::wall::WallClock;
@@ -42,6 +45,7 @@ use clock::{Rule, Stamp};
 use feed::{Batch, Feed};
 use inputs::{Inputs, Order};
 use out::{Out, Said};
+use policy::{Arrived, Standing};
 use sink::Sink;
 
 /// The name of the writer, and of its progress.
@@ -83,7 +87,7 @@ struct Pipeline {
     how: How,
     stop: Stop,
     log_id: String,
-    policy_hash: String,
+    standing: Standing,
     counters: Counters,
     offsets: Vec<Offset>,
     max_batch: usize,
@@ -116,24 +120,39 @@ pub fn run(
         }
         return Err(Failure::failed(format!("nothing was decided or sent: {first}")));
     }
-    if log.bounds(topics::POLICY)?.iter().any(|b| b.end > b.first) {
+    let held = topic::read(&*log)?;
+    let version = held.newest().map(|newest| newest.version);
+    let policy = policy::start(held, known.as_ref(), &config.policies);
+    if let (true, Some(file)) = (policy.differs, &config.policy_file) {
         tracing::warn!(
-            "the topic policy holds records, which are not read: the policy is the configuration's"
+            file = %file.display(),
+            version,
+            "the configured policy differs from the one in force, which the topic policy holds, and is not used; to put \
+             it into force: tocsin policy publish {} --config {}",
+            file.display(),
+            config.path.display()
         );
     }
-    let policies = config.policies.clone();
     let progress = known.clone().unwrap_or_else(|| Progress {
         writer: WRITER.to_owned(),
         log_id: found.log_id.clone(),
-        policy_hash: policies.hash().to_string(),
+        policy_hash: policy.decided.hash().to_string(),
         ..Progress::default()
     });
     let schemas: Arc<dyn SchemaIds> = Arc::<FileMap>::clone(&config.schema_ids);
-    let policy_hash = policies.hash().to_string();
-    let mut engine = Engine::new(policies, Options { workers: config.pipeline.workers });
+    let mut engine = Engine::new(policy.decided, Options { workers: config.pipeline.workers });
+    let mut first = Vec::new();
+    if policy.publish {
+        let text = config.policy_text().map_err(Failure::failed)?;
+        first.push(publish::record(&config.policies, text));
+    }
     // Tells an idle predecessor at once that it was fenced.
-    if let Err(failure) = sink.commit(Vec::new(), progress.clone()).and_then(|()| sink.watch()) {
+    if let Err(failure) = sink.commit(first, progress.clone()).and_then(|()| sink.watch()) {
         return stopped_early(&stop, failure);
+    }
+    if policy.publish {
+        let (hash, from) = (config.policies.hash(), config.policies.begins());
+        tracing::info!(%hash, %from, "published the configured policy, as the topic policy had none");
     }
     let no_thread = |e| Failure::failed(format!("cannot start a thread: {e}"));
     let order = match how.clock {
@@ -147,7 +166,9 @@ pub fn run(
         until_end: how.until_end,
     };
     // Readers need a moment to find their brokers: they have it while the past is read back.
-    let from = start::positions(&found, known.as_ref());
+    let mut from = start::positions(&found, known.as_ref());
+    // The policies up to here are at hand.
+    from.iter_mut().filter(|(at, _)| &*at.topic == topics::POLICY).for_each(|(_, next)| *next = policy.next);
     let to_read = Arc::clone(&log);
     let inputs = std::thread::Builder::new()
         .name("inputs".into())
@@ -164,7 +185,7 @@ pub fn run(
         how,
         stop,
         log_id: found.log_id.clone(),
-        policy_hash,
+        standing: policy.standing,
         counters: progress.counters,
         offsets: progress.offsets.clone(),
         max_batch: config.pipeline.max_batch,
@@ -178,6 +199,7 @@ pub fn run(
         clock = pipeline.engine.clock().map(|c| c.to_string()),
         "read back what was decided"
     );
+    pipeline.published_meanwhile(policy.since, policy.next)?;
     ready();
     let died =
         |_| Failure::failed("the thread that opens the inputs died; nothing that was acknowledged is lost");
@@ -219,7 +241,7 @@ impl Pipeline {
             return Ok(());
         }
         let counts = start::counts(&outcome);
-        let policy = if progress.policy_hash == self.policy_hash {
+        let policy = if *progress.policy_hash == **self.engine.policies().hash() {
             "records are missing or were changed"
         } else {
             "the policy differs from the one that decided"
@@ -233,6 +255,51 @@ impl Pipeline {
         tracing::warn!(%counts, "difference accepted: writing it");
         self.commit(vec![outcome], Vec::new())?;
         self.out.settle()
+    }
+
+    /// Takes over what came on the topic `policy` while nobody ran, before anything else is decided.
+    fn published_meanwhile(&mut self, since: Vec<Arrived>, next: u64) -> Result<(), Failure> {
+        if since.is_empty() {
+            return Ok(());
+        }
+        let (mut outcomes, mut refused) = (Vec::new(), Vec::new());
+        self.take_policies(since, &mut outcomes, &mut refused);
+        let at = Offset { topic: topics::POLICY.to_owned(), partition: 0, next };
+        self.offsets.retain(|o| o.topic != at.topic);
+        self.offsets.push(at);
+        self.offsets.sort();
+        self.commit(outcomes, refused)?;
+        self.out.settle()
+    }
+
+    /// Records of the topic `policy`: the newest valid one is taken over at the clock as it stands.
+    fn take_policies(
+        &mut self,
+        arrived: Vec<Arrived>,
+        outcomes: &mut Vec<Outcome>,
+        refused: &mut Vec<Quarantined>,
+    ) {
+        let taken = self.standing.take(arrived);
+        policy::add(&mut self.counters, taken.counters);
+        self.done.records += taken.counters.arrived();
+        for quarantined in taken.refused {
+            tracing::warn!(
+                offset = quarantined.offset,
+                problem = quarantined.detail,
+                "the policy that was published cannot be used and stands in quarantine; the old one stays in force. \
+                 Whoever published it publishes a right one: tocsin policy check FILE says what is wrong"
+            );
+            refused.push(quarantined);
+        }
+        let Some(newest) = taken.newest.filter(|newest| newest.hash() != self.engine.policies().hash())
+        else {
+            return;
+        };
+        let (hash, from) = (Arc::clone(newest.hash()), newest.begins());
+        let outcome = self.engine.adopt(newest);
+        tracing::info!(%hash, %from, said = start::counts(&outcome), "policy taken over");
+        self.count(&outcome);
+        outcomes.push(outcome);
     }
 
     fn decide(&mut self, receiver: &Receiver<Feed>) -> Result<(), Failure> {
@@ -340,9 +407,17 @@ impl Pipeline {
             ClockKind::Arrivals => Rule::Arrivals,
             ClockKind::Wall => Rule::Wall { now: self.wall.now(), accept_jump: self.how.accept_clock },
         };
-        let stamps: Vec<Stamp> = batch.records.iter().map(|(stamp, _)| *stamp).collect();
+        // Policies come first in their batch, and move no clock.
+        let (policies, records): (Vec<_>, Vec<_>) =
+            batch.records.into_iter().partition(|(_, at_door)| matches!(at_door, AtDoor::Policy(_)));
+        let stamps: Vec<Stamp> = records.iter().map(|(stamp, _)| *stamp).collect();
         let steps = clock::plan(rule, self.engine.clock(), &stamps).map_err(Failure::failed)?;
-        let mut records = batch.records.into_iter();
+        let arrived = |(_, at_door)| match at_door {
+            AtDoor::Policy(arrived) => Some(arrived),
+            _ => None,
+        };
+        self.take_policies(policies.into_iter().filter_map(arrived).collect(), outcomes, refused);
+        let mut records = records.into_iter();
         for step in steps {
             let mut arrivals: Vec<Box<Arrival>> = Vec::with_capacity(step.records.len());
             for (_, at_door) in records.by_ref().take(step.records.len()) {
@@ -363,7 +438,8 @@ impl Pipeline {
                         self.counters.quarantined += 1;
                         refused.push(*quarantined);
                     }
-                    AtDoor::Nothing => {}
+                    // Taken before.
+                    AtDoor::Policy(_) | AtDoor::Nothing => {}
                 }
             }
             for outcome in self.engine.arrive(step.at, arrivals.into_iter().map(|arrival| *arrival)) {
@@ -411,7 +487,7 @@ impl Pipeline {
             clock: self.engine.clock(),
             offsets: self.offsets.clone(),
             counters: self.counters,
-            policy_hash: self.policy_hash.clone(),
+            policy_hash: self.engine.policies().hash().to_string(),
             next_incident: self.engine.next_incident(),
         };
         self.done.commits += 1;

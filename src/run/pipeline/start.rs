@@ -2,11 +2,12 @@
 //! emitted must be empty (design.md section 4, "Absence is never a cause").
 //!
 //! 1. Take the writer's name over (fences a zombie), read `progress`: [`super::sink::Sink::open`].
-//! 2. [`super::guard::check`]: is this the log, and is everything there?
+//! 2. [`super::guard::check`]: is this the log, and is everything there? [`super::policy`]: which policy decided?
 //! 3. Fold `incidents` and `alerts` into the engine's memory; load every input partition exactly up to the
 //!    offsets of `progress`, registry first. The fold, the reading with the door, and the engine run side
 //!    by side.
-//! 4. [`Engine::resume`] at the clock of `progress`. What it would say now must be nothing.
+//! 4. [`Engine::resume`] at the clock of `progress`. What it would say now must be nothing. A policy that was published
+//!    meanwhile is taken over after that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -153,6 +154,7 @@ pub fn rebuild(
         }
     })?;
     recalled.given(progress.next_incident);
+    recalled.decided_by(&progress.policy_hash);
     let outcome = engine.resume(recalled);
     Ok(Rebuilt { records, outcome })
 }
@@ -210,7 +212,7 @@ fn arrivals(
         if record.offset >= upto.get(&at).copied().unwrap_or(0) {
             return Ok(());
         }
-        // What was refused then is refused now, and stands in quarantine already.
+        // What was refused then is refused now, and stands in quarantine already. Policies were read before.
         if let AtDoor::In(arrival, _) = admit(record, schemas) {
             arrivals.push(arrival);
         }
@@ -224,14 +226,18 @@ fn arrivals(
     Ok(())
 }
 
-/// Every record of a topic up to its present ends, in order within each partition.
-fn read_all(
+/// Every record of a topic up to its present ends, which it returns, in order within each partition.
+///
+/// # Errors
+/// Those of the log, and of `each`.
+pub fn read_all(
     log: &dyn EventLog,
     topic: &'static str,
     each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,
-) -> Result<(), LogError> {
+) -> Result<Vec<u64>, LogError> {
+    let bounds = log.bounds(topic)?;
     let parts: Vec<Part> = (0..)
-        .zip(log.bounds(topic)?)
+        .zip(&bounds)
         .map(|(partition, b)| Part {
             at: TopicPartition { topic: Arc::from(topic), partition },
             from: b.first,
@@ -239,7 +245,8 @@ fn read_all(
         })
         .filter(|p| p.from < p.upto)
         .collect();
-    read_parts(log, &parts, each)
+    read_parts(log, &parts, each)?;
+    Ok(bounds.iter().map(|b| b.end).collect())
 }
 
 fn read_parts(

@@ -18,7 +18,7 @@ use crate::said::Said;
 pub struct Census(BTreeMap<&'static str, u64>);
 
 /// Everything that is counted.
-const KINDS: [&str; 35] = [
+const KINDS: [&str; 38] = [
     "records",
     "duplicates",
     "stale",
@@ -54,6 +54,9 @@ const KINDS: [&str; 35] = [
     "expiries",
     "policy changes",
     "policy reasons",
+    "adoptions",
+    "opened by policy",
+    "raised by policy",
 ];
 
 impl Default for Census {
@@ -112,6 +115,12 @@ impl Witness {
 
     pub(crate) fn see(&mut self, step: &Step, said: &[Said], oracle: &Oracle) {
         let c = &mut self.census;
+        if let Some(policies) = &step.adopt {
+            self.tables = Tables::new(policies.clone());
+            // Another file has other tables: what the next midnight changes is counted from here.
+            self.day = None;
+            c.add("adoptions", 1);
+        }
         c.add("records", step.arrivals.len() as u64);
         c.add("flags", u64::from(step.flagged));
         for (record, _, arrived_at) in &step.arrivals {
@@ -132,7 +141,10 @@ impl Witness {
                 "joined later",
                 u64::from(s.rule == Rule::OwnerIncident && s.change == Change::New && s.revision > 1),
             );
-            c.add("policy reasons", u64::from(s.reason == Some(Reason::Policy)));
+            let by_policy = s.reason == Some(Reason::Policy);
+            c.add("policy reasons", u64::from(by_policy));
+            c.add("opened by policy", u64::from(by_policy && s.change == Change::New));
+            c.add("raised by policy", u64::from(by_policy && s.change == Change::Raised));
             c.add("expiries", u64::from(s.reason == Some(Reason::Expired)));
             c.add("successions", u64::from(s.reason == Some(Reason::Succeeded)));
         }

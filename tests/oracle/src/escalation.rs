@@ -4,12 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_schemas::codes::{CITY, Category, Change, Level, Reason, Role, Rule, Severity, State};
 use tocsin_schemas::ids::{IncidentId, Uscc};
-use tocsin_schemas::time::Day;
 
 use crate::owner::Moment;
 use crate::policy::OraclePolicy;
 use crate::registry::Registry;
 use crate::said::{Facts, Said};
+
+/// What makes a decision fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    Midnight,
+    Batch,
+    /// Another policy was taken over.
+    Policy,
+}
 
 /// What was said of one enterprise so far.
 #[derive(Debug, Clone, Default)]
@@ -90,7 +98,7 @@ pub(crate) fn decide(
     read_as: &ReadAs,
     uscc: Uscc,
     warned: &mut Warned,
-    midnight: bool,
+    occasion: Occasion,
 ) -> Option<Said> {
     let today = moment.as_of();
     if today < moment.tables.begin() {
@@ -101,6 +109,7 @@ pub(crate) fn decide(
     let succeeded = registry.root(uscc) != uscc;
     let level_now = level(&w, table);
     let change = change(warned.open.as_ref(), level_now, &w)?;
+    let policy_did_it = policy_did_it(moment, read_as, uscc, warned.open.as_ref(), change);
 
     let open = match warned.open.take() {
         None => {
@@ -109,23 +118,28 @@ pub(crate) fn decide(
         }
         Some(open) => open,
     };
-    let reason = matches!(change, Change::Eased | Change::Closed).then(|| {
-        let yesterday = today.plus(-1);
-        if succeeded {
-            Reason::Succeeded
-        } else if !midnight {
-            Reason::Corrected
-        } else if policy_did_it(moment, read_as, uscc, &open, change, yesterday) {
-            Reason::Policy
-        } else {
-            Reason::Expired
-        }
-    });
-    let who = match (reason, level_now) {
-        (Some(Reason::Expired), _) => BTreeSet::new(),
-        (Some(_), _) => open.told.clone(),
-        (None, Some(level)) => audience(registry, uscc, level),
-        (None, None) => BTreeSet::new(),
+    let by_policy = match occasion {
+        Occasion::Policy => true,
+        Occasion::Batch => false,
+        Occasion::Midnight => policy_did_it,
+    };
+    let falls = matches!(change, Change::Eased | Change::Closed);
+    let reason = if falls && succeeded {
+        Some(Reason::Succeeded)
+    } else if by_policy && change != Change::Added {
+        Some(Reason::Policy)
+    } else if falls && occasion == Occasion::Batch {
+        Some(Reason::Corrected)
+    } else if falls {
+        Some(Reason::Expired)
+    } else {
+        None
+    };
+    let who = match level_now {
+        _ if reason == Some(Reason::Expired) => BTreeSet::new(),
+        _ if falls => open.told.clone(),
+        Some(level) => audience(registry, uscc, level),
+        None => BTreeSet::new(),
     };
     let revision = open.revision + 1;
     warned.open = level_now.map(|level| Open {
@@ -178,12 +192,12 @@ fn policy_did_it(
     moment: &Moment<'_>,
     read_as: &ReadAs,
     uscc: Uscc,
-    open: &Open,
+    open: Option<&Open>,
     change_now: Change,
-    yesterday: Day,
 ) -> bool {
+    let yesterday = moment.as_of().plus(-1);
     let table = moment.tables.on(yesterday);
     let w = window(moment, read_as, uscc, table);
     moment.tables.index(yesterday) != moment.tables.index(moment.as_of())
-        && change(Some(open), level(&w, table), &w) != Some(change_now)
+        && change(open, level(&w, table), &w) != Some(change_now)
 }

@@ -21,6 +21,8 @@ use crate::policy::OraclePolicy;
 /// What arrives at one instant.
 #[derive(Debug, Clone)]
 pub struct Step {
+    /// Another policy, taken over before anything of this step, at the clock as it then stands.
+    pub adopt: Option<Vec<OraclePolicy>>,
     /// When the batch is decided; may lie before the clock.
     pub at: Instant,
     /// The records as the door accepted them, each with its own arrival. None: only midnights pass, up to
@@ -46,6 +48,9 @@ impl fmt::Display for History {
         }
         for (n, step) in self.steps.iter().enumerate() {
             writeln!(f, "step {n} at {}", step.at)?;
+            for policy in step.adopt.iter().flatten() {
+                writeln!(f, "    adopts {policy:?}")?;
+            }
             for (record, digest, arrived_at) in &step.arrivals {
                 let own =
                     if *arrived_at == step.at { String::new() } else { format!(" arrived {arrived_at}") };
@@ -125,6 +130,8 @@ pub fn history(seed: u64, steps: usize) -> History {
         today: start,
         others: Vec::new(),
     };
+    // Of its own, so that what arrives is the same with and without adoptions.
+    let mut adopting = ChaCha8Rng::seed_from_u64(!seed);
     let mut all = Vec::new();
     let mut clock = start.midnight().plus_millis(9 * 3_600_000);
     for n in 0..steps {
@@ -149,7 +156,11 @@ pub fn history(seed: u64, steps: usize) -> History {
         if maker.rng.random_bool(0.04) {
             at = at.plus_millis(-maker.rng.random_range(1..3 * DAY));
         }
-        let mut step = Step { at, arrivals: Vec::new(), flagged: 0 };
+        let mut step = Step { adopt: None, at, arrivals: Vec::new(), flagged: 0 };
+        if n > 0 && adopting.random_bool(0.05) {
+            // A step of its own: what it makes may be gone after the next batch, and is compared before.
+            all.push(Step { adopt: Some(adopted(&mut adopting, start)), ..step.clone() });
+        }
         for record in records {
             let arrived_at = maker.arrived_at(at);
             let slip = maker.slip(&record);
@@ -172,24 +183,45 @@ fn policies(rng: &mut ChaCha8Rng, start: Day) -> Vec<OraclePolicy> {
     let first = OraclePolicy::from(start.plus(rng.random_range(-40..=15)));
     let mut all = vec![first];
     while rng.random_bool(0.5) && all.len() < 3 {
-        let last = all[all.len() - 1].clone();
-        let blue = rng.random_range(1..=3);
-        let yellow = blue + rng.random_range(1..=2);
-        let orange = yellow + 1;
-        all.push(OraclePolicy {
-            effective_from: last.effective_from.plus(rng.random_range(20..=200)),
-            window_days: pick(rng, &[30, 90, 365]),
-            blue,
-            yellow,
-            orange,
-            red: orange + rng.random_range(1..=2),
-            severe_is_red: rng.random_bool(0.6),
-            max_age_days: pick(rng, &[10, 30, 90, 365]),
-            case_days: pick(rng, &[1, 3, 5]),
-            incident_minutes: pick(rng, &[10, 29, 30, 31]),
-            severe_lost_days: pick(rng, &[50, 105]),
-            severe_grade_max: pick(rng, &[4, 6]),
-        });
+        let last = all[all.len() - 1].effective_from;
+        let from = last.plus(rng.random_range(20..=200));
+        all.push(varied(rng, from));
+    }
+    all
+}
+
+fn varied(rng: &mut ChaCha8Rng, effective_from: Day) -> OraclePolicy {
+    let blue = rng.random_range(1..=3);
+    let yellow = blue + rng.random_range(1..=2);
+    let orange = yellow + 1;
+    OraclePolicy {
+        effective_from,
+        window_days: pick(rng, &[30, 90, 365]),
+        blue,
+        yellow,
+        orange,
+        red: orange + rng.random_range(1..=2),
+        severe_is_red: rng.random_bool(0.6),
+        max_age_days: pick(rng, &[10, 30, 90, 365]),
+        case_days: pick(rng, &[1, 3, 5]),
+        incident_minutes: pick(rng, &[10, 29, 30, 31]),
+        severe_lost_days: pick(rng, &[50, 105]),
+        severe_grade_max: pick(rng, &[4, 6]),
+    }
+}
+
+/// One that is taken over: as often as not it says nothing new of what counts as one and as severe.
+fn adopted(rng: &mut ChaCha8Rng, start: Day) -> Vec<OraclePolicy> {
+    let mut all = policies(rng, start);
+    let first = all[0].clone();
+    all[0] = varied(rng, first.effective_from);
+    if rng.random_bool(0.5) {
+        for table in &mut all {
+            table.case_days = first.case_days;
+            table.incident_minutes = first.incident_minutes;
+            table.severe_lost_days = first.severe_lost_days;
+            table.severe_grade_max = first.severe_grade_max;
+        }
     }
     all
 }
@@ -474,7 +506,8 @@ impl Maker {
     }
 }
 
-/// The smallest history found for which `fails` still holds: steps and records are left out as long as it does.
+/// The smallest history found for which `fails` still holds: steps, adoptions and records are left out as long as it
+/// does.
 pub fn shrink(history: &History, fails: &mut dyn FnMut(&History) -> bool) -> History {
     let mut best = history.clone();
     let mut chunk = best.steps.len().div_ceil(2);
@@ -488,6 +521,10 @@ pub fn shrink(history: &History, fails: &mut dyn FnMut(&History) -> bool) -> His
         chunk /= 2;
     }
     for step in (0..best.steps.len()).rev() {
+        let mut fewer = best.clone();
+        if fewer.steps[step].adopt.take().is_some() && fails(&fewer) {
+            best = fewer;
+        }
         for record in (0..best.steps[step].arrivals.len()).rev() {
             let mut fewer = best.clone();
             fewer.steps[step].arrivals.remove(record);

@@ -11,6 +11,7 @@ use crate::census::{Census, Witness};
 use crate::compare::{Matcher, compare_rates};
 use crate::histories::{History, Step};
 use crate::oracle::Oracle;
+use crate::policy::OraclePolicy;
 
 /// A system that is judged: the engine, behind whatever drives it.
 ///
@@ -20,6 +21,8 @@ pub trait Subject {
     fn arrive(&mut self, at: Instant, arrivals: &[(Record, Digest, Instant)]) -> Vec<Vec<Alert>>;
     /// Ticks every midnight up to and including that of `day`.
     fn tick_to(&mut self, day: Day) -> Vec<Vec<Alert>>;
+    /// Takes another policy over, at the clock as it stands.
+    fn adopt(&mut self, policies: &[OraclePolicy]) -> Vec<Vec<Alert>>;
     /// Every incident, `gone` ones too.
     fn incidents(&mut self) -> Vec<Incident>;
     /// The rates at the clock's day.
@@ -52,7 +55,7 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
     let mut revisions = Revisions::default();
     let mut witness = Witness::new(history);
     for (n, step) in history.steps.iter().enumerate() {
-        if oracle.clock().is_none() && step.arrivals.is_empty() {
+        if oracle.clock().is_none() && step.arrivals.is_empty() && step.adopt.is_none() {
             continue; // No midnight passes before the clock starts.
         }
         let failed = |what: String| format!("step {n} at {}:\n{what}", step.at);
@@ -113,21 +116,25 @@ fn sound(oracle: &Oracle) -> Result<(), String> {
     Ok(())
 }
 
-/// A step without arrivals is a run of midnights; any other is a batch.
+/// A policy first; then a step without arrivals is a run of midnights, any other a batch.
 pub(crate) fn step_oracle(oracle: &mut Oracle, step: &Step) -> Vec<crate::Said> {
-    if step.arrivals.is_empty() {
+    let mut said = step.adopt.clone().map_or_else(Vec::new, |policies| oracle.adopt(policies));
+    said.extend(if step.arrivals.is_empty() {
         oracle.tick_to(step.at.day())
     } else {
         oracle.arrive(step.at, step.arrivals.clone())
-    }
+    });
+    said
 }
 
 pub(crate) fn step_subject(subject: &mut dyn Subject, step: &Step) -> Vec<Vec<Alert>> {
-    if step.arrivals.is_empty() {
+    let mut said = step.adopt.as_deref().map_or_else(Vec::new, |policies| subject.adopt(policies));
+    said.extend(if step.arrivals.is_empty() {
         subject.tick_to(step.at.day())
     } else {
         subject.arrive(step.at, &step.arrivals)
-    }
+    });
+    said
 }
 
 /// Within one decision alerts come by rule, subject and revision (records.md section 5).

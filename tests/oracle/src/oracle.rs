@@ -9,7 +9,7 @@ use tocsin_schemas::time::{Day, Instant};
 
 use crate::arrivals::{self, Arrival, Verdict};
 use crate::cases;
-use crate::escalation::{self, Warned};
+use crate::escalation::{self, Occasion, Warned};
 use crate::identity::{self, Before, Known, Moves};
 use crate::owner::{self, Moment, Told};
 use crate::policy::{OraclePolicy, Tables};
@@ -92,7 +92,7 @@ impl Oracle {
             self.verdicts.push(verdict);
             self.arrivals.push(arrival);
         }
-        said.extend(self.decide(at, before, false));
+        said.extend(self.decide(at, before, Occasion::Batch));
         said
     }
 
@@ -105,13 +105,22 @@ impl Oracle {
         {
             let midnight = clock.day().plus(1).midnight();
             self.clock = Some(midnight);
-            said.extend(self.decide(midnight, self.arrivals.len(), true));
+            said.extend(self.decide(midnight, self.arrivals.len(), Occasion::Midnight));
         }
         said
     }
 
+    /// Takes another policy over: a decision at the clock as it stands. Before the first arrival there is none.
+    pub fn adopt(&mut self, policies: Vec<OraclePolicy>) -> Vec<Said> {
+        self.tables = Tables::new(policies);
+        match self.clock {
+            Some(clock) => self.decide(clock, self.arrivals.len(), Occasion::Policy),
+            None => Vec::new(),
+        }
+    }
+
     /// Everything that is said at one decision. The batch is `arrivals[before..]`.
-    fn decide(&mut self, at: Instant, before: usize, midnight: bool) -> Vec<Said> {
+    fn decide(&mut self, at: Instant, before: usize, occasion: Occasion) -> Vec<Said> {
         let ages_before = arrivals::standing_reports(&self.arrivals[..before])
             .into_iter()
             .map(|(k, s)| (k, s.first_arrival))
@@ -140,7 +149,7 @@ impl Oracle {
         let read_as = escalation::read_as(&moment, &world.registry);
         for uscc in subjects {
             let warned = self.warned.entry(uscc).or_default();
-            said.extend(escalation::decide(&moment, &world.registry, &read_as, uscc, warned, midnight));
+            said.extend(escalation::decide(&moment, &world.registry, &read_as, uscc, warned, occasion));
         }
         self.known = now;
         said.sort_by(|a, b| {

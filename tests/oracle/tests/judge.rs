@@ -123,6 +123,10 @@ impl Subject for Mirror {
         let said = self.oracle.tick_to(day);
         self.alerts(said)
     }
+    fn adopt(&mut self, policies: &[OraclePolicy]) -> Vec<Vec<Alert>> {
+        let said = self.oracle.adopt(policies.to_vec());
+        self.alerts(said)
+    }
     fn incidents(&mut self) -> Vec<Incident> {
         let mut all = self.oracle.incidents();
         for i in &mut all {

@@ -31,7 +31,13 @@ pub(super) fn parse(text: &str) -> Result<Scenario, String> {
             "缘由" | "Why" => {
                 scenario.why = format!("{} {}", scenario.why, words[1..].join(" ")).trim().into()
             }
-            "政策" => scenario.policies.push(policy(&words).map_err(at)?),
+            // Among the records of a scene: tables of one that is taken over then.
+            "政策" => match scenario.scenes.last_mut() {
+                None => scenario.policies.push(policy(&words).map_err(at)?),
+                Some(scene) => {
+                    scene.step.adopt.get_or_insert_default().push(policy(&words).map_err(at)?);
+                }
+            },
             "→" => {
                 let scene = scenario.scenes.last_mut().ok_or_else(|| at("nothing arrived yet".into()))?;
                 scene.spoken = true;
@@ -44,7 +50,8 @@ pub(super) fn parse(text: &str) -> Result<Scenario, String> {
                 scene.after.push(after(line, &words[1..]).map_err(at)?);
             }
             day if day.len() == 10 && day.starts_with(['1', '2']) => {
-                let step = Step { at: instant(&words).map_err(at)?, arrivals: Vec::new(), flagged: 0 };
+                let at = instant(&words).map_err(at)?;
+                let step = Step { adopt: None, at, arrivals: Vec::new(), flagged: 0 };
                 scenario.scenes.push(Scene {
                     line: n + 1,
                     step,

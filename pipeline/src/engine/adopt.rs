@@ -1,0 +1,117 @@
+//! Another policy, taken over while running: no restart, nothing said twice, nothing lost.
+//!
+//! What is so and what is said of it may both hang on the policy. Where only what is said does, the dataflow stays.
+//! Where cases, severity or the windows of today change, a new dataflow is fed everything that stands, which is what
+//! a restart under that policy would do; what differs from before goes to the decider like the changes of a batch.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tocsin_schemas::codes::Scope;
+use tocsin_schemas::ids::ReportKey;
+use tocsin_schemas::records::{Rates, Window};
+use tocsin_schemas::time::Instant;
+
+use super::{Context, Dataflow, Engine, Inputs, Occasion, Outcome, RatesChange, feed};
+use crate::dataflow::{Changes, Updates};
+use crate::incidents::Seen;
+use crate::policy::Policies;
+use crate::windows::Spans;
+
+impl Engine {
+    /// Takes another policy over: a decision at the clock as it stands, over everything there is. What it eases or
+    /// closes, opens or raises has the reason `policy`, since the records had their say at the decision before.
+    /// Before the first arrival there is nothing to decide, and the outcome is silent.
+    ///
+    /// An equal policy is taken over as well, and says nothing.
+    pub fn adopt(&mut self, policies: Policies) -> Outcome {
+        let former = std::mem::replace(&mut self.policies, Arc::new(policies));
+        let Some(clock) = self.clock else {
+            self.dataflow = Dataflow::new(self.workers, &self.policies);
+            return Outcome::nothing(Occasion::Policy, Instant(0));
+        };
+        let as_of = clock.day();
+        let kept = |policies: &Policies| Spans::of_days(policies.on(as_of), as_of);
+        let (incidents, rates) =
+            if former.resolves_as(&self.policies) && kept(&former) == kept(&self.policies) {
+                (Vec::new(), Vec::new())
+            } else {
+                self.rebuild(clock)
+            };
+        let context = Context {
+            occasion: Occasion::Policy,
+            decided_at: clock,
+            as_of,
+            policies: &self.policies,
+            versions: &self.versions,
+            registry: &self.registry,
+            figures: &self.figures,
+        };
+        let said = self.decider.decide(incidents, Vec::new(), false, &context);
+        Outcome {
+            occasion: Occasion::Policy,
+            decided_at: clock,
+            verdicts: Vec::new(),
+            incidents: said.incidents,
+            alerts: said.alerts,
+            rates,
+        }
+    }
+
+    /// A new dataflow with everything that stands; the incidents and rates that differ from before.
+    fn rebuild(&mut self, clock: Instant) -> (Updates<Arc<Seen>>, Vec<RatesChange>) {
+        let (as_of, stamp) = (clock.day(), self.stamp(clock));
+        let shown = std::mem::take(&mut self.figures).all(&stamp);
+        self.dataflow = Dataflow::new(self.workers, &self.policies);
+        let mut inputs = Inputs {
+            reports: self.versions.standing().map(|report| (Arc::clone(report), 1)).collect(),
+            headcounts: self.versions.headcounts().map(|row| (row, 1)).collect(),
+            ..Inputs::default()
+        };
+        feed(self.registry.standing(), &mut inputs);
+        // The windows of today are new to it.
+        self.active = None;
+        self.move_day(as_of, &mut inputs);
+        self.versions.begin();
+        let Changes { incidents, totals, sums } = self.dataflow.run(inputs);
+        // The decider looks at every enterprise anyway.
+        self.figures.apply(totals, sums, &stamp, Window::Year, drop);
+        let rates = rates_changes(shown, self.figures.all(&stamp));
+        (differences(self.decider.live(), incidents), rates)
+    }
+}
+
+/// Out with the incidents that were so, in with those that are, but for what is in both.
+fn differences(was: impl Iterator<Item = Arc<Seen>>, is: Updates<Arc<Seen>>) -> Updates<Arc<Seen>> {
+    // A report stands in one incident, so its first report names it.
+    let mut was: HashMap<ReportKey, Arc<Seen>> =
+        was.map(|seen| (seen.reports[0].key.clone(), seen)).collect();
+    let mut changes = Vec::new();
+    for (seen, diff) in is {
+        let key = &seen.reports[0].key;
+        if was.get(key).is_some_and(|same| *same == seen) {
+            was.remove(key);
+        } else {
+            changes.push((seen, diff));
+        }
+    }
+    changes.extend(was.into_values().map(|seen| (seen, -1)));
+    changes
+}
+
+/// The rates that differ; `None` of a scope that has none any more. Sorted.
+fn rates_changes(was: Vec<Rates>, is: Vec<Rates>) -> Vec<RatesChange> {
+    let by_key = |all: Vec<Rates>| -> BTreeMap<(Scope, String), Rates> {
+        all.into_iter().map(|rates| ((rates.scope, rates.key.clone()), rates)).collect()
+    };
+    let (mut was, is) = (by_key(was), by_key(is));
+    let mut changes = Vec::new();
+    for (key, rates) in is {
+        if was.remove(&key).is_none_or(|before| before.windows != rates.windows) {
+            changes.push((key, Some(rates)));
+        }
+    }
+    changes.extend(was.into_keys().map(|key| (key, None)));
+    changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    changes
+}
