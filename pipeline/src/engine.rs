@@ -11,6 +11,7 @@ use tocsin_schemas::time::{Day, Instant, Month};
 
 use crate::dataflow::{Changes, Dataflow, Inputs};
 use crate::decider::{Context, Decider, Recalled};
+use crate::exposure::{self, Exposure};
 use crate::facts::{Facts, Shared};
 use crate::incidents::Seen;
 use crate::policy::Policies;
@@ -104,6 +105,8 @@ pub struct Engine {
     active: Option<Day>,
     /// What a rebuild has brought so far.
     loaded: Changes,
+    /// Whether rates are kept; else only the window that escalations look at, without headcounts.
+    rated: bool,
 }
 
 impl Engine {
@@ -120,7 +123,14 @@ impl Engine {
             clock: None,
             active: None,
             loaded: Changes::default(),
+            rated: true,
         }
+    }
+
+    /// An engine that takes the same decisions and keeps no rates: no rule reads any. For a backtest, which runs
+    /// years of history twice; most of the work in them is headcounts.
+    pub fn of_decisions(policies: Policies, options: Options) -> Engine {
+        Engine { rated: false, ..Engine::new(policies, options) }
     }
 
     /// A rebuild begins: what had arrived by this clock, that of the last progress, comes through
@@ -200,7 +210,8 @@ impl Engine {
         self.decider.incidents()
     }
 
-    /// Every row of rates as of the clock's day, sorted by scope, key and window. Empty before the first arrival.
+    /// Every row of rates as of the clock's day, sorted by scope, key and window. Empty before the first arrival; of
+    /// no account in an engine of [`Engine::of_decisions`].
     pub fn rates(&self) -> Vec<Rate> {
         self.clock.map(|c| self.rates.rows(c.day())).unwrap_or_default()
     }
@@ -208,6 +219,12 @@ impl Engine {
     /// The counted incidents, accounted for.
     pub fn accounts(&self) -> Accounts {
         self.clock.map(|c| self.decider.accounts(&self.policies, c.day())).unwrap_or_default()
+    }
+
+    /// What happened at the enterprises from `from` to `to`, both included, and how many were insured there: as the
+    /// register reads them on the clock's day. What a rate of those days, or an expected count, rests on.
+    pub fn exposure(&self, from: Day, to: Day) -> Exposure {
+        exposure::of(&self.versions, &self.registry, self.incidents(), from, to)
     }
 
     /// The number that the next new incident will get.
@@ -238,7 +255,7 @@ impl Engine {
                 Record::Enterprise(enterprise) => self.registry.take(enterprise, digest),
                 Record::Headcount(headcount) => {
                     let (verdict, replaced) = self.versions.headcount(&headcount, digest);
-                    if let Some(Replaced { old, new }) = replaced {
+                    if let Some(Replaced { old, new }) = replaced.filter(|_| self.rated) {
                         let row = |insured| (headcount.uscc, (headcount.month, insured));
                         inputs.headcounts.extend(old.map(|insured| (row(insured), -1)));
                         inputs.headcounts.extend(new.map(|insured| (row(insured), 1)));
@@ -304,7 +321,12 @@ impl Engine {
         }
         feed(self.registry.advance(as_of), inputs);
         let spans = |day: Day| {
-            windows::kept(self.policies.on(day)).into_iter().map(move |w| (w, windows::days(w, day)))
+            let policy = self.policies.on(day);
+            let windows = match self.rated {
+                true => windows::kept(policy),
+                false => vec![Window::Rolling(policy.escalation.window_days)],
+            };
+            windows.into_iter().map(move |w| (w, windows::days(w, day)))
         };
         let old: BTreeMap<Window, (Day, Day)> = self.active.into_iter().flat_map(spans).collect();
         let new: BTreeMap<Window, (Day, Day)> = spans(as_of).collect();
@@ -315,6 +337,9 @@ impl Engine {
             windows::slide(span(&old).map(days), span(&new).map(days), |day, diff| {
                 inputs.days.push(((Day(day), window), diff));
             });
+            if !self.rated {
+                continue;
+            }
             let months = |(a, b): (Day, Day)| (a.month().0, b.month().0);
             windows::slide(span(&old).map(months), span(&new).map(months), |month, diff| {
                 inputs.months.push(((Month(month), window), diff));

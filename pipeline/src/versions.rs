@@ -109,6 +109,11 @@ impl Versions {
         }
     }
 
+    /// The headcounts that stand, in no order.
+    pub fn headcounts(&self) -> impl Iterator<Item = (&(Uscc, Month), u32)> {
+        self.headcounts.iter().map(|(key, (_, insured))| (key, *insured))
+    }
+
     /// Takes a contact in: only the verdict matters here, delivery reads the contacts itself.
     pub fn contact(&mut self, c: &Contact, digest: Digest) -> Verdict {
         self.other(format_compact!("c/{}/{}/{}", c.role, c.subject, c.rank), (c.version, digest))
