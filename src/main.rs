@@ -6,8 +6,10 @@
 //! - [`config`]: the one TOML file of the service
 //! - [`run`]: the service itself, both halves
 //! - [`replay`], [`demo`]: the same pipeline over a file, and over a simulated city
+//! - [`backtest`]: history under two policies; [`stream`]: what it shares with `replay`
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
+mod backtest;
 mod check;
 mod cli;
 mod config;
@@ -18,6 +20,7 @@ mod open;
 mod output;
 mod replay;
 mod run;
+mod stream;
 mod topics;
 
 use std::process::ExitCode;
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Backtest(args) => backtest::run(args),
         Command::Topics(args) => topics::run(args),
         Command::CheckConfig(args) => check::run(args),
         Command::Completions(args) => cli::completions(args),
