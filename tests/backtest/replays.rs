@@ -117,12 +117,7 @@ pub fn assert_equal(report: &Value, old: &Replayed, new: &Replayed, from: Day, t
 fn said(replayed: &Replayed, from: Day, to: Day) -> BTreeMap<(String, String), BTreeMap<String, i64>> {
     let mut days: BTreeMap<(String, String), BTreeMap<String, i64>> = BTreeMap::new();
     for a in replayed.within(from, to) {
-        let mut audiences: Vec<String> =
-            a["audiences"].as_array().unwrap().iter().map(Value::to_string).collect();
-        audiences.sort();
-        let words = format!("{}|{}|{}|{}|{}", a["rule"], a["change"], a["level"], a["severity"], a["reason"]);
-        let line = format!("{words}|{audiences:?}");
-        *days.entry((text(&a["as_of"]), enterprise(a))).or_default().entry(line).or_default() += 1;
+        *days.entry((text(&a["as_of"]), enterprise(a))).or_default().entry(line(a)).or_default() += 1;
     }
     days
 }
@@ -161,13 +156,34 @@ fn same_things(report: &Value, old: &Replayed, new: &Replayed, from: Day, to: Da
         assert_eq!([&row["only_old"], &row["only_new"]], [&json!(expected[0]), &json!(expected[1])], "{key}");
     }
     assert!(only.is_empty(), "not in the report: {only:?}");
-    let listed: BTreeSet<(String, String)> = report["differences"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| (text(&row["on"]), text(&row["uscc"])))
-        .collect();
-    assert_eq!(listed, differing);
+    let listed = report["differences"].as_array().unwrap();
+    assert_eq!(listed.len(), differing.len());
+    for (row, key) in listed.iter().zip(&differing) {
+        assert_eq!((text(&row["on"]), text(&row["uscc"])), *key);
+        let (a, b) = (was.get(key).unwrap_or(&none), is.get(key).unwrap_or(&none));
+        assert_eq!(as_lines(&row["old"]), left_over(a, b), "{row}");
+        assert_eq!(as_lines(&row["new"]), left_over(b, a), "{row}");
+    }
+}
+
+/// What the first says oftener than the second, and how much oftener.
+fn left_over(this: &BTreeMap<String, i64>, than: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+    let more = this.iter().map(|(line, n)| (line.clone(), n - than.get(line).copied().unwrap_or(0)));
+    more.filter(|(_, n)| *n > 0).collect()
+}
+
+/// One side of a row of differences, as lines of text.
+fn as_lines(side: &Value) -> BTreeMap<String, i64> {
+    side.as_array().unwrap().iter().map(|said| (line(said), said["times"].as_i64().unwrap())).collect()
+}
+
+/// What is said, as a line of text: the fields that make two alerts the same.
+fn line(said: &Value) -> String {
+    let audiences = said["audiences"].as_array().unwrap().iter();
+    let mut audiences: Vec<String> = audiences.map(Value::to_string).collect();
+    audiences.sort();
+    let words = ["rule", "change", "level", "severity", "reason"].map(|name| said[name].to_string());
+    format!("{}|{audiences:?}", words.join("|"))
 }
 
 /// The level of each enterprise on the evening of each day, found by going through the days one by one.
