@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{check, demo, output, policy, replay, run, topics};
+use crate::{backtest, check, demo, output, policy, replay, run, topics};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -24,6 +24,7 @@ const STYLES: Styles = Styles::styled()
 Where to begin:
   tocsin demo                               see it work, nothing to install, about 30 seconds
   tocsin replay stream.jsonl --out out      run a file of your own through the pipeline
+  tocsin backtest stream.jsonl --policy P   what another policy would have said
   tocsin check-config --config tocsin.toml  before the first run: is everything reachable?
   tocsin topics apply --config tocsin.toml  create the topics
   tocsin policy show                        every threshold, its default, and what it may be
@@ -49,6 +50,8 @@ pub enum Command {
     Run(run::Args),
     /// Run a file of arrivals through the pipeline and write what it decided.
     Replay(replay::Args),
+    /// Run history under two policies and show what would differ.
+    Backtest(backtest::Args),
     /// Create the topics of the event log, and say what differs.
     Topics(topics::Args),
     /// Check, show, compare and publish the thresholds that decide who is told.

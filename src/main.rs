@@ -7,8 +7,10 @@
 //! - [`run`]: the service itself, both halves
 //! - [`replay`], [`demo`]: the same pipeline over a file, and over a simulated city
 //! - [`policy`]: the thresholds: looked at, compared, published
+//! - [`backtest`]: history under two policies; [`stream`]: what it shares with `replay`
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
+mod backtest;
 mod check;
 mod cli;
 mod config;
@@ -20,6 +22,7 @@ mod output;
 mod policy;
 mod replay;
 mod run;
+mod stream;
 mod topics;
 
 use std::process::ExitCode;
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Backtest(args) => backtest::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Policy(args) => policy::run(args),
         Command::CheckConfig(args) => check::run(args),

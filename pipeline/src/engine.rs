@@ -14,6 +14,7 @@ use tocsin_schemas::time::{Day, Instant, Month};
 
 use crate::dataflow::{Changes, Dataflow, Inputs};
 use crate::decider::{Context, Decider, Recalled};
+use crate::exposure::{self, Exposure};
 use crate::facts::{Facts, Shared};
 use crate::incidents::Seen;
 use crate::policy::Policies;
@@ -108,6 +109,8 @@ pub struct Engine {
     active: Option<Day>,
     /// What a rebuild has brought so far.
     loaded: Changes,
+    /// Whether rates are kept; else only the window that escalations look at, without headcounts.
+    rated: bool,
 }
 
 impl Engine {
@@ -125,7 +128,14 @@ impl Engine {
             clock: None,
             active: None,
             loaded: Changes::default(),
+            rated: true,
         }
+    }
+
+    /// An engine that takes the same decisions and keeps no rates: no rule reads any. For a backtest, which runs
+    /// years of history twice; most of the work in them is headcounts.
+    pub fn of_decisions(policies: Policies, options: Options) -> Engine {
+        Engine { rated: false, ..Engine::new(policies, options) }
     }
 
     /// A rebuild begins: what had arrived by this clock, that of the last progress, comes through
@@ -206,7 +216,8 @@ impl Engine {
         self.decider.incidents()
     }
 
-    /// All rates as of the clock's day, sorted by scope and key. Empty before the first arrival.
+    /// All rates as of the clock's day, sorted by scope and key. Empty before the first arrival; of no account in an
+    /// engine of [`Engine::of_decisions`].
     pub fn rates(&self) -> Vec<Rates> {
         self.clock.map(|clock| self.figures.all(&self.stamp(clock))).unwrap_or_default()
     }
@@ -218,6 +229,12 @@ impl Engine {
     /// The counted incidents, accounted for.
     pub fn accounts(&self) -> Accounts {
         self.clock.map(|c| self.decider.accounts(&self.policies, c.day())).unwrap_or_default()
+    }
+
+    /// What happened at the enterprises from `from` to `to`, both included, and how many were insured there: as the
+    /// register reads them on the clock's day. What a rate of those days, or an expected count, rests on.
+    pub fn exposure(&self, from: Day, to: Day) -> Exposure {
+        exposure::of(&self.versions, &self.registry, self.incidents(), from, to)
     }
 
     /// The number that the next new incident will get.
@@ -248,7 +265,7 @@ impl Engine {
                 Record::Enterprise(enterprise) => self.registry.take(enterprise, digest),
                 Record::Headcount(headcount) => {
                     let (verdict, replaced) = self.versions.headcount(&headcount, digest);
-                    if let Some(Replaced { old, new }) = replaced {
+                    if let Some(Replaced { old, new }) = replaced.filter(|_| self.rated) {
                         let row = |insured| (headcount.uscc, (headcount.month, insured));
                         inputs.headcounts.extend(old.map(|insured| (row(insured), -1)));
                         inputs.headcounts.extend(new.map(|insured| (row(insured), 1)));
@@ -312,13 +329,19 @@ impl Engine {
             return;
         }
         feed(self.registry.advance(as_of), inputs);
-        let days = |day: Day| Spans::of_days(self.policies.on(day), day);
-        for (day, old, new) in self.active.map(days).unwrap_or_default().moved(&days(as_of)) {
+        let spans = |day: Day| match self.rated {
+            true => Spans::of_days(self.policies.on(day), day),
+            false => Spans::of_decisions(self.policies.on(day), day),
+        };
+        for (day, old, new) in self.active.map(spans).unwrap_or_default().moved(&spans(as_of)) {
             let sides = [(old, -1), (new, 1)].into_iter().filter(|(windows, _)| !windows.is_empty());
             inputs.days.extend(sides.map(|(windows, diff)| ((Day(day), windows), diff)));
         }
-        let months = self.active.map(Spans::of_months).unwrap_or_default().moved(&Spans::of_months(as_of));
-        inputs.months.extend(months.into_iter().map(|(month, _, new)| (Month(month), new)));
+        if self.rated {
+            let months = self.active.map(Spans::of_months).unwrap_or_default();
+            let moved = months.moved(&Spans::of_months(as_of)).into_iter();
+            inputs.months.extend(moved.map(|(month, _, new)| (Month(month), new)));
+        }
         self.active = Some(as_of);
     }
 }

@@ -21,6 +21,7 @@ mod cases;
 mod dataflow;
 mod decider;
 mod engine;
+mod exposure;
 mod facts;
 mod incidents;
 pub mod policy;
@@ -32,4 +33,5 @@ mod windows;
 
 pub use decider::{Memory, Recalled};
 pub use engine::{Accounts, Arrival, Engine, Occasion, Options, Outcome, Verdict};
+pub use exposure::Exposure;
 pub use policy::Policies;

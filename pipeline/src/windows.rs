@@ -64,6 +64,13 @@ impl Spans {
         }))
     }
 
+    /// The days of the one window that decisions look at.
+    pub fn of_decisions(policy: &Policy, as_of: Day) -> Spans {
+        let own = slot(Window::Rolling(policy.escalation.window_days));
+        let all = Spans::of_days(policy, as_of);
+        Spans(std::array::from_fn(|at| all.0[at].filter(|_| at == own)))
+    }
+
     /// The months that share a day with the windows that are shown: headcounts are read from no other.
     pub fn of_months(as_of: Day) -> Spans {
         let span = |window: &Window| {

@@ -17,12 +17,10 @@ mod files;
 pub mod station;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, IsTerminal};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use tocsin_pipeline::{Outcome, Policies};
 use tocsin_schemas::codes::{Change, Rule, Scope};
@@ -35,6 +33,7 @@ use tocsin_schemas::topics;
 use crate::exit::{CommandResult, Failure};
 use crate::output;
 use crate::run::pipeline::clock;
+use crate::stream::{self, Line, Lines};
 use files::{AlertLine, FlagLine, IncidentLine, Pending, QuarantineLine, RateLine, Summary};
 use station::{AtDoor, Fed, Station, at_door};
 
@@ -43,12 +42,8 @@ const CHUNK_LINES: usize = 4_000;
 /// …or this many bytes.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// So many midnights are one commit.
-const TICKS: i32 = 30;
-/// From so many midnights on their passing is announced.
+/// From so many midnights on their passing is announced where no bar shows it.
 const MANY_DAYS: i32 = 365;
-/// How far `--as-of` may lie after the last arrival: as far as an arrival may after the one before.
-const MOST_DAYS: i32 = clock::FAR_DAYS;
 
 /// How to replay.
 #[derive(Debug, clap::Args)]
@@ -92,18 +87,11 @@ pub struct Args {
 pub fn run(args: Args) -> CommandResult {
     let began = std::time::Instant::now();
     let policies = policies(&args)?;
-    let stream = File::open(&args.stream)
-        .map_err(|e| Failure::wrong_call(format!("cannot read the stream {}: {e}", args.stream.display())))?;
-    if stream.metadata().is_ok_and(|m| m.is_dir()) {
-        let text = format!("the stream {} is a folder, expected a file of lines", args.stream.display());
-        return Err(Failure::wrong_call(text));
-    }
+    let stream = Lines::open(&args.stream)?;
     fs::create_dir_all(&args.out)
         .map_err(|e| Failure::wrong_call(format!("cannot make the folder {}: {e}", args.out.display())))?;
-    let bar = progress_bar(stream.metadata().map_or(0, |m| m.len()));
     let mut replay = Replay::new(&args, policies)?;
-    let lines = replay.stream(BufReader::with_capacity(1 << 16, stream), &bar)?;
-    bar.finish_and_clear();
+    let lines = replay.stream(stream)?;
     let quarantined = replay.finish(args.as_of)?;
     let seconds = began.elapsed().as_secs_f64();
     let refused = match quarantined {
@@ -124,30 +112,7 @@ fn policies(args: &Args) -> Result<Policies, Failure> {
         None => Policies::default(),
         Some(path) => crate::config::read_policies(path).map_err(Failure::wrong_call)?,
     };
-    match args.policy_from {
-        None => Ok(policies),
-        Some(day) => policies.effective_from(day).map_err(Failure::wrong_call),
-    }
-}
-
-/// A bar over the bytes of the stream, on standard error, if that is a terminal.
-fn progress_bar(bytes: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {percent}%  {bytes}/{total_bytes}  {eta} left");
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// The same over the midnights after the last arrival.
-fn days_bar(last: Day, as_of: Day) -> ProgressBar {
-    let days = as_of.0 - last.0;
-    if !std::io::stderr().is_terminal() || days <= TICKS {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {percent}%  midnights up to {msg}  {eta} left");
-    ProgressBar::new(days.unsigned_abs().into())
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    stream::effective(policies, args.policy_from)
 }
 
 /// A line that was not decided yet.
@@ -158,13 +123,6 @@ struct Waiting {
     topic: String,
     at: Instant,
     door: AtDoor,
-}
-
-/// A line of the chunk that is being read. Its bytes stay here until it is decided, because the clerk is
-/// shown the line and not only its value.
-struct Read {
-    number: u64,
-    raw: Vec<u8>,
 }
 
 /// What a line of a chunk waits for.
@@ -224,42 +182,35 @@ impl Replay {
     }
 
     /// Reads the stream to its end; returns how many lines it has.
-    fn stream(&mut self, mut stream: impl BufRead, bar: &ProgressBar) -> Result<u64, Failure> {
-        let mut chunk: Vec<Read> = Vec::new();
+    fn stream(&mut self, mut stream: Lines) -> Result<u64, Failure> {
+        // A line's bytes stay here until it is decided, because the clerk is shown the line and not only its
+        // value.
+        let mut chunk: Vec<Line> = Vec::new();
         let mut bytes = 0;
         loop {
-            let mut raw = Vec::new();
-            let read = stream
-                .read_until(b'\n', &mut raw)
-                .map_err(|e| Failure::failed(format!("cannot read the stream: {e}")))?;
-            if read > 0 {
-                if raw.last() == Some(&b'\n') {
-                    raw.pop();
-                }
-                if raw.last() == Some(&b'\r') {
-                    raw.pop();
-                }
-                self.lines += 1;
-                chunk.push(Read { number: self.lines, raw });
-                bytes += read;
-                bar.inc(read as u64);
+            let read = stream.next()?;
+            let last = read.is_none();
+            if let Some(line) = read {
+                bytes += line.bytes;
+                chunk.push(line);
             }
-            if read == 0 || chunk.len() >= CHUNK_LINES || bytes >= CHUNK_BYTES {
+            if last || chunk.len() >= CHUNK_LINES || bytes >= CHUNK_BYTES {
                 self.chunk(std::mem::take(&mut chunk))?;
                 bytes = 0;
             }
-            if read == 0 {
+            if last {
                 self.decide()?;
                 self.station.commit()?;
+                self.lines = stream.count();
                 return Ok(self.lines);
             }
         }
     }
 
     /// Takes a chunk of lines through the log to the door, and decides every batch that is complete.
-    fn chunk(&mut self, chunk: Vec<Read>) -> Result<(), Failure> {
+    fn chunk(&mut self, chunk: Vec<Line>) -> Result<(), Failure> {
         let mut fed: Vec<Fed> = Vec::with_capacity(chunk.len());
-        let mut steps: Vec<(Read, Step)> = Vec::with_capacity(chunk.len());
+        let mut steps: Vec<(Line, Step)> = Vec::with_capacity(chunk.len());
         for read in chunk {
             let step = match admit_line(&read.raw) {
                 Err(refused) => Step::Refused(refused),
@@ -288,7 +239,7 @@ impl Replay {
             steps.push((read, step));
         }
         let mut answers = self.station.through_the_log(&fed)?.into_iter();
-        for (Read { number, raw }, step) in steps {
+        for (Line { number, raw, .. }, step) in steps {
             let (topic, at, door) = match step {
                 Step::Refused(LineRefusal { refusal, topic }) => {
                     // Moves no clock and ends no batch; but the file is in the order of lines.
@@ -366,29 +317,15 @@ impl Replay {
 
     /// Lets the midnights after the last arrival pass, one after the other; says so where they are many.
     fn tick(&mut self, last: Day, as_of: Day) -> CommandResult {
-        if as_of > last.plus(MOST_DAYS) {
-            return Err(Failure::wrong_call(format!(
-                "--as-of {as_of} is more than {} years after the last arrival's day {last}: expected a day up to {}",
-                MOST_DAYS / 365,
-                last.plus(MOST_DAYS)
-            )));
-        }
-        let bar = days_bar(last, as_of);
-        if as_of > last.plus(MANY_DAYS) && bar.is_hidden() {
+        stream::near("--as-of", as_of, last)?;
+        if as_of > last.plus(MANY_DAYS) && stream::days_bar(last, as_of).is_hidden() {
             output::tell(format_args!("letting every midnight from {last} to {as_of} pass"));
         }
-        let mut day = last;
-        while day < as_of {
-            let next = day.plus(TICKS).min(as_of);
-            let outcomes = self.station.tick_to(next);
+        stream::midnights(last, as_of, |day| {
+            let outcomes = self.station.tick_to(day);
             self.said(&outcomes)?;
-            self.station.commit()?;
-            bar.inc((next.0 - day.0).unsigned_abs().into());
-            bar.set_message(next.to_string());
-            day = next;
-        }
-        bar.finish_and_clear();
-        Ok(())
+            self.station.commit()
+        })
     }
 
     /// Ticks to the as-of day and writes the files. Returns how many lines were quarantined.

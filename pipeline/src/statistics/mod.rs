@@ -9,6 +9,7 @@
 //! | [`limits`] | how sure is this count or rate |
 //! | [`funnel`] | how far from the target may a firm of this size be by chance |
 //! | [`tail`] | is this count too high for what was expected; which count would be |
+//! | [`chance`] | how many firms does a rule of levels warn of when nothing is wrong |
 //! | [`discoveries`] | which of many small p-values are more than luck |
 //! | [`shrinkage`], [`marshall`] | a rate that can be ranked |
 //! | [`fall`] | is a fall by 30 % more than luck |
@@ -24,6 +25,7 @@
 //!
 //! Special functions (gamma, error function, their inverses) are those of the crate `statrs`.
 
+pub mod chance;
 pub mod cusum;
 pub mod days_between;
 pub mod discoveries;

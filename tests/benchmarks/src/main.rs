@@ -4,12 +4,14 @@
 //! - [`workload`]: a made-up city and its reports, the same for the same seed
 //! - [`engine`]: (b) throughput, (d) memory, (f) time of one report, against a plain loop on hash maps
 //! - [`logs`]: (a) report published to alert readable, (c) throughput, (e) rebuild, against bare log clients
+//! - [`backtest`]: (k) ten years of a city under two policies, against the time that it may take
 //! - [`table`]: the ratios beside their floors and their goals
 //! - [`progress`]: what a person sees while it runs
 //!
 //! It ends with 0 whatever the ratios are: it measures, it does not judge. A figure that could not be taken
 //! (no broker, sides that disagree) is a failure and ends with 1.
 
+mod backtest;
 mod engine;
 mod logs;
 mod progress;
@@ -35,6 +37,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 ///   d  memory an incident, over that of the plain loop
 ///   e  rebuild of a million incidents from each log, over reading and decoding the same topics
 ///   f  p99 of one report at a million incidents, over that at a hundred thousand
+///   k  seconds of `tocsin backtest` over ten years of a city, over the 60 that it may take
 ///
 /// Both sides of a ratio run in this one process run, in turns, warm. What a neighbour on the machine takes
 /// hits both; the seconds differ from run to run, the ratios should not. (a), (c) and (e) need the Kafka
@@ -86,6 +89,7 @@ enum Letter {
     D,
     E,
     F,
+    K,
 }
 
 /// How to run.
@@ -147,6 +151,7 @@ fn measure(cli: &Cli, options: &Options) -> ExitCode {
             Letter::D => engine::d::run,
             Letter::E => logs::e::run,
             Letter::F => engine::f::run,
+            Letter::K => backtest::run,
         };
         match run(options, &progress) {
             Ok(measured) => rows.extend(measured),

@@ -30,7 +30,7 @@ pub enum Goal {
 /// One line of the result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// `a` to `f`.
+    /// That of the measurement.
     pub letter: char,
     /// What was measured, in a few words.
     pub what: String,

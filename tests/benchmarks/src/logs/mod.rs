@@ -12,7 +12,7 @@ mod bare;
 pub mod c;
 pub mod e;
 mod history;
-mod service;
+pub mod service;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::Failure;
 
 /// A measurement has many steps that must work, and none that it could go on without: they panic, and this
 /// makes the panic the measurement's failure, so that the other measurements still run.
-fn caught<T>(measure: impl FnOnce() -> T) -> Result<T, Failure> {
+pub fn caught<T>(measure: impl FnOnce() -> T) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(measure)).map_err(|panic| {
         let text =
             panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());

@@ -78,7 +78,7 @@ impl House {
 }
 
 /// The release build of `tocsin` beside this program.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let own = std::env::current_exe().expect("this program has a place");
     let path = own.with_file_name("tocsin");
     assert!(
