@@ -1,0 +1,485 @@
+//! The rule again, over what was known at the decision, held against what was said.
+
+use std::collections::BTreeSet;
+
+use tocsin_schemas::codes::{Change, Reason, Role, Rule, Severity, State};
+use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
+use tocsin_schemas::records::{Alert, Incident, Window};
+use tocsin_schemas::time::Day;
+
+use super::knowledge::{Cut, Found, Knowledge, Reading, readings};
+use super::view::{Check, Difference, Numbers};
+use super::{Why, picture};
+use crate::decider::book::Book;
+use crate::decider::escalation::{self, Now, Open};
+use crate::decider::owner_incident::{self, End};
+use crate::decider::{Memory, Told};
+use crate::engine::Occasion;
+use crate::policy::Policies;
+use crate::windows;
+
+/// Fields that only the policy's values can give again.
+const BY_POLICY: [&str; 7] = ["change", "reason", "level", "severity", "count", "incident_ids", "reports"];
+
+/// What was found for one alert.
+pub(super) struct Judged {
+    pub known: Cut,
+    pub then: Knowledge,
+    pub stood_on: Vec<Found>,
+    pub became: Vec<Found>,
+    pub numbers: Numbers,
+    pub taken_later: Vec<usize>,
+    pub check: Check,
+}
+
+/// One reading of what was known, judged.
+struct Attempt {
+    stood_on: Vec<Found>,
+    became: Vec<Found>,
+    numbers: Numbers,
+    differences: Vec<Difference>,
+}
+
+/// Judges an alert under these policies. With `at_hand` false they are not those that decided: then the picture
+/// is drawn, but only what no policy moves is checked.
+pub(super) fn alert(why: &Why<'_>, alert: &Alert, policies: &Policies, at_hand: bool) -> Judged {
+    let mut best: Option<(Judged, usize)> = None;
+    for reading in readings(why.records, alert.decided_at) {
+        let then = Knowledge::at(why.records, &reading.known, policies, alert.as_of);
+        let mut attempt = match alert.rule {
+            Rule::OwnerIncident => owner(why, alert, policies, &then, &reading),
+            Rule::Escalation => escalation(why, alert, policies, &then, &reading),
+        };
+        let mut check = Check::default();
+        if !at_hand {
+            attempt.differences = unknown_reports(alert, &then);
+            check.unchecked = BY_POLICY.to_vec();
+        }
+        check.differences = attempt.differences;
+        let wrong = check.differences.len();
+        let judged = Judged {
+            known: reading.known,
+            then,
+            stood_on: attempt.stood_on,
+            became: attempt.became,
+            numbers: attempt.numbers,
+            taken_later: reading.left_out,
+            check,
+        };
+        if wrong == 0 {
+            return judged;
+        }
+        // Where nothing adds up the plain readings are shown, the nearest of them; a guess proves nothing.
+        if best.as_ref().is_none_or(|(_, fewest)| wrong < *fewest && judged.taken_later.is_empty()) {
+            best = Some((judged, wrong));
+        }
+    }
+    best.map_or_else(|| unreachable!("there is a plain reading"), |(judged, _)| judged)
+}
+
+/// Whatever the policy: a report cannot have been spoken of before it arrived.
+fn unknown_reports(alert: &Alert, then: &Knowledge) -> Vec<Difference> {
+    let unknown = alert.reports.iter().filter(|key| !then.reports.contains_key(key));
+    let unknown: Vec<ReportKey> = unknown.cloned().collect();
+    let mut differences = Vec::new();
+    if !unknown.is_empty() {
+        differ(&mut differences, "reports", list(&unknown), "not known at the decision");
+    }
+    differences
+}
+
+/// S15.
+fn owner(why: &Why<'_>, alert: &Alert, policies: &Policies, then: &Knowledge, reading: &Reading) -> Attempt {
+    let told = told_before(why, alert);
+    let mut differences = Vec::new();
+    let corrected = alert.change == Change::Corrected;
+    let stood_on = if corrected {
+        before(why, alert, policies, reading)
+    } else {
+        then.of_exactly(&alert.reports).cloned()
+    };
+    let became: Vec<Found> =
+        if corrected { then.holding(&alert.reports).cloned().collect() } else { Vec::new() };
+    let numbers = owner_numbers(stood_on.as_ref(), &told, policies, alert.as_of);
+    let Some(found) = stood_on else {
+        let near: Vec<String> = then.holding(&alert.reports).map(|f| list(&f.keys())).collect();
+        let near = if near.is_empty() { "none of them stands".to_owned() } else { near.join("; ") };
+        differ(&mut differences, "reports", list(&alert.reports), near);
+        let stood_on = then.holding(&alert.reports).cloned().collect();
+        return Attempt { stood_on, became, numbers, differences };
+    };
+    if corrected {
+        let lives = alert.reports.iter().any(|key| then.reports.get(key).is_some_and(|r| r.stands()));
+        let ends = [Err(if lives { End::Merged } else { End::Withdrawn })];
+        let goes_on = became.iter().map(|f| Ok(&f.seen));
+        let options = goes_on.chain(ends).map(|seen| {
+            let messages = owner_incident::decide(&told, seen, found.seen.uscc, policies, alert.as_of);
+            message_differs(alert, messages.first(), 0, found.seen.uscc)
+        });
+        differences.extend(options.min_by_key(Vec::len).unwrap_or_default());
+    } else {
+        let seen = &found.seen;
+        let messages = owner_incident::decide(&told, Ok(seen), seen.uscc, policies, alert.as_of);
+        differences.extend(message_differs(alert, messages.first(), seen.persons, seen.uscc));
+        if alert.facts.cause != seen.cause {
+            let text = |cause: Option<tocsin_schemas::codes::Cause>| option(cause);
+            differ(&mut differences, "cause", text(alert.facts.cause), text(seen.cause));
+        }
+    }
+    if alert.facts.occurred_on != Some(found.seen.occurred_on) {
+        differ(&mut differences, "occurred_on", option(alert.facts.occurred_on), found.seen.occurred_on);
+    }
+    Attempt { stood_on: vec![found], became, numbers, differences }
+}
+
+/// The incident that a correction takes back: the newest moment before it at which its reports were one.
+fn before(why: &Why<'_>, alert: &Alert, policies: &Policies, reading: &Reading) -> Option<Found> {
+    // A new policy corrects what another one had merged.
+    let others = why.records.alerts.iter().filter(|a| a.subject == alert.subject);
+    let others: BTreeSet<&str> =
+        others.map(|a| &*a.policy_hash).filter(|hash| **hash != **policies.hash()).collect();
+    let others = others.into_iter().filter_map(|hash| (why.rules.of)(hash));
+    let all: Vec<&Policies> = std::iter::once(policies).chain(others).collect();
+    let exactly = |known: &[bool]| {
+        all.iter().find_map(|p| {
+            let was = Knowledge::at(why.records, known, p, alert.as_of);
+            was.of_exactly(&alert.reports).cloned()
+        })
+    };
+    let arrivals = &why.records.arrivals;
+    let earlier = |i: usize| reading.known[i] && arrivals[i].not_before < alert.decided_at;
+    let strict: Cut = (0..arrivals.len()).map(earlier).collect();
+    if let Some(found) = exactly(&strict) {
+        return Some(found);
+    }
+    // Several decisions at one instant: take back what came last, one record after the other.
+    let mut known = reading.known.clone();
+    let mut order: Vec<usize> = (0..arrivals.len()).filter(|i| known[*i]).collect();
+    order.sort_by_key(|i| std::cmp::Reverse((arrivals[*i].not_before, *i)));
+    for index in order.iter().copied().take(super::knowledge::TRIES) {
+        known[index] = false;
+        if let Some(found) = exactly(&known) {
+            return Some(found);
+        }
+    }
+    // Or only the versions of its own reports.
+    let mut known = reading.known.clone();
+    let own = |i: &&usize| {
+        picture::as_report(&arrivals[**i].arrival.record).is_some_and(|r| alert.reports.contains(&r.key()))
+    };
+    for index in order.iter().filter(own).take(super::knowledge::TRIES) {
+        known[*index] = false;
+        if let Some(found) = exactly(&known) {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// What the rule says against what was said.
+fn message_differs(
+    alert: &Alert,
+    message: Option<&owner_incident::Message>,
+    count: u32,
+    home: Option<Uscc>,
+) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let Some(message) = message else {
+        differ(&mut differences, "change", alert.change, "nothing to say");
+        return differences;
+    };
+    if message.change != alert.change {
+        differ(&mut differences, "change", alert.change, message.change);
+    }
+    if message.reason != alert.reason {
+        differ(&mut differences, "reason", option(alert.reason), option(message.reason));
+    }
+    if Some(message.severity) != alert.severity {
+        differ(&mut differences, "severity", option(alert.severity), message.severity);
+    }
+    let said: BTreeSet<&str> = alert.audiences.iter().map(|a| a.subject.as_str()).collect();
+    let wanted: BTreeSet<&str> = message.to.iter().map(Uscc::as_str).collect();
+    if said != wanted {
+        differ(&mut differences, "audiences", words(&said), words(&wanted));
+    }
+    if count != alert.count {
+        differ(&mut differences, "count", alert.count, count);
+    }
+    let first = home.filter(|u| message.change != Change::Corrected || message.to.contains(u));
+    let uscc = first.or(message.to.iter().min().copied()).or(home);
+    if uscc != Some(alert.uscc) {
+        differ(&mut differences, "uscc", alert.uscc, option(uscc));
+    }
+    differences
+}
+
+/// What the owners had been told before an alert.
+fn told_before(why: &Why<'_>, alert: &Alert) -> Told {
+    let mut memory = Memory::default();
+    let own =
+        why.records.alerts.iter().filter(|a| a.rule == Rule::OwnerIncident && a.subject == alert.subject);
+    for other in own {
+        // Those of an episode are numbered; a suppressed one is not, and comes before all that are.
+        let earlier = match (other.change == Change::Suppressed, alert.change == Change::Suppressed) {
+            (true, true) => {
+                (other.decided_at, &other.alert_id) != (alert.decided_at, &alert.alert_id)
+                    && other.decided_at <= alert.decided_at
+            }
+            (true, false) => true,
+            (false, true) => false,
+            (false, false) => other.revision < alert.revision,
+        };
+        if earlier {
+            memory.alert(other);
+        }
+    }
+    alert.subject.parse().map(|id| memory.told(id)).unwrap_or_default()
+}
+
+fn owner_numbers(found: Option<&Found>, told: &Told, policies: &Policies, as_of: Day) -> Numbers {
+    let first = found.and_then(|f| owner_incident::first_heard(&f.seen, as_of));
+    Numbers::OwnerIncident {
+        first_counting_at: first.map(|(at, _)| at),
+        days_after: first.map(|(_, days)| days),
+        max_age_days: policies.on(as_of).owner_alert.max_age_days,
+        policy_begins: policies.begins(),
+        told_before: told.to.to_vec(),
+        severity_told: told.severity,
+    }
+}
+
+/// S20.
+fn escalation(
+    why: &Why<'_>,
+    alert: &Alert,
+    policies: &Policies,
+    then: &Knowledge,
+    reading: &Reading,
+) -> Attempt {
+    let open = open_before(&why.records.alerts, alert.uscc, Some(alert));
+    let seen = Windowed::of(alert.uscc, then, policies, alert.as_of, &why.numbers(Some(alert)));
+    let mut differences = Vec::new();
+    let occasions: &[Occasion] = match (reading.midnight, alert.reason) {
+        (_, Some(Reason::Policy)) => &[Occasion::Midnight, Occasion::Policy],
+        (true, _) => &[Occasion::Midnight],
+        (false, _) => &[Occasion::Batch],
+    };
+    let steps = &policies.on(alert.as_of).escalation;
+    let verdict_on = |occasion: Occasion| {
+        escalation::decide(
+            open.as_ref(),
+            steps,
+            Now {
+                incidents: seen.count() as i32,
+                severe: seen.severe().len() as i32,
+                succeeded: seen.succeeded,
+                occasion,
+            },
+            || seen.severe(),
+            || escalation::under_yesterday(&seen.book, &alert.uscc, policies, alert.as_of),
+        )
+    };
+    let verdicts: Vec<_> = occasions.iter().map(|o| verdict_on(*o)).collect();
+    let fits = |v: &&Option<escalation::Verdict>| v.as_ref().is_some_and(|v| v.reason == alert.reason);
+    match verdicts.iter().find(fits).or(verdicts.first()).and_then(Option::as_ref) {
+        None => differ(&mut differences, "change", alert.change, "nothing to say"),
+        Some(verdict) => {
+            if verdict.change != alert.change {
+                differ(&mut differences, "change", alert.change, verdict.change);
+            }
+            if verdict.level != alert.level {
+                differ(&mut differences, "level", option(alert.level), option(verdict.level));
+            }
+            if verdict.reason != alert.reason {
+                differ(&mut differences, "reason", option(alert.reason), option(verdict.reason));
+            }
+            let audience = escalation::told_of(verdict, open.as_ref(), then.registry.profile(&alert.uscc));
+            let wanted: BTreeSet<(Role, &str)> = audience.iter().map(|(r, s)| (*r, s.as_str())).collect();
+            let said: BTreeSet<(Role, &str)> =
+                alert.audiences.iter().map(|a| (a.role, a.subject.as_str())).collect();
+            if said != wanted {
+                let text = |of: &BTreeSet<(Role, &str)>| {
+                    words(&of.iter().map(|(r, s)| format!("{r} {s}")).collect::<Vec<_>>())
+                };
+                differ(&mut differences, "audiences", text(&said), text(&wanted));
+            }
+        }
+    }
+    if alert.as_of < policies.begins() {
+        differ(&mut differences, "as_of", alert.as_of, format!("not before {}", policies.begins()));
+    }
+    if seen.count() != alert.count as usize {
+        differ(&mut differences, "count", alert.count, seen.count());
+    }
+    let reports = seen.reports();
+    if reports != alert.reports {
+        differ(&mut differences, "reports", list(&alert.reports), list(&reports));
+    }
+    let ids = &alert.incident_ids;
+    let other: Vec<IncidentId> = seen.sure.iter().filter(|id| !ids.contains(id)).copied().collect();
+    if ids.len() != seen.count() || !other.is_empty() {
+        differ(&mut differences, "incident_ids", words(ids), words(&seen.ids));
+    }
+    let stood_on = seen.found.iter().map(|f| (*f).clone()).collect();
+    let numbers = seen.numbers(policies, alert.as_of, open.as_ref(), alert.uscc, then);
+    Attempt { stood_on, became: Vec::new(), numbers, differences }
+}
+
+/// The escalation of an enterprise as its alerts left it, up to one of them or to the last.
+fn open_before(alerts: &[Alert], uscc: Uscc, upto: Option<&Alert>) -> Option<Open> {
+    let mut memory = Memory::default();
+    let own = alerts.iter().filter(|a| a.rule == Rule::Escalation && a.uscc == uscc);
+    let earlier =
+        own.filter(|a| upto.is_none_or(|upto| (a.episode, a.revision) < (upto.episode, upto.revision)));
+    let mut earlier: Vec<&Alert> = earlier.collect();
+    earlier.sort_by_key(|a| (a.episode, a.revision));
+    earlier.into_iter().for_each(|a| memory.alert(a));
+    memory.escalation(&uscc).open
+}
+
+/// The window of an escalation as records give it.
+struct Windowed<'k> {
+    book: Book,
+    days: (Day, Day),
+    succeeded: bool,
+    /// By number, with the number and the severity of each.
+    found: Vec<&'k Found>,
+    ids: Vec<IncidentId>,
+    severities: Vec<Severity>,
+    /// Those numbers that an alert of the time gives.
+    sure: Vec<IncidentId>,
+}
+
+impl<'k> Windowed<'k> {
+    fn of(
+        uscc: Uscc,
+        then: &'k Knowledge,
+        policies: &Policies,
+        as_of: Day,
+        numbers: &picture::Numbers,
+    ) -> Windowed<'k> {
+        let mut book = Book::default();
+        let mut by_id = std::collections::BTreeMap::new();
+        for (place, found) in (0u32..).zip(&then.incidents) {
+            // Without a number of its own, or where two claim it: one that nobody has.
+            let own = picture::number(found, numbers).filter(|id| !by_id.contains_key(id));
+            let id = own.unwrap_or(IncidentId(u32::MAX - place));
+            by_id.insert(id, found);
+            book.enter(&found.seen, id);
+        }
+        let days = windows::days(Window::Rolling(policies.on(as_of).escalation.window_days), as_of);
+        let succeeded = then.registry.root(&uscc) != uscc;
+        let listed = if succeeded { Vec::new() } else { escalation::listed(&book, &uscc, days) };
+        let found: Vec<&Found> = listed.iter().filter_map(|(id, _)| by_id.get(id).copied()).collect();
+        let is_sure = |(id, _): &&(IncidentId, Severity)| {
+            by_id.get(id).is_some_and(|f| {
+                f.seen.reports.iter().any(|r| numbers.get(&r.key).is_some_and(|(n, sure)| *sure && n == id))
+            })
+        };
+        Windowed {
+            days,
+            succeeded,
+            found,
+            sure: listed.iter().filter(is_sure).map(|(id, _)| *id).collect(),
+            ids: listed.iter().map(|(id, _)| *id).collect(),
+            severities: listed.iter().map(|(_, severity)| *severity).collect(),
+            book,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn severe(&self) -> Vec<IncidentId> {
+        let pairs = self.ids.iter().zip(&self.severities);
+        pairs.filter(|(_, s)| **s >= Severity::Severe).map(|(id, _)| *id).collect()
+    }
+
+    fn reports(&self) -> Vec<ReportKey> {
+        let mut all: Vec<ReportKey> = self.found.iter().flat_map(|f| f.keys()).collect();
+        all.sort_unstable_by(|a, b| a.text_order().cmp(&b.text_order()));
+        all
+    }
+
+    fn numbers(
+        &self,
+        policies: &Policies,
+        as_of: Day,
+        open: Option<&Open>,
+        uscc: Uscc,
+        then: &Knowledge,
+    ) -> Numbers {
+        let steps = &policies.on(as_of).escalation;
+        let (incidents, severe) = (self.count() as u32, self.severe().len() as u32);
+        Numbers::Escalation {
+            window_days: steps.window_days,
+            from: self.days.0,
+            to: self.days.1,
+            incidents,
+            severe,
+            steps: [steps.blue, steps.yellow, steps.orange, steps.red],
+            severe_is_red: steps.severe_is_red,
+            reaches: escalation::level(steps, incidents as i32, severe as i32).filter(|_| !self.succeeded),
+            told_before: open.map(|o| o.level),
+            read_as: self.succeeded.then(|| then.registry.root(&uscc)),
+        }
+    }
+}
+
+/// The window that escalations look at, for an enterprise as it stands.
+pub(super) fn window(
+    uscc: Uscc,
+    now: &Knowledge,
+    policies: &Policies,
+    as_of: Day,
+    alerts: &[Alert],
+) -> Numbers {
+    let open = open_before(alerts, uscc, None);
+    let seen = Windowed::of(uscc, now, policies, as_of, &picture::Numbers::new());
+    seen.numbers(policies, as_of, open.as_ref(), uscc, now)
+}
+
+/// A record of `incidents` against what its reports make today.
+pub(super) fn record(record: &Incident, now: &Knowledge) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    if record.state == State::Gone {
+        return differences;
+    }
+    let Some(found) = now.of_exactly(&record.reports) else {
+        let near: Vec<String> = now.holding(&record.reports).map(|f| list(&f.keys())).collect();
+        differ(&mut differences, "reports", list(&record.reports), near.join("; "));
+        return differences;
+    };
+    let seen = &found.seen;
+    let mut hold = |field, said: String, recomputed: String| {
+        if said != recomputed {
+            differences.push(Difference { field, said, recomputed });
+        }
+    };
+    hold("state", record.state.to_string(), seen.state.to_string());
+    hold("severity", record.severity.to_string(), seen.severity.to_string());
+    hold("category", record.category.to_string(), seen.category.to_string());
+    hold("persons", record.persons.to_string(), seen.persons.to_string());
+    hold("uscc", option(record.uscc), option(seen.uscc));
+    hold("occurred_on", record.occurred_on.to_string(), seen.occurred_on.to_string());
+    hold("first_arrived_at", record.first_arrived_at.to_string(), seen.first_arrived_at().to_string());
+    differences
+}
+
+fn differ(all: &mut Vec<Difference>, field: &'static str, said: impl ToString, recomputed: impl ToString) {
+    all.push(Difference { field, said: said.to_string(), recomputed: recomputed.to_string() });
+}
+
+fn option<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "none".to_owned(), |v| v.to_string())
+}
+
+fn list(keys: &[ReportKey]) -> String {
+    words(keys)
+}
+
+fn words<'x, T: ToString + 'x>(all: impl IntoIterator<Item = &'x T>) -> String {
+    let all: Vec<String> = all.into_iter().map(ToString::to_string).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}
