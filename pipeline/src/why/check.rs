@@ -7,7 +7,9 @@ use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident, Window};
 use tocsin_schemas::time::Day;
 
-use super::knowledge::{Cut, Found, Knowledge, Reading, readings};
+use super::knowledge::{
+    Cut, Found, Knowledge, Reading, TRIES, guesses, late_registrations, leave_out, plain_readings,
+};
 use super::view::{Check, Difference, Numbers};
 use super::{Why, picture};
 use crate::decider::book::Book;
@@ -15,6 +17,7 @@ use crate::decider::escalation::{self, Now, Open};
 use crate::decider::owner_incident::{self, End};
 use crate::decider::{Memory, Told};
 use crate::engine::Occasion;
+use crate::incidents::Seen;
 use crate::policy::Policies;
 use crate::windows;
 
@@ -29,6 +32,7 @@ pub(super) struct Judged {
     pub became: Vec<Found>,
     pub numbers: Numbers,
     pub taken_later: Vec<usize>,
+    pub stamped_ahead: Vec<usize>,
     pub check: Check,
 }
 
@@ -43,38 +47,71 @@ struct Attempt {
 /// Judges an alert under these policies. With `at_hand` false they are not those that decided: then the picture
 /// is drawn, but only what no policy moves is checked.
 pub(super) fn alert(why: &Why<'_>, alert: &Alert, policies: &Policies, at_hand: bool) -> Judged {
-    let mut best: Option<(Judged, usize)> = None;
-    for reading in readings(why.records, alert.decided_at) {
-        let then = Knowledge::at(why.records, &reading.known, policies, alert.as_of);
-        let mut attempt = match alert.rule {
-            Rule::OwnerIncident => owner(why, alert, policies, &then, &reading),
-            Rule::Escalation => escalation(why, alert, policies, &then, &reading),
-        };
-        let mut check = Check::default();
-        if !at_hand {
-            attempt.differences = unknown_reports(alert, &then);
-            check.unchecked = BY_POLICY.to_vec();
-        }
-        check.differences = attempt.differences;
-        let wrong = check.differences.len();
-        let judged = Judged {
-            known: reading.known,
-            then,
-            stood_on: attempt.stood_on,
-            became: attempt.became,
-            numbers: attempt.numbers,
-            taken_later: reading.left_out,
-            check,
-        };
-        if wrong == 0 {
+    let judge = |reading: Reading| judge(why, alert, policies, at_hand, reading);
+    let mut best: Option<Judged> = None;
+    // Where nothing adds up the plain readings are shown, the nearer of them; a guess proves nothing.
+    for reading in plain_readings(why.records, alert.decided_at) {
+        let judged = judge(reading);
+        if judged.check.adds_up() {
             return judged;
         }
-        // Where nothing adds up the plain readings are shown, the nearest of them; a guess proves nothing.
-        if best.as_ref().is_none_or(|(_, fewest)| wrong < *fewest && judged.taken_later.is_empty()) {
-            best = Some((judged, wrong));
+        if best.as_ref().is_none_or(|b| judged.check.differences.len() < b.check.differences.len()) {
+            best = Some(judged);
         }
     }
-    best.map_or_else(|| unreachable!("there is a plain reading"), |(judged, _)| judged)
+    for reading in late_registrations(why.records, alert.decided_at) {
+        let mut judged = judge(reading.clone());
+        for _ in 0..TRIES {
+            let Some(known) = without_what_is_too_much(why, alert, &judged) else { break };
+            judged = judge(reading.with(why.records, known));
+            if judged.check.adds_up() {
+                return judged;
+            }
+        }
+    }
+    let guessed = guesses(why.records, alert.decided_at).map(judge).find(|judged| judged.check.adds_up());
+    guessed.or(best).unwrap_or_else(|| unreachable!("there is a plain reading"))
+}
+
+/// What was known without the newest record of those reports that are there and were not spoken of, or the other way
+/// round. `None`: there is no such report.
+fn without_what_is_too_much(why: &Why<'_>, alert: &Alert, judged: &Judged) -> Option<Cut> {
+    let found: BTreeSet<ReportKey> = judged.stood_on.iter().flat_map(Found::keys).collect();
+    let said: BTreeSet<ReportKey> = alert.reports.iter().cloned().collect();
+    let apart: BTreeSet<&ReportKey> = found.symmetric_difference(&said).collect();
+    let arrivals = &why.records.arrivals;
+    let of_them = |i: &usize| {
+        judged.known[*i]
+            && picture::as_report(&arrivals[*i].arrival.record).is_some_and(|r| apart.contains(&r.key()))
+    };
+    let newest = (0..arrivals.len()).filter(of_them).max_by_key(|i| (arrivals[*i].not_before, *i))?;
+    let mut known = judged.known.clone();
+    leave_out(arrivals, &mut known, newest);
+    Some(known)
+}
+
+/// One reading of what was known.
+fn judge(why: &Why<'_>, alert: &Alert, policies: &Policies, at_hand: bool, reading: Reading) -> Judged {
+    let then = Knowledge::at(why.records, &reading.known, policies, alert.as_of);
+    let attempt = match alert.rule {
+        Rule::OwnerIncident => owner(why, alert, policies, &then, &reading),
+        Rule::Escalation => escalation(why, alert, policies, &then, &reading),
+    };
+    let check = if at_hand {
+        Check { differences: attempt.differences, unchecked: Vec::new() }
+    } else {
+        Check { differences: unknown_reports(alert, &then), unchecked: BY_POLICY.to_vec() }
+    };
+    Judged {
+        known: reading.known,
+        then,
+        stood_on: attempt.stood_on,
+        became: attempt.became,
+        numbers: attempt.numbers,
+        taken_later: reading.taken_later,
+        stamped_ahead: reading.stamped_ahead,
+        check,
+    }
 }
 
 /// Whatever the policy: a report cannot have been spoken of before it arrived.
@@ -93,15 +130,12 @@ fn owner(why: &Why<'_>, alert: &Alert, policies: &Policies, then: &Knowledge, re
     let told = told_before(why, alert);
     let mut differences = Vec::new();
     let corrected = alert.change == Change::Corrected;
-    let stood_on = if corrected {
-        before(why, alert, policies, reading)
-    } else {
-        then.of_exactly(&alert.reports).cloned()
-    };
+    let befores = if corrected { before(why, alert, policies, reading) } else { Vec::new() };
+    let stood_on = if corrected { befores.first() } else { then.of_exactly(&alert.reports) }.cloned();
     let became: Vec<Found> =
         if corrected { then.holding(&alert.reports).cloned().collect() } else { Vec::new() };
     let numbers = owner_numbers(stood_on.as_ref(), &told, policies, alert.as_of);
-    let Some(found) = stood_on else {
+    let Some(mut found) = stood_on else {
         let near: Vec<String> = then.holding(&alert.reports).map(|f| list(&f.keys())).collect();
         let near = if near.is_empty() { "none of them stands".to_owned() } else { near.join("; ") };
         differ(&mut differences, "reports", list(&alert.reports), near);
@@ -112,11 +146,16 @@ fn owner(why: &Why<'_>, alert: &Alert, policies: &Policies, then: &Knowledge, re
         let lives = alert.reports.iter().any(|key| then.reports.get(key).is_some_and(|r| r.stands()));
         let ends = [Err(if lives { End::Merged } else { End::Withdrawn })];
         let goes_on = became.iter().map(|f| Ok(&f.seen));
-        let options = goes_on.chain(ends).map(|seen| {
-            let messages = owner_incident::decide(&told, seen, found.seen.uscc, policies, alert.as_of);
-            message_differs(alert, messages.first(), 0, found.seen.uscc)
+        let options: Vec<Result<&Seen, End>> = goes_on.chain(ends).collect();
+        let judged = befores.iter().flat_map(|before| options.iter().map(move |seen| (before, *seen)));
+        let judged = judged.map(|(before, seen)| {
+            let messages = owner_incident::decide(&told, seen, before.seen.uscc, policies, alert.as_of);
+            (before, message_differs(alert, messages.first(), 0, before.seen.uscc))
         });
-        differences.extend(options.min_by_key(Vec::len).unwrap_or_default());
+        if let Some((before, wrong)) = judged.min_by_key(|(_, wrong)| wrong.len()) {
+            differences.extend(wrong);
+            found = before.clone();
+        }
     } else {
         let seen = &found.seen;
         let messages = owner_incident::decide(&told, Ok(seen), seen.uscc, policies, alert.as_of);
@@ -132,48 +171,41 @@ fn owner(why: &Why<'_>, alert: &Alert, policies: &Policies, then: &Knowledge, re
     Attempt { stood_on: vec![found], became, numbers, differences }
 }
 
-/// The incident that a correction takes back: the newest moment before it at which its reports were one.
-fn before(why: &Why<'_>, alert: &Alert, policies: &Policies, reading: &Reading) -> Option<Found> {
-    // A new policy corrects what another one had merged.
+/// The incident that a correction takes back: how its reports made one before, the newest first. More than one where
+/// several decisions fell at one instant, or another policy had merged them.
+fn before(why: &Why<'_>, alert: &Alert, policies: &Policies, reading: &Reading) -> Vec<Found> {
     let others = why.records.alerts.iter().filter(|a| a.subject == alert.subject);
     let others: BTreeSet<&str> =
         others.map(|a| &*a.policy_hash).filter(|hash| **hash != **policies.hash()).collect();
     let others = others.into_iter().filter_map(|hash| (why.rules.of)(hash));
     let all: Vec<&Policies> = std::iter::once(policies).chain(others).collect();
-    let exactly = |known: &[bool]| {
-        all.iter().find_map(|p| {
-            let was = Knowledge::at(why.records, known, p, alert.as_of);
-            was.of_exactly(&alert.reports).cloned()
-        })
+    let mut found: Vec<Found> = Vec::new();
+    let mut look = |known: &[bool]| {
+        for of in &all {
+            let was = Knowledge::at(why.records, known, of, alert.as_of);
+            found.extend(was.of_exactly(&alert.reports).cloned());
+        }
     };
     let arrivals = &why.records.arrivals;
     let earlier = |i: usize| reading.known[i] && arrivals[i].not_before < alert.decided_at;
-    let strict: Cut = (0..arrivals.len()).map(earlier).collect();
-    if let Some(found) = exactly(&strict) {
-        return Some(found);
-    }
+    look(&(0..arrivals.len()).map(earlier).collect::<Cut>());
     // Several decisions at one instant: take back what came last, one record after the other.
-    let mut known = reading.known.clone();
-    let mut order: Vec<usize> = (0..arrivals.len()).filter(|i| known[*i]).collect();
+    let mut order: Vec<usize> = (0..arrivals.len()).filter(|i| reading.known[*i]).collect();
     order.sort_by_key(|i| std::cmp::Reverse((arrivals[*i].not_before, *i)));
-    for index in order.iter().copied().take(super::knowledge::TRIES) {
-        known[index] = false;
-        if let Some(found) = exactly(&known) {
-            return Some(found);
-        }
-    }
-    // Or only the versions of its own reports.
-    let mut known = reading.known.clone();
-    let own = |i: &&usize| {
-        picture::as_report(&arrivals[**i].arrival.record).is_some_and(|r| alert.reports.contains(&r.key()))
+    let own = |i: &usize| {
+        picture::as_report(&arrivals[*i].arrival.record).is_some_and(|r| alert.reports.contains(&r.key()))
     };
-    for index in order.iter().filter(own).take(super::knowledge::TRIES) {
-        known[*index] = false;
-        if let Some(found) = exactly(&known) {
-            return Some(found);
+    let own: Vec<usize> = order.iter().copied().filter(own).take(TRIES).collect();
+    order.truncate(TRIES);
+    for list in [order, own] {
+        let mut known = reading.known.clone();
+        for index in list {
+            known[index] = false;
+            look(&known);
         }
     }
-    None
+    found.dedup_by(|a, b| a.seen == b.seen);
+    found
 }
 
 /// What the rule says against what was said.

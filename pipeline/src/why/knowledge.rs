@@ -7,7 +7,7 @@ use tocsin_schemas::ids::{PersonKey, ReportKey, Uscc};
 use tocsin_schemas::records::Record;
 use tocsin_schemas::time::{Day, Instant};
 
-use super::Records;
+use super::{Known, Records};
 use crate::Verdict;
 use crate::cases::{Case, keyed};
 use crate::facts::Shared;
@@ -21,6 +21,9 @@ pub(super) type Cut = Vec<bool>;
 
 /// How many records that may have been taken in later are tried, at most.
 pub(super) const TRIES: usize = 48;
+
+/// How many of them are tried two by two, and how many that are stamped ahead.
+const FEW: usize = 12;
 
 /// The records of a cut, merged.
 pub(super) struct Knowledge {
@@ -122,48 +125,108 @@ fn incidents(reports: &BTreeMap<ReportKey, Shared>, registry: &Registry, policie
     found
 }
 
-/// What may have been known at a decision, the plain reading first; with what it leaves out of that, and
-/// whether it is that of a midnight (which comes before the arrivals of its instant).
-pub(super) fn readings(records: &Records, decided_at: Instant) -> impl Iterator<Item = Reading> + '_ {
-    let upto =
-        move |limit: Instant| -> Cut { records.arrivals.iter().map(|k| k.not_before <= limit).collect() };
-    let midnight = (decided_at == decided_at.day().midnight()).then(|| Reading {
-        known: upto(decided_at.plus_millis(-1)),
-        midnight: true,
-        left_out: Vec::new(),
-    });
-    let plain = Reading { known: upto(decided_at), midnight: false, left_out: Vec::new() };
-    let mut newest: Vec<usize> = (0..records.arrivals.len()).filter(|i| plain.known[*i]).collect();
-    newest.sort_by_key(|i| std::cmp::Reverse((records.arrivals[*i].not_before, *i)));
-    newest.truncate(TRIES);
-    let without = move |out: Vec<usize>| {
-        let mut reading = Reading { known: upto(decided_at), midnight: false, left_out: Vec::new() };
-        for index in out {
-            // What comes after it in its partition was taken in after it.
-            let from = &records.arrivals[index];
-            for (i, k) in records.arrivals.iter().enumerate().skip(index) {
-                if reading.known[i] && k.topic == from.topic && k.partition == from.partition {
-                    reading.known[i] = false;
-                    reading.left_out.push(i);
-                }
-            }
-        }
-        reading.left_out.sort_unstable();
-        reading
-    };
-    let suffixes: Vec<Vec<usize>> = (1..=newest.len()).map(|n| newest[..n].to_vec()).collect();
-    let singles: Vec<Vec<usize>> = newest.iter().skip(1).map(|i| vec![*i]).collect();
-    let pairs: Vec<Vec<usize>> = (0..newest.len().min(12))
-        .flat_map(|a| (a + 1..newest.len().min(12)).map(move |b| (a, b)))
-        .map(|(a, b)| vec![newest[a], newest[b]])
-        .collect();
-    let guesses = suffixes.into_iter().chain(singles).chain(pairs).map(without);
-    midnight.into_iter().chain([plain]).chain(guesses)
-}
-
-/// See [`readings`].
+/// What may have been known at a decision.
+#[derive(Debug, Clone)]
 pub(super) struct Reading {
     pub known: Cut,
+    /// The last instant that it takes in.
+    limit: Instant,
+    /// Whether it is that of a midnight, which comes before the arrivals of its instant.
     pub midnight: bool,
-    pub left_out: Vec<usize>,
+    /// What can have been decided by then and is left out here.
+    pub taken_later: Vec<usize>,
+    /// What cannot, by its stamp, and is taken in here.
+    pub stamped_ahead: Vec<usize>,
+}
+
+impl Reading {
+    /// The same with other records known.
+    pub fn with(&self, records: &Records, known: Cut) -> Reading {
+        let usual = |i: usize| records.arrivals[i].not_before <= self.limit;
+        let places = 0..records.arrivals.len();
+        Reading {
+            taken_later: places.clone().filter(|i| usual(*i) && !known[*i]).collect(),
+            stamped_ahead: places.filter(|i| known[*i] && !usual(*i)).collect(),
+            known,
+            ..*self
+        }
+    }
+}
+
+/// The plain readings (see [`super`]): everything that can have been decided by then; and the same by stamps alone,
+/// where a record was stamped ahead of the clock. Of a midnight's instant, first without what arrived at it.
+pub(super) fn plain_readings(records: &Records, decided_at: Instant) -> Vec<Reading> {
+    let midnight = decided_at == decided_at.day().midnight();
+    let limits =
+        midnight.then_some((decided_at.plus_millis(-1), true)).into_iter().chain([(decided_at, false)]);
+    let by_clock = |k: &Known| k.not_before;
+    let by_stamp = |k: &Known| k.followed_at.map_or(k.arrival.arrived_at, |t| t.min(k.arrival.arrived_at));
+    let reading = |of: &dyn Fn(&Known) -> Instant, (limit, midnight)| {
+        let known = records.arrivals.iter().map(|k| of(k) <= limit).collect();
+        Reading { known: Vec::new(), limit, midnight, taken_later: Vec::new(), stamped_ahead: Vec::new() }
+            .with(records, known)
+    };
+    let mut all: Vec<Reading> = limits.clone().map(|l| reading(&by_clock, l)).collect();
+    all.extend(limits.map(|l| reading(&by_stamp, l)));
+    all
+}
+
+/// The plain readings, and each without the newest versions of the register: one, two, three.
+pub(super) fn late_registrations(records: &Records, decided_at: Instant) -> Vec<Reading> {
+    let mut all = Vec::new();
+    for base in plain_readings(records, decided_at) {
+        let enterprise = |i: &usize| matches!(records.arrivals[*i].arrival.record, Record::Enterprise(_));
+        let mut newest: Vec<usize> =
+            (0..records.arrivals.len()).filter(|i| base.known[*i]).filter(enterprise).collect();
+        newest.sort_by_key(|i| std::cmp::Reverse((records.arrivals[*i].not_before, *i)));
+        let mut known = base.known.clone();
+        all.push(base.clone());
+        for index in newest.into_iter().take(3) {
+            leave_out(&records.arrivals, &mut known, index);
+            all.push(base.with(records, known.clone()));
+        }
+    }
+    all
+}
+
+/// Variations of the plain readings: one record more, or some of the newest left out.
+pub(super) fn guesses(records: &Records, decided_at: Instant) -> impl Iterator<Item = Reading> + '_ {
+    plain_readings(records, decided_at).into_iter().flat_map(move |base| {
+        let cuts = variations(&records.arrivals, base.known.clone());
+        cuts.map(move |known| base.with(records, known))
+    })
+}
+
+/// Takes a record out. The order of its partition is kept: what comes after it was taken in after it.
+pub(super) fn leave_out(arrivals: &[Known], known: &mut Cut, index: usize) {
+    let from = &arrivals[index];
+    let after = |k: &Known| k.topic == from.topic && k.partition == from.partition;
+    for (i, _) in arrivals.iter().enumerate().skip(index).filter(|(_, k)| after(k)) {
+        known[i] = false;
+    }
+}
+
+fn variations(arrivals: &[Known], base: Cut) -> impl Iterator<Item = Cut> + '_ {
+    let mut newest: Vec<usize> = (0..arrivals.len()).filter(|i| base[*i]).collect();
+    newest.sort_by_key(|i| std::cmp::Reverse((arrivals[*i].not_before, *i)));
+    newest.truncate(TRIES);
+    let few: Vec<usize> = newest.iter().copied().take(FEW).collect();
+    let suffixes = (1..=newest.len()).map(|n| newest[..n].to_vec());
+    let singles = newest.iter().skip(1).map(|i| vec![*i]);
+    let pairs = (0..few.len()).flat_map(|a| (a + 1..few.len()).map(move |b| (a, b)));
+    let pairs = pairs.map(|(a, b)| vec![few[a], few[b]]);
+    let outs: Vec<Vec<usize>> = suffixes.chain(singles).chain(pairs).collect();
+    let ahead: Vec<usize> = (0..arrivals.len()).filter(|i| !base[*i]).take(FEW).collect();
+    let without = base.clone();
+    let fewer = outs.into_iter().map(move |out| {
+        let mut known = without.clone();
+        out.into_iter().for_each(|index| leave_out(arrivals, &mut known, index));
+        known
+    });
+    let more = ahead.into_iter().map(move |index| {
+        let mut known = base.clone();
+        known[index] = true;
+        known
+    });
+    more.chain(fewer)
 }

@@ -56,6 +56,9 @@ pub struct Known {
     pub offset: u64,
     /// The earliest clock at which it can have been decided: the latest arrival of its partition up to it.
     pub not_before: Instant,
+    /// The earliest arrival after it in its partition: a record that is stamped later than that was stamped ahead of
+    /// the clock, or what follows it is late.
+    pub followed_at: Option<Instant>,
 }
 
 /// What the log holds of the things that are asked for: see [`Wanted`].
@@ -184,6 +187,7 @@ impl<'a> Why<'a> {
             became: views(&judged.became, &judged.then),
             numbers: judged.numbers,
             taken_later: judged.taken_later.iter().map(|i| self.place(*i)).collect(),
+            stamped_ahead: judged.stamped_ahead.iter().map(|i| self.place(*i)).collect(),
             since: since::since(self, alert, &judged.known),
             check: judged.check,
             alert: alert.clone(),
@@ -212,9 +216,11 @@ impl<'a> Why<'a> {
         alerts.sort_by_key(|a| a.decided_at);
         for alert in alerts {
             let Ok(id) = alert.subject.parse::<IncidentId>() else { continue };
-            // What was merged away or withdrawn has this number no more.
-            let left = alert.change == Change::Corrected
-                && matches!(alert.reason, Some(Reason::Merged | Reason::Withdrawn));
+            // What was merged away or withdrawn has this number no more, and of one that nobody was told of nothing
+            // is said when that happens.
+            let left = alert.change == Change::Suppressed
+                || (alert.change == Change::Corrected
+                    && matches!(alert.reason, Some(Reason::Merged | Reason::Withdrawn)));
             for key in &alert.reports {
                 numbers.insert(key.clone(), (id, !left));
             }

@@ -29,6 +29,9 @@ pub struct AlertExplained {
     /// Records that arrived by the decision's instant but, to give what was said, were taken in after it: the log
     /// has no order between partitions.
     pub taken_later: Vec<Place>,
+    /// Records that are stamped after the decision's instant but, to give what was said, were known at it: an arrival
+    /// far ahead of the wall clock does not move the decision clock.
+    pub stamped_ahead: Vec<Place>,
     /// What came after the decision.
     pub since: Since,
     /// Whether the records give the alert's numbers again.

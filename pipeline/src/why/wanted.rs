@@ -16,6 +16,8 @@ use tocsin_schemas::records::{Alert, Incident, Record, Report};
 pub struct Wanted {
     enterprises: BTreeSet<Uscc>,
     persons: BTreeSet<PersonKey>,
+    /// Those among them whose reports are asked for.
+    asked: BTreeSet<PersonKey>,
     /// Asked for by name.
     reports: BTreeSet<ReportKey>,
     /// Those of which some version belongs to it: then all do.
@@ -93,13 +95,16 @@ impl Wanted {
     fn wants_report(&mut self, report: &Report) -> bool {
         let key = report.key();
         let named = [report.uscc, report.host_uscc].iter().flatten().any(|u| self.enterprises.contains(u));
-        let asked = self.reports.contains(&key);
-        if asked && let Some(uscc) = report.uscc {
-            self.enterprise(uscc);
+        // Whoever is in a case with a report that was asked for may have moved it to another enterprise.
+        let beside = report.person_key.is_some_and(|p| self.asked.contains(&p));
+        let asked = beside || self.reports.contains(&key);
+        if asked {
+            self.grown |= report.person_key.is_some_and(|p| self.asked.insert(p));
+            report.uscc.into_iter().for_each(|uscc| self.enterprise(uscc));
         }
         let known = named || asked || self.known.contains(&key);
-        if known && let Some(person) = report.person_key {
-            self.grown |= self.persons.insert(person);
+        if known {
+            self.grown |= report.person_key.is_some_and(|p| self.persons.insert(p));
         }
         let wanted = known || report.person_key.is_some_and(|p| self.persons.contains(&p));
         if wanted {
