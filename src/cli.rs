@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{check, demo, output, replay, run, topics};
+use crate::{check, demo, output, replay, run, topics, why};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -48,6 +48,8 @@ pub enum Command {
     Run(run::Args),
     /// Run a file of arrivals through the pipeline and write what it decided.
     Replay(replay::Args),
+    /// Explain an alert, an incident or an enterprise from the records, and check that it adds up.
+    Why(why::Args),
     /// Create the topics of the event log, and say what differs.
     Topics(topics::Args),
     /// Read the configuration, show it without secrets, and try what it points to.

@@ -6,6 +6,7 @@
 //! - [`config`]: the one TOML file of the service
 //! - [`run`]: the service itself, both halves
 //! - [`replay`], [`demo`]: the same pipeline over a file, and over a simulated city
+//! - [`why`]: an alert, incident or enterprise explained from the records
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
 mod check;
@@ -19,6 +20,7 @@ mod output;
 mod replay;
 mod run;
 mod topics;
+mod why;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Topics(args) => topics::run(args),
+        Command::Why(args) => why::run(args),
         Command::CheckConfig(args) => check::run(args),
         Command::Completions(args) => cli::completions(args),
     });
