@@ -11,6 +11,7 @@ use tocsin_pipeline::why::{
 use tocsin_schemas::areas;
 use tocsin_schemas::codes::{Cause, Change, Level, Rule};
 use tocsin_schemas::records::{Alert, Delivery};
+use tocsin_schemas::time::Instant;
 
 use super::{Answer, What};
 
@@ -27,7 +28,7 @@ pub fn of(answer: &Answer) -> String {
     page.line(
         0,
         format!(
-            "Read: {} records of the event log; everything decided up to {}.",
+            "Read: {} records of the event log; everything decided up to {}. A place such as reports.hr/2@0 is topic/partition@offset.",
             answer.read.records, answer.read.clock
         ),
     );
@@ -85,6 +86,9 @@ impl Page<'_> {
         if alert.change == Change::Corrected {
             self.head("What the decision found instead");
             self.incidents(1, &why.became);
+        } else if !why.became.is_empty() {
+            self.head("Counted before and not in the window any more");
+            self.incidents(1, &why.became);
         }
         self.order(&why.taken_later, "can have been decided by then, but what was said only follows if it was taken in later (it came late, or at the same instant)");
         self.order(&why.stamped_ahead, "is stamped later, but what was said only follows if it was known (its stamp was ahead of the clock)");
@@ -139,7 +143,7 @@ impl Page<'_> {
                     "S15: the owner is told of each counted incident, and of each change of what was told",
                 );
                 if let (Some(at), Some(days)) = (first_counting_at, days_after) {
-                    self.line(1, format!("first counting arrival {at}: {days} days after it occurred, limit {max_age_days}; the policy begins on {policy_begins}"));
+                    self.line(1, format!("first counting arrival {at}, {} after it occurred; limit {max_age_days} days; the policy begins on {policy_begins}", counted(*days, "day")));
                 }
                 let told: Vec<String> = told_before.iter().map(ToString::to_string).collect();
                 self.line(
@@ -190,7 +194,7 @@ impl Page<'_> {
     fn incident(&mut self, indent: usize, i: &IncidentView) {
         let number = i.incident_id.map_or_else(|| "without a number".to_owned(), |id| id.to_string());
         let at = i.uscc.map_or_else(|| "an unknown enterprise".to_owned(), |u| u.to_string());
-        let persons = if i.persons == 1 { "1 person".to_owned() } else { format!("{} persons", i.persons) };
+        let persons = counted(i.persons.into(), "person");
         self.line(
             indent,
             format!(
@@ -322,12 +326,16 @@ impl Page<'_> {
             self.line(1, "nothing: every report stands as it stood");
             return;
         }
-        since.reports.iter().for_each(|c| self.changed(c));
-        since.registered.iter().for_each(|r| self.registered(1, r));
+        let mut lines: Vec<(Instant, String)> = Vec::new();
+        lines.extend(since.reports.iter().map(|c| (c.version.arrived_at, changed(c))));
+        lines.extend(since.registered.iter().map(|r| (r.arrived_at, registered(r))));
         for alert in &since.alerts {
             let reason = alert.reason.map(|r| format!(" ({r})")).unwrap_or_default();
-            self.line(1, format!("{} alert {}: {}{reason}", alert.decided_at, alert.alert_id, what(alert)));
+            let text = format!("{} alert {}: {}{reason}", alert.decided_at, alert.alert_id, what(alert));
+            lines.push((alert.decided_at, text));
         }
+        lines.sort_by_key(|(at, _)| *at);
+        lines.iter().for_each(|(_, text)| self.line(1, text));
         for i in &since.incidents {
             let number = i.incident_id.map_or_else(|| "without a number".to_owned(), |id| id.to_string());
             let at = i.uscc.map_or_else(|| "an unknown enterprise".to_owned(), |u| u.to_string());
@@ -342,45 +350,6 @@ impl Page<'_> {
         if since.incidents.is_empty() {
             self.line(1, "now: none of its reports stands");
         }
-    }
-
-    fn changed(&mut self, c: &Changed) {
-        let v = &c.version;
-        self.line(
-            1,
-            format!(
-                "{} report {} version {} ({}): {}",
-                v.arrived_at,
-                c.report,
-                v.version,
-                v.verdict.as_str(),
-                v.status
-            ),
-        );
-        for (field, before, now) in &c.fields {
-            let text = |side: &Option<String>| {
-                side.as_deref().map_or_else(|| "nothing".to_owned(), |t| value(field, t))
-            };
-            self.line(2, format!("{field}: {} -> {}", text(before), text(now)));
-        }
-    }
-
-    fn registered(&mut self, indent: usize, r: &Registered) {
-        let mut text = format!(
-            "{} register: {} version {} {}, area {}, industry {}, {}, from {}",
-            r.arrived_at,
-            r.uscc,
-            r.version,
-            r.name,
-            place_name(&r.area),
-            r.industry,
-            r.status,
-            r.valid_from
-        );
-        if let Some(before) = r.successor_of {
-            let _ = write!(text, ", took over {before}");
-        }
-        self.line(indent, text);
     }
 
     fn incident_page(&mut self, why: &IncidentExplained) {
@@ -425,7 +394,7 @@ impl Page<'_> {
         if why.registered.is_empty() {
             self.line(1, "it is not registered: its incidents are unmatched and count nowhere");
         }
-        why.registered.iter().for_each(|r| self.registered(1, r));
+        why.registered.iter().for_each(|r| self.line(1, registered(r)));
         self.line(1, window(&why.escalation));
         if let Numbers::Escalation { told_before: Some(level), .. } = why.escalation {
             self.line(1, format!("an escalation is open: {level}"));
@@ -439,6 +408,38 @@ impl Page<'_> {
         }
         self.each(&why.alerts);
     }
+}
+
+/// A later version of a report, and what it changed.
+fn changed(c: &Changed) -> String {
+    let v = &c.version;
+    let (report, number, verdict) = (&c.report, v.version, v.verdict.as_str());
+    let mut text = format!("{} report {report} version {number}, {}, {verdict}", v.arrived_at, v.status);
+    for (place, (field, before, now)) in c.fields.iter().enumerate() {
+        let side = |side: &Option<String>| side.as_deref().map_or("nothing".to_owned(), |t| value(field, t));
+        let _ =
+            write!(text, "{}{field} {} -> {}", if place == 0 { ": " } else { ", " }, side(before), side(now));
+    }
+    text
+}
+
+/// A version of an enterprise's registration.
+fn registered(r: &Registered) -> String {
+    let mut text = format!(
+        "{} register: {} version {} {}, area {}, industry {}, {}, from {}",
+        r.arrived_at,
+        r.uscc,
+        r.version,
+        r.name,
+        place_name(&r.area),
+        r.industry,
+        r.status,
+        r.valid_from
+    );
+    if let Some(before) = r.successor_of {
+        let _ = write!(text, ", took over {before}");
+    }
+    text
 }
 
 fn what(alert: &Alert) -> String {
@@ -525,7 +526,7 @@ fn linked(link: &LinkView) -> String {
             )
         }
     };
-    format!("one incident with {} and {}: {by}", link.first, link.second)
+    format!("{} and {} are one incident: {by}", link.first, link.second)
 }
 
 fn state(case: &CaseView) -> String {
@@ -550,6 +551,11 @@ fn severity(case: &CaseView) -> String {
         SeverityWhy::Neither => "no report reaches a limit".to_owned(),
     };
     format!("{} ({why})", case.severity)
+}
+
+/// "1 day", "2 days".
+fn counted(n: i64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A value as people read it.

@@ -28,6 +28,8 @@ const BY_POLICY: [&str; 7] = ["change", "reason", "level", "severity", "count", 
 pub(super) struct Judged {
     pub known: Cut,
     pub then: Knowledge,
+    /// Of a correction: what was known before it.
+    pub was: Option<Knowledge>,
     pub stood_on: Vec<Found>,
     pub became: Vec<Found>,
     pub numbers: Numbers,
@@ -38,6 +40,7 @@ pub(super) struct Judged {
 
 /// One reading of what was known, judged.
 struct Attempt {
+    was: Option<Cut>,
     stood_on: Vec<Found>,
     became: Vec<Found>,
     numbers: Numbers,
@@ -46,7 +49,7 @@ struct Attempt {
 
 /// Judges an alert under these policies. With `at_hand` false they are not those that decided: then the picture
 /// is drawn, but only what no policy moves is checked.
-pub(super) fn alert(why: &Why<'_>, alert: &Alert, policies: &Policies, at_hand: bool) -> Judged {
+pub(super) fn alert(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool) -> Judged {
     let judge = |reading: Reading| judge(why, alert, policies, at_hand, reading);
     let mut best: Option<Judged> = None;
     // Where nothing adds up the plain readings are shown, the nearer of them; a guess proves nothing.
@@ -75,7 +78,7 @@ pub(super) fn alert(why: &Why<'_>, alert: &Alert, policies: &Policies, at_hand: 
 
 /// What was known without the newest record of those reports that are there and were not spoken of, or the other way
 /// round. `None`: there is no such report.
-fn without_what_is_too_much(why: &Why<'_>, alert: &Alert, judged: &Judged) -> Option<Cut> {
+fn without_what_is_too_much(why: &Why<'_, '_>, alert: &Alert, judged: &Judged) -> Option<Cut> {
     let found: BTreeSet<ReportKey> = judged.stood_on.iter().flat_map(Found::keys).collect();
     let said: BTreeSet<ReportKey> = alert.reports.iter().cloned().collect();
     let apart: BTreeSet<&ReportKey> = found.symmetric_difference(&said).collect();
@@ -91,7 +94,7 @@ fn without_what_is_too_much(why: &Why<'_>, alert: &Alert, judged: &Judged) -> Op
 }
 
 /// One reading of what was known.
-fn judge(why: &Why<'_>, alert: &Alert, policies: &Policies, at_hand: bool, reading: Reading) -> Judged {
+fn judge(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool, reading: Reading) -> Judged {
     let then = Knowledge::at(why.records, &reading.known, policies, alert.as_of);
     let attempt = match alert.rule {
         Rule::OwnerIncident => owner(why, alert, policies, &then, &reading),
@@ -102,9 +105,11 @@ fn judge(why: &Why<'_>, alert: &Alert, policies: &Policies, at_hand: bool, readi
     } else {
         Check { differences: unknown_reports(alert, &then), unchecked: BY_POLICY.to_vec() }
     };
+    let was = attempt.was.map(|known| Knowledge::at(why.records, &known, policies, alert.as_of));
     Judged {
         known: reading.known,
         then,
+        was,
         stood_on: attempt.stood_on,
         became: attempt.became,
         numbers: attempt.numbers,
@@ -126,12 +131,20 @@ fn unknown_reports(alert: &Alert, then: &Knowledge) -> Vec<Difference> {
 }
 
 /// S15.
-fn owner(why: &Why<'_>, alert: &Alert, policies: &Policies, then: &Knowledge, reading: &Reading) -> Attempt {
+fn owner(
+    why: &Why<'_, '_>,
+    alert: &Alert,
+    policies: &Policies,
+    then: &Knowledge,
+    reading: &Reading,
+) -> Attempt {
     let told = told_before(why, alert);
     let mut differences = Vec::new();
     let corrected = alert.change == Change::Corrected;
     let befores = if corrected { before(why, alert, policies, reading) } else { Vec::new() };
-    let stood_on = if corrected { befores.first() } else { then.of_exactly(&alert.reports) }.cloned();
+    let stood_on = if corrected { befores.first().map(|(f, _)| f) } else { then.of_exactly(&alert.reports) };
+    let mut was = None;
+    let stood_on = stood_on.cloned();
     let became: Vec<Found> =
         if corrected { then.holding(&alert.reports).cloned().collect() } else { Vec::new() };
     let numbers = owner_numbers(stood_on.as_ref(), &told, policies, alert.as_of);
@@ -140,7 +153,7 @@ fn owner(why: &Why<'_>, alert: &Alert, policies: &Policies, then: &Knowledge, re
         let near = if near.is_empty() { "none of them stands".to_owned() } else { near.join("; ") };
         differ(&mut differences, "reports", list(&alert.reports), near);
         let stood_on = then.holding(&alert.reports).cloned().collect();
-        return Attempt { stood_on, became, numbers, differences };
+        return Attempt { was, stood_on, became, numbers, differences };
     };
     if corrected {
         let lives = alert.reports.iter().any(|key| then.reports.get(key).is_some_and(|r| r.stands()));
@@ -149,12 +162,14 @@ fn owner(why: &Why<'_>, alert: &Alert, policies: &Policies, then: &Knowledge, re
         let options: Vec<Result<&Seen, End>> = goes_on.chain(ends).collect();
         let judged = befores.iter().flat_map(|before| options.iter().map(move |seen| (before, *seen)));
         let judged = judged.map(|(before, seen)| {
-            let messages = owner_incident::decide(&told, seen, before.seen.uscc, policies, alert.as_of);
-            (before, message_differs(alert, messages.first(), 0, before.seen.uscc))
+            let home = before.0.seen.uscc;
+            let messages = owner_incident::decide(&told, seen, home, policies, alert.as_of);
+            (before, message_differs(alert, messages.first(), 0, home))
         });
         if let Some((before, wrong)) = judged.min_by_key(|(_, wrong)| wrong.len()) {
             differences.extend(wrong);
-            found = before.clone();
+            found = before.0.clone();
+            was = Some(before.1.clone());
         }
     } else {
         let seen = &found.seen;
@@ -168,22 +183,22 @@ fn owner(why: &Why<'_>, alert: &Alert, policies: &Policies, then: &Knowledge, re
     if alert.facts.occurred_on != Some(found.seen.occurred_on) {
         differ(&mut differences, "occurred_on", option(alert.facts.occurred_on), found.seen.occurred_on);
     }
-    Attempt { stood_on: vec![found], became, numbers, differences }
+    Attempt { was, stood_on: vec![found], became, numbers, differences }
 }
 
 /// The incident that a correction takes back: how its reports made one before, the newest first. More than one where
 /// several decisions fell at one instant, or another policy had merged them.
-fn before(why: &Why<'_>, alert: &Alert, policies: &Policies, reading: &Reading) -> Vec<Found> {
+fn before(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, reading: &Reading) -> Vec<(Found, Cut)> {
     let others = why.records.alerts.iter().filter(|a| a.subject == alert.subject);
     let others: BTreeSet<&str> =
         others.map(|a| &*a.policy_hash).filter(|hash| **hash != **policies.hash()).collect();
     let others = others.into_iter().filter_map(|hash| (why.rules.of)(hash));
     let all: Vec<&Policies> = std::iter::once(policies).chain(others).collect();
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<(Found, Cut)> = Vec::new();
     let mut look = |known: &[bool]| {
         for of in &all {
             let was = Knowledge::at(why.records, known, of, alert.as_of);
-            found.extend(was.of_exactly(&alert.reports).cloned());
+            found.extend(was.of_exactly(&alert.reports).map(|f| (f.clone(), known.to_vec())));
         }
     };
     let arrivals = &why.records.arrivals;
@@ -204,7 +219,7 @@ fn before(why: &Why<'_>, alert: &Alert, policies: &Policies, reading: &Reading) 
             look(&known);
         }
     }
-    found.dedup_by(|a, b| a.seen == b.seen);
+    found.dedup_by(|a, b| a.0.seen == b.0.seen);
     found
 }
 
@@ -246,7 +261,7 @@ fn message_differs(
 }
 
 /// What the owners had been told before an alert.
-fn told_before(why: &Why<'_>, alert: &Alert) -> Told {
+fn told_before(why: &Why<'_, '_>, alert: &Alert) -> Told {
     let mut memory = Memory::default();
     let own =
         why.records.alerts.iter().filter(|a| a.rule == Rule::OwnerIncident && a.subject == alert.subject);
@@ -282,7 +297,7 @@ fn owner_numbers(found: Option<&Found>, told: &Told, policies: &Policies, as_of:
 
 /// S20.
 fn escalation(
-    why: &Why<'_>,
+    why: &Why<'_, '_>,
     alert: &Alert,
     policies: &Policies,
     then: &Knowledge,
@@ -352,9 +367,26 @@ fn escalation(
     if ids.len() != seen.count() || !other.is_empty() {
         differ(&mut differences, "incident_ids", words(ids), words(&seen.ids));
     }
-    let stood_on = seen.found.iter().map(|f| (*f).clone()).collect();
+    let stood_on: Vec<Found> = seen.found.iter().map(|f| (*f).clone()).collect();
     let numbers = seen.numbers(policies, alert.as_of, open.as_ref(), alert.uscc, then);
-    Attempt { stood_on, became: Vec::new(), numbers, differences }
+    let became = no_longer(why, alert, then, &stood_on);
+    Attempt { was: None, stood_on, became, numbers, differences }
+}
+
+/// The incidents that earlier messages of the episode counted and that are not in the window any more, as they
+/// stand at the decision.
+fn no_longer(why: &Why<'_, '_>, alert: &Alert, then: &Knowledge, stood_on: &[Found]) -> Vec<Found> {
+    let before = |a: &&Alert| {
+        a.rule == Rule::Escalation
+            && a.uscc == alert.uscc
+            && a.episode == alert.episode
+            && a.revision < alert.revision
+    };
+    let counted: BTreeSet<ReportKey> =
+        why.records.alerts.iter().filter(before).flat_map(|a| a.reports.iter().cloned()).collect();
+    let counted: Vec<ReportKey> = counted.into_iter().collect();
+    let still = |f: &&Found| !stood_on.iter().any(|s| s.seen == f.seen);
+    then.holding(&counted).filter(still).cloned().collect()
 }
 
 /// The escalation of an enterprise as its alerts left it, up to one of them or to the last.

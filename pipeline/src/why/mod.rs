@@ -82,16 +82,16 @@ pub struct Rules<'a> {
 }
 
 /// Explains. Everything is seen from `clock`: "now" is what the records say up to it.
-pub struct Why<'a> {
+pub struct Why<'a, 'r> {
     records: &'a Records,
-    rules: Rules<'a>,
+    rules: Rules<'r>,
     clock: Instant,
     now: Knowledge,
 }
 
-impl<'a> Why<'a> {
+impl<'a, 'r> Why<'a, 'r> {
     /// Over these records; `clock` is that of the progress with which they were read.
-    pub fn new(records: &'a Records, rules: Rules<'a>, clock: Instant) -> Why<'a> {
+    pub fn new(records: &'a Records, rules: Rules<'r>, clock: Instant) -> Why<'a, 'r> {
         let all = vec![true; records.arrivals.len()];
         let now = Knowledge::at(records, &all, rules.at_hand, clock.day());
         Why { records, rules, clock, now }
@@ -183,7 +183,7 @@ impl<'a> Why<'a> {
                 at_hand: named.is_some(),
                 effective_from: named.map(|_| table),
             },
-            incidents: views(&judged.stood_on, &judged.then),
+            incidents: views(&judged.stood_on, judged.was.as_ref().unwrap_or(&judged.then)),
             became: views(&judged.became, &judged.then),
             numbers: judged.numbers,
             taken_later: judged.taken_later.iter().map(|i| self.place(*i)).collect(),

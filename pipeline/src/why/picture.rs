@@ -35,7 +35,7 @@ pub(super) fn incident(
     of: &Knowledge,
     numbers: &Numbers,
     policies: &Policies,
-    why: &Why<'_>,
+    why: &Why<'_, '_>,
 ) -> IncidentView {
     let seen = &found.seen;
     let policy = policies.on(seen.occurred_on);
@@ -76,7 +76,7 @@ pub(super) fn incident(
     }
 }
 
-fn case(case: &Case, of: &Knowledge, policies: &Policies, why: &Why<'_>) -> CaseView {
+fn case(case: &Case, of: &Knowledge, policies: &Policies, why: &Why<'_, '_>) -> CaseView {
     let limits = &policies.on(case.occurred_on()).severity;
     let registered = case.uscc().is_some_and(|u| of.registered(&u));
     let (state, state_by) = case.state_by(registered);
@@ -116,7 +116,7 @@ fn case(case: &Case, of: &Knowledge, policies: &Policies, why: &Why<'_>) -> Case
     }
 }
 
-fn report(key: &ReportKey, how: How, of: &Knowledge, why: &Why<'_>) -> ReportView {
+fn report(key: &ReportKey, how: How, of: &Knowledge, why: &Why<'_, '_>) -> ReportView {
     let standing = of.reports.get(key);
     let mut versions: Vec<VersionView> = of
         .verdicts
@@ -136,7 +136,7 @@ fn report(key: &ReportKey, how: How, of: &Knowledge, why: &Why<'_>) -> ReportVie
     ReportView { report: key.clone(), person: standing.and_then(|r| r.person_key).map(digits), how, versions }
 }
 
-fn content(why: &Why<'_>, place: &Place) -> Option<[u8; 32]> {
+fn content(why: &Why<'_, '_>, place: &Place) -> Option<[u8; 32]> {
     let at = |k: &&super::Known| {
         k.offset == place.offset && k.partition == place.partition && k.topic == place.topic
     };
@@ -144,7 +144,7 @@ fn content(why: &Why<'_>, place: &Place) -> Option<[u8; 32]> {
 }
 
 /// A version as it arrived. `None`: the record is no report.
-pub(super) fn version(why: &Why<'_>, index: usize, verdict: Verdict) -> Option<VersionView> {
+pub(super) fn version(why: &Why<'_, '_>, index: usize, verdict: Verdict) -> Option<VersionView> {
     let known = &why.records.arrivals[index];
     let report = as_report(&known.arrival.record)?;
     Some(VersionView {

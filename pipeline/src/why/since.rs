@@ -14,7 +14,7 @@ use crate::facts::{Facts, Shared};
 use crate::versions::{Replaced, Versions};
 
 /// What came after an alert was decided, with these records known.
-pub(super) fn since(why: &Why<'_>, alert: &Alert, known: &Cut) -> Since {
+pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, known: &Cut) -> Since {
     // What its reports make now may hold reports that came later.
     let now = why.now_of(&alert.reports);
     let cases = now.iter().flat_map(|i| &i.cases);
@@ -38,7 +38,7 @@ pub(super) fn since(why: &Why<'_>, alert: &Alert, known: &Cut) -> Since {
 }
 
 /// The versions of these reports that were not known, each with what it changed.
-fn changed(why: &Why<'_>, known: &Cut, keys: &BTreeSet<ReportKey>) -> Vec<Changed> {
+fn changed(why: &Why<'_, '_>, known: &Cut, keys: &BTreeSet<ReportKey>) -> Vec<Changed> {
     let mut versions = Versions::default();
     let mut changes = Vec::new();
     for (index, arrived) in why.records.arrivals.iter().enumerate() {

@@ -24,7 +24,8 @@ pub struct AlertExplained {
     pub numbers: Numbers,
     /// The incidents it stood on, as known at the decision; of `corrected` as known before it.
     pub incidents: Vec<IncidentView>,
-    /// `corrected`: what the decision found in their place.
+    /// `corrected`: what the decision found in their place. Of an escalation: those that earlier messages of the
+    /// episode counted and that are not in the window any more.
     pub became: Vec<IncidentView>,
     /// Records that arrived by the decision's instant but, to give what was said, were taken in after it: the log
     /// has no order between partitions.
