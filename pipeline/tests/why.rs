@@ -14,13 +14,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tocsin_oracle::histories::history;
-use tocsin_oracle::{History, OraclePolicy, scenario};
+use tocsin_oracle::{History, OraclePolicy, Step, scenario};
 use tocsin_pipeline::policy::{Escalation, Merge, OwnerAlert, Policy, SeverityLimits};
-use tocsin_pipeline::why::{AlertExplained, Known, Records, Rules, Wanted, Why};
+use tocsin_pipeline::why::{
+    AlertExplained, CaseView, Given, How, Known, LinkBy, Numbers, Records, Rules, SeverityWhy, Wanted, Why,
+};
 use tocsin_pipeline::{Arrival, Engine, Occasion, Options, Outcome, Policies};
+use tocsin_schemas::codes::{Change, Level, Reason, Rule, Source, State};
+use tocsin_schemas::door::{admit, admit_line};
 use tocsin_schemas::records::{Alert, Record};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;
+use tocsin_schemas::wire::NoIds;
 
 fn policies(tables: &[OraclePolicy]) -> Policies {
     let table = |t: &OraclePolicy| Policy {
@@ -220,4 +225,133 @@ fn every_alert_of_every_scenario_adds_up() {
     ] {
         assert!(count.kinds.contains_key(kind), "{kind} never occurred");
     }
+}
+
+/// A town in which everything happens once: `tests/why/town.jsonl`, decided line by line.
+fn town() -> Log {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/why/town.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut steps: Vec<Step> = Vec::new();
+    for line in text.lines() {
+        let line = admit_line(line.as_bytes()).unwrap();
+        let at = line.arrived_at;
+        let admitted = admit(&line.topic, line.value, at, &NoIds).unwrap();
+        let arrival = (admitted.record, admitted.digest, at);
+        match steps.last_mut().filter(|step| step.at == at) {
+            Some(step) => step.arrivals.push(arrival),
+            None => steps.push(Step { at, arrivals: vec![arrival], flagged: 0 }),
+        }
+    }
+    played(&History { policies: vec![OraclePolicy::from("2020-11-20".parse().unwrap())], steps })
+}
+
+/// The one alert of the town that is so.
+fn the(log: &Log, rule: Rule, change: Change, so: impl Fn(&Alert) -> bool) -> AlertExplained {
+    let all: Vec<&Alert> =
+        log.records.alerts.iter().filter(|a| a.rule == rule && a.change == change && so(a)).collect();
+    let [one] = all.as_slice() else { panic!("{} alerts are {rule} {change}", all.len()) };
+    let found = explained(log, one);
+    assert!(found.check.adds_up() && found.check.unchecked.is_empty(), "{:?}", found.check);
+    found
+}
+
+fn keys(case: &CaseView) -> Vec<(String, How)> {
+    case.reports.iter().map(|r| (r.report.to_string(), r.how)).collect()
+}
+
+#[test]
+fn an_owners_first_message_names_sources_joins_and_links_as_they_were_known() {
+    let town = town();
+    let new = the(&town, Rule::OwnerIncident, Change::New, |a| a.count == 2 && a.subject == "000000018");
+    let [incident] = new.incidents.as_slice() else { panic!("{:?}", new.incidents) };
+    let [first, second] = incident.cases.as_slice() else { panic!("two persons: {incident:?}") };
+    assert_eq!(keys(first), [("hr/HR-1".to_owned(), How::Keyed), ("health/H-1".to_owned(), How::Joined)]);
+    assert_eq!(keys(second), [("hr/HR-2".to_owned(), How::Keyed)], "the employer's report came later");
+    assert_eq!(first.person.as_ref().unwrap().len(), 6);
+    let [link] = incident.links.as_slice() else { panic!("{:?}", incident.links) };
+    assert_eq!(link.by, LinkBy::IncidentNo { source: Source::Hr, number: "2025-17".into() });
+    let Numbers::OwnerIncident { days_after: Some(1), max_age_days: 90, ref told_before, .. } = new.numbers
+    else {
+        panic!("{:?}", new.numbers)
+    };
+    assert!(told_before.is_empty());
+    let since: Vec<String> =
+        new.since.reports.iter().map(|c| format!("{} {}", c.report, c.version.version)).collect();
+    assert_eq!(since, ["employer/E-7 1", "hr/HR-1 2", "hr/HR-1 3", "hr/HR-1 1"]);
+    let later: Vec<Change> = new.since.alerts.iter().map(|a| a.change).collect();
+    assert_eq!(later, [Change::Upgraded, Change::Downgraded]);
+}
+
+#[test]
+fn a_change_of_severity_names_the_report_and_the_version_that_stood_then() {
+    let town = town();
+    let up = the(&town, Rule::OwnerIncident, Change::Upgraded, |_| true);
+    let [first, second] = up.incidents[0].cases.as_slice() else { panic!("{:?}", up.incidents) };
+    let from = |key: &str| key.parse().unwrap();
+    assert_eq!(first.severity_by, SeverityWhy::LostDays { days: 130, limit: 105, from: from("hr/HR-1") });
+    let versions: Vec<(u64, bool)> =
+        first.reports[0].versions.iter().map(|v| (v.version, v.stands)).collect();
+    assert_eq!(versions, [(1, false), (2, true)]);
+    assert!(second.fields.contains(&Given {
+        field: "lost_days",
+        value: "20".into(),
+        from: from("employer/E-7")
+    }));
+    let down = the(&town, Rule::OwnerIncident, Change::Downgraded, |_| true);
+    assert_eq!(down.incidents[0].cases[0].severity_by, SeverityWhy::Neither);
+}
+
+#[test]
+fn a_correction_shows_what_it_took_back_and_what_it_found() {
+    let town = town();
+    let of = |reason| the(&town, Rule::OwnerIncident, Change::Corrected, |a| a.reason == Some(reason));
+    let withdrawn = of(Reason::Withdrawn);
+    let version = &withdrawn.incidents[0].cases[0].reports[0].versions;
+    assert!(version.len() == 1 && version[0].stands, "as known before: {version:?}");
+    assert!(withdrawn.became.is_empty());
+    let refused = of(Reason::Refused);
+    assert_eq!((refused.incidents[0].state, refused.became[0].state), (State::Counted, State::Refused));
+    let host = of(Reason::HostChanged);
+    assert_eq!((host.incidents[0].hosts.len(), host.became[0].hosts.len()), (1, 0));
+    assert_eq!(host.incidents[0].links[0].by, {
+        LinkBy::TimeAndCause { cause: "09".parse().unwrap(), minutes_apart: 20, limit: 30 }
+    });
+}
+
+#[test]
+fn what_was_due_and_not_said_has_its_days() {
+    let old = the(&town(), Rule::OwnerIncident, Change::Suppressed, |_| true);
+    let Numbers::OwnerIncident { days_after, max_age_days, .. } = old.numbers else {
+        panic!("{:?}", old.numbers)
+    };
+    assert_eq!((days_after, max_age_days), (Some(141), 90));
+}
+
+#[test]
+fn an_escalation_has_its_window_its_steps_and_what_left_it() {
+    let town = town();
+    let of = |change, so: &dyn Fn(&Alert) -> bool| the(&town, Rule::Escalation, change, so);
+    let numbers = |e: &AlertExplained| match e.numbers {
+        Numbers::Escalation { incidents, severe, reaches, told_before, .. } => {
+            (incidents, severe, reaches, told_before)
+        }
+        Numbers::OwnerIncident { .. } => panic!("{:?}", e.numbers),
+    };
+    let new = of(Change::New, &|a| a.level == Some(Level::Blue));
+    assert_eq!(numbers(&new), (2, 0, Some(Level::Blue), None));
+    let added = of(Change::Added, &|_| true);
+    assert_eq!(numbers(&added), (4, 2, Some(Level::Red), Some(Level::Red)));
+    let raised = of(Change::Raised, &|a| a.count == 3);
+    assert_eq!(numbers(&raised), (3, 1, Some(Level::Red), Some(Level::Blue)));
+    let eased = of(Change::Eased, &|a| a.as_of.to_string() == "2025-05-09");
+    assert_eq!(numbers(&eased), (2, 0, Some(Level::Blue), Some(Level::Yellow)));
+    assert_eq!(eased.became[0].state, State::Refused, "what left the window");
+    let closed = of(Change::Closed, &|a| a.reason == Some(Reason::Corrected));
+    assert_eq!(numbers(&closed), (1, 0, None, Some(Level::Blue)));
+    // Taken over: closed here, opened at the successor.
+    let over = of(Change::Closed, &|a| a.reason == Some(Reason::Succeeded));
+    let Numbers::Escalation { read_as: Some(heir), .. } = over.numbers else { panic!("{:?}", over.numbers) };
+    let heirs = of(Change::New, &|a| a.uscc == heir);
+    assert_eq!(numbers(&heirs), (4, 2, Some(Level::Red), None));
+    assert!(heirs.incidents.iter().all(|i| i.read_as == Some(heir)));
 }

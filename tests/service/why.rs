@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tocsin_schemas::log::EventLog as _;
 
 use crate::house::{House, tocsin};
 use crate::stream::publish;
@@ -25,7 +24,7 @@ fn on_kafka_everything_said_adds_up_beside_a_running_service() {
 }
 
 fn everything_adds_up(mut house: House) {
-    let stream = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/why/tests/town.jsonl");
+    let stream = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/why/town.jsonl");
     publish(&house, &std::fs::read(stream).unwrap());
     let mut run = house.run(&["--only", "pipeline", "--clock", "arrivals", "--until-end"]);
     assert_eq!(run.ends_within(Duration::from_secs(120)), Some(0), "{}", run.said());

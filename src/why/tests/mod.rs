@@ -50,7 +50,7 @@ fn replayed(stream: &Path, policy_from: Option<Day>) -> Replayed {
 }
 
 fn town() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/why/tests/town.jsonl")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/why/town.jsonl")
 }
 
 /// Everything in the log at once: one reading for all enterprises.
