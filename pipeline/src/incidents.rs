@@ -78,14 +78,17 @@ pub(crate) fn of_place(
     groups.iter().map(|cases| one(cases, Some(uscc), root, policies)).collect()
 }
 
-/// [`of_place`] with the cases of each incident, and what made one incident of several cases (their places
-/// in its list).
-pub(crate) fn of_place_by(
-    pieces: &[Case],
-    uscc: Uscc,
-    root: Option<Uscc>,
-    policies: &Policies,
-) -> Vec<(Seen, Vec<Case>, Vec<(ReportKey, ReportKey, LinkedBy)>)> {
+/// An incident with what it was made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub seen: Seen,
+    pub cases: Vec<Case>,
+    /// What made one incident of several cases: the best reports of each two that are linked, and by what.
+    pub links: Vec<(ReportKey, ReportKey, LinkedBy)>,
+}
+
+/// [`of_place`] with what each incident was made of.
+pub(crate) fn of_place_by(pieces: &[Case], uscc: Uscc, root: Option<Uscc>, policies: &Policies) -> Vec<Made> {
     let mut links = Vec::new();
     let groups = grouped(pieces, root.is_some(), policies, &mut |a, b, by| {
         links.push((a.best().key.clone(), b.best().key.clone(), by));
@@ -93,7 +96,7 @@ pub(crate) fn of_place_by(
     let with_links = |cases: Vec<Case>| {
         let own = |key: &ReportKey| cases.iter().any(|c| c.best().key == *key);
         let links = links.iter().filter(|(a, _, _)| own(a)).cloned().collect();
-        (one(&cases, Some(uscc), root, policies), cases, links)
+        Made { seen: one(&cases, Some(uscc), root, policies), cases, links }
     };
     groups.into_iter().map(with_links).collect()
 }

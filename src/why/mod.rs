@@ -12,6 +12,7 @@ mod read;
 mod tests;
 mod text;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -196,6 +197,8 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
         deliveries: found.deliveries.clone(),
         what,
     };
+    let explained: BTreeSet<String> = answer.alerts().iter().map(|a| a.alert.alert_id.clone()).collect();
+    answer.deliveries.retain(|d| explained.contains(&d.alert_id));
     // Records written under another policy, or before the newest of their reports, cannot be held against this one.
     if *found.progress.policy_hash != **source.policies.hash() || found.moved_on {
         answer.leave_out_records();

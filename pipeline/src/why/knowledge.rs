@@ -11,7 +11,8 @@ use super::{Known, Records};
 use crate::Verdict;
 use crate::cases::{Case, keyed};
 use crate::facts::Shared;
-use crate::incidents::{LinkedBy, Seen, alone, of_place_by};
+pub(super) use crate::incidents::Made as Found;
+use crate::incidents::{alone, of_place_by};
 use crate::policy::Policies;
 use crate::registry::Registry;
 use crate::versions::{Replaced, Versions};
@@ -33,14 +34,6 @@ pub(super) struct Knowledge {
     pub verdicts: BTreeMap<ReportKey, Vec<(usize, Verdict)>>,
     pub registry: Registry,
     pub incidents: Vec<Found>,
-}
-
-/// An incident with what it was made of.
-#[derive(Debug, Clone)]
-pub(super) struct Found {
-    pub seen: Seen,
-    pub cases: Vec<Case>,
-    pub links: Vec<(ReportKey, ReportKey, LinkedBy)>,
 }
 
 impl Found {
@@ -120,7 +113,7 @@ fn incidents(reports: &BTreeMap<ReportKey, Shared>, registry: &Registry, policie
     for ((uscc, _), pieces) in places {
         let root = registry.in_force(&uscc).map(|_| registry.root(&uscc));
         let of_place = of_place_by(&pieces, uscc, root, policies);
-        found.extend(of_place.into_iter().map(|(seen, cases, links)| Found { seen, cases, links }));
+        found.extend(of_place);
     }
     found
 }

@@ -1,6 +1,7 @@
 //! What came after a decision: later versions, what they changed, later alerts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tocsin_schemas::codes::Rule;
 use tocsin_schemas::ids::{ReportKey, Uscc};
@@ -109,8 +110,8 @@ fn register_after(records: &Records, uscc: Uscc, known: &Cut) -> Vec<Registered>
                 uscc: e.uscc,
                 version: e.version,
                 arrived_at: arrival.arrived_at,
-                name: e.name.clone(),
-                area: e.area.clone(),
+                name: Arc::clone(&e.name),
+                area: Arc::clone(&e.area),
                 industry: e.industry.clone(),
                 valid_from: e.valid_from,
                 status: e.status,
