@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{backtest, check, demo, output, policy, replay, run, topics};
+use crate::{backtest, check, demo, output, policy, replay, run, topics, why};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -52,6 +52,8 @@ pub enum Command {
     Replay(replay::Args),
     /// Run history under two policies and show what would differ.
     Backtest(backtest::Args),
+    /// Explain an alert, an incident or an enterprise from the records, and check that it adds up.
+    Why(why::Args),
     /// Create the topics of the event log, and say what differs.
     Topics(topics::Args),
     /// Check, show, compare and publish the thresholds that decide who is told.

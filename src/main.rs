@@ -8,6 +8,7 @@
 //! - [`replay`], [`demo`]: the same pipeline over a file, and over a simulated city
 //! - [`policy`]: the thresholds: looked at, compared, published
 //! - [`backtest`]: history under two policies; [`stream`]: what it shares with `replay`
+//! - [`why`]: an alert, incident or enterprise explained from the records
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
 mod backtest;
@@ -24,6 +25,7 @@ mod replay;
 mod run;
 mod stream;
 mod topics;
+mod why;
 
 use std::process::ExitCode;
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Backtest(args) => backtest::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Why(args) => why::run(args),
         Command::CheckConfig(args) => check::run(args),
         Command::Completions(args) => cli::completions(args),
     });

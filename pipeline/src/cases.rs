@@ -32,8 +32,39 @@ impl Case {
         &self.0[0]
     }
 
+    /// The first report that gives a field, and what it says.
+    pub fn giving<T>(&self, field: impl Fn(&Facts) -> Option<T>) -> Option<(&Facts, T)> {
+        self.0.iter().find_map(|r| Some((&**r, field(r)?)))
+    }
+
     fn first<T>(&self, field: impl Fn(&Facts) -> Option<T>) -> Option<T> {
-        self.0.iter().find_map(|r| field(r))
+        self.giving(field).map(|(_, value)| value)
+    }
+
+    /// Every field that it has, as text, and the report that gives it.
+    pub fn given(&self) -> Vec<(&'static str, String, &Facts)> {
+        fn text<'a, T: ToString>(
+            name: &'static str,
+            given: Option<(&'a Facts, T)>,
+        ) -> Option<(&'static str, String, &'a Facts)> {
+            given.map(|(report, value)| (name, value.to_string(), report))
+        }
+        let best = self.best();
+        let required = [
+            text("status", Some((best, best.status))),
+            text("category", Some((best, self.category()))),
+            text("occurred_on", Some((best, self.occurred_on()))),
+        ];
+        let optional = [
+            text("occurred_time", self.giving(|r| r.occurred_time)),
+            text("uscc", self.giving(|r| r.uscc)),
+            text("host_uscc", self.giving(|r| r.host_uscc)),
+            text("cause", self.giving(|r| r.cause)),
+            text("lost_days", self.giving(|r| r.lost_days)),
+            text("disability_grade", self.giving(|r| r.disability_grade)),
+            text("died", self.giving(|r| r.died.then_some(true))),
+        ];
+        required.into_iter().chain(optional).flatten().collect()
     }
 
     /// The insured employer.
@@ -67,26 +98,70 @@ impl Case {
 
     /// Rule 5: `fatal` if somebody died, `severe` by lost days or disability grade, else `minor`.
     pub fn severity(&self, limits: &SeverityLimits) -> Severity {
-        if self.0.iter().any(|r| r.died) {
-            return Severity::Fatal;
+        self.severity_by(limits).0
+    }
+
+    /// [`Case::severity`], and which report makes it so.
+    pub fn severity_by(&self, limits: &SeverityLimits) -> (Severity, SeverityBy<'_>) {
+        if let Some(report) = self.0.iter().find(|r| r.died) {
+            return (Severity::Fatal, SeverityBy::Died(report));
         }
-        let lost = self.first(|r| r.lost_days).is_some_and(|d| d >= limits.severe_lost_days);
-        let grade = self.first(|r| r.disability_grade).is_some_and(|g| g <= limits.severe_grade_max);
-        if lost || grade { Severity::Severe } else { Severity::Minor }
+        if let Some((report, days)) =
+            self.giving(|r| r.lost_days).filter(|(_, d)| *d >= limits.severe_lost_days)
+        {
+            return (Severity::Severe, SeverityBy::LostDays(report, days));
+        }
+        match self.giving(|r| r.disability_grade).filter(|(_, g)| *g <= limits.severe_grade_max) {
+            Some((report, grade)) => (Severity::Severe, SeverityBy::Grade(report, grade)),
+            None => (Severity::Minor, SeverityBy::Neither),
+        }
     }
 
     /// Rule 3, but for the registry: what the case is if its enterprise is registered.
     pub fn state(&self, registered: bool) -> State {
+        self.state_by(registered).0
+    }
+
+    /// [`Case::state`], and why.
+    pub fn state_by(&self, registered: bool) -> (State, StateBy<'_>) {
         if !self.best().status.counts() {
-            State::Refused
+            (State::Refused, StateBy::Status(self.best()))
         } else if self.0.iter().all(|r| r.source().only_suspects()) {
-            State::Suspected
-        } else if !registered || self.uscc().is_none() {
-            State::Unmatched
+            (State::Suspected, StateBy::OnlySuspects)
+        } else if self.uscc().is_none() {
+            (State::Unmatched, StateBy::NoEnterprise)
+        } else if !registered {
+            (State::Unmatched, StateBy::NotRegistered)
         } else {
-            State::Counted
+            (State::Counted, StateBy::Status(self.best()))
         }
     }
+}
+
+/// What makes a case as severe as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SeverityBy<'a> {
+    /// This report says that the person died.
+    Died(&'a Facts),
+    /// These lost days.
+    LostDays(&'a Facts, u32),
+    /// This disability grade.
+    Grade(&'a Facts, u8),
+    /// Nothing known reaches a limit.
+    Neither,
+}
+
+/// What makes a case count, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StateBy<'a> {
+    /// The status of the report that is believed first.
+    Status(&'a Facts),
+    /// Only hospitals or the police know of it.
+    OnlySuspects,
+    /// No report names an enterprise.
+    NoEnterprise,
+    /// The enterprise is not registered.
+    NotRegistered,
 }
 
 /// Rule 1: the cases of one person. Sorted by day, a new case begins where the gap to the report before

@@ -47,6 +47,18 @@ pub enum Verdict {
     Conflict,
 }
 
+impl Verdict {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Accepted => "accepted",
+            Verdict::Duplicate => "duplicate",
+            Verdict::Stale => "stale",
+            Verdict::Conflict => "conflict",
+        }
+    }
+}
+
 /// What made a decision fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {

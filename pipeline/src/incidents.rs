@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use tocsin_schemas::codes::{Category, Cause, Severity, Source, State};
-use tocsin_schemas::ids::Uscc;
+use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::time::{Day, Instant, TimeOfDay};
 
 use crate::cases::{Case, joined};
@@ -76,20 +76,64 @@ pub(crate) fn of_place(
         [case] => return smallvec![one(std::slice::from_ref(case), Some(uscc), root, policies)],
         _ => {}
     }
-    let cases = joined(pieces);
+    let groups = grouped(pieces, root.is_some(), policies, &mut |_, _, _| {});
+    groups.iter().map(|cases| one(cases, Some(uscc), root, policies)).collect()
+}
+
+/// An incident with what it was made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub seen: Seen,
+    pub cases: Vec<Case>,
+    /// What made one incident of several cases: the best reports of each two that are linked, and by what.
+    pub links: Vec<(ReportKey, ReportKey, LinkedBy)>,
+}
+
+/// [`of_place`] with what each incident was made of.
+pub(crate) fn of_place_by(pieces: &[Case], uscc: Uscc, root: Option<Uscc>, policies: &Policies) -> Vec<Made> {
+    let mut links = Vec::new();
+    let groups = grouped(pieces, root.is_some(), policies, &mut |a, b, by| {
+        links.push((a.best().key.clone(), b.best().key.clone(), by));
+    });
+    let with_links = |cases: Vec<Case>| {
+        let own = |key: &ReportKey| cases.iter().any(|c| c.best().key == *key);
+        let links = links.iter().filter(|(a, _, _)| own(a)).cloned().collect();
+        Made { seen: one(&cases, Some(uscc), root, policies), cases, links }
+    };
+    groups.into_iter().map(with_links).collect()
+}
+
+/// What makes two cases one incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LinkedBy {
+    /// Two reports of one source carry the same number of the event.
+    Number(Source, CompactString),
+    /// One cause, and times so many minutes apart.
+    Time(Cause, u16),
+}
+
+/// The cases of one place, by incident: one in another state than counted is always alone. `note` hears of
+/// every two cases that are linked, and by what.
+fn grouped(
+    pieces: &[Case],
+    registered: bool,
+    policies: &Policies,
+    note: &mut impl FnMut(&Case, &Case, LinkedBy),
+) -> Vec<Vec<Case>> {
     let (counted, rest): (Vec<Case>, Vec<Case>) =
-        cases.into_iter().partition(|c| c.state(root.is_some()) == State::Counted);
-    let mut seen: SmallVec<[Seen; 1]> =
-        rest.iter().map(|c| one(std::slice::from_ref(c), Some(uscc), root, policies)).collect();
-    for group in linked(counted, policies) {
-        seen.push(one(&group, Some(uscc), root, policies));
-    }
-    seen
+        joined(pieces).into_iter().partition(|c| c.state(registered) == State::Counted);
+    let mut groups: Vec<Vec<Case>> = rest.into_iter().map(|case| vec![case]).collect();
+    groups.extend(linked(counted, policies, note));
+    groups
 }
 
 /// Rule 4: cases that share a source's number of the event, or that have one cause and times at most
 /// `merge.incident_minutes` apart; transitive.
-fn linked(mut cases: Vec<Case>, policies: &Policies) -> Vec<Vec<Case>> {
+fn linked(
+    mut cases: Vec<Case>,
+    policies: &Policies,
+    note: &mut impl FnMut(&Case, &Case, LinkedBy),
+) -> Vec<Vec<Case>> {
     let Some(first) = cases.first() else { return Vec::new() };
     let minutes = policies.on(first.occurred_on()).merge.incident_minutes;
     cases.sort_unstable_by(|a, b| a.best().key.cmp(&b.best().key));
@@ -102,7 +146,11 @@ fn linked(mut cases: Vec<Case>, policies: &Policies) -> Vec<Vec<Case>> {
     for (i, case) in cases.iter().enumerate() {
         for report in case.reports().iter() {
             if let Some(number) = &report.incident_no {
-                join(i, *numbers.entry((report.source(), number)).or_insert(i));
+                let other = *numbers.entry((report.source(), number)).or_insert(i);
+                if other != i {
+                    note(&cases[other], case, LinkedBy::Number(report.source(), number.clone()));
+                }
+                join(i, other);
             }
         }
     }
@@ -111,7 +159,9 @@ fn linked(mut cases: Vec<Case>, policies: &Policies) -> Vec<Vec<Case>> {
     timed.sort_unstable();
     // Sorted by cause and time, only neighbours can be the nearest; transitivity does the rest.
     for pair in timed.windows(2) {
-        if pair[0].0 == pair[1].0 && u32::from(pair[1].1 - pair[0].1) <= minutes {
+        let apart = pair[1].1.saturating_sub(pair[0].1);
+        if pair[0].0 == pair[1].0 && u32::from(apart) <= minutes {
+            note(&cases[pair[0].2], &cases[pair[1].2], LinkedBy::Time(pair[0].0, apart));
             join(pair[0].2, pair[1].2);
         }
     }

@@ -8,6 +8,9 @@
 //! - **what was said of it** (`decider/`): numbers of incidents, told severities, open escalations.
 //!   History: a pure state machine over the dataflow's changes of one batch.
 //!
+//! `why/` goes the other way: from an alert, an incident or an enterprise back to the records, by the very rules
+//! of both halves.
+//!
 //! Beside them stand the **statistics of small numbers** (`statistics/`): pure functions from counts to limits, shrunken
 //! rates and alarms, that know neither half.
 //!
@@ -29,6 +32,7 @@ mod rates;
 mod registry;
 pub mod statistics;
 mod versions;
+pub mod why;
 mod windows;
 
 pub use decider::{Memory, Recalled};

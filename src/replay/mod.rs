@@ -31,6 +31,7 @@ use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 
 use crate::exit::{CommandResult, Failure};
+use crate::open;
 use crate::output;
 use crate::run::pipeline::clock;
 use crate::stream::{self, Line, Lines};
@@ -57,7 +58,8 @@ byte the same on every run. Lines that cannot be used are listed in quarantine.j
 
 Examples:
   tocsin replay stream.jsonl --out out
-  tocsin replay history.jsonl --out out --policy-from 2009-07-01    run today's policy on old history")]
+  tocsin replay history.jsonl --out out --policy-from 2009-07-01    run today's policy on old history
+  tocsin replay stream.jsonl --out out --keep-log out.db            and keep the log, for `tocsin why`")]
 pub struct Args {
     /// The file of arrivals.
     #[arg(value_name = "STREAM.jsonl")]
@@ -74,6 +76,9 @@ pub struct Args {
     /// Go on to this day after the last arrival, at most 100 years; left out: the last arrival's day.
     #[arg(long, value_name = "DATE")]
     pub as_of: Option<Day>,
+    /// Keep the event log it ran on in this new file: `tocsin why ID --log-file FILE` explains from it.
+    #[arg(long, value_name = "FILE")]
+    pub keep_log: Option<PathBuf>,
     /// Threads of the engine. The result is the same with any number.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub workers: u8,
@@ -90,9 +95,14 @@ pub fn run(args: Args) -> CommandResult {
     let stream = Lines::open(&args.stream)?;
     fs::create_dir_all(&args.out)
         .map_err(|e| Failure::wrong_call(format!("cannot make the folder {}: {e}", args.out.display())))?;
-    let mut replay = Replay::new(&args, policies)?;
+    let folder = log_folder(&args)?;
+    let log = folder.path().join("replay.db");
+    let mut replay = Replay::new(&args, policies, &log)?;
     let lines = replay.stream(stream)?;
     let quarantined = replay.finish(args.as_of)?;
+    if let Some(kept) = &args.keep_log {
+        keep(&log, kept)?;
+    }
     let seconds = began.elapsed().as_secs_f64();
     let refused = match quarantined {
         0 => "none quarantined".to_owned(),
@@ -105,6 +115,37 @@ pub fn run(args: Args) -> CommandResult {
         args.out.display()
     ));
     Ok(())
+}
+
+/// Where the log is while it is written: in the folder of its file, or in the output folder, which is where the caller
+/// has room. It goes with what is in it.
+fn log_folder(args: &Args) -> Result<tempfile::TempDir, Failure> {
+    let folder = match &args.keep_log {
+        None => args.out.as_path(),
+        Some(kept) if kept.exists() => {
+            let text = format!(
+                "{} is there already, expected the name of a new file: see --keep-log",
+                kept.display()
+            );
+            return Err(Failure::wrong_call(text));
+        }
+        Some(kept) => match kept.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        },
+    };
+    let made = tempfile::Builder::new().prefix(".replay-").tempdir_in(folder);
+    made.map_err(|e| match args.keep_log {
+        Some(_) => Failure::wrong_call(format!("cannot write to {}: {e}; see --keep-log", folder.display())),
+        None => disk(folder)(e),
+    })
+}
+
+/// Gives the log its name, now that the whole stream was decided and its files are written.
+fn keep(log: &Path, kept: &Path) -> CommandResult {
+    open::one_file(log)?;
+    fs::rename(log, kept)
+        .map_err(|e| Failure::failed(format!("cannot keep the log as {}: {e}", kept.display())))
 }
 
 fn policies(args: &Args) -> Result<Policies, Failure> {
@@ -151,8 +192,6 @@ struct Replay {
     alerts_file: Pending,
     flags_file: Pending,
     quarantine_file: Pending,
-    /// Holds the log; goes with it.
-    _log: tempfile::TempDir,
 }
 
 fn disk(dir: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
@@ -160,14 +199,12 @@ fn disk(dir: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
 }
 
 impl Replay {
-    fn new(args: &Args, policies: Policies) -> Result<Replay, Failure> {
+    fn new(args: &Args, policies: Policies, log: &Path) -> Result<Replay, Failure> {
         let out = &args.out;
-        // In the output folder: that is where the caller has room.
-        let folder = tempfile::Builder::new().prefix(".replay-").tempdir_in(out).map_err(disk(out))?;
         let begin = |name| Pending::begin(out, name).map_err(disk(out));
         Ok(Replay {
             policy_hash: policies.hash().to_string(),
-            station: Station::open(&folder.path().join("replay.db"), policies, usize::from(args.workers))?,
+            station: Station::open(log, policies, usize::from(args.workers))?,
             lines: 0,
             without_envelope: 0,
             batch: Vec::new(),
@@ -177,7 +214,6 @@ impl Replay {
             flags_file: begin("flags.jsonl")?,
             quarantine_file: begin("quarantine.jsonl")?,
             out: out.clone(),
-            _log: folder,
         })
     }
 

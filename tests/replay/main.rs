@@ -269,3 +269,29 @@ fn what_was_there_before_stays_when_a_call_is_wrong() {
     assert_eq!(fs::read(out.path().join("alerts.jsonl")).unwrap(), before);
     assert_eq!(fs::read_dir(out.path()).unwrap().count(), FILES.len());
 }
+
+#[test]
+fn the_log_is_kept_where_it_is_wanted_and_never_over_another_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, kept) = (dir.path().join("out"), dir.path().join("kept.db"));
+    let keep = ["--keep-log", kept.to_str().unwrap()];
+    done(&replay(&here("small-town/stream.jsonl"), &out, &keep));
+    let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["kept.db", "out"], "the log is one file, and nothing else is left");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), FILES.len());
+    // What it says is explained from it.
+    for alert in values(&out.join("alerts.jsonl")) {
+        let id = alert["alert_id"].as_str().unwrap();
+        let why = Command::new(env!("CARGO_BIN_EXE_tocsin"))
+            .args(["why", id, "--log-file", kept.to_str().unwrap()])
+            .output()
+            .unwrap();
+        let page = String::from_utf8_lossy(&why.stdout).into_owned();
+        assert!(why.status.success() && page.contains(id), "{page}{}", String::from_utf8_lossy(&why.stderr));
+    }
+    let before = fs::read(&kept).unwrap();
+    let other = dir.path().join("other");
+    wrong_call(&replay(&here("small-town/stream.jsonl"), &other, &keep), &other, "--keep-log");
+    assert_eq!(fs::read(&kept).unwrap(), before);
+}

@@ -9,6 +9,7 @@
 //! - `stream`: a stream on a log, and the same one as a file through `tocsin replay`
 //! - `manners`: a closed pipe, an early stop, and what the demo leaves behind
 //! - `trouble`: a full disk, and an operator who will not wait
+//! - `why`: everything that was said is explained and adds up, beside a running service
 //! - `calls`: wrong calls, configurations and logs that are not there
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -24,3 +25,4 @@ mod path;
 mod policy;
 mod stream;
 mod trouble;
+mod why;

@@ -85,7 +85,7 @@ fn says_what_the_replay_says(mut house: House) {
 
 /// Puts the records of a stream on the log, each stamped with its arrival. Lines without a sound envelope,
 /// and topics that are none of ours, cannot be on a log.
-fn publish(house: &House, stream: &[u8]) {
+pub fn publish(house: &House, stream: &[u8]) {
     let known: Vec<String> = topics::settings().iter().map(|t| t.name.to_string()).collect();
     let mut records = Vec::new();
     for line in stream.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {

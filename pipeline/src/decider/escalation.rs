@@ -7,12 +7,16 @@
 use std::collections::BTreeSet;
 
 use compact_str::CompactString;
-use tocsin_schemas::codes::{CITY, Change, Level, Reason, Role};
-use tocsin_schemas::ids::IncidentId;
+use tocsin_schemas::codes::{CITY, Category, Change, Level, Reason, Role, Severity};
+use tocsin_schemas::ids::{IncidentId, Uscc};
+use tocsin_schemas::records::Window;
+use tocsin_schemas::time::Day;
 
+use super::book::Book;
 use crate::engine::Occasion;
-use crate::policy::Escalation as Steps;
+use crate::policy::{Escalation as Steps, Policies};
 use crate::registry::Profile;
+use crate::windows;
 
 /// What is remembered of one enterprise.
 #[derive(Debug, Default, Clone)]
@@ -131,6 +135,45 @@ pub(crate) fn audience(level: Level, profile: &Profile) -> Vec<(Role, CompactStr
         all.push((Role::EmergencyDuty, CompactString::const_new(CITY)));
     }
     all
+}
+
+/// Who gets a message: of a fall everybody told in this episode, but nobody where days just went by; of
+/// anything else the audience of the level on this day. `profile` is where the enterprise belongs on it.
+pub(crate) fn told_of(
+    verdict: &Verdict,
+    open: Option<&Open>,
+    profile: Option<Profile>,
+) -> Vec<(Role, CompactString)> {
+    let told = || open.map(|o| o.told.iter().cloned().collect()).unwrap_or_default();
+    match (verdict.change, verdict.reason, verdict.level) {
+        (_, Some(Reason::Expired), _) => Vec::new(),
+        (Change::Eased | Change::Closed, _, _) | (_, _, None) => told(),
+        (_, _, Some(level)) => profile.map(|p| audience(level, &p)).unwrap_or_default(),
+    }
+}
+
+/// Counted production incidents of an enterprise between two days, both included, sorted by number.
+pub(crate) fn listed(book: &Book, uscc: &Uscc, (from, to): (Day, Day)) -> Vec<(IncidentId, Severity)> {
+    let own = book.own(uscc, from, to).filter(|b| b.category == Category::Production);
+    let mut all: Vec<(IncidentId, Severity)> = own.map(|b| (b.id, b.severity)).collect();
+    all.sort_unstable();
+    all
+}
+
+/// The level that yesterday's policy table would give today, if it is another table than today's.
+pub(crate) fn under_yesterday(
+    book: &Book,
+    uscc: &Uscc,
+    policies: &Policies,
+    as_of: Day,
+) -> Option<Option<Level>> {
+    let (old, today) = (policies.on(as_of.plus(-1)), policies.on(as_of));
+    (old.effective_from != today.effective_from).then(|| {
+        let window = Window::Rolling(old.escalation.window_days);
+        let all = listed(book, uscc, windows::days(window, as_of));
+        let severe = all.iter().filter(|(_, severity)| *severity >= Severity::Severe).count();
+        level(&old.escalation, all.len() as i32, severe as i32)
+    })
 }
 
 #[cfg(test)]

@@ -65,6 +65,16 @@ impl Memory {
         }
     }
 
+    /// What the owners were told of an incident, by the alerts added so far.
+    pub(crate) fn told(mut self, id: IncidentId) -> Told {
+        std::mem::take(at(&mut self.told, id.0 as usize)).into()
+    }
+
+    /// The escalation of an enterprise, by the alerts added so far.
+    pub(crate) fn escalation(mut self, uscc: &Uscc) -> Escalation {
+        self.escalations.remove(uscc).unwrap_or_default()
+    }
+
     /// After the last incident: looks up where each report stands.
     pub fn index(&mut self) {
         let reports = self.incidents.iter().flatten().map(|i| i.reports.len() + i.withdrawn.len());

@@ -5,7 +5,7 @@
 //! emitted*, so a crash between two decisions loses nothing, and a replay over its own history says
 //! nothing. Only what a change touches is looked at.
 
-mod book;
+pub(crate) mod book;
 mod entries;
 mod entry;
 pub(crate) mod escalation;
@@ -27,6 +27,7 @@ use tocsin_schemas::time::{Day, Instant};
 use self::book::Book;
 use self::entries::Entries;
 use self::entry::Entry;
+pub(crate) use self::entry::Told;
 use self::escalation::Escalation;
 pub use self::memory::{Memory, Recalled};
 use self::owner_incident::End;

@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 use tocsin_schemas::codes::{Change, Reason, Severity, State};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::time::Day;
+use tocsin_schemas::time::{Day, Instant};
 
 use super::entry::{Few, Told};
 use crate::incidents::Seen;
@@ -31,18 +31,24 @@ pub(crate) enum End {
     Merged,
 }
 
+/// When an incident was first heard of by a report that counts, and how many days after it happened that was.
+///
+/// `None`: never, by a source that does more than suspect.
+pub(crate) fn first_heard(seen: &Seen, as_of: Day) -> Option<(Instant, i64)> {
+    let first = seen.first_counting_at()?;
+    // An arrival stamped ahead of the clock says nothing about age.
+    Some((first, i64::from(first.day().min(as_of).0) - i64::from(seen.occurred_on.0)))
+}
+
 /// Why an incident that nobody was told of is not due, if it is not.
 pub(crate) fn not_due(seen: &Seen, policies: &Policies, as_of: Day) -> Option<Reason> {
-    let Some(first) = seen.first_counting_at() else {
+    let Some((first, age)) = first_heard(seen, as_of) else {
         // A counted case has a report of such a source, whose status counts.
         return Some(Reason::BeforePolicy);
     };
-    let day = first.day();
-    // An arrival stamped ahead of the clock says nothing about age.
-    let age = i64::from(day.min(as_of).0) - i64::from(seen.occurred_on.0);
     if age > i64::from(policies.on(as_of).owner_alert.max_age_days) {
         Some(Reason::TooOld)
-    } else if day < policies.begins() {
+    } else if first.day() < policies.begins() {
         Some(Reason::BeforePolicy)
     } else {
         None

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use compact_str::{CompactString, ToCompactString, format_compact};
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
-use tocsin_schemas::codes::{Category, Change, Reason, Role, Rule, Severity};
+use tocsin_schemas::codes::{Change, Level, Reason, Role, Rule, Severity};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::{Alert, AlertFacts, Audience, Window};
 use tocsin_schemas::time::Day;
 
 use super::entry::Entry;
-use super::escalation::{self, Now, Open, Verdict};
+use super::escalation::{self, Now, Verdict};
 use super::owner_incident::{self, Message};
 use super::{Context, Decider, Said, Touched};
 use crate::windows;
@@ -180,7 +180,7 @@ impl Decider {
             entry.list_reports(&mut reports);
             worst = worst.max(entry.seen().map(|s| s.severity));
         }
-        let audiences = audiences(verdict, &uscc, open, context)
+        let audiences = escalation::told_of(verdict, open, context.registry.profile(&uscc))
             .into_iter()
             .map(|(role, subject)| Audience { role, subject, year_to_date: None })
             .collect();
@@ -219,27 +219,14 @@ impl Decider {
 
     /// Counted production incidents of an enterprise in a window, and the severe and fatal ones among them.
     fn listed(&self, uscc: &Uscc, window: Window, as_of: Day) -> (Vec<IncidentId>, Vec<IncidentId>) {
-        let (from, to) = windows::days(window, as_of);
-        let own = self.book.own(uscc, from, to).filter(|b| b.category == Category::Production);
-        let mut all: Vec<(IncidentId, Severity)> = own.map(|b| (b.id, b.severity)).collect();
-        all.sort_unstable();
+        let all = escalation::listed(&self.book, uscc, windows::days(window, as_of));
         let severe = all.iter().filter(|(_, severity)| *severity >= Severity::Severe);
         (all.iter().map(|(id, _)| *id).collect(), severe.map(|(id, _)| *id).collect())
     }
 
-    /// The level that yesterday's policy table would give today, if it is another table than today's.
-    fn under_yesterday(
-        &self,
-        uscc: &Uscc,
-        context: &Context<'_>,
-    ) -> Option<Option<tocsin_schemas::codes::Level>> {
-        let today = context.policies.on(context.as_of);
-        let old = context.policies.on(context.as_of.plus(-1));
-        (old.effective_from != today.effective_from).then(|| {
-            let window = Window::Rolling(old.escalation.window_days);
-            let (all, severe) = self.listed(uscc, window, context.as_of);
-            escalation::level(&old.escalation, all.len() as i32, severe.len() as i32)
-        })
+    /// See [`escalation::under_yesterday`].
+    fn under_yesterday(&self, uscc: &Uscc, context: &Context<'_>) -> Option<Option<Level>> {
+        escalation::under_yesterday(&self.book, uscc, context.policies, context.as_of)
     }
 }
 
@@ -264,24 +251,6 @@ impl super::entry::Told {
                 }
             }
             self.to.sort_unstable();
-        }
-    }
-}
-
-/// Who gets a message: of a fall everybody told in this episode, but nobody where days just went by; of
-/// anything else the audience of the level on this day.
-fn audiences(
-    verdict: &Verdict,
-    uscc: &Uscc,
-    open: Option<&Open>,
-    context: &Context<'_>,
-) -> Vec<(Role, CompactString)> {
-    let told = || open.map(|o| o.told.iter().cloned().collect()).unwrap_or_default();
-    match (verdict.change, verdict.reason, verdict.level) {
-        (_, Some(Reason::Expired), _) => Vec::new(),
-        (Change::Eased | Change::Closed, _, _) | (_, _, None) => told(),
-        (_, _, Some(level)) => {
-            context.registry.profile(uscc).map(|p| escalation::audience(level, &p)).unwrap_or_default()
         }
     }
 }

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod policies;
+
 use std::collections::BTreeMap;
 
+use policies::policies;
 use tocsin_oracle::{History, OraclePolicy, Subject};
-use tocsin_pipeline::policy::{Escalation, Merge, OwnerAlert, Policy, SeverityLimits};
 use tocsin_pipeline::{Arrival, Engine, Memory, Options, Outcome, Policies};
 use tocsin_schemas::codes::Scope;
 use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Rates, Record, WindowRate};
@@ -21,28 +23,6 @@ pub struct Subjected {
     alerts: Vec<Alert>,
     incidents: Vec<Incident>,
     rates: BTreeMap<(Scope, String), Vec<WindowRate>>,
-}
-
-/// The oracle's policy tables as the engine takes them.
-pub fn policies(tables: &[OraclePolicy]) -> Policies {
-    let table = |t: &OraclePolicy| Policy {
-        effective_from: t.effective_from,
-        escalation: Escalation {
-            window_days: t.window_days,
-            blue: t.blue,
-            yellow: t.yellow,
-            orange: t.orange,
-            red: t.red,
-            severe_is_red: t.severe_is_red,
-        },
-        owner_alert: OwnerAlert { max_age_days: t.max_age_days as u32 },
-        merge: Merge { case_days: t.case_days as u32, incident_minutes: t.incident_minutes as u32 },
-        severity: SeverityLimits {
-            severe_lost_days: t.severe_lost_days,
-            severe_grade_max: t.severe_grade_max,
-        },
-    };
-    Policies::new(tables.iter().map(table).collect()).unwrap()
 }
 
 impl Subjected {

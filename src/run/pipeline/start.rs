@@ -159,10 +159,14 @@ pub fn rebuild(
     Ok(Rebuilt { records, outcome })
 }
 
-struct Part {
-    at: TopicPartition,
-    from: u64,
-    upto: u64,
+/// A piece of a partition to be read.
+pub struct Part {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The first offset.
+    pub from: u64,
+    /// The offset after the last.
+    pub upto: u64,
 }
 
 /// What was written: the fold of `incidents`.
@@ -249,7 +253,11 @@ pub fn read_all(
     Ok(bounds.iter().map(|b| b.end).collect())
 }
 
-fn read_parts(
+/// Every record of these pieces, in order within each partition, and maybe some after them.
+///
+/// # Errors
+/// Those of the log and of `each`; `Retry` when nothing comes for a minute.
+pub fn read_parts(
     log: &dyn EventLog,
     parts: &[Part],
     each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,

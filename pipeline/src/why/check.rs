@@ -1,0 +1,549 @@
+//! The rule again, over what was known at the decision, held against what was said.
+
+use std::collections::BTreeSet;
+
+use tocsin_schemas::codes::{Change, Reason, Role, Rule, Severity, State};
+use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
+use tocsin_schemas::records::{Alert, Incident, Window};
+use tocsin_schemas::time::Day;
+
+use super::knowledge::{
+    Cut, Found, Knowledge, Reading, TRIES, guesses, late_registrations, leave_out, plain_readings,
+};
+use super::view::{Check, Difference, Numbers};
+use super::{Why, picture};
+use crate::decider::book::Book;
+use crate::decider::escalation::{self, Now, Open};
+use crate::decider::owner_incident::{self, End};
+use crate::decider::{Memory, Told};
+use crate::engine::Occasion;
+use crate::incidents::Seen;
+use crate::policy::Policies;
+use crate::windows;
+
+/// Fields that only the policy's values can give again.
+const BY_POLICY: [&str; 7] = ["change", "reason", "level", "severity", "count", "incident_ids", "reports"];
+
+/// What was found for one alert.
+pub(super) struct Judged {
+    pub known: Cut,
+    pub then: Knowledge,
+    /// Of a correction: what was known before it.
+    pub was: Option<Knowledge>,
+    pub stood_on: Vec<Found>,
+    pub became: Vec<Found>,
+    pub numbers: Numbers,
+    pub taken_later: Vec<usize>,
+    pub stamped_ahead: Vec<usize>,
+    pub check: Check,
+}
+
+/// One reading of what was known, judged.
+struct Attempt {
+    was: Option<Cut>,
+    stood_on: Vec<Found>,
+    became: Vec<Found>,
+    numbers: Numbers,
+    differences: Vec<Difference>,
+}
+
+/// Judges an alert under these policies. With `at_hand` false they are not those that decided: then the picture
+/// is drawn, but only what no policy moves is checked.
+pub(super) fn alert(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool) -> Judged {
+    let judge = |reading: Reading| judge(why, alert, policies, at_hand, reading);
+    let mut best: Option<Judged> = None;
+    // Where nothing adds up the plain readings are shown, the nearer of them; a guess proves nothing.
+    for reading in plain_readings(why.records, alert.decided_at) {
+        let judged = judge(reading);
+        if judged.check.adds_up() {
+            return judged;
+        }
+        if best.as_ref().is_none_or(|b| judged.check.differences.len() < b.check.differences.len()) {
+            best = Some(judged);
+        }
+    }
+    for reading in late_registrations(why.records, alert.decided_at) {
+        let mut judged = judge(reading.clone());
+        for _ in 0..TRIES {
+            let Some(known) = without_what_is_too_much(why, alert, &judged) else { break };
+            judged = judge(reading.with(why.records, known));
+            if judged.check.adds_up() {
+                return judged;
+            }
+        }
+    }
+    let guessed = guesses(why.records, alert.decided_at).map(judge).find(|judged| judged.check.adds_up());
+    guessed.or(best).unwrap_or_else(|| unreachable!("there is a plain reading"))
+}
+
+/// What was known without the newest record of those reports that are there and were not spoken of, or the other way
+/// round. `None`: there is no such report.
+fn without_what_is_too_much(why: &Why<'_, '_>, alert: &Alert, judged: &Judged) -> Option<Cut> {
+    let found: BTreeSet<ReportKey> = judged.stood_on.iter().flat_map(Found::keys).collect();
+    let said: BTreeSet<ReportKey> = alert.reports.iter().cloned().collect();
+    let apart: BTreeSet<&ReportKey> = found.symmetric_difference(&said).collect();
+    let arrivals = &why.records.arrivals;
+    let of_them = |i: &usize| {
+        judged.known[*i]
+            && picture::as_report(&arrivals[*i].arrival.record).is_some_and(|r| apart.contains(&r.key()))
+    };
+    let newest = (0..arrivals.len()).filter(of_them).max_by_key(|i| (arrivals[*i].not_before, *i))?;
+    let mut known = judged.known.clone();
+    leave_out(arrivals, &mut known, newest);
+    Some(known)
+}
+
+/// One reading of what was known.
+fn judge(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool, reading: Reading) -> Judged {
+    let then = Knowledge::at(why.records, &reading.known, policies, alert.as_of);
+    let attempt = match alert.rule {
+        Rule::OwnerIncident => owner(why, alert, policies, &then, &reading),
+        Rule::Escalation => escalation(why, alert, policies, &then, &reading),
+    };
+    let check = if at_hand {
+        Check { differences: attempt.differences, unchecked: Vec::new() }
+    } else {
+        Check { differences: unknown_reports(alert, &then), unchecked: BY_POLICY.to_vec() }
+    };
+    let was = attempt.was.map(|known| Knowledge::at(why.records, &known, policies, alert.as_of));
+    Judged {
+        known: reading.known,
+        then,
+        was,
+        stood_on: attempt.stood_on,
+        became: attempt.became,
+        numbers: attempt.numbers,
+        taken_later: reading.taken_later,
+        stamped_ahead: reading.stamped_ahead,
+        check,
+    }
+}
+
+/// Whatever the policy: a report cannot have been spoken of before it arrived.
+fn unknown_reports(alert: &Alert, then: &Knowledge) -> Vec<Difference> {
+    let unknown = alert.reports.iter().filter(|key| !then.reports.contains_key(key));
+    let unknown: Vec<ReportKey> = unknown.cloned().collect();
+    let mut differences = Vec::new();
+    if !unknown.is_empty() {
+        differ(&mut differences, "reports", list(&unknown), "not known at the decision");
+    }
+    differences
+}
+
+/// S15.
+fn owner(
+    why: &Why<'_, '_>,
+    alert: &Alert,
+    policies: &Policies,
+    then: &Knowledge,
+    reading: &Reading,
+) -> Attempt {
+    let told = told_before(why, alert);
+    let mut differences = Vec::new();
+    let corrected = alert.change == Change::Corrected;
+    let befores = if corrected { before(why, alert, policies, reading) } else { Vec::new() };
+    let stood_on = if corrected { befores.first().map(|(f, _)| f) } else { then.of_exactly(&alert.reports) };
+    let mut was = None;
+    let stood_on = stood_on.cloned();
+    let became: Vec<Found> =
+        if corrected { then.holding(&alert.reports).cloned().collect() } else { Vec::new() };
+    let numbers = owner_numbers(stood_on.as_ref(), &told, policies, alert.as_of);
+    let Some(mut found) = stood_on else {
+        let near: Vec<String> = then.holding(&alert.reports).map(|f| list(&f.keys())).collect();
+        let near = if near.is_empty() { "none of them stands".to_owned() } else { near.join("; ") };
+        differ(&mut differences, "reports", list(&alert.reports), near);
+        let stood_on = then.holding(&alert.reports).cloned().collect();
+        return Attempt { was, stood_on, became, numbers, differences };
+    };
+    if corrected {
+        let lives = alert.reports.iter().any(|key| then.reports.get(key).is_some_and(|r| r.stands()));
+        let ends = [Err(if lives { End::Merged } else { End::Withdrawn })];
+        let goes_on = became.iter().map(|f| Ok(&f.seen));
+        let options: Vec<Result<&Seen, End>> = goes_on.chain(ends).collect();
+        let judged = befores.iter().flat_map(|before| options.iter().map(move |seen| (before, *seen)));
+        let judged = judged.map(|(before, seen)| {
+            let home = before.0.seen.uscc;
+            let messages = owner_incident::decide(&told, seen, home, policies, alert.as_of);
+            (before, message_differs(alert, messages.first(), 0, home))
+        });
+        if let Some((before, wrong)) = judged.min_by_key(|(_, wrong)| wrong.len()) {
+            differences.extend(wrong);
+            found = before.0.clone();
+            was = Some(before.1.clone());
+        }
+    } else {
+        let seen = &found.seen;
+        let messages = owner_incident::decide(&told, Ok(seen), seen.uscc, policies, alert.as_of);
+        differences.extend(message_differs(alert, messages.first(), seen.persons, seen.uscc));
+        if alert.facts.cause != seen.cause {
+            let text = |cause: Option<tocsin_schemas::codes::Cause>| option(cause);
+            differ(&mut differences, "cause", text(alert.facts.cause), text(seen.cause));
+        }
+    }
+    if alert.facts.occurred_on != Some(found.seen.occurred_on) {
+        differ(&mut differences, "occurred_on", option(alert.facts.occurred_on), found.seen.occurred_on);
+    }
+    Attempt { was, stood_on: vec![found], became, numbers, differences }
+}
+
+/// The incident that a correction takes back: how its reports made one before, the newest first. More than one where
+/// several decisions fell at one instant, or another policy had merged them.
+fn before(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, reading: &Reading) -> Vec<(Found, Cut)> {
+    let others = why.records.alerts.iter().filter(|a| a.subject == alert.subject);
+    let others: BTreeSet<&str> =
+        others.map(|a| &*a.policy_hash).filter(|hash| **hash != **policies.hash()).collect();
+    let others = others.into_iter().filter_map(|hash| (why.rules.of)(hash));
+    let all: Vec<&Policies> = std::iter::once(policies).chain(others).collect();
+    let mut found: Vec<(Found, Cut)> = Vec::new();
+    let mut look = |known: &[bool]| {
+        for of in &all {
+            let was = Knowledge::at(why.records, known, of, alert.as_of);
+            found.extend(was.of_exactly(&alert.reports).map(|f| (f.clone(), known.to_vec())));
+        }
+    };
+    let arrivals = &why.records.arrivals;
+    let earlier = |i: usize| reading.known[i] && arrivals[i].not_before < alert.decided_at;
+    look(&(0..arrivals.len()).map(earlier).collect::<Cut>());
+    // Several decisions at one instant: take back what came last, one record after the other.
+    let mut order: Vec<usize> = (0..arrivals.len()).filter(|i| reading.known[*i]).collect();
+    order.sort_by_key(|i| std::cmp::Reverse((arrivals[*i].not_before, *i)));
+    let own = |i: &usize| {
+        picture::as_report(&arrivals[*i].arrival.record).is_some_and(|r| alert.reports.contains(&r.key()))
+    };
+    let own: Vec<usize> = order.iter().copied().filter(own).take(TRIES).collect();
+    order.truncate(TRIES);
+    for list in [order, own] {
+        let mut known = reading.known.clone();
+        for index in list {
+            known[index] = false;
+            look(&known);
+        }
+    }
+    found.dedup_by(|a, b| a.0.seen == b.0.seen);
+    found
+}
+
+/// What the rule says against what was said.
+fn message_differs(
+    alert: &Alert,
+    message: Option<&owner_incident::Message>,
+    count: u32,
+    home: Option<Uscc>,
+) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let Some(message) = message else {
+        differ(&mut differences, "change", alert.change, "nothing to say");
+        return differences;
+    };
+    if message.change != alert.change {
+        differ(&mut differences, "change", alert.change, message.change);
+    }
+    if message.reason != alert.reason {
+        differ(&mut differences, "reason", option(alert.reason), option(message.reason));
+    }
+    if Some(message.severity) != alert.severity {
+        differ(&mut differences, "severity", option(alert.severity), message.severity);
+    }
+    let said: BTreeSet<&str> = alert.audiences.iter().map(|a| a.subject.as_str()).collect();
+    let wanted: BTreeSet<&str> = message.to.iter().map(Uscc::as_str).collect();
+    if said != wanted {
+        differ(&mut differences, "audiences", words(&said), words(&wanted));
+    }
+    if count != alert.count {
+        differ(&mut differences, "count", alert.count, count);
+    }
+    let first = home.filter(|u| message.change != Change::Corrected || message.to.contains(u));
+    let uscc = first.or(message.to.iter().min().copied()).or(home);
+    if uscc != Some(alert.uscc) {
+        differ(&mut differences, "uscc", alert.uscc, option(uscc));
+    }
+    differences
+}
+
+/// What the owners had been told before an alert.
+fn told_before(why: &Why<'_, '_>, alert: &Alert) -> Told {
+    let mut memory = Memory::default();
+    let own =
+        why.records.alerts.iter().filter(|a| a.rule == Rule::OwnerIncident && a.subject == alert.subject);
+    for other in own {
+        // Those of an episode are numbered; a suppressed one is not, and comes before all that are.
+        let earlier = match (other.change == Change::Suppressed, alert.change == Change::Suppressed) {
+            (true, true) => {
+                (other.decided_at, &other.alert_id) != (alert.decided_at, &alert.alert_id)
+                    && other.decided_at <= alert.decided_at
+            }
+            (true, false) => true,
+            (false, true) => false,
+            (false, false) => other.revision < alert.revision,
+        };
+        if earlier {
+            memory.alert(other);
+        }
+    }
+    alert.subject.parse().map(|id| memory.told(id)).unwrap_or_default()
+}
+
+fn owner_numbers(found: Option<&Found>, told: &Told, policies: &Policies, as_of: Day) -> Numbers {
+    let first = found.and_then(|f| owner_incident::first_heard(&f.seen, as_of));
+    Numbers::OwnerIncident {
+        first_counting_at: first.map(|(at, _)| at),
+        days_after: first.map(|(_, days)| days),
+        max_age_days: policies.on(as_of).owner_alert.max_age_days,
+        policy_begins: policies.begins(),
+        told_before: told.to.to_vec(),
+        severity_told: told.severity,
+    }
+}
+
+/// S20.
+fn escalation(
+    why: &Why<'_, '_>,
+    alert: &Alert,
+    policies: &Policies,
+    then: &Knowledge,
+    reading: &Reading,
+) -> Attempt {
+    let open = open_before(&why.records.alerts, alert.uscc, Some(alert));
+    let seen = Windowed::of(alert.uscc, then, policies, alert.as_of, &why.numbers(Some(alert)));
+    let mut differences = Vec::new();
+    let occasions: &[Occasion] = match (reading.midnight, alert.reason) {
+        (_, Some(Reason::Policy)) => &[Occasion::Midnight, Occasion::Policy],
+        (true, _) => &[Occasion::Midnight],
+        (false, _) => &[Occasion::Batch],
+    };
+    let steps = &policies.on(alert.as_of).escalation;
+    let verdict_on = |occasion: Occasion| {
+        escalation::decide(
+            open.as_ref(),
+            steps,
+            Now {
+                incidents: seen.count() as i32,
+                severe: seen.severe().len() as i32,
+                succeeded: seen.succeeded,
+                occasion,
+            },
+            || seen.severe(),
+            || escalation::under_yesterday(&seen.book, &alert.uscc, policies, alert.as_of),
+        )
+    };
+    let verdicts: Vec<_> = occasions.iter().map(|o| verdict_on(*o)).collect();
+    let fits = |v: &&Option<escalation::Verdict>| v.as_ref().is_some_and(|v| v.reason == alert.reason);
+    match verdicts.iter().find(fits).or(verdicts.first()).and_then(Option::as_ref) {
+        None => differ(&mut differences, "change", alert.change, "nothing to say"),
+        Some(verdict) => {
+            if verdict.change != alert.change {
+                differ(&mut differences, "change", alert.change, verdict.change);
+            }
+            if verdict.level != alert.level {
+                differ(&mut differences, "level", option(alert.level), option(verdict.level));
+            }
+            if verdict.reason != alert.reason {
+                differ(&mut differences, "reason", option(alert.reason), option(verdict.reason));
+            }
+            let audience = escalation::told_of(verdict, open.as_ref(), then.registry.profile(&alert.uscc));
+            let wanted: BTreeSet<(Role, &str)> = audience.iter().map(|(r, s)| (*r, s.as_str())).collect();
+            let said: BTreeSet<(Role, &str)> =
+                alert.audiences.iter().map(|a| (a.role, a.subject.as_str())).collect();
+            if said != wanted {
+                let text = |of: &BTreeSet<(Role, &str)>| {
+                    words(&of.iter().map(|(r, s)| format!("{r} {s}")).collect::<Vec<_>>())
+                };
+                differ(&mut differences, "audiences", text(&said), text(&wanted));
+            }
+        }
+    }
+    if alert.as_of < policies.begins() {
+        differ(&mut differences, "as_of", alert.as_of, format!("not before {}", policies.begins()));
+    }
+    if seen.count() != alert.count as usize {
+        differ(&mut differences, "count", alert.count, seen.count());
+    }
+    let reports = seen.reports();
+    if reports != alert.reports {
+        differ(&mut differences, "reports", list(&alert.reports), list(&reports));
+    }
+    let ids = &alert.incident_ids;
+    let other: Vec<IncidentId> = seen.sure.iter().filter(|id| !ids.contains(id)).copied().collect();
+    if ids.len() != seen.count() || !other.is_empty() {
+        differ(&mut differences, "incident_ids", words(ids), words(&seen.ids));
+    }
+    let stood_on: Vec<Found> = seen.found.iter().map(|f| (*f).clone()).collect();
+    let numbers = seen.numbers(policies, alert.as_of, open.as_ref(), alert.uscc, then);
+    let became = no_longer(why, alert, then, &stood_on);
+    Attempt { was: None, stood_on, became, numbers, differences }
+}
+
+/// The incidents that earlier messages of the episode counted and that are not in the window any more, as they
+/// stand at the decision.
+fn no_longer(why: &Why<'_, '_>, alert: &Alert, then: &Knowledge, stood_on: &[Found]) -> Vec<Found> {
+    let before = |a: &&Alert| {
+        a.rule == Rule::Escalation
+            && a.uscc == alert.uscc
+            && a.episode == alert.episode
+            && a.revision < alert.revision
+    };
+    let counted: BTreeSet<ReportKey> =
+        why.records.alerts.iter().filter(before).flat_map(|a| a.reports.iter().cloned()).collect();
+    let counted: Vec<ReportKey> = counted.into_iter().collect();
+    let still = |f: &&Found| !stood_on.iter().any(|s| s.seen == f.seen);
+    then.holding(&counted).filter(still).cloned().collect()
+}
+
+/// The escalation of an enterprise as its alerts left it, up to one of them or to the last.
+fn open_before(alerts: &[Alert], uscc: Uscc, upto: Option<&Alert>) -> Option<Open> {
+    let mut memory = Memory::default();
+    let own = alerts.iter().filter(|a| a.rule == Rule::Escalation && a.uscc == uscc);
+    let earlier =
+        own.filter(|a| upto.is_none_or(|upto| (a.episode, a.revision) < (upto.episode, upto.revision)));
+    let mut earlier: Vec<&Alert> = earlier.collect();
+    earlier.sort_by_key(|a| (a.episode, a.revision));
+    earlier.into_iter().for_each(|a| memory.alert(a));
+    memory.escalation(&uscc).open
+}
+
+/// The window of an escalation as records give it.
+struct Windowed<'k> {
+    book: Book,
+    days: (Day, Day),
+    succeeded: bool,
+    /// By number, with the number and the severity of each.
+    found: Vec<&'k Found>,
+    ids: Vec<IncidentId>,
+    severities: Vec<Severity>,
+    /// Those numbers that an alert of the time gives.
+    sure: Vec<IncidentId>,
+}
+
+impl<'k> Windowed<'k> {
+    fn of(
+        uscc: Uscc,
+        then: &'k Knowledge,
+        policies: &Policies,
+        as_of: Day,
+        numbers: &picture::Numbers,
+    ) -> Windowed<'k> {
+        let mut book = Book::default();
+        let mut by_id = std::collections::BTreeMap::new();
+        for (place, found) in (0u32..).zip(&then.incidents) {
+            // Without a number of its own, or where two claim it: one that nobody has.
+            let own = picture::number(found, numbers).filter(|id| !by_id.contains_key(id));
+            let id = own.unwrap_or(IncidentId(u32::MAX - place));
+            by_id.insert(id, found);
+            book.enter(&found.seen, id);
+        }
+        let days = windows::days(Window::Rolling(policies.on(as_of).escalation.window_days), as_of);
+        let succeeded = then.registry.root(&uscc) != uscc;
+        let listed = if succeeded { Vec::new() } else { escalation::listed(&book, &uscc, days) };
+        let found: Vec<&Found> = listed.iter().filter_map(|(id, _)| by_id.get(id).copied()).collect();
+        let is_sure = |(id, _): &&(IncidentId, Severity)| {
+            by_id.get(id).is_some_and(|f| {
+                f.seen.reports.iter().any(|r| numbers.get(&r.key).is_some_and(|(n, sure)| *sure && n == id))
+            })
+        };
+        Windowed {
+            days,
+            succeeded,
+            found,
+            sure: listed.iter().filter(is_sure).map(|(id, _)| *id).collect(),
+            ids: listed.iter().map(|(id, _)| *id).collect(),
+            severities: listed.iter().map(|(_, severity)| *severity).collect(),
+            book,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn severe(&self) -> Vec<IncidentId> {
+        let pairs = self.ids.iter().zip(&self.severities);
+        pairs.filter(|(_, s)| **s >= Severity::Severe).map(|(id, _)| *id).collect()
+    }
+
+    fn reports(&self) -> Vec<ReportKey> {
+        let mut all: Vec<ReportKey> = self.found.iter().flat_map(|f| f.keys()).collect();
+        all.sort_unstable_by(|a, b| a.text_order().cmp(&b.text_order()));
+        all
+    }
+
+    fn numbers(
+        &self,
+        policies: &Policies,
+        as_of: Day,
+        open: Option<&Open>,
+        uscc: Uscc,
+        then: &Knowledge,
+    ) -> Numbers {
+        let steps = &policies.on(as_of).escalation;
+        let (incidents, severe) = (self.count() as u32, self.severe().len() as u32);
+        Numbers::Escalation {
+            window_days: steps.window_days,
+            from: self.days.0,
+            to: self.days.1,
+            incidents,
+            severe,
+            steps: [steps.blue, steps.yellow, steps.orange, steps.red],
+            severe_is_red: steps.severe_is_red,
+            reaches: escalation::level(steps, incidents as i32, severe as i32).filter(|_| !self.succeeded),
+            told_before: open.map(|o| o.level),
+            read_as: self.succeeded.then(|| then.registry.root(&uscc)),
+        }
+    }
+}
+
+/// The window that escalations look at, for an enterprise as it stands.
+pub(super) fn window(
+    uscc: Uscc,
+    now: &Knowledge,
+    policies: &Policies,
+    as_of: Day,
+    alerts: &[Alert],
+) -> Numbers {
+    let open = open_before(alerts, uscc, None);
+    let seen = Windowed::of(uscc, now, policies, as_of, &picture::Numbers::new());
+    seen.numbers(policies, as_of, open.as_ref(), uscc, now)
+}
+
+/// A record of `incidents` against what its reports make today.
+pub(super) fn record(record: &Incident, now: &Knowledge) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    if record.state == State::Gone {
+        return differences;
+    }
+    let Some(found) = now.of_exactly(&record.reports) else {
+        let near: Vec<String> = now.holding(&record.reports).map(|f| list(&f.keys())).collect();
+        differ(&mut differences, "reports", list(&record.reports), near.join("; "));
+        return differences;
+    };
+    let seen = &found.seen;
+    let mut hold = |field, said: String, recomputed: String| {
+        if said != recomputed {
+            differences.push(Difference { field, said, recomputed });
+        }
+    };
+    hold("state", record.state.to_string(), seen.state.to_string());
+    hold("severity", record.severity.to_string(), seen.severity.to_string());
+    hold("category", record.category.to_string(), seen.category.to_string());
+    hold("persons", record.persons.to_string(), seen.persons.to_string());
+    hold("uscc", option(record.uscc), option(seen.uscc));
+    hold("occurred_on", record.occurred_on.to_string(), seen.occurred_on.to_string());
+    hold("first_arrived_at", record.first_arrived_at.to_string(), seen.first_arrived_at().to_string());
+    differences
+}
+
+fn differ(all: &mut Vec<Difference>, field: &'static str, said: impl ToString, recomputed: impl ToString) {
+    all.push(Difference { field, said: said.to_string(), recomputed: recomputed.to_string() });
+}
+
+fn option<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "none".to_owned(), |v| v.to_string())
+}
+
+fn list(keys: &[ReportKey]) -> String {
+    words(keys)
+}
+
+fn words<'x, T: ToString + 'x>(all: impl IntoIterator<Item = &'x T>) -> String {
+    let all: Vec<String> = all.into_iter().map(ToString::to_string).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}

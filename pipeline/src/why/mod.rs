@@ -1,0 +1,236 @@
+//! Why something was said: from an alert, an incident or an enterprise back to the records.
+//!
+//! A pure function of what the log holds. It takes the rules from where the engine has them ([`crate::cases`],
+//! [`crate::incidents`], [`crate::decider`]) and only asks them for their reasons, so that it cannot say
+//! something else than what decides. Then it holds what comes out against what was said: a number that the
+//! records do not give again is a [`Difference`], never passed over.
+//!
+//! ```text
+//! log --Wanted--> Records --Knowledge (as known at an instant)--> incidents, cases, reports   (views)
+//!                    |                                                |
+//!                    +-- alerts before this one (Memory) -------------+--> the rule again --> differences
+//! ```
+//!
+//! What the log does not hold, and how it is met:
+//! - *No order between partitions.* A record is decided at the clock, which is never before what its own
+//!   partition brought earlier ([`Known::not_before`]). Where the plain reading (everything with that at most the
+//!   decision's instant) does not give what was said, records that may have been taken in later are left out, the
+//!   newest first; what was left out stands in [`AlertExplained::taken_later`].
+//! - *Which incident keeps which number* is history: numbers are read from alerts and `incidents`, not recomputed.
+
+mod check;
+mod knowledge;
+mod picture;
+mod since;
+mod view;
+mod wanted;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tocsin_schemas::codes::{Change, Reason, Rule};
+use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
+use tocsin_schemas::records::{Alert, Incident};
+use tocsin_schemas::time::Instant;
+
+use self::knowledge::{Found, Knowledge};
+pub use self::view::{
+    AlertExplained, CaseView, Changed, Check, Difference, EnterpriseExplained, Given, How, IncidentExplained,
+    IncidentView, LinkBy, LinkView, Numbers, Place, PolicyUsed, Registered, ReportView, SeverityWhy, Since,
+    StateWhy, VersionView,
+};
+pub use self::wanted::Wanted;
+use crate::engine::Arrival;
+use crate::policy::Policies;
+
+/// An admitted record, and where the log holds it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The record as it passed the door.
+    pub arrival: Arrival,
+    /// Its topic.
+    pub topic: Arc<str>,
+    /// Its partition.
+    pub partition: u32,
+    /// Its offset.
+    pub offset: u64,
+    /// The earliest clock at which it can have been decided: the latest arrival of its partition up to it.
+    pub not_before: Instant,
+    /// The earliest arrival after it in its partition: a record that is stamped later than that was stamped ahead of
+    /// the clock, or what follows it is late.
+    pub followed_at: Option<Instant>,
+}
+
+/// What the log holds of the things that are asked for: see [`Wanted`].
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// Records in; of one partition in the order of offsets.
+    pub arrivals: Vec<Known>,
+    /// Alerts; those of one enterprise in the order of the log.
+    pub alerts: Vec<Alert>,
+    /// Incidents as last written.
+    pub incidents: Vec<Incident>,
+}
+
+/// The policies that can be looked up.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// The one in force.
+    pub at_hand: &'a Policies,
+    /// By hash; `None`: not at hand, so numbers taken under it cannot be checked.
+    pub of: &'a dyn Fn(&str) -> Option<&'a Policies>,
+}
+
+/// Explains. Everything is seen from `clock`: "now" is what the records say up to it.
+pub struct Why<'a, 'r> {
+    records: &'a Records,
+    rules: Rules<'r>,
+    clock: Instant,
+    now: Knowledge,
+}
+
+impl<'a, 'r> Why<'a, 'r> {
+    /// Over these records; `clock` is that of the progress with which they were read.
+    pub fn new(records: &'a Records, rules: Rules<'r>, clock: Instant) -> Why<'a, 'r> {
+        let all = vec![true; records.arrivals.len()];
+        let now = Knowledge::at(records, &all, rules.at_hand, clock.day());
+        Why { records, rules, clock, now }
+    }
+
+    /// One alert: what it stood on when it was decided, whether that adds up, and what came since.
+    pub fn alert(&self, alert_id: &str) -> Option<AlertExplained> {
+        let alert = self.records.alerts.iter().find(|a| a.alert_id == alert_id)?;
+        Some(self.explain(alert))
+    }
+
+    /// One incident: as it stands, and every alert of it. `None`: neither a record nor an alert has the number.
+    pub fn incident(&self, id: IncidentId) -> Option<IncidentExplained> {
+        let record = self.records.incidents.iter().find(|i| i.incident_id == id).cloned();
+        let of_it = |a: &&Alert| a.rule == Rule::OwnerIncident && a.subject == *id.to_string();
+        let mut alerts: Vec<&Alert> = self.records.alerts.iter().filter(of_it).collect();
+        alerts.sort_by_key(|a| (a.decided_at, a.revision));
+        if record.is_none() && alerts.is_empty() {
+            return None;
+        }
+        let mut keys: Vec<ReportKey> = record.iter().flat_map(|r| r.reports.clone()).collect();
+        if keys.is_empty() {
+            keys.extend(alerts.iter().flat_map(|a| a.reports.iter().cloned()));
+        }
+        let named_in = |a: &&Alert| a.rule == Rule::Escalation && a.incident_ids.contains(&id);
+        Some(IncidentExplained {
+            incident_id: id,
+            as_of: self.clock.day(),
+            incidents: self.now_of(&keys),
+            differences: record.iter().flat_map(|r| check::record(r, &self.now)).collect(),
+            alerts: alerts.into_iter().map(|a| self.explain(a)).collect(),
+            named_in: self.records.alerts.iter().filter(named_in).cloned().collect(),
+            record,
+        })
+    }
+
+    /// One enterprise: its register, its incidents, and every alert about it. `None`: nothing names it.
+    pub fn enterprise(&self, uscc: Uscc) -> Option<EnterpriseExplained> {
+        let registered = since::register(self.records, uscc);
+        let mut alerts: Vec<&Alert> = self.records.alerts.iter().filter(|a| a.uscc == uscc).collect();
+        alerts.sort_by_key(|a| a.decided_at);
+        let here = |f: &&Found| {
+            f.seen.uscc == Some(uscc) || f.seen.root == Some(uscc) || f.seen.hosts.contains(&uscc)
+        };
+        let mut found: Vec<&Found> = self.now.incidents.iter().filter(here).collect();
+        found.sort_by(|a, b| {
+            (a.seen.occurred_on, &a.seen.reports[0].key).cmp(&(b.seen.occurred_on, &b.seen.reports[0].key))
+        });
+        if registered.is_empty() && alerts.is_empty() && found.is_empty() {
+            return None;
+        }
+        let numbers = self.numbers(None);
+        let known: BTreeSet<IncidentId> = found.iter().filter_map(|f| picture::number(f, &numbers)).collect();
+        let concerns = |i: &&Incident| known.contains(&i.incident_id);
+        let written = self.records.incidents.iter().filter(concerns);
+        Some(EnterpriseExplained {
+            uscc,
+            as_of: self.clock.day(),
+            read_as: Some(self.now.registry.root(&uscc)).filter(|root| *root != uscc),
+            registered,
+            escalation: check::window(
+                uscc,
+                &self.now,
+                self.rules.at_hand,
+                self.clock.day(),
+                &self.records.alerts,
+            ),
+            incidents: found
+                .into_iter()
+                .map(|f| picture::incident(f, &self.now, &numbers, self.rules.at_hand, self))
+                .collect(),
+            differences: written.flat_map(|r| check::record(r, &self.now)).collect(),
+            alerts: alerts.into_iter().map(|a| self.explain(a)).collect(),
+        })
+    }
+
+    fn explain(&self, alert: &Alert) -> AlertExplained {
+        let named = (self.rules.of)(&alert.policy_hash);
+        let policies = named.unwrap_or(self.rules.at_hand);
+        let judged = check::alert(self, alert, policies, named.is_some());
+        let numbers = self.numbers(Some(alert));
+        let views = |founds: &[Found], of: &Knowledge| {
+            founds.iter().map(|f| picture::incident(f, of, &numbers, policies, self)).collect::<Vec<_>>()
+        };
+        let table = policies.on(alert.as_of).effective_from;
+        AlertExplained {
+            policy: PolicyUsed {
+                hash: Arc::clone(&alert.policy_hash),
+                at_hand: named.is_some(),
+                effective_from: named.map(|_| table),
+            },
+            incidents: views(&judged.stood_on, judged.was.as_ref().unwrap_or(&judged.then)),
+            became: views(&judged.became, &judged.then),
+            numbers: judged.numbers,
+            taken_later: judged.taken_later.iter().map(|i| self.place(*i)).collect(),
+            stamped_ahead: judged.stamped_ahead.iter().map(|i| self.place(*i)).collect(),
+            since: since::since(self, alert, &judged.known),
+            check: judged.check,
+            alert: alert.clone(),
+        }
+    }
+
+    /// The incidents of now that hold any of these reports.
+    fn now_of(&self, keys: &[ReportKey]) -> Vec<IncidentView> {
+        let numbers = self.numbers(None);
+        let holds = |f: &&Found| f.seen.reports.iter().any(|r| keys.contains(&r.key));
+        let found = self.now.incidents.iter().filter(holds);
+        found.map(|f| picture::incident(f, &self.now, &numbers, self.rules.at_hand, self)).collect()
+    }
+
+    /// The number under which each report was last spoken of; up to an alert, or up to now. What no alert
+    /// speaks of has the number of its record.
+    fn numbers(&self, upto: Option<&Alert>) -> BTreeMap<ReportKey, (IncidentId, bool)> {
+        let mut numbers = BTreeMap::new();
+        for incident in &self.records.incidents {
+            let keys = incident.reports.iter().chain(&incident.withdrawn);
+            numbers.extend(keys.map(|key| (key.clone(), (incident.incident_id, upto.is_none()))));
+        }
+        let Some(upto) = upto else { return numbers };
+        let own = |a: &&Alert| a.rule == Rule::OwnerIncident && a.decided_at <= upto.decided_at;
+        let mut alerts: Vec<&Alert> = self.records.alerts.iter().filter(own).collect();
+        alerts.sort_by_key(|a| a.decided_at);
+        for alert in alerts {
+            let Ok(id) = alert.subject.parse::<IncidentId>() else { continue };
+            // What was merged away or withdrawn has this number no more, and of one that nobody was told of nothing
+            // is said when that happens.
+            let left = alert.change == Change::Suppressed
+                || (alert.change == Change::Corrected
+                    && matches!(alert.reason, Some(Reason::Merged | Reason::Withdrawn)));
+            for key in &alert.reports {
+                numbers.insert(key.clone(), (id, !left));
+            }
+        }
+        numbers
+    }
+
+    /// Where the log holds a record.
+    fn place(&self, index: usize) -> Place {
+        let known = &self.records.arrivals[index];
+        Place { topic: Arc::clone(&known.topic), partition: known.partition, offset: known.offset }
+    }
+}

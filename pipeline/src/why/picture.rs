@@ -1,0 +1,171 @@
+//! From merged records to what is shown of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tocsin_schemas::ids::{IncidentId, PersonKey, ReportKey};
+use tocsin_schemas::records::{Record, Report};
+
+use super::Why;
+use super::knowledge::{Found, Knowledge};
+use super::view::{
+    CaseView, Given, How, IncidentView, LinkBy, LinkView, Place, ReportView, SeverityWhy, StateWhy,
+    VersionView,
+};
+use crate::Verdict;
+use crate::cases::{Case, SeverityBy, StateBy};
+use crate::incidents::LinkedBy;
+use crate::policy::Policies;
+
+/// Numbers by report, and whether each is sure: see [`Why::numbers`].
+pub(super) type Numbers = BTreeMap<ReportKey, (IncidentId, bool)>;
+
+/// As many digits of a person's key as are shown: enough to tell persons apart.
+const DIGITS: usize = 6;
+
+/// The number of an incident: a sure one of its reports, else any.
+pub(super) fn number(found: &Found, numbers: &Numbers) -> Option<IncidentId> {
+    let of = || found.seen.reports.iter().filter_map(|r| numbers.get(&r.key));
+    of().find(|(_, sure)| *sure).or_else(|| of().next()).map(|(id, _)| *id)
+}
+
+/// An incident with its cases, their fields and their reports.
+pub(super) fn incident(
+    found: &Found,
+    of: &Knowledge,
+    numbers: &Numbers,
+    policies: &Policies,
+    why: &Why<'_, '_>,
+) -> IncidentView {
+    let seen = &found.seen;
+    let policy = policies.on(seen.occurred_on);
+    let incident_id = number(found, numbers);
+    let record = why.records.incidents.iter().find(|i| Some(i.incident_id) == incident_id);
+    let is_withdrawn = |key: &&ReportKey| of.reports.get(key).is_some_and(|r| !r.stands());
+    let withdrawn = record.iter().flat_map(|r| &r.withdrawn).filter(is_withdrawn);
+    IncidentView {
+        incident_id,
+        uscc: seen.uscc,
+        read_as: seen.root.filter(|root| seen.uscc != Some(*root)),
+        hosts: seen.hosts.clone(),
+        occurred_on: seen.occurred_on,
+        category: seen.category,
+        severity: seen.severity,
+        state: seen.state,
+        persons: seen.persons,
+        cases: found.cases.iter().map(|c| case(c, of, policies, why)).collect(),
+        links: found
+            .links
+            .iter()
+            .map(|(first, second, by)| LinkView {
+                first: first.clone(),
+                second: second.clone(),
+                by: match by {
+                    LinkedBy::Number(source, number) => {
+                        LinkBy::IncidentNo { source: *source, number: number.to_string() }
+                    }
+                    LinkedBy::Time(cause, minutes) => LinkBy::TimeAndCause {
+                        cause: *cause,
+                        minutes_apart: *minutes,
+                        limit: policy.merge.incident_minutes,
+                    },
+                },
+            })
+            .collect(),
+        withdrawn: withdrawn.map(|key| report(key, How::Withdrawn, of, why)).collect(),
+    }
+}
+
+fn case(case: &Case, of: &Knowledge, policies: &Policies, why: &Why<'_, '_>) -> CaseView {
+    let limits = &policies.on(case.occurred_on()).severity;
+    let registered = case.uscc().is_some_and(|u| of.registered(&u));
+    let (state, state_by) = case.state_by(registered);
+    let (severity, severity_by) = case.severity_by(limits);
+    let reports = case.reports();
+    let how = |key: Option<PersonKey>| match (key, reports.len()) {
+        (Some(_), _) => How::Keyed,
+        (None, 1) => How::Alone,
+        (None, _) => How::Joined,
+    };
+    CaseView {
+        person: reports.iter().find_map(|r| r.person_key).map(digits),
+        state,
+        state_by: match state_by {
+            StateBy::Status(report) => StateWhy::Status { status: report.status, from: report.key.clone() },
+            StateBy::OnlySuspects => StateWhy::OnlySuspects,
+            StateBy::NoEnterprise => StateWhy::NoEnterprise,
+            StateBy::NotRegistered => StateWhy::NotRegistered,
+        },
+        severity,
+        severity_by: match severity_by {
+            SeverityBy::Died(r) => SeverityWhy::Died { from: r.key.clone() },
+            SeverityBy::LostDays(r, days) => {
+                SeverityWhy::LostDays { days, limit: limits.severe_lost_days, from: r.key.clone() }
+            }
+            SeverityBy::Grade(r, grade) => {
+                SeverityWhy::Grade { grade, limit: limits.severe_grade_max, from: r.key.clone() }
+            }
+            SeverityBy::Neither => SeverityWhy::Neither,
+        },
+        fields: case
+            .given()
+            .into_iter()
+            .map(|(field, value, from)| Given { field, value, from: from.key.clone() })
+            .collect(),
+        reports: reports.iter().map(|r| report(&r.key, how(r.person_key), of, why)).collect(),
+    }
+}
+
+fn report(key: &ReportKey, how: How, of: &Knowledge, why: &Why<'_, '_>) -> ReportView {
+    let standing = of.reports.get(key);
+    let mut versions: Vec<VersionView> = of
+        .verdicts
+        .get(key)
+        .into_iter()
+        .flatten()
+        .filter_map(|(index, verdict)| version(why, *index, *verdict))
+        .collect();
+    // Of several arrivals of one content the first one stands.
+    let stands = versions.iter().position(|v| {
+        standing.is_some_and(|s| s.version == v.version)
+            && content(why, &v.place) == standing.map(|s| s.digest)
+    });
+    if let Some(place) = stands {
+        versions[place].stands = true;
+    }
+    ReportView { report: key.clone(), person: standing.and_then(|r| r.person_key).map(digits), how, versions }
+}
+
+fn content(why: &Why<'_, '_>, place: &Place) -> Option<[u8; 32]> {
+    let at = |k: &&super::Known| {
+        k.offset == place.offset && k.partition == place.partition && k.topic == place.topic
+    };
+    why.records.arrivals.iter().find(at).map(|k| k.arrival.digest)
+}
+
+/// A version as it arrived. `None`: the record is no report.
+pub(super) fn version(why: &Why<'_, '_>, index: usize, verdict: Verdict) -> Option<VersionView> {
+    let known = &why.records.arrivals[index];
+    let report = as_report(&known.arrival.record)?;
+    Some(VersionView {
+        version: report.version,
+        arrived_at: known.arrival.arrived_at,
+        place: Place { topic: Arc::clone(&known.topic), partition: known.partition, offset: known.offset },
+        status: report.status,
+        verdict,
+        stands: false,
+    })
+}
+
+/// The report in a record, if it is one.
+pub(super) fn as_report(record: &Record) -> Option<&Report> {
+    match record {
+        Record::Report(report) => Some(report),
+        _ => None,
+    }
+}
+
+/// So much of a person's key as is shown.
+pub(super) fn digits(person: PersonKey) -> String {
+    person.to_string().chars().take(DIGITS).collect()
+}

@@ -1,0 +1,123 @@
+//! What came after a decision: later versions, what they changed, later alerts.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tocsin_schemas::codes::Rule;
+use tocsin_schemas::ids::{ReportKey, Uscc};
+use tocsin_schemas::records::{Alert, Record};
+
+use super::knowledge::Cut;
+use super::picture::{self, as_report, digits};
+use super::view::{Changed, Registered, Since};
+use super::{Records, Why};
+use crate::facts::{Facts, Shared};
+use crate::versions::{Replaced, Versions};
+
+/// What came after an alert was decided, with these records known.
+pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, known: &Cut) -> Since {
+    // What its reports make now may hold reports that came later.
+    let now = why.now_of(&alert.reports);
+    let cases = now.iter().flat_map(|i| &i.cases);
+    let reports = cases.flat_map(|c| &c.reports).map(|r| r.report.clone());
+    let keys: BTreeSet<ReportKey> = alert.reports.iter().cloned().chain(reports).collect();
+    let later = |a: &&Alert| match alert.rule {
+        // A suppressed decision has revision 0, and there may be two.
+        Rule::OwnerIncident => (a.decided_at, a.revision) > (alert.decided_at, alert.revision),
+        Rule::Escalation => (a.episode, a.revision) > (alert.episode, alert.revision),
+    };
+    let same =
+        |a: &&Alert| a.rule == alert.rule && a.subject == alert.subject && a.alert_id != alert.alert_id;
+    let mut alerts: Vec<Alert> = why.records.alerts.iter().filter(same).filter(later).cloned().collect();
+    alerts.sort_by_key(|a| (a.decided_at, a.episode, a.revision));
+    Since {
+        reports: changed(why, known, &keys),
+        registered: register_after(why.records, alert.uscc, known),
+        incidents: now,
+        alerts,
+    }
+}
+
+/// The versions of these reports that were not known, each with what it changed.
+fn changed(why: &Why<'_, '_>, known: &Cut, keys: &BTreeSet<ReportKey>) -> Vec<Changed> {
+    let mut versions = Versions::default();
+    let mut changes = Vec::new();
+    for (index, arrived) in why.records.arrivals.iter().enumerate() {
+        let Some(report) = as_report(&arrived.arrival.record).filter(|r| keys.contains(&r.key())) else {
+            continue;
+        };
+        let (verdict, replaced) = versions.report(report, arrived.arrival.digest, arrived.arrival.arrived_at);
+        if known[index] {
+            continue;
+        }
+        let (old, new) = replaced.map_or((None, None), |Replaced { old, new }| (old, new));
+        let Some(mut version) = picture::version(why, index, verdict) else { continue };
+        version.stands = new.as_ref().is_some_and(|n| n.digest == arrived.arrival.digest);
+        changes.push((
+            arrived.not_before,
+            Changed { report: report.key(), version, fields: between(old.as_ref(), new.as_ref()) },
+        ));
+    }
+    changes.sort_by_key(|(not_before, _)| *not_before);
+    changes.into_iter().map(|(_, change)| change).collect()
+}
+
+/// The fields that differ.
+fn between(
+    old: Option<&Shared>,
+    new: Option<&Shared>,
+) -> Vec<(&'static str, Option<String>, Option<String>)> {
+    let Some(new) = new else { return Vec::new() };
+    let before = old.map(|o| fields(o)).unwrap_or_default();
+    let pairs = fields(new).into_iter().enumerate();
+    pairs
+        .map(|(place, (name, now))| (name, before.get(place).and_then(|(_, value)| value.clone()), now))
+        .filter(|(_, before, now)| before != now)
+        .collect()
+}
+
+/// What the rules read of a report, as text; of its person only so much as is shown.
+fn fields(f: &Facts) -> Vec<(&'static str, Option<String>)> {
+    fn text<T: ToString>(value: Option<T>) -> Option<String> {
+        value.map(|v| v.to_string())
+    }
+    vec![
+        ("status", text(Some(f.status))),
+        ("category", text(Some(f.category))),
+        ("occurred_on", text(Some(f.occurred_on))),
+        ("occurred_time", text(f.occurred_time)),
+        ("uscc", text(f.uscc)),
+        ("host_uscc", text(f.host_uscc)),
+        ("person", f.person_key.map(digits)),
+        ("incident_no", text(f.incident_no.as_ref())),
+        ("cause", text(f.cause)),
+        ("lost_days", text(f.lost_days)),
+        ("disability_grade", text(f.disability_grade)),
+        ("died", text(Some(f.died))),
+    ]
+}
+
+/// Every version of an enterprise's registration, and of those that took it over, in the order of arrival.
+pub(super) fn register(records: &Records, uscc: Uscc) -> Vec<Registered> {
+    register_after(records, uscc, &vec![false; records.arrivals.len()])
+}
+
+fn register_after(records: &Records, uscc: Uscc, known: &Cut) -> Vec<Registered> {
+    let unknown = records.arrivals.iter().zip(known).filter(|(_, known)| !**known).map(|(k, _)| &k.arrival);
+    unknown
+        .filter_map(|arrival| match &arrival.record {
+            Record::Enterprise(e) if e.uscc == uscc || e.successor_of == Some(uscc) => Some(Registered {
+                uscc: e.uscc,
+                version: e.version,
+                arrived_at: arrival.arrived_at,
+                name: Arc::clone(&e.name),
+                area: Arc::clone(&e.area),
+                industry: e.industry.clone(),
+                valid_from: e.valid_from,
+                status: e.status,
+                successor_of: e.successor_of,
+            }),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,115 @@
+//! Which records are needed to explain something: enterprises, persons, reports. It grows while records pass.
+
+use std::collections::BTreeSet;
+
+use tocsin_schemas::codes::Rule;
+use tocsin_schemas::ids::{IncidentId, PersonKey, ReportKey, Uscc};
+use tocsin_schemas::records::{Alert, Incident, Record, Report};
+
+/// What is asked for, and whatever belongs to it.
+///
+/// An enterprise needs every report that names it, and every report of the persons in those (a case takes its
+/// enterprise from its best report, which may be another one). A report asked for by name adds its enterprise. An enterprise adds
+/// those that it took over and those that took it over. So one pass over the log may not be enough: pass again until
+/// [`Wanted::settled`].
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    enterprises: BTreeSet<Uscc>,
+    persons: BTreeSet<PersonKey>,
+    /// Those among them whose reports are asked for.
+    asked: BTreeSet<PersonKey>,
+    /// Asked for by name.
+    reports: BTreeSet<ReportKey>,
+    /// Those of which some version belongs to it: then all do.
+    known: BTreeSet<ReportKey>,
+    incidents: BTreeSet<IncidentId>,
+    grown: bool,
+}
+
+impl Wanted {
+    /// An enterprise is asked for.
+    pub fn enterprise(&mut self, uscc: Uscc) {
+        self.grown |= self.enterprises.insert(uscc);
+    }
+
+    /// An incident is asked for.
+    pub fn incident(&mut self, id: IncidentId) {
+        self.grown |= self.incidents.insert(id);
+    }
+
+    /// A report is asked for.
+    pub fn report(&mut self, key: &ReportKey) {
+        if !self.reports.contains(key) {
+            self.grown = true;
+            self.reports.insert(key.clone());
+        }
+    }
+
+    /// An alert is asked for: its enterprise, its incidents, its reports, and the host or employer that hears of it.
+    pub fn alert(&mut self, alert: &Alert) {
+        self.enterprise(alert.uscc);
+        if alert.rule == Rule::OwnerIncident {
+            alert.incident_ids.iter().for_each(|id| self.incident(*id));
+        }
+        alert.reports.iter().for_each(|key| self.report(key));
+    }
+
+    /// Whether nothing was added since the last call. If not: pass again.
+    pub fn settled(&mut self) -> bool {
+        !std::mem::take(&mut self.grown)
+    }
+
+    /// Whether an alert belongs to it.
+    pub fn wants_alert(&self, alert: &Alert) -> bool {
+        self.enterprises.contains(&alert.uscc)
+            || alert.audiences.iter().any(|a| a.subject.parse().is_ok_and(|u| self.enterprises.contains(&u)))
+            || alert.incident_ids.iter().any(|id| self.incidents.contains(id))
+    }
+
+    /// Whether an incident belongs to it.
+    pub fn wants_incident(&self, incident: &Incident) -> bool {
+        self.incidents.contains(&incident.incident_id)
+            || incident.uscc.is_some_and(|u| self.enterprises.contains(&u))
+            || incident.reports.iter().chain(&incident.withdrawn).any(|key| self.reports.contains(key))
+    }
+
+    /// Whether a record in belongs to it; takes in what it adds.
+    pub fn wants(&mut self, record: &Record) -> bool {
+        match record {
+            Record::Report(report) => self.wants_report(report),
+            Record::Enterprise(e) => {
+                let near = |u: &Uscc| self.enterprises.contains(u);
+                if !near(&e.uscc) && !e.successor_of.as_ref().is_some_and(near) {
+                    return false;
+                }
+                self.enterprise(e.uscc);
+                if let Some(before) = e.successor_of {
+                    self.enterprise(before);
+                }
+                true
+            }
+            Record::Headcount(_) | Record::Contact(_) | Record::Governance(_) => false,
+        }
+    }
+
+    fn wants_report(&mut self, report: &Report) -> bool {
+        let key = report.key();
+        let named = [report.uscc, report.host_uscc].iter().flatten().any(|u| self.enterprises.contains(u));
+        // Whoever is in a case with a report that was asked for may have moved it to another enterprise.
+        let beside = report.person_key.is_some_and(|p| self.asked.contains(&p));
+        let asked = beside || self.reports.contains(&key);
+        if asked {
+            self.grown |= report.person_key.is_some_and(|p| self.asked.insert(p));
+            report.uscc.into_iter().for_each(|uscc| self.enterprise(uscc));
+        }
+        let known = named || asked || self.known.contains(&key);
+        if known {
+            self.grown |= report.person_key.is_some_and(|p| self.persons.insert(p));
+        }
+        let wanted = known || report.person_key.is_some_and(|p| self.persons.contains(&p));
+        if wanted {
+            self.grown |= self.known.insert(key);
+        }
+        wanted
+    }
+}

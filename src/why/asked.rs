@@ -1,0 +1,55 @@
+//! What kind of id was given: each has a form of its own.
+
+use std::fmt;
+
+use tocsin_schemas::ids::{IncidentId, Uscc};
+
+/// Length of an alert's id.
+const ALERT: usize = 26;
+/// Length of the case number of an escalation.
+const CASE: usize = 10;
+
+/// What is to be explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// One alert.
+    Alert(String),
+    /// One episode of an escalation, by the number that its messages quote.
+    Case(String),
+    /// One incident.
+    Incident(IncidentId),
+    /// One enterprise.
+    Enterprise(Uscc),
+}
+
+impl Asked {
+    /// Tells by its form what an id is of.
+    ///
+    /// # Errors
+    /// One line: which forms there are, or which check symbol does not fit.
+    pub fn parse(id: &str) -> Result<Asked, String> {
+        let base32 = |text: &str| text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
+        match id.len() {
+            ALERT if base32(id) => Ok(Asked::Alert(id.to_owned())),
+            CASE if id.starts_with('E') && base32(id) => Ok(Asked::Case(id.to_owned())),
+            9 | 10 => id.parse().map(Asked::Incident).map_err(|e| format!("the incident number {id:?}: {e}")),
+            18 => id.parse().map(Asked::Enterprise).map_err(|e| format!("the USCC {id:?}: {e}")),
+            _ => Err(format!(
+                "{:?} is no id: expected an alert's ({ALERT} letters A-Z and digits 2-7), an incident's (9 or 10 \
+                 digits), an escalation's (E and 9 letters and digits) or a USCC (18 symbols)",
+                id.chars().take(64).collect::<String>()
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Asked::Alert(id) => write!(f, "alert {id}"),
+            Asked::Case(id) => write!(f, "escalation {id}"),
+            Asked::Incident(id) => write!(f, "incident {id}"),
+            Asked::Enterprise(uscc) => write!(f, "enterprise {uscc}"),
+        }
+    }
+}

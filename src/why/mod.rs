@@ -1,0 +1,266 @@
+//! `tocsin why`: from an alert, an incident or an enterprise back to the records, out of the event log alone.
+//!
+//! - [`asked`]: what kind of id was given
+//! - [`read`]: finds in the log what belongs to it, reading only, beside a running service
+//! - [`text`]: the explanation for people; `--json` prints it as it is
+//!
+//! The explaining itself is [`tocsin_pipeline::why`]. Page: `docs/why.md`.
+
+mod asked;
+mod read;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tocsin_connectors::log::sqlite::SqliteLog;
+use tocsin_pipeline::Policies;
+use tocsin_pipeline::why::{AlertExplained, EnterpriseExplained, IncidentExplained, Rules, Why};
+use tocsin_schemas::log::EventLog;
+use tocsin_schemas::records::{Delivery, Progress};
+use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::wire::{NoIds, SchemaIds};
+
+use crate::exit::{CommandResult, Failure};
+use crate::output::say;
+use crate::policy::topic;
+use crate::{config, open};
+use asked::Asked;
+use read::Found;
+
+/// What to explain.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+ID is one of:
+  an alert       26 letters and digits, as alert_id has them
+  an incident    9 or 10 digits, as messages to owners quote them
+  a case number  E and 9 letters and digits, as messages to townships quote them
+  an enterprise  its unified social credit code (18 symbols)
+
+It reads the event log and writes nothing, also beside a running service. Names, notes and phones of persons are
+never shown.
+
+Examples:
+  tocsin why 000000901 --config tocsin.toml
+  tocsin why 91330784XX00000190 --config tocsin.toml --json
+  tocsin replay old.jsonl --out out --keep-log old.db && tocsin why EALFNNLNRR --log-file old.db
+
+Exit codes: 0 explained, and it adds up. 1: not found, or the records do not give again what was said (\"does not add
+up\": a defect, report it). 2: the id has no such form, or a wrong call.")]
+pub struct Args {
+    /// What to explain.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The configuration file: its log, its policy.
+    #[arg(long, value_name = "FILE", required_unless_present = "log_file", conflicts_with = "log_file")]
+    pub config: Option<PathBuf>,
+    /// An embedded log instead, such as `replay --keep-log` leaves.
+    #[arg(long = "log-file", value_name = "FILE", id = "log_file")]
+    pub log_file: Option<PathBuf>,
+    /// With --log-file: the policy file; left out: the default policy.
+    #[arg(long, value_name = "FILE", requires = "log_file")]
+    pub policy: Option<PathBuf>,
+    /// With --log-file: the policy took effect on this day, as `replay --policy-from` had it.
+    #[arg(long, value_name = "DATE", requires = "log_file")]
+    pub policy_from: Option<Day>,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where to look, and by which policy.
+struct Source {
+    log: Arc<dyn EventLog>,
+    schemas: Arc<dyn SchemaIds>,
+    /// The policy in force.
+    policies: Policies,
+    /// Those that were published, oldest first.
+    published: Vec<Policies>,
+}
+
+impl Source {
+    /// A policy that was in force once, or is.
+    fn policy_of(&self, hash: &str) -> Option<&Policies> {
+        let mut known = std::iter::once(&self.policies).chain(&self.published);
+        known.find(|policies| **policies.hash() == *hash)
+    }
+}
+
+/// An explanation with what the ledger knows.
+#[derive(Debug, Serialize)]
+struct Answer {
+    /// The records up to which it was read.
+    read: Read,
+    #[serde(flatten)]
+    what: What,
+    /// What became of the messages, by alert.
+    deliveries: Vec<Delivery>,
+}
+
+/// How far the log was read.
+#[derive(Debug, Serialize)]
+struct Read {
+    /// The decision clock of the progress.
+    clock: Instant,
+    /// The policy of that progress.
+    policy_hash: String,
+    /// Records that were looked at, all passes together.
+    records: u64,
+    /// For each input topic, how many records of it the progress stands for.
+    offsets: Vec<tocsin_schemas::records::Offset>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Alert(Box<AlertExplained>),
+    /// All alerts of one episode of an escalation.
+    Case(Vec<AlertExplained>),
+    Incident(Box<IncidentExplained>),
+    Enterprise(Box<EnterpriseExplained>),
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A wrong call: no such form of an id, or what `--config` and `--policy` say. A failure: nothing in the log has the
+/// id, the log cannot be read, or the records do not give again what was said.
+pub fn run(args: Args) -> CommandResult {
+    let asked = Asked::parse(&args.id).map_err(Failure::wrong_call)?;
+    let source = source(&args)?;
+    let found = read::find(&*source.log, &*source.schemas, &asked)?;
+    let Some(answer) = answer(&source, &asked, found.as_ref()) else {
+        return Err(not_found(&asked, found.as_ref()));
+    };
+    if args.json {
+        let text = serde_json::to_string_pretty(&answer).map_err(Failure::failed)?;
+        say!("{text}");
+    } else {
+        say!("{}", text::of(&answer));
+    }
+    let wrong = answer.wrong();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "does not add up: the records do not give again what was said in {}. That is a defect: report it with \
+         this output",
+        wrong.join(", ")
+    )))
+}
+
+fn source(args: &Args) -> Result<Source, Failure> {
+    if let Some(path) = &args.config {
+        let config = config::load(path)?;
+        let log = open::open(&config, open::Missing::Refuse)?;
+        let held = topic::read(&*log)?;
+        let policies = held.newest().map_or(config.policies, |newest| newest.policies.clone());
+        let published = held.valid.into_iter().map(|one| one.policies).collect();
+        return Ok(Source { log, schemas: config.schema_ids, policies, published });
+    }
+    let path = args.log_file.as_deref().unwrap_or_else(|| unreachable!("one of the two is required"));
+    if !path.is_file() {
+        return Err(Failure::wrong_call(format!(
+            "there is no event log at {}: see --log-file",
+            path.display()
+        )));
+    }
+    let mut policies = match &args.policy {
+        None => Policies::default(),
+        Some(path) => config::read_policies(path).map_err(Failure::wrong_call)?,
+    };
+    if let Some(day) = args.policy_from {
+        policies = policies.effective_from(day).map_err(Failure::wrong_call)?;
+    }
+    Ok(Source {
+        log: Arc::new(SqliteLog::open(path)?),
+        schemas: Arc::new(NoIds),
+        policies,
+        published: Vec::new(),
+    })
+}
+
+/// Explains what was found; `None`: nothing has the id.
+fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answer> {
+    let found = found?;
+    let of = |hash: &str| source.policy_of(hash);
+    let rules = Rules { at_hand: &source.policies, of: &of };
+    let why = Why::new(&found.records, rules, found.clock);
+    let what = match asked {
+        Asked::Alert(id) => What::Alert(Box::new(why.alert(id)?)),
+        Asked::Case(case_no) => {
+            let of_it = found.records.alerts.iter().filter(|a| a.case_no == *case_no);
+            let all: Vec<AlertExplained> = of_it.filter_map(|a| why.alert(&a.alert_id)).collect();
+            What::Case(if all.is_empty() { return None } else { all })
+        }
+        Asked::Incident(id) => What::Incident(Box::new(why.incident(*id)?)),
+        Asked::Enterprise(uscc) => What::Enterprise(Box::new(why.enterprise(*uscc)?)),
+    };
+    let mut answer = Answer {
+        read: Read {
+            clock: found.clock,
+            policy_hash: found.progress.policy_hash.clone(),
+            records: found.looked_at,
+            offsets: found.progress.offsets.clone(),
+        },
+        deliveries: found.deliveries.clone(),
+        what,
+    };
+    let explained: BTreeSet<String> = answer.alerts().iter().map(|a| a.alert.alert_id.clone()).collect();
+    answer.deliveries.retain(|d| explained.contains(&d.alert_id));
+    // Records written under another policy, or before the newest of their reports, cannot be held against this one.
+    if *found.progress.policy_hash != **source.policies.hash() || found.moved_on {
+        answer.leave_out_records();
+    }
+    Some(answer)
+}
+
+impl Answer {
+    fn alerts(&self) -> Vec<&AlertExplained> {
+        match &self.what {
+            What::Alert(alert) => vec![alert],
+            What::Case(all) => all.iter().collect(),
+            What::Incident(incident) => incident.alerts.iter().collect(),
+            What::Enterprise(enterprise) => enterprise.alerts.iter().collect(),
+        }
+    }
+
+    /// What does not add up.
+    fn wrong(&self) -> Vec<String> {
+        let alerts = self.alerts().into_iter().filter(|a| !a.check.adds_up());
+        let mut wrong: Vec<String> = alerts.map(|a| format!("alert {}", a.alert.alert_id)).collect();
+        let records = match &self.what {
+            What::Incident(i) => i.differences.len(),
+            What::Enterprise(e) => e.differences.len(),
+            _ => 0,
+        };
+        if records > 0 {
+            wrong.push(format!("{records} fields of the topic incidents"));
+        }
+        wrong
+    }
+
+    fn leave_out_records(&mut self) {
+        match &mut self.what {
+            What::Incident(i) => i.differences.clear(),
+            What::Enterprise(e) => e.differences.clear(),
+            What::Alert(_) | What::Case(_) => {}
+        }
+    }
+}
+
+fn not_found(asked: &Asked, found: Option<&Found>) -> Failure {
+    let Some(Found { clock, looked_at, progress, .. }) = found else {
+        return Failure::failed("the pipeline has not decided anything yet: the log holds no progress of it");
+    };
+    let ends = |p: &Progress| p.offsets.iter().map(|o| o.next).sum::<u64>();
+    Failure::failed(format!(
+        "there is no {asked}: looked at {looked_at} records of the topics alerts, incidents, registry.enterprises and \
+         reports.*, as decided up to {clock} (the sum of the input offsets is {})",
+        ends(progress)
+    ))
+}

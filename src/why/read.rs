@@ -1,0 +1,303 @@
+//! Finds in the event log what belongs to one thing. Reading only: no writer is made, no offset is kept.
+//!
+//! What is wanted grows while it is read ([`Wanted`]), so passes repeat until nothing is added: the small topics
+//! (`alerts`, `incidents`, `registry.enterprises`) first, then `reports.*`, mostly three times. Only what is wanted is
+//! held, so the memory is that of the answer; the time is that of reading and decoding the reports as often.
+//!
+//! The service may write meanwhile. Inputs are read up to the offsets of a progress that is read *after* alerts and
+//! incidents, so that everything they stand for is there.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tocsin_pipeline::why::{Known, Records, Wanted};
+use tocsin_schemas::codes::Rule;
+use tocsin_schemas::log::{EventLog, LogError, LogRecord, TopicPartition};
+use tocsin_schemas::records::{Alert, Delivery, Incident, Progress, Record};
+use tocsin_schemas::time::Instant;
+use tocsin_schemas::topics;
+use tocsin_schemas::wire::{self, OutputRecord, SchemaIds};
+
+use super::asked::Asked;
+use crate::exit::Failure;
+use crate::run::pipeline::admit::{AtDoor, admit};
+use crate::run::pipeline::start::{Part, read_parts, read_progress};
+
+/// What was found.
+pub struct Found {
+    /// What belongs to the thing.
+    pub records: Records,
+    /// What became of the messages of its alerts, by alert and audience.
+    pub deliveries: Vec<Delivery>,
+    /// The progress up to whose offsets inputs were read.
+    pub progress: Progress,
+    /// Its clock.
+    pub clock: Instant,
+    /// Records that were looked at, all passes together.
+    pub looked_at: u64,
+    /// Records of the thing came in while its incidents were read, so those may be older.
+    pub moved_on: bool,
+}
+
+/// Everything of what is asked for. `None`: the pipeline has not decided anything yet. A thing that is not there gives
+/// empty records.
+///
+/// # Errors
+/// Those of the log.
+pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Result<Option<Found>, Failure> {
+    let Some(first) = read_progress(log)? else { return Ok(None) };
+    let mut wanted = Wanted::default();
+    match asked {
+        Asked::Alert(_) | Asked::Case(_) => {}
+        Asked::Incident(id) => wanted.incident(*id),
+        Asked::Enterprise(uscc) => wanted.enterprise(*uscc),
+    }
+    let mut reader = Reader { log, schemas, looked_at: 0, bar: bar() };
+    let mut records = Records::default();
+    let mut progress = first.clone();
+    // A pass over everything that adds nothing has found everything.
+    loop {
+        loop {
+            records.alerts = reader.alerts(asked, &mut wanted)?;
+            records.incidents = reader.incidents(asked, &mut wanted)?;
+            progress = read_progress(log)?.unwrap_or(progress);
+            reader.inputs(&progress, &[topics::ENTERPRISES], &mut |record| wanted.wants(record))?;
+            if wanted.settled() {
+                break;
+            }
+        }
+        let names: Vec<&str> = std::iter::once(topics::ENTERPRISES).chain(reports()).collect();
+        records.arrivals = reader.inputs(&progress, &names, &mut |record| wanted.wants(record))?;
+        if wanted.settled() {
+            break;
+        }
+    }
+    let deliveries = reader.deliveries(&records.alerts)?;
+    reader.bar.finish_and_clear();
+    let Some(clock) = progress.clock else { return Ok(None) };
+    let before = |k: &Known| {
+        first.offsets.iter().any(|o| *o.topic == *k.topic && o.partition == k.partition && k.offset < o.next)
+    };
+    let moved_on = !records.arrivals.iter().all(before);
+    let looked_at = reader.looked_at;
+    Ok(Some(Found { records, deliveries, progress, clock, looked_at, moved_on }))
+}
+
+fn reports() -> impl Iterator<Item = &'static str> {
+    topics::catalogue().iter().filter(|t| t.source.is_some()).map(|t| t.name)
+}
+
+/// On standard error, if that is a terminal. How many passes there will be is not known before.
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} reading {msg}: {human_pos} records, {per_sec}");
+    let bar =
+        ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
+}
+
+/// Reads and counts.
+pub struct Reader<'a> {
+    log: &'a dyn EventLog,
+    schemas: &'a dyn SchemaIds,
+    looked_at: u64,
+    bar: ProgressBar,
+}
+
+impl<'a> Reader<'a> {
+    /// Without a bar.
+    #[cfg(test)]
+    pub fn quiet(log: &'a dyn EventLog, schemas: &'a dyn SchemaIds) -> Reader<'a> {
+        Reader { log, schemas, looked_at: 0, bar: ProgressBar::hidden() }
+    }
+
+    fn read(
+        &mut self,
+        parts: &[Part],
+        each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        if let Some(part) = parts.first() {
+            self.bar.set_message(part.at.topic.to_string());
+        }
+        let (looked_at, bar) = (&mut self.looked_at, &self.bar);
+        read_parts(self.log, parts, &mut |record| {
+            *looked_at += 1;
+            bar.inc(1);
+            each(record)
+        })
+    }
+
+    /// Every record of a topic of ours, up to its present end.
+    pub fn own<T: OutputRecord>(&mut self, each: &mut dyn FnMut(T)) -> Result<(), LogError> {
+        let bounds = self.log.bounds(T::TOPIC)?;
+        let parts: Vec<Part> = (0..)
+            .zip(bounds)
+            .map(|(partition, b)| Part {
+                at: TopicPartition { topic: Arc::from(T::TOPIC), partition },
+                from: b.first,
+                upto: b.end,
+            })
+            .filter(|p| p.from < p.upto)
+            .collect();
+        self.read(&parts, &mut |record| {
+            let Some(raw) = record.value.as_deref() else { return Ok(()) };
+            each(wire::decode(raw).map_err(|e| {
+                let (topic, partition, offset) = (&record.topic, record.partition, record.offset);
+                LogError::Damaged(format!("{topic} partition {partition} offset {offset}: {e}"))
+            })?);
+            Ok(())
+        })
+    }
+
+    fn alerts(&mut self, asked: &Asked, wanted: &mut Wanted) -> Result<Vec<Alert>, LogError> {
+        let mut alerts = Vec::new();
+        self.own(&mut |alert: Alert| {
+            let named = match asked {
+                Asked::Alert(id) => alert.alert_id == *id,
+                Asked::Case(case_no) => alert.case_no == *case_no && alert.rule == Rule::Escalation,
+                Asked::Incident(id) => alert.rule == Rule::OwnerIncident && *alert.subject == *id.to_string(),
+                Asked::Enterprise(uscc) => alert.uscc == *uscc,
+            };
+            if named {
+                wanted.alert(&alert);
+            }
+            if named || wanted.wants_alert(&alert) {
+                alerts.push(alert);
+            }
+        })?;
+        Ok(alerts)
+    }
+
+    /// Incidents as last written, each once.
+    fn incidents(&mut self, asked: &Asked, wanted: &mut Wanted) -> Result<Vec<Incident>, LogError> {
+        // The log may still hold superseded ones: the last word of each number is judged.
+        let mut incidents = BTreeMap::new();
+        self.own(&mut |incident: Incident| {
+            if *asked == Asked::Incident(incident.incident_id) {
+                incident.uscc.into_iter().for_each(|uscc| wanted.enterprise(uscc));
+                incident.reports.iter().chain(&incident.withdrawn).for_each(|key| wanted.report(key));
+            }
+            if wanted.wants_incident(&incident) {
+                incidents.insert(incident.incident_id, incident);
+            } else {
+                incidents.remove(&incident.incident_id);
+            }
+        })?;
+        Ok(incidents.into_values().collect())
+    }
+
+    /// The ledger's last word on each delivery of these alerts.
+    fn deliveries(&mut self, alerts: &[Alert]) -> Result<Vec<Delivery>, LogError> {
+        let ids: std::collections::BTreeSet<&str> = alerts.iter().map(|a| a.alert_id.as_str()).collect();
+        let mut deliveries = BTreeMap::new();
+        self.own(&mut |delivery: Delivery| {
+            if ids.contains(delivery.alert_id.as_str()) {
+                deliveries.insert(delivery.delivery_id.clone(), delivery);
+            }
+        })?;
+        let mut all: Vec<Delivery> = deliveries.into_values().collect();
+        all.sort_by(|a, b| (a.at, a.role, &a.subject).cmp(&(b.at, b.role, &b.subject)));
+        Ok(all)
+    }
+
+    /// The records of these topics up to the progress that `keep` wants, each with what its partition says of when
+    /// it was decided.
+    pub fn inputs(
+        &mut self,
+        progress: &Progress,
+        names: &[&str],
+        keep: &mut dyn FnMut(&Record) -> bool,
+    ) -> Result<Vec<Known>, LogError> {
+        let mut parts = Vec::new();
+        for offset in progress.offsets.iter().filter(|o| names.contains(&o.topic.as_str())) {
+            let at = TopicPartition { topic: Arc::from(offset.topic.as_str()), partition: offset.partition };
+            let first = self.log.bounds(&offset.topic)?.get(offset.partition as usize).map_or(0, |b| b.first);
+            if first < offset.next {
+                parts.push(Part { at, from: first, upto: offset.next });
+            }
+        }
+        let upto: BTreeMap<(Arc<str>, u32), u64> =
+            parts.iter().map(|p| ((Arc::clone(&p.at.topic), p.at.partition), p.upto)).collect();
+        let mut lanes: BTreeMap<(Arc<str>, u32), Lane> = BTreeMap::new();
+        let mut all: Vec<Known> = Vec::new();
+        let schemas = self.schemas;
+        self.read(&parts, &mut |record| {
+            let place = (Arc::clone(&record.topic), record.partition);
+            if record.offset >= upto.get(&place).copied().unwrap_or(0) {
+                return Ok(());
+            }
+            let (offset, stamp) = (record.offset, record.stamp);
+            let lane = lanes.entry(place).or_default();
+            lane.pass(stamp, &mut all);
+            let (topic, partition) = (Arc::clone(&record.topic), record.partition);
+            if let AtDoor::In(arrival, _) = admit(record, schemas)
+                && keep(&arrival.record)
+            {
+                lane.keep(all.len());
+                let not_before = lane.latest;
+                all.push(Known {
+                    arrival: *arrival,
+                    topic,
+                    partition,
+                    offset,
+                    not_before,
+                    followed_at: None,
+                });
+            }
+            Ok(())
+        })?;
+        // One order, however the partitions were read.
+        all.sort_by(|a, b| {
+            (a.not_before, &a.topic, a.partition, a.offset).cmp(&(
+                b.not_before,
+                &b.topic,
+                b.partition,
+                b.offset,
+            ))
+        });
+        Ok(all)
+    }
+}
+
+/// What one partition says of the records that were kept of it.
+struct Lane {
+    /// The latest arrival so far.
+    latest: Instant,
+    /// Kept records by the earliest arrival after them, the earliest first.
+    followed: Vec<(Instant, Vec<usize>)>,
+}
+
+impl Default for Lane {
+    fn default() -> Lane {
+        Lane { latest: Instant(i64::MIN), followed: Vec::new() }
+    }
+}
+
+impl Lane {
+    /// A record comes by.
+    fn pass(&mut self, stamp: Instant, all: &mut [Known]) {
+        self.latest = self.latest.max(stamp);
+        let mut later = Vec::new();
+        while let Some((_, kept)) = self.followed.pop_if(|(earliest, _)| *earliest > stamp) {
+            later.extend(kept);
+        }
+        if later.is_empty() {
+            return;
+        }
+        later.iter().for_each(|index| all[*index].followed_at = Some(stamp));
+        self.followed.push((stamp, later));
+    }
+
+    /// It is kept, in this place.
+    fn keep(&mut self, index: usize) {
+        match self.followed.last_mut().filter(|(earliest, _)| *earliest == Instant(i64::MAX)) {
+            Some((_, kept)) => kept.push(index),
+            None => self.followed.push((Instant(i64::MAX), vec![index])),
+        }
+    }
+}

@@ -1,0 +1,567 @@
+//! The explanation for people: a township officer and the enterprise's lawyer read it together.
+//!
+//! Every figure stands beside the record that it comes from. Nothing personal is in it: see the pipeline's views.
+
+use std::fmt::Write as _;
+
+use tocsin_pipeline::why::{
+    AlertExplained, CaseView, Changed, Difference, EnterpriseExplained, How, IncidentExplained, IncidentView,
+    LinkBy, LinkView, Numbers, Place, Registered, ReportView, SeverityWhy, StateWhy,
+};
+use tocsin_schemas::areas;
+use tocsin_schemas::codes::{Cause, Change, Level, Rule};
+use tocsin_schemas::records::{Alert, Delivery};
+use tocsin_schemas::time::Instant;
+
+use super::{Answer, What};
+
+/// The whole text.
+pub fn of(answer: &Answer) -> String {
+    let mut page = Page { text: String::new(), deliveries: &answer.deliveries };
+    match &answer.what {
+        What::Alert(alert) => page.alert(alert),
+        What::Case(all) => page.each(all),
+        What::Incident(incident) => page.incident_page(incident),
+        What::Enterprise(enterprise) => page.enterprise_page(enterprise),
+    }
+    page.line(0, "");
+    page.line(
+        0,
+        format!(
+            "Read: {} records of the event log; everything decided up to {}. A place such as reports.hr/2@0 is topic/partition@offset.",
+            answer.read.records, answer.read.clock
+        ),
+    );
+    page.text.trim_end().to_owned()
+}
+
+struct Page<'a> {
+    text: String,
+    deliveries: &'a [Delivery],
+}
+
+impl Page<'_> {
+    fn line(&mut self, indent: usize, text: impl AsRef<str>) {
+        let text = text.as_ref();
+        if text.is_empty() {
+            self.text.push('\n');
+        } else {
+            let _ = writeln!(self.text, "{:indent$}{text}", "", indent = indent * 2);
+        }
+    }
+
+    fn head(&mut self, text: &str) {
+        self.line(0, "");
+        self.line(0, text);
+    }
+
+    fn each(&mut self, all: &[AlertExplained]) {
+        for (place, alert) in all.iter().enumerate() {
+            if place > 0 {
+                self.head(&"-".repeat(78));
+            }
+            self.alert(alert);
+        }
+    }
+
+    fn alert(&mut self, why: &AlertExplained) {
+        let alert = &why.alert;
+        self.line(0, format!("ALERT {}: {}", alert.alert_id, what(alert)));
+        self.line(0, format!("about {}", enterprise(alert)));
+        self.line(
+            0,
+            format!(
+                "decided {}, as of {}; message {} of case {}",
+                alert.decided_at, alert.as_of, alert.revision, alert.case_no
+            ),
+        );
+        self.head("By which rule");
+        self.numbers(&why.numbers, alert);
+        self.line(1, policy(why));
+        self.head(match alert.change {
+            Change::Corrected => "What it took back, as known before the decision",
+            _ => "What it stood on, as known at the decision",
+        });
+        self.incidents(1, &why.incidents);
+        if alert.change == Change::Corrected {
+            self.head("What the decision found instead");
+            self.incidents(1, &why.became);
+        } else if !why.became.is_empty() {
+            self.head("Counted before and not in the window any more");
+            self.incidents(1, &why.became);
+        }
+        self.order(&why.taken_later, "can have been decided by then, but what was said only follows if it was taken in later (it came late, or at the same instant)");
+        self.order(&why.stamped_ahead, "is stamped later, but what was said only follows if it was known (its stamp was ahead of the clock)");
+        self.head("What was said to whom");
+        self.said(alert);
+        self.head("What came since");
+        self.since(why);
+        self.head("Does it add up");
+        if why.check.adds_up() {
+            let all = match alert.rule {
+                Rule::OwnerIncident => "change, reason, severity, persons, reports and audience",
+                Rule::Escalation => "change, reason, level, count, incidents, reports and audience",
+            };
+            match why.check.unchecked.as_slice() {
+                [] => self.line(1, format!("yes: {all} come out again from the records above")),
+                unchecked => self.line(
+                    1,
+                    format!(
+                        "not checked: {} (the policy that decided is not at hand). Every report named was known then",
+                        unchecked.join(", ")
+                    ),
+                ),
+            }
+        }
+        self.differences(&why.check.differences);
+    }
+
+    fn differences(&mut self, differences: &[Difference]) {
+        if !differences.is_empty() {
+            self.line(
+                1,
+                "IT DOES NOT ADD UP. This is a defect of Tocsin or of the log: report it with this page.",
+            );
+        }
+        for d in differences {
+            self.line(2, format!("{}: said {}; the records give {}", d.field, d.said, d.recomputed));
+        }
+    }
+
+    fn numbers(&mut self, numbers: &Numbers, alert: &Alert) {
+        match numbers {
+            Numbers::OwnerIncident {
+                first_counting_at,
+                days_after,
+                max_age_days,
+                policy_begins,
+                told_before,
+                severity_told,
+            } => {
+                self.line(
+                    1,
+                    "S15: the owner is told of each counted incident, and of each change of what was told",
+                );
+                if let (Some(at), Some(days)) = (first_counting_at, days_after) {
+                    self.line(1, format!("first counting arrival {at}, {} after it occurred; limit {max_age_days} days; the policy begins on {policy_begins}", counted(*days, "day")));
+                }
+                let told: Vec<String> = told_before.iter().map(ToString::to_string).collect();
+                self.line(
+                    1,
+                    match (told.as_slice(), severity_told) {
+                        ([], None) => "told before: nobody".to_owned(),
+                        ([], Some(_)) => "told before: nobody who was not corrected since".to_owned(),
+                        (all, Some(severity)) => format!("told before: {}, as {severity}", all.join(", ")),
+                        (all, None) => format!("told before: {}", all.join(", ")),
+                    },
+                );
+            }
+            Numbers::Escalation { told_before, .. } => {
+                self.line(1, "S20: the township is warned of an enterprise with several incidents, then the departments");
+                self.line(1, window(numbers));
+                self.line(
+                    1,
+                    match told_before {
+                        Some(level) => format!("told before: {level}"),
+                        None => "told before: no escalation was open".to_owned(),
+                    },
+                );
+            }
+        }
+        if let Some(reason) = alert.reason {
+            self.line(1, format!("reason {reason}"));
+        }
+    }
+
+    fn order(&mut self, places: &[Place], what: &str) {
+        if !places.is_empty() {
+            self.head("The order of arrival");
+        }
+        for place in places {
+            self.line(1, format!("{place} {what}"));
+        }
+    }
+
+    fn incidents(&mut self, indent: usize, all: &[IncidentView]) {
+        if all.is_empty() {
+            self.line(indent, "no incident");
+        }
+        for incident in all {
+            self.incident(indent, incident);
+        }
+    }
+
+    fn incident(&mut self, indent: usize, i: &IncidentView) {
+        let number = i.incident_id.map_or_else(|| "without a number".to_owned(), |id| id.to_string());
+        let at = i.uscc.map_or_else(|| "an unknown enterprise".to_owned(), |u| u.to_string());
+        let persons = counted(i.persons.into(), "person");
+        self.line(
+            indent,
+            format!(
+                "incident {number}: {} at {at}, {persons}, {}, {}, {}",
+                i.occurred_on, i.category, i.severity, i.state
+            ),
+        );
+        if let Some(other) = i.read_as {
+            self.line(indent + 1, format!("read as {other}'s, which took the enterprise over"));
+        }
+        for host in &i.hosts {
+            self.line(indent + 1, format!("host {host}: the worker was harmed there"));
+        }
+        for link in &i.links {
+            self.line(indent + 1, linked(link));
+        }
+        for case in &i.cases {
+            self.case(indent + 1, case);
+        }
+        for report in &i.withdrawn {
+            self.report(indent + 1, report);
+        }
+    }
+
+    fn case(&mut self, indent: usize, case: &CaseView) {
+        let person = case
+            .person
+            .as_ref()
+            .map_or_else(|| "a person without a key".to_owned(), |p| format!("person {p}…"));
+        self.line(indent, format!("{person}: {}", state(case)));
+        self.line(indent + 1, severity(case));
+        // Fields by the report that gives them: one line each.
+        let mut sources: Vec<String> = case.fields.iter().map(|f| f.from.to_string()).collect();
+        sources.dedup();
+        let mut said: Vec<&str> = Vec::new();
+        for source in &sources {
+            if said.contains(&source.as_str()) {
+                continue;
+            }
+            said.push(source);
+            let own = case.fields.iter().filter(|f| f.from.to_string() == *source);
+            let fields: Vec<String> =
+                own.map(|f| format!("{} {}", f.field, value(f.field, &f.value))).collect();
+            self.line(indent + 1, format!("from {source}: {}", fields.join(", ")));
+        }
+        for report in &case.reports {
+            self.report(indent + 1, report);
+        }
+    }
+
+    fn report(&mut self, indent: usize, report: &ReportView) {
+        let how = match report.how {
+            How::Keyed => "belongs by the key of its person",
+            How::Joined => {
+                "has no key of a person: joined the case of its enterprise and day that comes first"
+            }
+            How::Alone => "has no key of a person and found no case to join",
+            How::Withdrawn => "was withdrawn",
+        };
+        self.line(indent, format!("report {} {how}", report.report));
+        for v in &report.versions {
+            let fate = match (v.stands, v.verdict.as_str()) {
+                (true, _) => "stands",
+                (false, "accepted") => "was replaced",
+                (false, verdict) => verdict,
+            };
+            self.line(
+                indent + 1,
+                format!(
+                    "version {} {:<12} {:<12} arrived {}  {}",
+                    v.version,
+                    v.status.as_str(),
+                    fate,
+                    v.arrived_at,
+                    v.place
+                ),
+            );
+        }
+    }
+
+    fn said(&mut self, alert: &Alert) {
+        if alert.audiences.is_empty() {
+            self.line(
+                1,
+                match alert.change {
+                    Change::Suppressed => "nobody: it was due but not said",
+                    _ => "nobody: recorded, not sent",
+                },
+            );
+        }
+        for audience in &alert.audiences {
+            self.line(1, format!("{} of {}", audience.role, place_name(&audience.subject)));
+            let own = |d: &&Delivery| {
+                d.alert_id == alert.alert_id && d.role == audience.role && *d.subject == *audience.subject
+            };
+            let mut found = false;
+            for d in self.deliveries.iter().filter(own) {
+                found = true;
+                let mut text = format!("{} by {} (text {}) since {}", d.state, d.channel, d.template, d.at);
+                if let Some(rank) = d.contact_rank {
+                    let _ = write!(text, ", to contact {rank}");
+                }
+                if let Some(version) = d.contact_version {
+                    let _ = write!(text, " as registered in version {version}");
+                }
+                if d.attempt > 1 {
+                    let _ = write!(text, ", {} attempts", d.attempt);
+                }
+                if let Some(reason) = &d.reason {
+                    let _ = write!(text, ", {reason}");
+                }
+                if d.uncertain {
+                    text.push_str(", some attempt may have arrived although no yes was seen");
+                }
+                if let Some(due) = d.due_at {
+                    let _ = write!(text, ", next attempt {due}");
+                }
+                self.line(2, text);
+            }
+            if !found {
+                self.line(2, "the ledger has no delivery to it");
+            }
+        }
+    }
+
+    fn since(&mut self, why: &AlertExplained) {
+        let since = &why.since;
+        if since.reports.is_empty() && since.alerts.is_empty() && since.registered.is_empty() {
+            self.line(1, "nothing: every report stands as it stood");
+            return;
+        }
+        let mut lines: Vec<(Instant, String)> = Vec::new();
+        lines.extend(since.reports.iter().map(|c| (c.version.arrived_at, changed(c))));
+        lines.extend(since.registered.iter().map(|r| (r.arrived_at, registered(r))));
+        for alert in &since.alerts {
+            let reason = alert.reason.map(|r| format!(" ({r})")).unwrap_or_default();
+            let text = format!("{} alert {}: {}{reason}", alert.decided_at, alert.alert_id, what(alert));
+            lines.push((alert.decided_at, text));
+        }
+        lines.sort_by_key(|(at, _)| *at);
+        lines.iter().for_each(|(_, text)| self.line(1, text));
+        for i in &since.incidents {
+            let number = i.incident_id.map_or_else(|| "without a number".to_owned(), |id| id.to_string());
+            let at = i.uscc.map_or_else(|| "an unknown enterprise".to_owned(), |u| u.to_string());
+            self.line(
+                1,
+                format!(
+                    "now: incident {number}, {} at {at}, persons {}, {}, {}",
+                    i.occurred_on, i.persons, i.severity, i.state
+                ),
+            );
+        }
+        if since.incidents.is_empty() {
+            self.line(1, "now: none of its reports stands");
+        }
+    }
+
+    fn incident_page(&mut self, why: &IncidentExplained) {
+        self.line(0, format!("INCIDENT {}, as of {}", why.incident_id, why.as_of));
+        match &why.record {
+            Some(r) => self.line(
+                1,
+                format!(
+                    "on record: {} at {}, persons {}, {}, {}, {}; first arrived {}",
+                    r.occurred_on,
+                    r.uscc.map_or_else(|| "an unknown enterprise".to_owned(), |u| u.to_string()),
+                    r.persons,
+                    r.category,
+                    r.severity,
+                    r.state,
+                    r.first_arrived_at
+                ),
+            ),
+            None => self.line(1, "the topic incidents has no record of it"),
+        }
+        self.head("What its reports make today");
+        self.incidents(1, &why.incidents);
+        self.differences(&why.differences);
+        for alert in &why.named_in {
+            self.line(
+                1,
+                format!("counted in {} alert {}: {}", alert.decided_at, alert.alert_id, what(alert)),
+            );
+        }
+        self.head(&"=".repeat(78));
+        if why.alerts.is_empty() {
+            self.line(0, "Nobody was told of it.");
+        }
+        self.each(&why.alerts);
+    }
+
+    fn enterprise_page(&mut self, why: &EnterpriseExplained) {
+        self.line(0, format!("ENTERPRISE {}, as of {}", why.uscc, why.as_of));
+        if let Some(other) = why.read_as {
+            self.line(1, format!("its incidents are read as {other}'s, which took it over"));
+        }
+        if why.registered.is_empty() {
+            self.line(1, "it is not registered: its incidents are unmatched and count nowhere");
+        }
+        why.registered.iter().for_each(|r| self.line(1, registered(r)));
+        self.line(1, window(&why.escalation));
+        if let Numbers::Escalation { told_before: Some(level), .. } = why.escalation {
+            self.line(1, format!("an escalation is open: {level}"));
+        }
+        self.head("Its incidents today");
+        self.incidents(1, &why.incidents);
+        self.differences(&why.differences);
+        self.head(&"=".repeat(78));
+        if why.alerts.is_empty() {
+            self.line(0, "Nothing was said of it.");
+        }
+        self.each(&why.alerts);
+    }
+}
+
+/// A later version of a report, and what it changed.
+fn changed(c: &Changed) -> String {
+    let v = &c.version;
+    let (report, number, verdict) = (&c.report, v.version, v.verdict.as_str());
+    let mut text = format!("{} report {report} version {number}, {}, {verdict}", v.arrived_at, v.status);
+    for (place, (field, before, now)) in c.fields.iter().enumerate() {
+        let side = |side: &Option<String>| side.as_deref().map_or("nothing".to_owned(), |t| value(field, t));
+        let _ =
+            write!(text, "{}{field} {} -> {}", if place == 0 { ": " } else { ", " }, side(before), side(now));
+    }
+    text
+}
+
+/// A version of an enterprise's registration.
+fn registered(r: &Registered) -> String {
+    let mut text = format!(
+        "{} register: {} version {} {}, area {}, industry {}, {}, from {}",
+        r.arrived_at,
+        r.uscc,
+        r.version,
+        r.name,
+        place_name(&r.area),
+        r.industry,
+        r.status,
+        r.valid_from
+    );
+    if let Some(before) = r.successor_of {
+        let _ = write!(text, ", took over {before}");
+    }
+    text
+}
+
+fn what(alert: &Alert) -> String {
+    match alert.rule {
+        Rule::OwnerIncident => {
+            let severity = alert.severity.map(|s| format!(" ({s})")).unwrap_or_default();
+            format!("incident {} {}{severity}, persons {}", alert.subject, alert.change, alert.count)
+        }
+        Rule::Escalation => {
+            let level = alert.level.map(colour).unwrap_or_default();
+            format!(
+                "escalation {} {}{level}, incidents in the window {}",
+                alert.episode, alert.change, alert.count
+            )
+        }
+    }
+}
+
+fn colour(level: Level) -> String {
+    format!(" {level}")
+}
+
+fn enterprise(alert: &Alert) -> String {
+    let name = alert.facts.enterprise_name.as_deref().unwrap_or("not registered");
+    let area = alert.facts.area.as_deref().map(|a| format!(", {}", place_name(a))).unwrap_or_default();
+    format!("{} {name}{area}", alert.uscc)
+}
+
+/// A code with its name, where there is one.
+fn place_name(code: &str) -> String {
+    match (areas::area(code), areas::division(code)) {
+        (Some(area), _) => format!("{code} {}", area.name),
+        (None, Some(division)) => format!("{code} {}", division.name),
+        (None, None) => code.to_owned(),
+    }
+}
+
+fn policy(why: &AlertExplained) -> String {
+    match why.policy.effective_from {
+        Some(day) => format!("policy {}, table effective from {day}", why.policy.hash),
+        None => format!(
+            "policy {}: NOT AT HAND. The picture below is drawn by the policy at hand, so merges and severities may \
+             have been others then",
+            why.policy.hash
+        ),
+    }
+}
+
+fn window(numbers: &Numbers) -> String {
+    let Numbers::Escalation {
+        window_days,
+        from,
+        to,
+        incidents,
+        severe,
+        steps,
+        severe_is_red,
+        reaches,
+        read_as,
+        ..
+    } = numbers
+    else {
+        return String::new();
+    };
+    if let Some(other) = read_as {
+        return format!("its incidents are read as {other}'s: no level applies to it");
+    }
+    let [blue, yellow, orange, red] = steps;
+    let single = if *severe_is_red { " or one severe or fatal" } else { "" };
+    let level = reaches.map_or_else(|| "no level".to_owned(), |level| level.to_string());
+    format!(
+        "{incidents} counted production incidents in {window_days} days ({from} to {to}), {severe} of them severe or \
+         fatal: {level} (blue from {blue}, yellow {yellow}, orange {orange}, red {red}{single})"
+    )
+}
+
+fn linked(link: &LinkView) -> String {
+    let by = match &link.by {
+        LinkBy::IncidentNo { source, number } => format!("{source} gives both the incident number {number}"),
+        LinkBy::TimeAndCause { cause, minutes_apart, limit } => {
+            format!(
+                "both have the cause {cause} {}, {minutes_apart} minutes apart (limit {limit})",
+                cause.name()
+            )
+        }
+    };
+    format!("{} and {} are one incident: {by}", link.first, link.second)
+}
+
+fn state(case: &CaseView) -> String {
+    let why = match &case.state_by {
+        StateWhy::Status { status, from } => format!("{from}, believed first, says {status}"),
+        StateWhy::OnlySuspects => "only hospitals or the police know of it".to_owned(),
+        StateWhy::NoEnterprise => "no report names an enterprise".to_owned(),
+        StateWhy::NotRegistered => "its enterprise is not registered".to_owned(),
+    };
+    format!("{} ({why})", case.state)
+}
+
+fn severity(case: &CaseView) -> String {
+    let why = match &case.severity_by {
+        SeverityWhy::Died { from } => format!("{from} says that the person died"),
+        SeverityWhy::LostDays { days, limit, from } => {
+            format!("{from} says {days} lost days, severe from {limit}")
+        }
+        SeverityWhy::Grade { grade, limit, from } => {
+            format!("{from} says disability grade {grade}, severe up to {limit}")
+        }
+        SeverityWhy::Neither => "no report reaches a limit".to_owned(),
+    };
+    format!("{} ({why})", case.severity)
+}
+
+/// "1 day", "2 days".
+fn counted(n: i64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A value as people read it.
+fn value(field: &str, text: &str) -> String {
+    match field {
+        "cause" => text.parse::<Cause>().map_or_else(|_| text.to_owned(), |c| format!("{text} {}", c.name())),
+        _ => text.to_owned(),
+    }
+}
