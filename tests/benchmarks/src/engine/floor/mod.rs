@@ -2,8 +2,8 @@
 //! would write it by hand without a dataflow.
 //!
 //! It keeps sections 1 (door), 2 (cases, incidents), 3 (all windows, rates) and the levels of section 4 of the
-//! contract. It has no memory of what was said: no incident numbers, no messages, no texts. So it does less
-//! than the engine, and that is what makes it a floor. [`super::agree`] checks at the end of a run that its
+//! contract. It has no memory of what was said: no incident numbers, no messages, no texts; and no statistics by
+//! sector, cause and period. So it does less than the engine, and that is what makes it a floor. [`super::agree`] checks at the end of a run that its
 //! incidents, counts and levels are those of the engine.
 //!
 //! - `cases`: from reports to cases to incidents, pure functions
