@@ -47,7 +47,7 @@ impl Figures {
         watched: Window,
         mut shifted: impl FnMut(Uscc),
     ) -> Vec<RatesChange> {
-        let mut changed = Vec::new();
+        let mut enterprises = Vec::new();
         for (root, new) in totals {
             let old = match &new {
                 Some(total) => self.totals.insert(root, Arc::clone(total)),
@@ -58,56 +58,69 @@ impl Figures {
             if seen(old) != seen(new) {
                 shifted(root);
             }
-            let shown = |total: Option<&Total>| total.filter(|t| member(t)).map(Shown::of);
-            if shown(old) != shown(new) {
-                changed.push((Scope::Enterprise, root.as_str().into()));
+            match (old.filter(|total| member(total)), new.filter(|total| member(total))) {
+                (None, None) => {}
+                (Some(old), Some(new)) if same(old, new) => {}
+                _ => enterprises.push(root),
             }
         }
-        changed.extend(settle(&mut self.sums, sums));
+        enterprises.sort_unstable();
+        enterprises.dedup();
+        let mut scopes = settle(&mut self.sums, sums);
         if !std::mem::replace(&mut self.city_shown, true) {
-            changed.push((Scope::City, CITY.into()));
+            scopes.push((Scope::City, CITY.into()));
         }
-        changed.sort_unstable();
-        changed.dedup();
-        changed.into_iter().map(|key| self.change(key, stamp)).collect()
+        scopes.sort_unstable();
+        scopes.dedup();
+        // Enterprises come first among the scopes.
+        let mut changes = Vec::with_capacity(enterprises.len() + scopes.len());
+        changes.extend(enterprises.into_iter().map(|root| self.of_enterprise(root, stamp)));
+        changes.extend(scopes.into_iter().map(|key| self.of_scope(key, stamp)));
+        changes
     }
 
     /// All rates, sorted by scope and key as text.
     pub fn all(&self, stamp: &Stamp) -> Vec<Rates> {
-        let members = self.totals.iter().filter(|(_, total)| member(total));
-        let members = members.map(|(root, _)| (Scope::Enterprise, CompactString::from(root.as_str())));
+        let mut all: Vec<Rates> =
+            self.totals.keys().filter_map(|root| self.of_enterprise(*root, stamp).1).collect();
         let city = (Scope::City, CompactString::const_new(CITY));
-        let mut keys: Vec<ScopeKey> = members.chain(self.sums.keys().cloned()).chain([city]).collect();
-        keys.sort_unstable_by(|(s, k), (t, l)| (s.as_str(), k).cmp(&(t.as_str(), l)));
-        keys.dedup();
-        keys.into_iter().filter_map(|key| self.change(key, stamp).1).collect()
+        let unseen = (!self.sums.contains_key(&city)).then_some(city);
+        let scopes = self.sums.keys().cloned().chain(unseen);
+        all.extend(scopes.filter_map(|key| self.of_scope(key, stamp).1));
+        all.sort_unstable_by(|a, b| (a.scope.as_str(), &a.key).cmp(&(b.scope.as_str(), &b.key)));
+        all
     }
 
-    fn change(&self, (scope, key): ScopeKey, stamp: &Stamp) -> RatesChange {
-        let windows = match scope {
-            Scope::Enterprise => {
-                let root: Option<Uscc> = key.parse().ok();
-                let total = root.and_then(|root| self.totals.get(&root)).filter(|total| member(total));
-                total.map(|total| Shown::of(total).windows())
-            }
-            Scope::City => {
-                let sums = self.sums.get(&(scope, key.clone())).copied().unwrap_or_default();
-                Some(of_sums(&sums))
-            }
-            _ if scope.of_enterprises() => {
-                self.sums.get(&(scope, key.clone())).filter(|sums| sums.members > 0).map(of_sums)
-            }
-            _ => self.sums.get(&(scope, key.clone())).map(of_circumstance),
+    fn of_enterprise(&self, root: Uscc, stamp: &Stamp) -> RatesChange {
+        let key = (Scope::Enterprise, root.as_str().to_owned());
+        let windows = self.totals.get(&root).filter(|total| member(total)).map(|total| of_total(total));
+        let rates = windows.map(|windows| stamp.on(&key, windows));
+        (key, rates)
+    }
+
+    fn of_scope(&self, key: ScopeKey, stamp: &Stamp) -> RatesChange {
+        let sums = self.sums.get(&key);
+        let windows = match key.0 {
+            Scope::City => Some(of_sums(sums.unwrap_or(&Sums::default()))),
+            scope if scope.of_enterprises() => sums.filter(|sums| sums.members > 0).map(of_sums),
+            _ => sums.map(of_circumstance),
         };
-        let rates = windows.map(|windows| Rates {
-            scope,
-            key: key.to_string(),
-            as_of: stamp.as_of,
-            decided_at: stamp.decided_at,
-            policy_hash: Arc::clone(&stamp.policy_hash),
+        let key = (key.0, key.1.into_string());
+        let rates = windows.map(|windows| stamp.on(&key, windows));
+        (key, rates)
+    }
+}
+
+impl Stamp {
+    fn on(&self, (scope, key): &(Scope, String), windows: Vec<WindowRate>) -> Rates {
+        Rates {
+            scope: *scope,
+            key: key.clone(),
+            as_of: self.as_of,
+            decided_at: self.decided_at,
+            policy_hash: Arc::clone(&self.policy_hash),
             windows,
-        });
-        ((scope, key.into_string()), rates)
+        }
     }
 }
 
@@ -116,22 +129,15 @@ fn member(total: &Total) -> bool {
     MEMBERSHIP.iter().any(|slot| total.tallies[*slot].incidents > 0)
 }
 
-/// What is published of an enterprise: not the window that only the policy asks for.
-#[derive(PartialEq)]
-struct Shown([Sum; SHOWN.len()], [Option<i64>; SHOWN.len()]);
+/// Whether nothing that is published differs: the window that only the policy asks for is not.
+fn same(a: &Total, b: &Total) -> bool {
+    a.tallies[..SHOWN.len()] == b.tallies[..SHOWN.len()]
+        && a.heads.iter().zip(&b.heads).all(|(a, b)| a == b || a.parts() == b.parts())
+}
 
-impl Shown {
-    fn of(total: &Total) -> Shown {
-        Shown(
-            std::array::from_fn(|at| Sum::of(total.tallies[at], total.heads[at])),
-            total.heads.map(|heads| heads.parts()),
-        )
-    }
-
-    fn windows(&self) -> Vec<WindowRate> {
-        let each = SHOWN.iter().zip(self.0.iter().zip(self.1));
-        each.map(|(window, (sum, parts))| row(*window, sum, parts)).collect()
-    }
+fn of_total(total: &Total) -> Vec<WindowRate> {
+    let each = SHOWN.iter().zip(&total.tallies).zip(&total.heads);
+    each.map(|((window, tally), heads)| row(*window, &Sum::of(*tally, *heads), heads.parts())).collect()
 }
 
 fn of_sums(sums: &Sums) -> Vec<WindowRate> {

@@ -37,7 +37,28 @@ pub(crate) struct Mask(u8);
 impl Mask {
     /// The slots in it.
     pub fn slots(self) -> impl Iterator<Item = usize> {
-        (0..KEPT).filter(move |slot| self.0 & (1 << slot) != 0)
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let slot = left.trailing_zeros() as usize;
+            // Clears the lowest bit.
+            left &= left.wrapping_sub(1);
+            (slot < u8::BITS as usize).then_some(slot)
+        })
+    }
+
+    /// Those in both.
+    pub fn and(self, other: Mask) -> Mask {
+        Mask(self.0 & other.0)
+    }
+
+    /// Those in either.
+    pub fn or(self, other: Mask) -> Mask {
+        Mask(self.0 | other.0)
+    }
+
+    /// Those in one and not in the other.
+    pub fn differs(self, other: Mask) -> Mask {
+        Mask(self.0 ^ other.0)
     }
 
     /// Whether there is none.

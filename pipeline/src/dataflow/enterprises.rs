@@ -6,6 +6,7 @@
 //! the epoch touched. That makes a month that enters or leaves a window, which touches every enterprise, one
 //! pass over the state, and one change for each industry.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use compact_str::{CompactString, ToCompactString};
@@ -18,7 +19,7 @@ use tocsin_schemas::codes::{CITY, Scope};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::Month;
 
-use super::measure::{Heads, Sums, Tally, Total};
+use super::measure::{Heads, Sum, Sums, Tally, Total};
 use crate::registry::Profile;
 use crate::windows::{KEPT, Mask, SHOWN};
 
@@ -51,13 +52,25 @@ pub(crate) enum Answer {
 #[derive(Default)]
 pub(crate) struct Enterprises {
     all: HashMap<Uscc, Enterprise>,
-    /// The months that belong to a window, sorted.
-    months: Vec<(Month, Mask)>,
+    months: Months,
     /// Every scope that had a member, by number.
     scopes: Vec<ScopeKey>,
     numbers: HashMap<ScopeKey, u32>,
     /// What the epoch under way changed of each scope, by number.
     gained: Vec<Sums>,
+}
+
+/// The windows that share a day with each month: those of `first`, of the month after it, and so on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Months {
+    first: Month,
+    windows: Vec<Mask>,
+}
+
+impl Default for Months {
+    fn default() -> Months {
+        Months { first: Month(0), windows: Vec::new() }
+    }
 }
 
 #[derive(Default)]
@@ -103,16 +116,12 @@ impl Change {
 
 impl Enterprise {
     /// Its insured persons by window.
-    fn heads(&self, months: &[(Month, Mask)]) -> [Heads; SHOWN.len()] {
+    fn heads(&self, months: &Months) -> [Heads; SHOWN.len()] {
         let mut heads = [Heads::default(); SHOWN.len()];
-        let Some((first, _)) = months.first() else { return heads };
-        let begin = self.insured.partition_point(|(month, ..)| month < first);
-        let mut own = self.insured[begin..].iter().peekable();
-        for (month, windows) in months {
-            while own.next_if(|(m, ..)| m < month).is_some() {}
-            if let Some((_, _, insured)) = own.next_if(|(m, ..)| m == month) {
-                windows.slots().for_each(|slot| heads[slot].month(*insured));
-            }
+        let begin = self.insured.partition_point(|(month, ..)| *month < months.first);
+        for (month, _, insured) in &self.insured[begin..] {
+            let Some(windows) = months.windows.get((month.0 - months.first.0) as usize) else { break };
+            windows.slots().for_each(|slot| heads[slot].month(*insured));
         }
         heads
     }
@@ -150,17 +159,20 @@ impl Enterprises {
         // One batch may move an enterprise twice: what nets to nothing never was.
         consolidate(&mut changes);
         let mut by_enterprise = Vec::with_capacity(changes.len());
-        let mut months = self.months.clone();
+        let mut months = BTreeMap::new();
         for (change, diff) in changes {
             match (change.uscc(), change) {
-                (_, Change::Month(_, month, windows)) => set(&mut months, month, windows),
+                (_, Change::Month(_, month, windows)) => drop(months.insert(month, windows)),
                 (Some(uscc), change) => by_enterprise.push((uscc, diff, change)),
                 (None, _) => {}
             }
         }
         // Of one enterprise what goes comes before what comes.
         by_enterprise.sort_unstable_by_key(|(uscc, diff, _)| (*uscc, *diff));
-        let old_months = std::mem::replace(&mut self.months, months);
+        let old_months = self.months.clone();
+        if !months.is_empty() {
+            self.months = old_months.with(&months);
+        }
         let turned = old_months != self.months;
         let mut by_enterprise = by_enterprise.into_iter().peekable();
         let mut touched = Vec::new();
@@ -207,25 +219,30 @@ impl Enterprises {
         }
     }
 
-    /// Months entered or left windows: every enterprise but those that were settled already (sorted).
-    fn turn(&mut self, old_months: &[(Month, Mask)], settled: &[Uscc], out: &mut Vec<(Answer, isize)>) {
+    /// Months entered or left windows: every enterprise but those that were settled already (sorted). Only the
+    /// windows that a month entered or left are worked out: no headcount of another has changed.
+    fn turn(&mut self, old_months: &Months, settled: &[Uscc], out: &mut Vec<(Answer, isize)>) {
+        let turned = old_months.turned(&self.months);
+        let (old_within, new_within) = (old_months.within(turned), self.months.within(turned));
         for (uscc, enterprise) in &self.all {
             if settled.binary_search(uscc).is_ok() {
                 continue;
             }
-            let (old, new) = (enterprise.heads(old_months), enterprise.heads(&self.months));
+            let (old, new) = (enterprise.heads(&old_within), enterprise.heads(&new_within));
             if old == new {
                 continue;
             }
-            let tallies = enterprise.tallies();
-            let mut gain = Sums::of_member(tallies, &new, 1);
-            gain.plus_equals(&Sums::of_member(tallies, &old, -1));
-            for scope in &enterprise.scopes {
-                self.gained[*scope as usize].plus_equals(&gain);
+            for slot in turned.slots().filter(|slot| old[*slot] != new[*slot]) {
+                let tally = enterprise.tallies()[slot];
+                let mut gain = Sum::of(tally, new[slot]);
+                gain.plus_equals(&Sum::of(tally, old[slot]).multiply(&-1));
+                for scope in &enterprise.scopes {
+                    self.gained[*scope as usize].windows[slot].plus_equals(&gain);
+                }
             }
-            if enterprise.tallies.is_some() {
-                let total = Arc::new(Total { tallies: *tallies, heads: new });
-                out.push((Answer::Total(*uscc, Some(total)), 1));
+            if let Some(tallies) = enterprise.tallies.as_deref() {
+                let total = Total { tallies: *tallies, heads: enterprise.heads(&self.months) };
+                out.push((Answer::Total(*uscc, Some(Arc::new(total))), 1));
             }
         }
     }
@@ -245,13 +262,39 @@ impl Enterprises {
     }
 }
 
-/// Brings one month up to date; in no window it goes.
-fn set(months: &mut Vec<(Month, Mask)>, month: Month, windows: Mask) {
-    match months.binary_search_by_key(&month, |(m, _)| *m) {
-        Ok(at) if windows.is_empty() => drop(months.remove(at)),
-        Ok(at) => months[at].1 = windows,
-        Err(_) if windows.is_empty() => {}
-        Err(at) => months.insert(at, (month, windows)),
+impl Months {
+    /// The windows of a month; none of one that is not known.
+    fn of(&self, month: Month) -> Mask {
+        let at = usize::try_from(i64::from(month.0) - i64::from(self.first.0));
+        at.ok().and_then(|at| self.windows.get(at)).copied().unwrap_or_default()
+    }
+
+    fn all(&self) -> impl Iterator<Item = Month> {
+        (self.first.0..).map(Month).take(self.windows.len())
+    }
+
+    /// With these months in other windows than before.
+    fn with(&self, changed: &BTreeMap<Month, Mask>) -> Months {
+        let mut all: BTreeMap<Month, Mask> = self.all().map(|month| (month, self.of(month))).collect();
+        all.extend(changed);
+        all.retain(|_, windows| !windows.is_empty());
+        let (Some((first, _)), Some((last, _))) = (all.first_key_value(), all.last_key_value()) else {
+            return Months::default();
+        };
+        let months = (first.0..=last.0).map(Month);
+        let windows = months.map(|month| all.get(&month).copied().unwrap_or_default());
+        Months { first: *first, windows: windows.collect() }
+    }
+
+    /// The same months, in these windows only.
+    fn within(&self, only: Mask) -> Months {
+        Months { first: self.first, windows: self.windows.iter().map(|windows| windows.and(only)).collect() }
+    }
+
+    /// The windows that a month entered or left.
+    fn turned(&self, new: &Months) -> Mask {
+        let months = self.all().chain(new.all());
+        months.fold(Mask::default(), |all, month| all.or(self.of(month).differs(new.of(month))))
     }
 }
 

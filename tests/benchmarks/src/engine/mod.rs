@@ -2,7 +2,7 @@
 //!
 //! - [`floor`]: the plain loop
 //! - [`agree`]: whether both ended at the same incidents, counts and levels; if not, the figures are void
-//! - [`b`]: throughput, [`d`]: memory, [`f`]: time of one report
+//! - [`b`]: throughput, [`d`]: memory, [`f`]: time of one report, [`g`]: a midnight
 //! - [`memory`]: one side alone in a process of its own, to be weighed
 //! - [`stopwatch`]: times work without the waiting for a CPU that a neighbour has
 
@@ -11,6 +11,7 @@ pub mod b;
 pub mod d;
 pub mod f;
 pub mod floor;
+pub mod g;
 pub mod memory;
 pub mod stopwatch;
 
