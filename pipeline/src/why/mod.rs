@@ -16,8 +16,11 @@
 //!   partition brought earlier ([`Known::not_before`]). Where the plain reading (everything with that at most the
 //!   decision's instant) does not give what was said, records that may have been taken in later are left out, the
 //!   newest first; what was left out stands in [`AlertExplained::taken_later`].
+//!   When a late record was taken in cannot be seen either, so what stood just before a correction may not follow from
+//!   stamps: see [`AlertExplained::taken_last`].
 //! - *Which incident keeps which number* is history: numbers are read from alerts and `incidents`, not recomputed.
 
+mod before;
 mod check;
 mod knowledge;
 mod picture;
@@ -188,6 +191,7 @@ impl<'a, 'r> Why<'a, 'r> {
             numbers: judged.numbers,
             taken_later: judged.taken_later.iter().map(|i| self.place(*i)).collect(),
             stamped_ahead: judged.stamped_ahead.iter().map(|i| self.place(*i)).collect(),
+            taken_last: judged.taken_last.iter().map(|i| self.place(*i)).collect(),
             since: since::since(self, alert, &judged.known),
             check: judged.check,
             alert: alert.clone(),
