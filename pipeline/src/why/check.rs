@@ -430,11 +430,13 @@ impl<'k> Windowed<'k> {
         let succeeded = then.registry.root(&uscc) != uscc;
         let listed = if succeeded { Vec::new() } else { escalation::listed(&book, &uscc, days) };
         let found: Vec<&Found> = listed.iter().filter_map(|(id, _)| by_id.get(id).copied()).collect();
-        let is_sure = |(id, _): &&(IncidentId, Severity)| {
-            by_id.get(id).is_some_and(|f| {
-                f.seen.reports.iter().any(|r| numbers.get(&r.key).is_some_and(|(n, sure)| *sure && n == id))
-            })
+        // Where a number's reports stand in several incidents nothing may have been said of which one kept it.
+        let of_number = |f: &&Found, id: &IncidentId| {
+            f.seen.reports.iter().any(|r| numbers.get(&r.key).is_some_and(|(n, sure)| *sure && n == id))
         };
+        let split = |id: &IncidentId| then.incidents.iter().filter(|f| of_number(f, id)).count() > 1;
+        let is_sure =
+            |(id, _): &&(IncidentId, Severity)| by_id.get(id).is_some_and(|f| of_number(f, id)) && !split(id);
         Windowed {
             days,
             succeeded,
