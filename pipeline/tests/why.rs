@@ -36,9 +36,18 @@ struct Log {
     policies: Vec<Policies>,
     records: Records,
     clock: Instant,
-    /// For each alert, how many of the arrivals the engine had when it decided, and whether it took a policy over
-    /// then: that falls at the instant of the decision before it.
-    known: Vec<(usize, bool)>,
+    /// For each alert.
+    known: Vec<Had>,
+}
+
+/// What the engine had when it decided.
+struct Had {
+    /// So many of the arrivals.
+    arrivals: usize,
+    /// So many before the first decision at the same instant.
+    earlier: usize,
+    /// Whether it took a policy over then: that falls at the instant of the decision before it.
+    adopts: bool,
 }
 
 /// The partition of a record: its topic's only one here.
@@ -58,11 +67,15 @@ fn played(history: &History) -> Log {
     let mut records = Records::default();
     let mut latest: BTreeMap<&str, (Instant, u64)> = BTreeMap::new();
     let mut known = Vec::new();
+    let mut instant: Option<(Instant, usize)> = None;
     let mut keep = |records: &mut Records, outcomes: Vec<Outcome>, before: usize| {
         for outcome in outcomes {
-            let had = if outcome.occasion == Occasion::Midnight { before } else { records.arrivals.len() };
+            let arrivals =
+                if outcome.occasion == Occasion::Midnight { before } else { records.arrivals.len() };
             let adopts = outcome.occasion == Occasion::Policy;
-            known.extend(outcome.alerts.iter().map(|_| (had, adopts)));
+            let first = instant.filter(|(at, _)| *at == outcome.decided_at);
+            let (_, earlier) = *instant.insert(first.unwrap_or((outcome.decided_at, before)));
+            known.extend(outcome.alerts.iter().map(|_| Had { arrivals, earlier, adopts }));
             records.alerts.extend(outcome.alerts);
         }
     };
@@ -143,7 +156,7 @@ struct Count {
 impl Count {
     fn take(&mut self, name: &str, history: &History) {
         let log = played(history);
-        for (alert, (known, adopts)) in log.records.alerts.iter().zip(&log.known) {
+        for (alert, had) in log.records.alerts.iter().zip(&log.known) {
             let found = explained(&log, alert);
             *self.kinds.entry(format!("{} {}", alert.rule, alert.change)).or_default() += 1;
             let midnight = alert.decided_at == alert.as_of.midnight();
@@ -152,11 +165,15 @@ impl Count {
                 true if k.not_before == alert.decided_at => None,
                 _ => Some(k.not_before <= alert.decided_at),
             };
-            let all = || log.records.arrivals.iter().enumerate().all(|(i, k)| by_then(k) == Some(i < *known));
-            let certain = !adopts && all();
+            let all =
+                || log.records.arrivals.iter().enumerate().all(|(i, k)| by_then(k) == Some(i < had.arrivals));
+            let certain = !had.adopts && all();
             let guessed = !found.taken_later.is_empty() || !found.stamped_ahead.is_empty();
             *(if certain { &mut self.certain } else { &mut self.uncertain }) += 1;
-            if !found.check.adds_up() || (certain && guessed) {
+            let mut since = log.records.arrivals[had.earlier..had.arrivals].iter();
+            let late = since.any(|k| k.not_before < alert.decided_at);
+            let needless = !late && !found.taken_last.is_empty();
+            if !found.check.adds_up() || (certain && (guessed || needless)) {
                 let list = if certain { &mut self.wrong } else { &mut self.unsettled };
                 list.push(format!(
                     "{name}: {} {} of {} rev {} at {}: {:?}",

@@ -92,6 +92,7 @@ impl Page<'_> {
         }
         self.order(&why.taken_later, "can have been decided by then, but what was said only follows if it was taken in later (it came late, or at the same instant)");
         self.order(&why.stamped_ahead, "is stamped later, but what was said only follows if it was known (its stamp was ahead of the clock)");
+        self.order(&why.taken_last, "arrived before the decision's instant, but what was taken back only stood before if it was taken in at that instant (it came late; the log does not say when)");
         self.head("What was said to whom");
         self.said(alert);
         self.head("What came since");

@@ -7,6 +7,7 @@ use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident, Window};
 use tocsin_schemas::time::Day;
 
+use super::before::{Before, before, spoken_under};
 use super::knowledge::{
     Cut, Found, Knowledge, Reading, TRIES, guesses, late_registrations, leave_out, plain_readings,
 };
@@ -35,6 +36,7 @@ pub(super) struct Judged {
     pub numbers: Numbers,
     pub taken_later: Vec<usize>,
     pub stamped_ahead: Vec<usize>,
+    pub taken_last: Vec<usize>,
     pub check: Check,
 }
 
@@ -44,6 +46,7 @@ struct Attempt {
     stood_on: Vec<Found>,
     became: Vec<Found>,
     numbers: Numbers,
+    taken_last: Vec<usize>,
     differences: Vec<Difference>,
 }
 
@@ -115,6 +118,7 @@ fn judge(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool, r
         numbers: attempt.numbers,
         taken_later: reading.taken_later,
         stamped_ahead: reading.stamped_ahead,
+        taken_last: attempt.taken_last,
         check,
     }
 }
@@ -139,88 +143,79 @@ fn owner(
     reading: &Reading,
 ) -> Attempt {
     let told = told_before(why, alert);
-    let mut differences = Vec::new();
-    let corrected = alert.change == Change::Corrected;
-    let befores = if corrected { before(why, alert, policies, reading) } else { Vec::new() };
-    let stood_on = if corrected { befores.first().map(|(f, _)| f) } else { then.of_exactly(&alert.reports) };
-    let mut was = None;
-    let stood_on = stood_on.cloned();
-    let became: Vec<Found> =
-        if corrected { then.holding(&alert.reports).cloned().collect() } else { Vec::new() };
-    let numbers = owner_numbers(stood_on.as_ref(), &told, policies, alert.as_of);
-    let Some(mut found) = stood_on else {
-        let near: Vec<String> = then.holding(&alert.reports).map(|f| list(&f.keys())).collect();
-        let near = if near.is_empty() { "none of them stands".to_owned() } else { near.join("; ") };
-        differ(&mut differences, "reports", list(&alert.reports), near);
-        let stood_on = then.holding(&alert.reports).cloned().collect();
-        return Attempt { was, stood_on, became, numbers, differences };
+    if alert.change == Change::Corrected {
+        return correction(why, alert, policies, then, reading, &told);
+    }
+    let Some(found) = then.of_exactly(&alert.reports) else {
+        return none_of_it(alert, then, owner_numbers(None, &told, policies, alert.as_of));
     };
-    if corrected {
-        let lives = alert.reports.iter().any(|key| then.reports.get(key).is_some_and(|r| r.stands()));
-        let ends = [Err(if lives { End::Merged } else { End::Withdrawn })];
-        let goes_on = became.iter().map(|f| Ok(&f.seen));
-        let options: Vec<Result<&Seen, End>> = goes_on.chain(ends).collect();
-        let judged = befores.iter().flat_map(|before| options.iter().map(move |seen| (before, *seen)));
-        let judged = judged.map(|(before, seen)| {
-            let home = before.0.seen.uscc;
-            let messages = owner_incident::decide(&told, seen, home, policies, alert.as_of);
-            (before, message_differs(alert, messages.first(), 0, home))
-        });
-        if let Some((before, wrong)) = judged.min_by_key(|(_, wrong)| wrong.len()) {
-            differences.extend(wrong);
-            found = before.0.clone();
-            was = Some(before.1.clone());
-        }
-    } else {
-        let seen = &found.seen;
-        let messages = owner_incident::decide(&told, Ok(seen), seen.uscc, policies, alert.as_of);
-        differences.extend(message_differs(alert, messages.first(), seen.persons, seen.uscc));
-        if alert.facts.cause != seen.cause {
-            let text = |cause: Option<tocsin_schemas::codes::Cause>| option(cause);
-            differ(&mut differences, "cause", text(alert.facts.cause), text(seen.cause));
-        }
+    let seen = &found.seen;
+    let messages = owner_incident::decide(&told, Ok(seen), seen.uscc, policies, alert.as_of);
+    let mut differences = message_differs(alert, messages.first(), seen.persons, seen.uscc);
+    if alert.facts.cause != seen.cause {
+        differ(&mut differences, "cause", option(alert.facts.cause), option(seen.cause));
     }
-    if alert.facts.occurred_on != Some(found.seen.occurred_on) {
-        differ(&mut differences, "occurred_on", option(alert.facts.occurred_on), found.seen.occurred_on);
-    }
-    Attempt { was, stood_on: vec![found], became, numbers, differences }
+    day_differs(&mut differences, alert, found);
+    let numbers = owner_numbers(Some(found), &told, policies, alert.as_of);
+    let stood_on = vec![found.clone()];
+    Attempt { was: None, stood_on, became: Vec::new(), numbers, taken_last: Vec::new(), differences }
 }
 
-/// The incident that a correction takes back: how its reports made one before, the newest first. More than one where
-/// several decisions fell at one instant, or another policy had merged them.
-fn before(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, reading: &Reading) -> Vec<(Found, Cut)> {
-    let others = why.records.alerts.iter().filter(|a| a.subject == alert.subject);
-    let others: BTreeSet<&str> =
-        others.map(|a| &*a.policy_hash).filter(|hash| **hash != **policies.hash()).collect();
-    let others = others.into_iter().filter_map(|hash| (why.rules.of)(hash));
-    let all: Vec<&Policies> = std::iter::once(policies).chain(others).collect();
-    let mut found: Vec<(Found, Cut)> = Vec::new();
-    let mut look = |known: &[bool]| {
-        for of in &all {
-            let was = Knowledge::at(why.records, known, of, alert.as_of);
-            found.extend(was.of_exactly(&alert.reports).map(|f| (f.clone(), known.to_vec())));
-        }
-    };
-    let arrivals = &why.records.arrivals;
-    let earlier = |i: usize| reading.known[i] && arrivals[i].not_before < alert.decided_at;
-    look(&(0..arrivals.len()).map(earlier).collect::<Cut>());
-    // Several decisions at one instant: take back what came last, one record after the other.
-    let mut order: Vec<usize> = (0..arrivals.len()).filter(|i| reading.known[*i]).collect();
-    order.sort_by_key(|i| std::cmp::Reverse((arrivals[*i].not_before, *i)));
-    let own = |i: &usize| {
-        picture::as_report(&arrivals[*i].arrival.record).is_some_and(|r| alert.reports.contains(&r.key()))
-    };
-    let own: Vec<usize> = order.iter().copied().filter(own).take(TRIES).collect();
-    order.truncate(TRIES);
-    for list in [order, own] {
-        let mut known = reading.known.clone();
-        for index in list {
-            known[index] = false;
-            look(&known);
+/// Of S15 what was told and does not hold: the incident before the decision against what came of it.
+fn correction(
+    why: &Why<'_, '_>,
+    alert: &Alert,
+    policies: &Policies,
+    then: &Knowledge,
+    reading: &Reading,
+    told: &Told,
+) -> Attempt {
+    let became: Vec<Found> = then.holding(&alert.reports).cloned().collect();
+    let lives = alert.reports.iter().any(|key| then.reports.get(key).is_some_and(|r| r.stands()));
+    let ends = [Err(if lives { End::Merged } else { End::Withdrawn })];
+    let options: Vec<Result<&Seen, End>> = became.iter().map(|f| Ok(&f.seen)).chain(ends).collect();
+    let mut best: Option<(Before, Vec<Difference>)> = None;
+    let all = spoken_under(why, alert, policies);
+    'search: for before in before(why.records, alert, &all, reading) {
+        let home = before.found.seen.uscc;
+        for seen in &options {
+            let messages = owner_incident::decide(told, *seen, home, policies, alert.as_of);
+            let mut wrong = message_differs(alert, messages.first(), 0, home);
+            day_differs(&mut wrong, alert, &before.found);
+            let adds_up = wrong.is_empty();
+            // As of readings: what is assumed and does not add up proves nothing.
+            let shown = adds_up || before.taken_last.is_empty();
+            if shown && best.as_ref().is_none_or(|(_, least)| wrong.len() < least.len()) {
+                best = Some((before.clone(), wrong));
+            }
+            if adds_up {
+                break 'search;
+            }
         }
     }
-    found.dedup_by(|a, b| a.0.seen == b.0.seen);
-    found
+    let Some((Before { found, known, taken_last }, differences)) = best else {
+        let numbers = owner_numbers(None, told, policies, alert.as_of);
+        return Attempt { became, ..none_of_it(alert, then, numbers) };
+    };
+    let numbers = owner_numbers(Some(&found), told, policies, alert.as_of);
+    Attempt { was: Some(known), stood_on: vec![found], became, numbers, taken_last, differences }
+}
+
+/// No incident consists of the reports that were named: what they make is shown instead.
+fn none_of_it(alert: &Alert, then: &Knowledge, numbers: Numbers) -> Attempt {
+    let stood_on: Vec<Found> = then.holding(&alert.reports).cloned().collect();
+    let near: Vec<String> = stood_on.iter().map(|f| list(&f.keys())).collect();
+    let near = if near.is_empty() { "none of them stands".to_owned() } else { near.join("; ") };
+    let mut differences = Vec::new();
+    differ(&mut differences, "reports", list(&alert.reports), near);
+    Attempt { was: None, stood_on, became: Vec::new(), numbers, taken_last: Vec::new(), differences }
+}
+
+fn day_differs(differences: &mut Vec<Difference>, alert: &Alert, found: &Found) {
+    let day = found.seen.occurred_on;
+    if alert.facts.occurred_on != Some(day) {
+        differ(differences, "occurred_on", option(alert.facts.occurred_on), day);
+    }
 }
 
 /// What the rule says against what was said.
@@ -370,7 +365,7 @@ fn escalation(
     let stood_on: Vec<Found> = seen.found.iter().map(|f| (*f).clone()).collect();
     let numbers = seen.numbers(policies, alert.as_of, open.as_ref(), alert.uscc, then);
     let became = no_longer(why, alert, then, &stood_on);
-    Attempt { was: None, stood_on, became, numbers, differences }
+    Attempt { was: None, stood_on, became, numbers, taken_last: Vec::new(), differences }
 }
 
 /// The incidents that earlier messages of the episode counted and that are not in the window any more, as they
@@ -435,11 +430,13 @@ impl<'k> Windowed<'k> {
         let succeeded = then.registry.root(&uscc) != uscc;
         let listed = if succeeded { Vec::new() } else { escalation::listed(&book, &uscc, days) };
         let found: Vec<&Found> = listed.iter().filter_map(|(id, _)| by_id.get(id).copied()).collect();
-        let is_sure = |(id, _): &&(IncidentId, Severity)| {
-            by_id.get(id).is_some_and(|f| {
-                f.seen.reports.iter().any(|r| numbers.get(&r.key).is_some_and(|(n, sure)| *sure && n == id))
-            })
+        // Where a number's reports stand in several incidents nothing may have been said of which one kept it.
+        let of_number = |f: &&Found, id: &IncidentId| {
+            f.seen.reports.iter().any(|r| numbers.get(&r.key).is_some_and(|(n, sure)| *sure && n == id))
         };
+        let split = |id: &IncidentId| then.incidents.iter().filter(|f| of_number(f, id)).count() > 1;
+        let is_sure =
+            |(id, _): &&(IncidentId, Severity)| by_id.get(id).is_some_and(|f| of_number(f, id)) && !split(id);
         Windowed {
             days,
             succeeded,

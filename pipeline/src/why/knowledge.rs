@@ -24,7 +24,7 @@ pub(super) type Cut = Vec<bool>;
 pub(super) const TRIES: usize = 48;
 
 /// How many of them are tried two by two, and how many that are stamped ahead.
-const FEW: usize = 12;
+pub(super) const FEW: usize = 12;
 
 /// The records of a cut, merged.
 pub(super) struct Knowledge {

@@ -16,8 +16,11 @@
 //!   partition brought earlier ([`Known::not_before`]). Where the plain reading (everything with that at most the
 //!   decision's instant) does not give what was said, records that may have been taken in later are left out, the
 //!   newest first; what was left out stands in [`AlertExplained::taken_later`].
+//!   When a late record was taken in cannot be seen either, so what stood just before a correction may not follow from
+//!   stamps: see [`AlertExplained::taken_last`].
 //! - *Which incident keeps which number* is history: numbers are read from alerts and `incidents`, not recomputed.
 
+mod before;
 mod check;
 mod knowledge;
 mod picture;
@@ -28,7 +31,7 @@ mod wanted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tocsin_schemas::codes::{Change, Reason, Rule};
+use tocsin_schemas::codes::{Change, Rule};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::Instant;
@@ -188,6 +191,7 @@ impl<'a, 'r> Why<'a, 'r> {
             numbers: judged.numbers,
             taken_later: judged.taken_later.iter().map(|i| self.place(*i)).collect(),
             stamped_ahead: judged.stamped_ahead.iter().map(|i| self.place(*i)).collect(),
+            taken_last: judged.taken_last.iter().map(|i| self.place(*i)).collect(),
             since: since::since(self, alert, &judged.known),
             check: judged.check,
             alert: alert.clone(),
@@ -213,15 +217,20 @@ impl<'a, 'r> Why<'a, 'r> {
         let Some(upto) = upto else { return numbers };
         let own = |a: &&Alert| a.rule == Rule::OwnerIncident && a.decided_at <= upto.decided_at;
         let mut alerts: Vec<&Alert> = self.records.alerts.iter().filter(own).collect();
-        alerts.sort_by_key(|a| a.decided_at);
+        alerts.sort_by_key(|a| (a.decided_at, a.revision));
         for alert in alerts {
             let Ok(id) = alert.subject.parse::<IncidentId>() else { continue };
-            // What was merged away or withdrawn has this number no more, and of one that nobody was told of nothing
-            // is said when that happens.
-            let left = alert.change == Change::Suppressed
-                || (alert.change == Change::Corrected
-                    && matches!(alert.reason, Some(Reason::Merged | Reason::Withdrawn)));
-            for key in &alert.reports {
+            // A correction lists its reports as they were before it, and of what nobody is told of nothing is said
+            // when it ends or loses them.
+            let left = matches!(alert.change, Change::Suppressed | Change::Corrected);
+            // What a later message does not list any more has left.
+            numbers.values_mut().filter(|(of, _)| *of == id).for_each(|(_, sure)| *sure = false);
+            // What another number says at the same instant may stand before it here.
+            let said = |key: &&ReportKey| {
+                alert.change != Change::Corrected || numbers.get(*key).is_none_or(|(_, sure)| !sure)
+            };
+            let said: Vec<&ReportKey> = alert.reports.iter().filter(said).collect();
+            for key in said {
                 numbers.insert(key.clone(), (id, !left));
             }
         }

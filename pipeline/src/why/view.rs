@@ -33,6 +33,10 @@ pub struct AlertExplained {
     /// Records that are stamped after the decision's instant but, to give what was said, were known at it: an arrival
     /// far ahead of the wall clock does not move the decision clock.
     pub stamped_ahead: Vec<Place>,
+    /// Of a correction: late records, stamped before the decision's instant, that must have been taken in only at it if
+    /// what it took back is to have stood before. What was known at the decision is not touched by it. The log does not
+    /// say when a late record was taken in: of those that fit, the newest is named.
+    pub taken_last: Vec<Place>,
     /// What came after the decision.
     pub since: Since,
     /// Whether the records give the alert's numbers again.
