@@ -112,3 +112,27 @@ fn an_empty_tag_is_no_scope() {
         engine.rates().iter().filter(|r| r.scope == Scope::Tag).map(|r| r.key.clone()).collect();
     assert_eq!(tags, ["x"]);
 }
+
+/// What `why` holds is to be that of the answer, whatever number the incident has.
+#[test]
+fn why_of_the_ten_millionth_incident_is_as_cheap_as_of_the_first() {
+    use tocsin_pipeline::why::{Records, Rules, Why};
+    let mut engine = Engine::new(Policies::default(), Options { workers: 1 });
+    let outcomes = engine.arrive(clock(), [firm(1, &[]), injury(1)]);
+    let mut alert = outcomes[0].alerts[0].clone();
+    let policies = Policies::default();
+    let time = |number: u32, alert: &mut tocsin_schemas::records::Alert| {
+        alert.subject = tocsin_schemas::ids::IncidentId(number).to_string().into();
+        let records = Records { alerts: vec![alert.clone()], ..Records::default() };
+        let of = |_: &str| Some(&policies);
+        let began = std::time::Instant::now();
+        let why = Why::new(&records, Rules { at_hand: &policies, of: &of }, clock());
+        why.alert(&alert.alert_id).unwrap();
+        began.elapsed()
+    };
+    let (first, last) = (time(1, &mut alert), time(10_000_000, &mut alert));
+    println!("{first:?} {last:?}");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak: u64 = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").trim().parse().unwrap();
+    assert!(peak < 400_000, "{peak} kB at the peak");
+}
