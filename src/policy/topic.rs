@@ -103,4 +103,57 @@ mod tests {
         let long = vec![b'#'; MAX_RECORD_BYTES + 1];
         assert!(of(Some(&long)).unwrap_err().contains("at most 1048576 bytes, found 1048577"));
     }
+
+    /// A log in which somebody publishes right after its ends were looked up.
+    struct Busy(tocsin_connectors::log::sqlite::SqliteLog);
+
+    impl EventLog for Busy {
+        fn log_id(&self) -> Result<String, LogError> {
+            self.0.log_id()
+        }
+        fn topics(&self) -> Result<Vec<tocsin_schemas::log::TopicSettings>, LogError> {
+            self.0.topics()
+        }
+        fn ensure(
+            &self,
+            topics: &[tocsin_schemas::log::TopicSettings],
+            dry_run: bool,
+        ) -> Result<Vec<tocsin_schemas::log::TopicChange>, LogError> {
+            self.0.ensure(topics, dry_run)
+        }
+        fn bounds(&self, topic: &str) -> Result<Vec<tocsin_schemas::log::Bounds>, LogError> {
+            let bounds = self.0.bounds(topic)?;
+            let wrong = tocsin_schemas::log::NewRecord {
+                topic: Arc::from(POLICY),
+                key: Vec::new(),
+                value: Some(b"wrong".to_vec()),
+                stamp: None,
+            };
+            self.0.writer("policy")?.append(&[wrong])?;
+            Ok(bounds)
+        }
+        fn reader(
+            &self,
+            from: &[(tocsin_schemas::log::TopicPartition, u64)],
+        ) -> Result<Box<dyn tocsin_schemas::log::LogReader>, LogError> {
+            self.0.reader(from)
+        }
+        fn writer(&self, name: &str) -> Result<Box<dyn tocsin_schemas::log::LogWriter>, LogError> {
+            self.0.writer(name)
+        }
+    }
+
+    /// The service reads on from `next`: what stands behind it is read again, so it is not to be here too.
+    #[test]
+    fn what_is_held_lies_before_the_offset_to_go_on_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = tocsin_connectors::log::sqlite::SqliteLog::open(&dir.path().join("log.db")).unwrap();
+        log.ensure(&tocsin_schemas::topics::settings(), false).unwrap();
+        let text = Policies::default().to_toml().unwrap();
+        let record = crate::policy::publish::record(&Policies::default(), text);
+        log.writer("policy").unwrap().append(&[record]).unwrap();
+        let held = read(&Busy(log)).unwrap();
+        let refused: Vec<u64> = held.refused.iter().map(|q| q.offset).collect();
+        assert!(refused.iter().all(|offset| *offset < held.next), "{refused:?} and next is {}", held.next);
+    }
 }

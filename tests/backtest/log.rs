@@ -92,3 +92,36 @@ fn a_log_that_is_not_there_is_not_made() {
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(words.contains("there is no event log") && !place.dir.path().join("none.db").exists(), "{words}");
 }
+
+/// Publishing a policy is no arrival: in the service it moves no clock (`run/pipeline`, "move no clock").
+#[test]
+fn a_publication_after_the_last_arrival_does_not_make_the_days_compared_longer() {
+    let place = Place::new(8);
+    place.policy("old.toml", "escalation = { blue = 1, yellow = 2 }");
+    place.policy("new.toml", "escalation = { blue = 1, yellow = 4 }");
+    let log = SqliteLog::open(&place.dir.path().join("log.db")).unwrap();
+    let config = "[log]\nkind = \"embedded\"\npath = \"log.db\"\n[policy]\nfile = \"old.toml\"\n";
+    fs::write(place.dir.path().join("tocsin.toml"), config).unwrap();
+    log.ensure(&topics::settings(), false).unwrap();
+    let record = |line: &super::city::Line| NewRecord {
+        topic: Arc::from(line.topic.as_str()),
+        key: key(&line.topic, &line.value),
+        value: Some(line.value.to_string().into_bytes()),
+        stamp: Some(line.at),
+    };
+    log.writer("feeds").unwrap().append(&place.lines.iter().map(record).collect::<Vec<_>>()).unwrap();
+    let last = place.lines.iter().map(|line| line.at).max().unwrap();
+    let published = NewRecord {
+        topic: Arc::from(topics::POLICY),
+        key: b"2020-11-20".to_vec(),
+        value: Some(fs::read(place.dir.path().join("old.toml")).unwrap()),
+        stamp: Some(last.plus_millis(40 * 86_400_000)),
+    };
+    log.writer("policy").unwrap().append(&[published]).unwrap();
+    let args = ["backtest", "--config", "tocsin.toml", "--policy", "new.toml", "--json"];
+    let of_log: Value = serde_json::from_str(&done(&tocsin(place.dir.path(), &args))).unwrap();
+    let of_file = place.report(&[]);
+    for name in ["to", "days", "level_days", "by_chance", "messages"] {
+        assert_eq!(of_log[name], of_file[name], "{name}");
+    }
+}
