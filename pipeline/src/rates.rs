@@ -174,14 +174,14 @@ fn settle<K: Clone + Eq + std::hash::Hash, V>(
 }
 
 /// The one place where a rate is divided: an exact numerator by an exact denominator.
-fn row(window: Window, sum: &Sum, parts: Option<i64>) -> WindowRate {
+fn row(window: Window, sum: &Sum, parts: Option<i128>) -> WindowRate {
     let count = |n: i32| n.max(0) as u32;
     let reason = match parts {
         None => Some(RateReason::HeadcountUnknown),
         Some(0) => Some(RateReason::HeadcountZero),
         Some(_) => None,
     };
-    let per_thousand = |parts: i64| (i64::from(sum.with_headcount) * 1000 * PARTS) as f64 / parts as f64;
+    let per_thousand = |parts: i128| (i64::from(sum.with_headcount) * 1000 * PARTS) as f64 / parts as f64;
     let tally = &sum.tally;
     let other = [
         (Category::Commuting, tally.commuting),

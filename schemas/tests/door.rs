@@ -296,6 +296,24 @@ fn registry_records_are_judged() {
         Problem::WrongType,
         r#"["a",1]"#,
     );
+}
+
+#[test]
+fn tags_are_trimmed_and_bounded_and_what_is_left_out_is_flagged() {
+    let many: Vec<String> = (0..40).map(|n| format!("t{n}")).collect();
+    let long = "长".repeat(65);
+    for (tags, kept, problem) in [
+        (json!(["x ", "保温杯"]), json!(["x", "保温杯"]), None),
+        (json!(["", "x"]), json!(["x"]), Some(Problem::WrongLength)),
+        (json!([" "]), json!([]), Some(Problem::WrongLength)),
+        (json!([long, "x"]), json!(["x"]), Some(Problem::WrongLength)),
+        (json!(many), json!(many[..32]), Some(Problem::OutOfRange)),
+    ] {
+        let admitted = admit("registry.enterprises", &with(enterprise(), "tags", tags)).unwrap();
+        let Record::Enterprise(enterprise) = &admitted.record else { panic!("{:?}", admitted.record) };
+        assert_eq!(json!(enterprise.tags), kept);
+        assert_eq!(admitted.flags.iter().map(|f| f.problem).collect::<Vec<_>>(), Vec::from_iter(problem));
+    }
     let zero = with(contact(), "rank", json!(0));
     let Record::Contact(c) = flagged("registry.contacts", &zero, "rank", Problem::OutOfRange, "0") else {
         panic!()

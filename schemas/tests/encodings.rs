@@ -30,6 +30,12 @@ fn uscc() -> impl Strategy<Value = Uscc> {
     })
 }
 
+/// A tag as it is kept: no white space around it, not empty, at most 64 characters.
+fn label() -> impl Strategy<Value = String> {
+    let kept = |text: String| text.trim().chars().take(64).collect::<String>().trim().to_owned();
+    any::<String>().prop_map(kept).prop_filter("not empty", |label| !label.is_empty())
+}
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z]{1,5}", "\\PC{1,30}", any::<String>()].prop_filter("not empty", |t| !t.is_empty())
 }
@@ -67,7 +73,7 @@ prop_compose! {
     fn enterprise()(
         uscc in uscc(), version in 1..=i64::MAX as u64, name in text(), short_name in prop::option::of(text()),
         area in "33078[0-9]{4}|[A-Z]{2}-[A-Z]{1,8}", industry in "[1-8][0-9]{1,3}", from in day(),
-        status in code(EnterpriseStatus::ALL), tags in prop::collection::vec(any::<String>(), 0..4),
+        status in code(EnterpriseStatus::ALL), tags in prop::collection::vec(label(), 0..4),
         successor_of in prop::option::of(self::uscc()),
     ) -> Enterprise {
         let (name, short_name, area) = (name.into(), short_name.map(Into::into), area.into());

@@ -229,7 +229,8 @@ impl Topics {
         self.bar.inc(records.len() as u64);
         let mut stamps = Vec::with_capacity(records.len());
         let mut doors = Vec::with_capacity(records.len());
-        for record in records {
+        // A publication is no arrival: it moves no clock.
+        for record in records.into_iter().filter(|record| &*record.topic != topics::POLICY) {
             stamps.push(Stamp { at: record.stamp, ahead: false });
             let key = (&*record.topic == topics::CONTACTS).then(|| record.key.clone().unwrap_or_default());
             let at_door = admit(record, &*self.schemas);
@@ -250,7 +251,6 @@ impl Topics {
         for step in steps {
             let arrivals = doors.by_ref().take(step.records.len()).filter_map(|at_door| match at_door {
                 AtDoor::In(arrival, _) => Some(*arrival),
-                // Which policies once decided is not asked here: the two that are compared decide from the start.
                 AtDoor::Refused(_) | AtDoor::Nothing | AtDoor::Policy(_) => None,
             });
             self.ready.push_back(Batch { at: step.at, arrivals: arrivals.collect() });

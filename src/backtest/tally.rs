@@ -186,8 +186,8 @@ impl Tally {
     fn level(&mut self, alert: &Alert) {
         if let Some((level, from)) = self.open.remove(&alert.uscc) {
             self.spans.push(Span { uscc: alert.uscc, level, from, until: alert.as_of });
-            // It still stood when the days compared began.
-            if alert.as_of > self.from {
+            // It still stood when the days compared began: only what fell at that very midnight did not.
+            if alert.decided_at > self.from.midnight() {
                 self.stood.entry(level).or_default().insert(alert.uscc);
             }
         }

@@ -2,7 +2,7 @@
 //! force; one that cannot be used changes nothing and stands in quarantine.
 
 use tocsin_pipeline::Policies;
-use tocsin_schemas::door::{MAX_RECORD_BYTES, Refusal, RefusalReason};
+use tocsin_schemas::door::{Refusal, RefusalReason};
 use tocsin_schemas::log::{EventLog, LogError, LogRecord};
 use tocsin_schemas::records::Quarantined;
 use tocsin_schemas::time::Instant;
@@ -58,8 +58,11 @@ pub fn read(log: &dyn EventLog) -> Result<Held, LogError> {
         }
         Ok(())
     })?;
-    // It has one partition, for life.
+    // It has one partition, for life. What was published while it was read is read by whoever goes on from here.
     held.next = ends.first().copied().unwrap_or_default();
+    let next = held.next;
+    held.valid.retain(|published| published.offset < next);
+    held.refused.retain(|quarantined| quarantined.offset < next);
     Ok(held)
 }
 
@@ -70,16 +73,14 @@ pub fn read(log: &dyn EventLog) -> Result<Held, LogError> {
 pub fn admit(record: &LogRecord) -> Result<Policies, Refusal> {
     let refused = |detail: String| Refusal { reason: RefusalReason::BadPolicy, detail };
     let raw = record.value.as_deref().unwrap_or_default();
-    if raw.len() > MAX_RECORD_BYTES {
-        let found = raw.len();
-        return Err(refused(format!("a policy has at most {MAX_RECORD_BYTES} bytes, found {found}")));
-    }
     Policies::parse_bytes(raw).map_err(|e| refused(e.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use tocsin_schemas::door::MAX_RECORD_BYTES;
 
     use super::*;
 

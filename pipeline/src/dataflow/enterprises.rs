@@ -6,7 +6,7 @@
 //! the epoch touched. That makes a month that enters or leaves a window, which touches every enterprise, one
 //! pass over the state, and one change for each industry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use compact_str::{CompactString, ToCompactString};
@@ -56,8 +56,9 @@ pub(crate) struct Enterprises {
     /// Every scope that had a member, by number.
     scopes: Vec<ScopeKey>,
     numbers: HashMap<ScopeKey, u32>,
-    /// What the epoch under way changed of each scope, by number.
+    /// What the epoch under way changed of each scope, by number, and of which it did.
     gained: Vec<Sums>,
+    touched: BTreeSet<u32>,
 }
 
 /// The windows that share a day with each month: those of `first`, of the month after it, and so on.
@@ -212,7 +213,8 @@ impl Enterprises {
         if turned {
             self.turn(&old_months, &touched, out);
         }
-        for (scope, gained) in self.scopes.iter().zip(&mut self.gained) {
+        for number in std::mem::take(&mut self.touched) {
+            let (scope, gained) = (&self.scopes[number as usize], &mut self.gained[number as usize]);
             if !gained.is_zero() {
                 out.push((Answer::Sums(scope.clone(), Box::new(std::mem::take(gained))), 1));
             }
@@ -236,6 +238,7 @@ impl Enterprises {
                 let tally = enterprise.tallies()[slot];
                 let mut gain = Sum::of(tally, new[slot]);
                 gain.plus_equals(&Sum::of(tally, old[slot]).multiply(&-1));
+                self.touched.extend(&enterprise.scopes);
                 for scope in &enterprise.scopes {
                     self.gained[*scope as usize].windows[slot].plus_equals(&gain);
                 }
@@ -248,6 +251,7 @@ impl Enterprises {
     }
 
     fn gain(&mut self, scopes: &[u32], gain: &Sums) {
+        self.touched.extend(scopes);
         for scope in scopes {
             self.gained[*scope as usize].plus_equals(gain);
         }

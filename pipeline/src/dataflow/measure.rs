@@ -35,6 +35,15 @@ impl Group for i64 {
     }
 }
 
+impl Group for i128 {
+    fn add(&mut self, other: i128) {
+        *self += other;
+    }
+    fn times(self, factor: isize) -> i128 {
+        self * factor as i128
+    }
+}
+
 impl<T: Group, const N: usize> Group for [T; N] {
     fn add(&mut self, other: [T; N]) {
         self.iter_mut().zip(other).for_each(|(to, what)| to.add(what));
@@ -107,8 +116,9 @@ measure! {
         tally: Tally,
         /// Production incidents of the members with a headcount above 0.
         with_headcount: i32,
-        /// Sum of the members' mean headcounts, in `PARTS` of a person.
-        headcount_parts: i64,
+        /// Sum of the members' mean headcounts, in `PARTS` of a person. Wide: a source may give its greatest number for
+        /// "unknown", and some thousands of those are more than an i64 holds.
+        headcount_parts: i128,
         /// Members with a record in the window.
         known: i32,
     }
@@ -163,8 +173,8 @@ impl Heads {
     }
 
     /// The mean, in `PARTS` of a person; `None` if no month has a record.
-    pub fn parts(self) -> Option<i64> {
-        (self.months > 0).then(|| self.insured * (PARTS / i64::from(self.months)))
+    pub fn parts(self) -> Option<i128> {
+        (self.months > 0).then(|| i128::from(self.insured) * i128::from(PARTS / i64::from(self.months)))
     }
 }
 

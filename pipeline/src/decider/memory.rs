@@ -65,9 +65,11 @@ impl Memory {
         }
     }
 
-    /// What the owners were told of an incident, by the alerts added so far.
-    pub(crate) fn told(mut self, id: IncidentId) -> Told {
-        std::mem::take(at(&mut self.told, id.0 as usize)).into()
+    /// What the owners were told of an incident, by these alerts of it.
+    pub(crate) fn told<'a>(alerts: impl Iterator<Item = &'a Alert>) -> Told {
+        let mut heard = Heard::default();
+        alerts.for_each(|alert| heard.hear(alert));
+        heard.into()
     }
 
     /// The escalation of an enterprise, by the alerts added so far.

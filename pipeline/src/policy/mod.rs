@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tocsin_schemas::door::MAX_RECORD_BYTES;
 use tocsin_schemas::time::Day;
 
 pub use self::field::{Field, Kind, Section, Value};
@@ -53,6 +54,11 @@ pub struct PolicyError {
 impl PolicyError {
     fn at(text: &str, byte: usize, what: String) -> PolicyError {
         PolicyError { place: Some(check::place(text, byte)), what }
+    }
+
+    /// More bytes than a record of the topic may have.
+    fn too_long(found: usize) -> PolicyError {
+        PolicyError::at("", 0, format!("a policy has at most {MAX_RECORD_BYTES} bytes, found {found}"))
     }
 
     /// Bytes as text.
@@ -95,8 +101,11 @@ impl Policies {
     /// The same from bytes that may be anything.
     ///
     /// # Errors
-    /// Those of [`Policies::parse`], and bytes that are no UTF-8.
+    /// Those of [`Policies::parse`], bytes that are no UTF-8, and more than a record of the topic may have.
     pub fn parse_bytes(raw: &[u8]) -> Result<Policies, PolicyError> {
+        if raw.len() > MAX_RECORD_BYTES {
+            return Err(PolicyError::too_long(raw.len()));
+        }
         Policies::parse(PolicyError::text(raw)?)
     }
 

@@ -257,12 +257,11 @@ fn message_differs(
 
 /// What the owners had been told before an alert.
 fn told_before(why: &Why<'_, '_>, alert: &Alert) -> Told {
-    let mut memory = Memory::default();
     let own =
         why.records.alerts.iter().filter(|a| a.rule == Rule::OwnerIncident && a.subject == alert.subject);
-    for other in own {
+    Memory::told(own.filter(|other| {
         // Those of an episode are numbered; a suppressed one is not, and comes before all that are.
-        let earlier = match (other.change == Change::Suppressed, alert.change == Change::Suppressed) {
+        match (other.change == Change::Suppressed, alert.change == Change::Suppressed) {
             (true, true) => {
                 (other.decided_at, &other.alert_id) != (alert.decided_at, &alert.alert_id)
                     && other.decided_at <= alert.decided_at
@@ -270,12 +269,8 @@ fn told_before(why: &Why<'_, '_>, alert: &Alert) -> Told {
             (true, false) => true,
             (false, true) => false,
             (false, false) => other.revision < alert.revision,
-        };
-        if earlier {
-            memory.alert(other);
         }
-    }
-    alert.subject.parse().map(|id| memory.told(id)).unwrap_or_default()
+    }))
 }
 
 fn owner_numbers(found: Option<&Found>, told: &Told, policies: &Policies, as_of: Day) -> Numbers {

@@ -271,6 +271,36 @@ impl Checker {
         }
     }
 
+    /// A list of labels: white space around them is cut off; one that is empty or longer than `longest` characters is
+    /// left out and flagged, as are all after the first `most`.
+    pub(super) fn optional_labels(
+        &mut self,
+        field: &'static str,
+        longest: usize,
+        most: usize,
+    ) -> Vec<CompactString> {
+        let mut labels = Vec::new();
+        for item in self.optional_list(field) {
+            let label = item.trim();
+            let problem = match label.chars().count() {
+                0 => Some(Problem::WrongLength),
+                n if n > longest => Some(Problem::WrongLength),
+                _ if labels.len() == most => Some(Problem::OutOfRange),
+                _ => None,
+            };
+            match problem {
+                None => labels.push(label.into()),
+                Some(problem) => {
+                    let _: Option<()> = self.flag(field, problem, &Cell::Text(item));
+                    if problem == Problem::OutOfRange {
+                        break;
+                    }
+                }
+            }
+        }
+        labels
+    }
+
     /// A map of texts. A null in it is no entry.
     pub(super) fn optional_map(&mut self, field: &'static str) -> Vec<(String, String)> {
         let cell = self.next(field);

@@ -6,6 +6,11 @@ use super::check::Checker;
 use super::{Door, Fields};
 use crate::records::{Enterprise, Record};
 
+/// Characters of a tag.
+const LONGEST_TAG: usize = 64;
+/// Tags of an enterprise.
+const MOST_TAGS: usize = 32;
+
 pub(super) struct Names;
 
 impl Fields for Names {
@@ -32,7 +37,8 @@ pub(super) fn check(c: &mut Checker, _: &Door) -> Option<Record> {
     let industry = c.text_that("industry", "a code of GB/T 4754-2017, two digits or more", is_industry);
     let valid_from = c.parsed("valid_from", "a day YYYY-MM-DD");
     let status = c.parsed("status", "active or closed");
-    let tags = c.optional_list("tags").into_iter().map(String::from).collect();
+    // Each is a scope of the statistics, so their number is bounded.
+    let tags = c.optional_labels("tags", LONGEST_TAG, MOST_TAGS).into_iter().map(String::from).collect();
     let successor_of = c.optional_uscc("successor_of");
     Some(Record::Enterprise(Enterprise {
         uscc: uscc?,

@@ -196,7 +196,7 @@ fn varied(rng: &mut ChaCha8Rng, effective_from: Day) -> OraclePolicy {
     let orange = yellow + 1;
     OraclePolicy {
         effective_from,
-        window_days: pick(rng, &[30, 90, 365]),
+        window_days: pick(rng, &[1, 7, 30, 45, 90, 365, 365, 366, 400, 3660]),
         blue,
         yellow,
         orange,
