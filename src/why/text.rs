@@ -483,7 +483,7 @@ fn policy(why: &AlertExplained) -> String {
         Some(day) => format!("policy {}, table effective from {day}", why.policy.hash),
         None => format!(
             "policy {}: NOT AT HAND. The picture below is drawn by the policy at hand, so merges and severities may \
-             have been others then",
+             have been others then. With --log-file, give --policy and --policy-from as the run had them",
             why.policy.hash
         ),
     }
