@@ -9,7 +9,8 @@
 //!   old personal data goes.
 //! - **Partitions**: 3 where volume is, keyed so that all versions of one thing stay in order. One where
 //!   the order of *all* records matters (`policy`) or the topic is small and read whole. One, too, for `rates`: an incident
-//!   changes four rows at once, each further partition in a transaction costs 0.35 ms, and it is compacted.
+//!   changes a dozen records at once (enterprise, industry, area, city, cause, hour, …), each further
+//!   partition in a transaction costs 0.35 ms, and it is compacted.
 //!   More partitions later would move keys, so the number is for life.
 //! - **Record size**: what comes in may be 16 MiB, because a report that is too large must still arrive to
 //!   be refused into quarantine by the door. What goes out is ours and small. But an incident names all its

@@ -43,19 +43,28 @@ fn kafka_tells_what_the_file_tells_and_nobody_writes_to_it() {
     tells_what_the_file_tells(&Place::new(9), &log, &section);
 }
 
+/// A line of the city's stream as a record with its own time of arrival.
+fn record(line: &super::city::Line) -> NewRecord {
+    NewRecord {
+        topic: Arc::from(line.topic.as_str()),
+        key: key(&line.topic, &line.value),
+        value: Some(line.value.to_string().into_bytes()),
+        stamp: Some(line.at),
+    }
+}
+
+/// The whole stream on a new log.
+fn fill(log: &dyn EventLog, place: &Place) {
+    log.ensure(&topics::settings(), false).unwrap();
+    log.writer("feeds").unwrap().append(&place.lines.iter().map(record).collect::<Vec<_>>()).unwrap();
+}
+
 fn tells_what_the_file_tells(place: &Place, log: &dyn EventLog, section: &str) {
     place.policy("old.toml", "escalation = { blue = 1, yellow = 2 }");
     place.policy("new.toml", "escalation = { blue = 1, yellow = 4 }");
     let config = format!("[log]\n{section}\n[policy]\nfile = \"old.toml\"\n");
     fs::write(place.dir.path().join("tocsin.toml"), config).unwrap();
-    log.ensure(&topics::settings(), false).unwrap();
-    let record = |line: &super::city::Line| NewRecord {
-        topic: Arc::from(line.topic.as_str()),
-        key: key(&line.topic, &line.value),
-        value: Some(line.value.to_string().into_bytes()),
-        stamp: Some(line.at),
-    };
-    log.writer("feeds").unwrap().append(&place.lines.iter().map(record).collect::<Vec<_>>()).unwrap();
+    fill(log, place);
     // A newer writer of the name: what the older one wrote is visible. The service's own: a second one would fence it.
     let (_, mut service) = (log.writer("feeds").unwrap(), log.writer("pipeline").unwrap());
     let before = ends(log);
@@ -102,14 +111,7 @@ fn a_publication_after_the_last_arrival_does_not_make_the_days_compared_longer()
     let log = SqliteLog::open(&place.dir.path().join("log.db")).unwrap();
     let config = "[log]\nkind = \"embedded\"\npath = \"log.db\"\n[policy]\nfile = \"old.toml\"\n";
     fs::write(place.dir.path().join("tocsin.toml"), config).unwrap();
-    log.ensure(&topics::settings(), false).unwrap();
-    let record = |line: &super::city::Line| NewRecord {
-        topic: Arc::from(line.topic.as_str()),
-        key: key(&line.topic, &line.value),
-        value: Some(line.value.to_string().into_bytes()),
-        stamp: Some(line.at),
-    };
-    log.writer("feeds").unwrap().append(&place.lines.iter().map(record).collect::<Vec<_>>()).unwrap();
+    fill(&log, &place);
     let last = place.lines.iter().map(|line| line.at).max().unwrap();
     let published = NewRecord {
         topic: Arc::from(topics::POLICY),

@@ -14,17 +14,7 @@ use rdkafka::error::KafkaResult;
 use tocsin_schemas::records::{Delivery, Progress};
 use tocsin_testkit::{Broker, kafka_wanted};
 
-use crate::house::{AT, DAY, House, Running, until};
-
-/// One incident was told, and the service stopped.
-fn told(house: House) -> House {
-    let house = house.started();
-    let run = house.run_caught_up(&[]);
-    house.report("a", DAY, AT);
-    until("the owner is told", || house.gateway.calls().len() == 1);
-    assert_eq!(run.stop(), Some(0));
-    house
-}
+use crate::house::{DAY, House, Running, told, until};
 
 /// Asks the broker for what only an administrator may: altering and deleting topics.
 fn as_admin<T>(

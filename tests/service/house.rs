@@ -361,3 +361,13 @@ impl Drop for Running {
         let _ = self.child.wait();
     }
 }
+
+/// One incident was told under the default policy, and the service stopped.
+pub fn told(house: House) -> House {
+    let house = house.started();
+    let run = house.run_caught_up(&[]);
+    house.report("a", DAY, AT);
+    until("the owner is told", || house.gateway.calls().len() == 1);
+    assert_eq!(run.stop(), Some(0));
+    house
+}

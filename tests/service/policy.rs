@@ -14,7 +14,7 @@ use tocsin_schemas::records::Alert;
 use tocsin_schemas::topics;
 use tocsin_testkit::{Broker, kafka_wanted};
 
-use crate::house::{AREA, AT, DAY, FIRM, House, Running, report, tocsin, until};
+use crate::house::{AREA, AT, DAY, FIRM, House, Running, report, tocsin, told, until};
 
 /// Blue from the first incident on, yellow from the second.
 const STRICT: &str =
@@ -167,16 +167,6 @@ fn a_policy_changes_under_load_on_kafka() {
     }
     let broker = Broker::start();
     a_policy_changes_under_load(House::kafka(broker.address()));
-}
-
-/// One incident was told under the default policy, and the service stopped.
-fn told(house: House) -> House {
-    let house = house.started();
-    let run = house.run_caught_up(&[]);
-    house.report("a", DAY, AT);
-    until("the owner is told", || house.gateway.calls().len() == 1);
-    assert_eq!(run.stop(), Some(0));
-    house
 }
 
 fn start_and_stop(house: &House) -> Running {

@@ -74,7 +74,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo run --release -p tocsin-benchmarks                 everything, about a quarter of an hour
+  cargo run --release -p tocsin-benchmarks                 everything, twenty minutes or more
   cargo run --release -p tocsin-benchmarks -- b f          the engine alone
   cargo run --release -p tocsin-benchmarks -- --json b > figures.json
 
