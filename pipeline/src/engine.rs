@@ -9,14 +9,15 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use tocsin_schemas::codes::{Reason, Scope};
 use tocsin_schemas::ids::{ReportKey, Uscc};
-use tocsin_schemas::records::{Alert, Digest, Incident, Rates, Record, Window};
+use tocsin_schemas::records::{Alert, Digest, Incident, Listed, Rates, Record, Window};
 use tocsin_schemas::time::{Day, Instant, Month};
 
-use crate::dataflow::{Changes, Dataflow, Inputs};
+use crate::dataflow::{Census, Changes, Dataflow, Inputs};
 use crate::decider::{Context, Decider, Recalled};
 use crate::exposure::{self, Exposure};
 use crate::facts::{Facts, Shared};
 use crate::incidents::Seen;
+use crate::lists::{Before, Freeze, Lists, ListsChange, Moved as Affected};
 use crate::policy::Policies;
 use crate::rates::{Figures, RatesChange, Stamp};
 use crate::registry::{Moved, Registry};
@@ -85,6 +86,9 @@ pub struct Outcome {
     pub alerts: Vec<Alert>,
     /// Rates that changed, in all windows; `None` of a scope that has none any more. Sorted.
     pub rates: Vec<((Scope, String), Option<Rates>)>,
+    /// Entries of the lists of this year and the last that changed, by key; `None` of an enterprise that is not on its
+    /// list any more. Sorted.
+    pub lists: Vec<(String, Option<Listed>)>,
 }
 
 /// How to run.
@@ -114,6 +118,9 @@ pub struct Engine {
     registry: Registry,
     figures: Figures,
     decider: Decider,
+    lists: Lists,
+    /// Lists to freeze, with the decision that falls next.
+    freezes: Vec<Freeze>,
     dataflow: Dataflow,
     workers: usize,
     clock: Option<Instant>,
@@ -137,6 +144,8 @@ impl Engine {
             registry: Registry::default(),
             figures: Figures::default(),
             decider: Decider::default(),
+            lists: Lists::default(),
+            freezes: Vec::new(),
             clock: None,
             active: None,
             loaded: Changes::default(),
@@ -167,10 +176,18 @@ impl Engine {
             feed(self.registry.advance(clock.day()), &mut inputs);
         }
         self.loaded.add(self.dataflow.run(inputs));
+        // What was to be frozen was, or was refused, when it came; the lists that were written say so.
+        self.freezes.clear();
         verdicts
     }
 
-    /// Ends a rebuild: desired minus emitted. The guard of the caller: the outcome must be silent
+    /// Takes an entry of the lists back that was written before (topic `lists`), in the order in which it was written;
+    /// before [`Engine::resume`].
+    pub fn recall(&mut self, listed: Listed) {
+        self.lists.recall(listed);
+    }
+
+    /// Ends a rebuild: desired minus emitted, and what differs in the lists. The guard of the caller: the outcome must be silent
     /// ([`Outcome::silent`]), else something is missing or was changed.
     pub fn resume(&mut self, recalled: Recalled) -> Outcome {
         let other_policy =
@@ -238,6 +255,37 @@ impl Engine {
         Stamp { as_of: decided_at.day(), decided_at, policy_hash: Arc::clone(self.policies.hash()) }
     }
 
+    /// The lists of the clock's year and the one before, sorted by key: each as a whole, and who is on it. Empty before
+    /// the first arrival, and in an engine of [`Engine::of_decisions`].
+    pub fn lists(&self) -> Vec<Listed> {
+        let Some(clock) = self.clock.filter(|_| self.rated) else { return Vec::new() };
+        let stamp = self.stamp(clock);
+        self.lists.all(&self.before(&stamp))
+    }
+
+    fn before<'a>(&'a self, stamp: &'a Stamp) -> Before<'a> {
+        let limits = &self.policies.on(stamp.as_of).lists;
+        Before { figures: &self.figures, registry: &self.registry, limits, stamp }
+    }
+
+    /// Brings the lists up to date with the figures; what changed.
+    fn list(
+        &mut self,
+        stamp: &Stamp,
+        moved: &Affected,
+        census: Option<&BTreeMap<usize, Census>>,
+    ) -> Vec<ListsChange> {
+        if !self.rated {
+            return Vec::new();
+        }
+        let limits = &self.policies.on(stamp.as_of).lists;
+        let before = Before { figures: &self.figures, registry: &self.registry, limits, stamp };
+        if let Some(census) = census {
+            self.lists.midnight(&before, census);
+        }
+        self.lists.settle(&before, moved, &std::mem::take(&mut self.freezes))
+    }
+
     /// The counted incidents, accounted for.
     pub fn accounts(&self) -> Accounts {
         self.clock.map(|c| self.decider.accounts(&self.policies, c.day())).unwrap_or_default()
@@ -285,7 +333,12 @@ impl Engine {
                     verdict
                 }
                 Record::Contact(contact) => self.versions.contact(&contact, digest),
-                Record::Governance(event) => self.versions.governance(&event, digest),
+                Record::Governance(event) => {
+                    let verdict = self.versions.governance(&event, digest);
+                    let accepted = verdict == Verdict::Accepted;
+                    self.freezes.extend(Freeze::of(&event).filter(|_| accepted));
+                    verdict
+                }
             });
         }
         feed(self.registry.moved(), inputs);
@@ -303,6 +356,10 @@ impl Engine {
     ) -> Outcome {
         let as_of = decided_at.day();
         self.move_day(as_of, &mut inputs);
+        let midnight = occasion == Occasion::Midnight;
+        if midnight && self.rated {
+            inputs.census = self.lists.wants(as_of);
+        }
         let mut touched: Vec<Uscc> = inputs.standing.iter().map(|((uscc, _), _)| *uscc).collect();
         let mut changes = self.dataflow.run(inputs);
         let resuming = rebuilt.is_some();
@@ -313,6 +370,7 @@ impl Engine {
         }
         let watched = Window::Rolling(self.policies.on(as_of).escalation.window_days);
         let stamp = self.stamp(decided_at);
+        let figured: Vec<Uscc> = changes.totals.iter().map(|(root, _)| *root).collect();
         let shifted = |root| touched.push(root);
         let rates = self.figures.apply(changes.totals, changes.sums, &stamp, watched, shifted);
         let context = Context {
@@ -325,6 +383,8 @@ impl Engine {
             figures: &self.figures,
         };
         let said = self.decider.decide(changes.incidents, touched, resuming, &context);
+        let moved = if midnight || resuming { Affected::All } else { Affected::These(&figured) };
+        let lists = self.list(&stamp, &moved, midnight.then_some(&changes.census));
         Outcome {
             occasion,
             decided_at,
@@ -332,6 +392,7 @@ impl Engine {
             incidents: said.incidents,
             alerts: said.alerts,
             rates,
+            lists,
         }
     }
 
@@ -430,6 +491,7 @@ impl Outcome {
             incidents: Vec::new(),
             alerts: Vec::new(),
             rates: Vec::new(),
+            lists: Vec::new(),
         }
     }
 }

@@ -11,13 +11,15 @@
 //! `why/` goes the other way: from an alert, an incident or an enterprise back to the records, by the very rules
 //! of both halves.
 //!
+//! `lists/` says which enterprises are key and which general in a year (S11), from the same figures.
+//!
 //! Beside them stand the **statistics of small numbers** (`statistics/`): pure functions from counts to limits, shrunken
 //! rates and alarms, that know neither half.
 //!
 //! ```text
 //! arrivals -> door (versions) -> dataflow (cases -> incidents -> windows -> rates) -> changes
 //!                                                                                       |
-//!                  outcome (incidents, alerts, rates)  <-  decider (desired - emitted) <-+
+//!           outcome (incidents, alerts, rates, lists)  <-  decider (desired - emitted) <-+
 //! ```
 
 mod cases;
@@ -27,6 +29,8 @@ mod engine;
 mod exposure;
 mod facts;
 mod incidents;
+mod lists;
+mod model;
 pub mod policy;
 mod rates;
 mod registry;
@@ -38,4 +42,5 @@ mod windows;
 pub use decider::{Memory, Recalled};
 pub use engine::{Accounts, Arrival, Engine, Occasion, Options, Outcome, Verdict};
 pub use exposure::Exposure;
+pub use model::Model;
 pub use policy::Policies;

@@ -10,6 +10,7 @@ use tocsin_schemas::records::{Rates, Window, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
 use crate::dataflow::{PARTS, ScopeKey, Sum, Sums, Tally, Total, Updates};
+use crate::lists::Year;
 use crate::windows::{MEMBERSHIP, SHOWN, slot};
 
 /// The sums as they now are.
@@ -35,6 +36,21 @@ impl Figures {
     /// The counts of an enterprise in a window that is kept; zeros if nothing is known.
     pub fn tally(&self, root: &Uscc, window: Window) -> Tally {
         self.totals.get(root).map(|total| total.tallies[slot(window)]).unwrap_or_default()
+    }
+
+    /// An enterprise in a window that is summed; `None`: without a counted incident in any window.
+    pub fn year(&self, root: &Uscc, slot: usize) -> Option<Year> {
+        self.totals.get(root).map(|total| Year { tally: total.tallies[slot], heads: total.heads[slot] })
+    }
+
+    /// The enterprises with production incidents in a window, in no order.
+    pub fn with_incidents(&self, slot: usize) -> impl Iterator<Item = Uscc> {
+        self.totals.iter().filter(move |(_, total)| total.tallies[slot].incidents > 0).map(|(root, _)| *root)
+    }
+
+    /// What belongs together in a window that is summed.
+    pub fn sum(&self, scope: Scope, key: &str, slot: usize) -> Sum {
+        self.sums.get(&(scope, key.into())).map(|sums| sums.windows[slot]).unwrap_or_default()
     }
 
     /// Takes the changes of an epoch; the rates that changed, sorted. `shifted` hears of each enterprise
@@ -132,7 +148,7 @@ fn member(total: &Total) -> bool {
 /// Whether nothing that is published differs: the window that only the policy asks for is not.
 fn same(a: &Total, b: &Total) -> bool {
     a.tallies[..SHOWN.len()] == b.tallies[..SHOWN.len()]
-        && a.heads.iter().zip(&b.heads).all(|(a, b)| a == b || a.parts() == b.parts())
+        && SHOWN.iter().zip(&a.heads).zip(&b.heads).all(|((_, a), b)| a == b || a.parts() == b.parts())
 }
 
 fn of_total(total: &Total) -> Vec<WindowRate> {

@@ -19,20 +19,30 @@ pub(crate) const SHOWN: [Window; 7] = [
     Window::YearAgo,
 ];
 
+/// The slot of the calendar year to date.
+pub(crate) const YEAR: usize = 5;
+
+/// The slot of the whole calendar year before this one: not published as a rate, but its list is kept up to date
+/// until it is frozen (S11, S13).
+pub(crate) const LAST_YEAR: usize = SHOWN.len();
+
+/// How many windows have headcounts and sums: those that are shown, and last year.
+pub(crate) const SUMMED: usize = SHOWN.len() + 1;
+
 /// Those that decide whether an enterprise has rows at all (records.md section 5): `365d`, `year`, `year_ago`.
 pub(crate) const MEMBERSHIP: [usize; 3] = [2, 5, 6];
 
-/// How many windows are kept: those that are shown, and the policy's own where it is none of them.
-pub(crate) const KEPT: usize = SHOWN.len() + 1;
+/// How many windows are kept: those that are summed, and the policy's own where it is none of them.
+pub(crate) const KEPT: usize = SUMMED + 1;
 
 /// Where a window is kept. All but the shown ones share the last slot: one policy holds on a day.
 pub(crate) fn slot(window: Window) -> usize {
-    SHOWN.iter().position(|w| *w == window).unwrap_or(SHOWN.len())
+    SHOWN.iter().position(|w| *w == window).unwrap_or(SUMMED)
 }
 
 /// A set of windows, by slot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct Mask(u8);
+pub(crate) struct Mask(u16);
 
 impl Mask {
     /// The slots in it.
@@ -42,7 +52,7 @@ impl Mask {
             let slot = left.trailing_zeros() as usize;
             // Clears the lowest bit.
             left &= left.wrapping_sub(1);
-            (slot < u8::BITS as usize).then_some(slot)
+            (slot < u16::BITS as usize).then_some(slot)
         })
     }
 
@@ -81,6 +91,10 @@ impl Spans {
         let own = Window::Rolling(policy.escalation.window_days);
         Spans(std::array::from_fn(|at| match SHOWN.get(at) {
             Some(window) => span(*window),
+            None if at == LAST_YEAR => {
+                let (first, last) = last_year(as_of);
+                Some((first.0, last.0))
+            }
             None => (slot(own) == at).then(|| span(own)).flatten(),
         }))
     }
@@ -92,13 +106,13 @@ impl Spans {
         Spans(std::array::from_fn(|at| all.0[at].filter(|_| at == own)))
     }
 
-    /// The months that share a day with the windows that are shown: headcounts are read from no other.
+    /// The months that share a day with the windows that are summed: headcounts are read from no other.
     pub fn of_months(as_of: Day) -> Spans {
-        let span = |window: &Window| {
-            let (first, last) = days(*window, as_of);
-            (first.month().0, last.month().0)
-        };
-        Spans(std::array::from_fn(|at| SHOWN.get(at).map(span)))
+        let months = |(first, last): (Day, Day)| (first.month().0, last.month().0);
+        Spans(std::array::from_fn(|at| match SHOWN.get(at) {
+            Some(window) => Some(months(days(*window, as_of))),
+            None => (at == LAST_YEAR).then(|| months(last_year(as_of))),
+        }))
     }
 
     /// The windows that a day or month belongs to.
@@ -135,6 +149,13 @@ pub(crate) fn days(window: Window, as_of: Day) -> (Day, Day) {
             (Day::new(year, 1, 1).unwrap_or(as_of), last.unwrap_or(as_of))
         }
     }
+}
+
+/// First and last day of the calendar year before that of the as-of day, both included.
+pub(crate) fn last_year(as_of: Day) -> (Day, Day) {
+    let year = as_of.date().year();
+    let first_of = |year| Day::new(year, 1, 1).unwrap_or(as_of);
+    (first_of(year - 1), first_of(year).plus(-1))
 }
 
 /// What enters or leaves when a span moves.
@@ -190,6 +211,9 @@ mod tests {
                 let around = [first.0 - 1, first.0, last.0, last.0 + 1].map(has);
                 assert_eq!(around, [false, true, true, false]);
             }
+            let whole = |x: i32| Day(x).date().year() == day.date().year() - 1;
+            let all = day.0 - 800..day.0 + 5;
+            assert!(all.clone().all(|x| old.mask(x).slots().any(|s| s == LAST_YEAR) == whole(x)));
             day = day.plus(1);
         }
     }

@@ -315,6 +315,16 @@ codes! {
 }
 
 codes! {
+    /// How the spread of the firms' true rates was found.
+    FittedBy: "way to fit" {
+        /// The maximum of the negative-binomial likelihood.
+        Likelihood = "likelihood",
+        /// The moment iteration, as the likelihood has no maximum.
+        Moments = "moments",
+    }
+}
+
+codes! {
     /// Whether an enterprise is in business.
     EnterpriseStatus: "enterprise status" {
         /// In business.
@@ -337,6 +347,68 @@ codes! {
         Failed = "failed",
         /// Nothing was due to this person; the reason says why.
         Skipped = "skipped",
+    }
+}
+
+codes! {
+    /// A list of enterprises (S11).
+    List: "list" {
+        /// The list of a calendar year, kept up to date.
+        Annual = "annual",
+        /// A list of a year as it stood when somebody with a name froze it.
+        Frozen = "frozen",
+    }
+}
+
+codes! {
+    /// What an enterprise is on the list of a year (S11).
+    ListClass: "list class" {
+        /// 工伤事故多发重点企业.
+        Key = "key",
+        /// 一般工伤事故企业.
+        General = "general",
+    }
+}
+
+codes! {
+    /// Why an enterprise is on the list of a year (S11).
+    ListReason: "list reason" {
+        /// Several incidents, and the lower bound of its shrunken rate is above the city's rate. Key.
+        SeveralAndAboveAverage = "several_and_above_average",
+        /// A rate some times the city's, and chance alone would hardly do it. Key.
+        HighRate = "high_rate",
+        /// A severe or fatal incident. Key.
+        Severe = "severe",
+        /// At least one incident. General, unless one of the others holds.
+        Incidents = "incidents",
+    }
+}
+
+codes! {
+    /// Why a test of S11 could not be made.
+    Undetermined: "undetermined test" {
+        /// No month of the year has a headcount.
+        HeadcountUnknown = "headcount_unknown",
+        /// The mean headcount is 0.
+        HeadcountZero = "headcount_zero",
+        /// The city has no rate yet: none was taken at a midnight of the year, or it was 0.
+        NoCityRate = "no_city_rate",
+        /// The rates of all enterprises could not be modelled.
+        NoModel = "no_model",
+    }
+}
+
+codes! {
+    /// Why a list was not frozen.
+    FreezeRefusal: "refused freezing" {
+        /// Nobody with a name approved it.
+        NoApprover = "no_approver",
+        /// The subject of the event is no year.
+        NotAYear = "not_a_year",
+        /// The year is not over.
+        YearNotOver = "year_not_over",
+        /// The list of that year is not kept any more: only the last one is.
+        YearTooOld = "year_too_old",
     }
 }
 

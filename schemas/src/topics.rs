@@ -75,7 +75,7 @@ pub struct Topic {
     pub retention: Retention,
     /// The largest record, in bytes.
     pub max_record_bytes: usize,
-    /// The schema of its records; `None`: not Avro (`policy` is TOML text) or not written yet (`lists`).
+    /// The schema of its records; `None`: not Avro (`policy` is TOML text).
     pub schema: Option<Kind>,
     /// Which way its records go.
     pub direction: Direction,
@@ -178,8 +178,8 @@ static CATALOGUE: [Topic; 21] = [
     output(ALERTS, "uscc", 3, Retention::Forever, Some(Kind::Alert), &[]),
     output(INCIDENTS, "incident_id", 3, Retention::Compacted, Some(Kind::Incident), &[]),
     output(RATES, "scope|key", 1, Retention::Compacted, Some(Kind::Rates), &[]),
-    // A few a month.
-    output(LISTS, "list_id", 1, Retention::Compacted, None, &[]),
+    // Read whole at a start, and small: the enterprises with incidents of two years, and what was frozen.
+    output(LISTS, "list|year|event_id|uscc", 1, Retention::Compacted, Some(Kind::Listed), &["approver"]),
     output(DELIVERIES, "delivery_id", 3, Retention::Compacted, Some(Kind::Delivery), &[]),
     // One record a writer and transaction. So many partitions that `pipeline` and `alerts` have one each: a
     // transaction that one of them left open when it died would hide the other's progress behind it.

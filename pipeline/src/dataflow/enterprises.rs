@@ -21,7 +21,7 @@ use tocsin_schemas::time::Month;
 
 use super::measure::{Heads, Sum, Sums, Tally, Total};
 use crate::registry::Profile;
-use crate::windows::{KEPT, Mask, SHOWN};
+use crate::windows::{KEPT, Mask, SUMMED};
 
 /// A group of incidents: an industry, an area, the city, a cause, an hour.
 pub(crate) type ScopeKey = (Scope, CompactString);
@@ -31,6 +31,8 @@ pub(crate) type ScopeKey = (Scope, CompactString);
 pub(crate) enum Change {
     /// From now on a month belongs to these windows. Every worker is told, each by its number.
     Month(usize, Month, Mask),
+    /// How many enterprises there are with how many incidents and insured persons in a window, asked of every worker.
+    Census(usize, usize),
     /// An enterprise that is read as its own, and where it belongs.
     Profile(Uscc, Profile),
     /// Insured persons of a month, of the enterprise itself or of one that is read as it.
@@ -46,7 +48,13 @@ pub(crate) enum Answer {
     Total(Uscc, Option<Arc<Total>>),
     /// What a scope gained or lost.
     Sums(ScopeKey, Box<Sums>),
+    /// The enterprises of a window, as they are after the epoch.
+    Census(usize, Census),
 }
+
+/// Registered enterprises with a mean headcount above 0: production incidents and headcount (in `PARTS` of a person),
+/// and how many enterprises have just these. What a model of all of them is fitted to.
+pub(crate) type Census = BTreeMap<(i32, i128), u32>;
 
 /// See the module's page.
 #[derive(Default)]
@@ -98,10 +106,10 @@ impl Tally {
 }
 
 impl Change {
-    /// The enterprise, but for a month's.
+    /// The enterprise that it is about, if it is about one.
     fn uscc(&self) -> Option<Uscc> {
         match self {
-            Change::Month(..) => None,
+            Change::Month(..) | Change::Census(..) => None,
             Change::Profile(uscc, _) | Change::Insured(uscc, ..) | Change::Counted(uscc, ..) => Some(*uscc),
         }
     }
@@ -109,7 +117,7 @@ impl Change {
     /// Which worker takes it.
     pub fn route(&self) -> u64 {
         match self {
-            Change::Month(worker, ..) => *worker as u64,
+            Change::Month(worker, ..) | Change::Census(worker, _) => *worker as u64,
             _ => super::keyed::route(&self.uscc()),
         }
     }
@@ -117,12 +125,25 @@ impl Change {
 
 impl Enterprise {
     /// Its insured persons by window.
-    fn heads(&self, months: &Months) -> [Heads; SHOWN.len()] {
-        let mut heads = [Heads::default(); SHOWN.len()];
+    fn heads(&self, months: &Months) -> [Heads; SUMMED] {
+        let mut heads = [Heads::default(); SUMMED];
         let begin = self.insured.partition_point(|(month, ..)| *month < months.first);
         for (month, _, insured) in &self.insured[begin..] {
             let Some(windows) = months.windows.get((month.0 - months.first.0) as usize) else { break };
             windows.slots().for_each(|slot| heads[slot].month(*insured));
+        }
+        heads
+    }
+
+    /// Its insured persons in one window.
+    fn heads_of(&self, slot: usize, months: &Months) -> Heads {
+        let mut heads = Heads::default();
+        let begin = self.insured.partition_point(|(month, ..)| *month < months.first);
+        for (month, _, insured) in &self.insured[begin..] {
+            let Some(windows) = months.windows.get((month.0 - months.first.0) as usize) else { break };
+            if windows.slots().any(|s| s == slot) {
+                heads.month(*insured);
+            }
         }
         heads
     }
@@ -160,10 +181,11 @@ impl Enterprises {
         // One batch may move an enterprise twice: what nets to nothing never was.
         consolidate(&mut changes);
         let mut by_enterprise = Vec::with_capacity(changes.len());
-        let mut months = BTreeMap::new();
+        let (mut months, mut asked) = (BTreeMap::new(), Vec::new());
         for (change, diff) in changes {
             match (change.uscc(), change) {
                 (_, Change::Month(_, month, windows)) => drop(months.insert(month, windows)),
+                (_, Change::Census(_, slot)) => asked.push(slot),
                 (Some(uscc), change) => by_enterprise.push((uscc, diff, change)),
                 (None, _) => {}
             }
@@ -192,7 +214,7 @@ impl Enterprises {
                     Change::Counted(_, windows, tally) => {
                         enterprise.count(windows, tally.multiply(&diff));
                     }
-                    Change::Month(..) => {}
+                    Change::Month(..) | Change::Census(..) => {}
                 }
             }
             enterprise.tallies = enterprise.tallies.filter(|tallies| **tallies != NONE);
@@ -219,6 +241,18 @@ impl Enterprises {
                 out.push((Answer::Sums(scope.clone(), Box::new(std::mem::take(gained))), 1));
             }
         }
+        out.extend(asked.into_iter().map(|slot| (Answer::Census(slot, self.census(slot)), 1)));
+    }
+
+    /// The enterprises of a window: one pass over the state.
+    fn census(&self, slot: usize) -> Census {
+        let mut counts: HashMap<(i32, i128), u32> = HashMap::new();
+        for enterprise in self.all.values().filter(|enterprise| !enterprise.scopes.is_empty()) {
+            if let Some(parts) = enterprise.heads_of(slot, &self.months).parts().filter(|parts| *parts > 0) {
+                *counts.entry((enterprise.tallies()[slot].incidents, parts)).or_default() += 1;
+            }
+        }
+        counts.into_iter().collect()
     }
 
     /// Months entered or left windows: every enterprise but those that were settled already (sorted). Only the

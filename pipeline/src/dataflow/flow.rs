@@ -1,5 +1,6 @@
 //! The graph of one worker: inputs, operators, and the outputs of an epoch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -15,7 +16,7 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::{Day, Month};
 
 use super::circumstances::{self, Circumstances};
-use super::enterprises::{Answer, Change, Enterprises, ScopeKey};
+use super::enterprises::{Answer, Census, Change, Enterprises, ScopeKey};
 use super::headcounts::{HeadcountChange, Headcounts};
 use super::keyed::{Epoch, keyed, route, summed};
 use super::measure::{Sums, Tally, Total};
@@ -44,6 +45,8 @@ pub(crate) struct Inputs {
     pub days: Updates<(Day, Mask)>,
     /// Which windows share a day with each month from now on: a message, not a collection.
     pub months: Vec<(Month, Mask)>,
+    /// Of which windows, by slot, the enterprises are to be counted once all else has taken effect.
+    pub census: Vec<usize>,
 }
 
 /// What one epoch changed.
@@ -55,12 +58,21 @@ pub(crate) struct Changes {
     pub totals: Vec<(Uscc, Option<Arc<Total>>)>,
     /// Scopes in windows.
     pub sums: Updates<(ScopeKey, Sums)>,
+    /// The enterprises of the windows that were asked for, by slot.
+    pub census: BTreeMap<usize, Census>,
 }
 
 pub(super) enum Part {
     Incidents(Updates<Arc<Seen>>),
-    Totals(Vec<(Uscc, Option<Arc<Total>>)>),
+    Enterprises(Vec<OfEnterprises>),
     Sums(Updates<(ScopeKey, Sums)>),
+}
+
+/// What is said of enterprises: of one, or of all in a window.
+#[derive(Clone)]
+pub(super) enum OfEnterprises {
+    Total(Uscc, Option<Arc<Total>>),
+    Census(usize, Census),
 }
 
 impl Changes {
@@ -69,12 +81,24 @@ impl Changes {
         self.incidents.append(&mut later.incidents);
         self.totals.append(&mut later.totals);
         self.sums.append(&mut later.sums);
+        self.census.append(&mut later.census);
     }
 
     pub(super) fn take(&mut self, part: Part) {
         match part {
             Part::Incidents(mut p) => self.incidents.append(&mut p),
-            Part::Totals(mut p) => self.totals.append(&mut p),
+            Part::Enterprises(all) => {
+                for of in all {
+                    match of {
+                        OfEnterprises::Total(uscc, total) => self.totals.push((uscc, total)),
+                        // Each worker counts its own.
+                        OfEnterprises::Census(slot, census) => {
+                            let sum = self.census.entry(slot).or_default();
+                            census.into_iter().for_each(|(like, n)| *sum.entry(like).or_default() += n);
+                        }
+                    }
+                }
+            }
             Part::Sums(mut p) => self.sums.append(&mut p),
         }
     }
@@ -90,6 +114,7 @@ pub(super) struct Flow {
     headcounts: InputSession<Epoch, (Uscc, (Month, u32)), isize>,
     days: InputSession<Epoch, (Day, Mask), isize>,
     months: InputSession<Epoch, (Month, Mask), isize>,
+    census: InputSession<Epoch, usize, isize>,
 }
 
 macro_rules! all_inputs {
@@ -118,6 +143,10 @@ macro_rules! all_inputs {
             let $input = &mut $self.months;
             $do
         }
+        {
+            let $input = &mut $self.census;
+            $do
+        }
     }};
 }
 
@@ -133,6 +162,7 @@ impl Flow {
             headcounts: InputSession::new(),
             days: InputSession::new(),
             months: InputSession::new(),
+            census: InputSession::new(),
         };
         worker.dataflow::<Epoch, _, _>(|scope| flow.wire(scope, policies, out));
         flow
@@ -145,6 +175,7 @@ impl Flow {
         let headcounts = self.headcounts.to_collection(scope);
         let days = self.days.to_collection(scope);
         let months = self.months.to_collection(scope);
+        let census = self.census.to_collection(scope);
 
         // Reports to cases to incidents.
         let cases = {
@@ -213,24 +244,28 @@ impl Flow {
         let months = months.inner.flat_map(move |((month, windows), at, diff)| {
             (0..workers).map(move |worker| (Change::Month(worker, month, windows), at, diff))
         });
+        let census = census.inner.flat_map(move |(slot, at, diff)| {
+            (0..workers).map(move |worker| (Change::Census(worker, slot), at, diff))
+        });
         let profiles =
             profiles.inner.map(|((uscc, profile), at, diff)| (Change::Profile(uscc, profile), at, diff));
         let mut enterprises = Enterprises::default();
         let answers = keyed(
-            scope.concatenate([counted, insured, months, profiles]),
+            scope.concatenate([counted, insured, months, census, profiles]),
             "Enterprises",
             Change::route,
             move |changes, out| enterprises.step(changes, out),
         );
-        let (totals, gained) = answers.ok_err(|(answer, at, _)| match answer {
-            Answer::Total(uscc, total) => Ok(((uscc, total), at, 1)),
+        let (told, gained) = answers.ok_err(|(answer, at, _)| match answer {
+            Answer::Total(uscc, total) => Ok((OfEnterprises::Total(uscc, total), at, 1)),
+            Answer::Census(slot, census) => Ok((OfEnterprises::Census(slot, census), at, 1)),
             Answer::Sums(key, gained) => Err((key, at, gained)),
         });
         let by_circumstance = by_circumstance.map(|((key, gained), at, _)| (key, at, gained));
         let gained = gained.concat(by_circumstance);
         let gained = gained.map(|(key, at, gained)| (key, at, *gained)).as_collection();
-        let only = |totals: Updates<_>| Part::Totals(totals.into_iter().map(|(total, _)| total).collect());
-        send(totals.as_collection(), &self.probe, out, only);
+        let only = |told: Updates<_>| Part::Enterprises(told.into_iter().map(|(of, _)| of).collect());
+        send(told.as_collection(), &self.probe, out, only);
         send(summed(gained, "Scopes in windows"), &self.probe, out, Part::Sums);
     }
 
@@ -250,6 +285,7 @@ impl Flow {
         all(&mut self.headcounts, inputs.headcounts);
         all(&mut self.days, inputs.days);
         all(&mut self.months, inputs.months.into_iter().map(|month| (month, 1)));
+        all(&mut self.census, inputs.census.into_iter().map(|slot| (slot, 1)));
         self.epoch += 1;
         let next = self.epoch;
         all_inputs!(self, input => { input.advance_to(next); input.flush(); });

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tocsin_schemas::codes::{Category, Severity};
 
 use crate::incidents::Seen;
-use crate::windows::{KEPT, Mask, SHOWN};
+use crate::windows::{KEPT, Mask, SHOWN, SUMMED};
 
 /// Least common multiple of 1..=13: a mean over at most 13 months is an exact integer in these parts. No
 /// window that is shown touches more months.
@@ -125,12 +125,12 @@ measure! {
 }
 
 measure! {
-    /// The same in all windows that are shown.
+    /// The same in all windows that are summed.
     Sums {
         /// Registered members, so that an empty industry has its row of zeros.
         members: i32,
-        /// By window, as [`SHOWN`] names them.
-        windows: [Sum; SHOWN.len()],
+        /// By window: those that are shown, in their order, and last year.
+        windows: [Sum; SUMMED],
     }
 }
 
@@ -139,8 +139,8 @@ measure! {
 pub(crate) struct Total {
     /// By window that is kept.
     pub tallies: [Tally; KEPT],
-    /// By window that is shown.
-    pub heads: [Heads; SHOWN.len()],
+    /// By window that is summed.
+    pub heads: [Heads; SUMMED],
 }
 
 impl Tally {
@@ -192,14 +192,14 @@ impl Sum {
 }
 
 impl Sums {
-    /// Adds incidents to each of the windows that are shown.
+    /// Adds incidents to each of the windows that are shown: of what is no enterprise nothing else is asked.
     pub fn count(&mut self, windows: Mask, tally: Tally) {
         let shown = windows.slots().take_while(|slot| *slot < SHOWN.len());
         shown.for_each(|slot| self.windows[slot].tally.add(tally));
     }
 
     /// What a member adds, or a former one takes away.
-    pub fn of_member(tallies: &[Tally; KEPT], heads: &[Heads; SHOWN.len()], members: i32) -> Sums {
+    pub fn of_member(tallies: &[Tally; KEPT], heads: &[Heads; SUMMED], members: i32) -> Sums {
         let windows = std::array::from_fn(|slot| Sum::of(tallies[slot], heads[slot]));
         Sums { members: 1, windows }.times(members as isize)
     }

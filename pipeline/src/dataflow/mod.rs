@@ -12,6 +12,7 @@
 //! headcounts ----> Headcounts --read as--> Enterprises <------------+
 //! profiles (enterprise -> industry, area) ----^  |  \--> totals of enterprises --> out
 //! months (month -> windows) ------------------^  +--> sums of scopes --> out
+//! census (window) ----------------------------^  \--> enterprises by incidents and headcount --> out
 //! ```
 //!
 //! The clock is an input: `days` says which windows a day belongs to, and a midnight is a few days that
@@ -27,9 +28,7 @@ mod measure;
 mod resolve;
 mod threads;
 
-pub(crate) use enterprises::ScopeKey;
+pub(crate) use enterprises::{Census, ScopeKey};
 pub(crate) use flow::{Changes, Inputs, Updates};
-#[cfg(test)]
-pub(crate) use measure::Heads;
-pub(crate) use measure::{PARTS, Sum, Sums, Tally, Total};
+pub(crate) use measure::{Heads, PARTS, Sum, Sums, Tally, Total};
 pub(crate) use threads::Dataflow;

@@ -15,6 +15,7 @@ use tocsin_schemas::time::Instant;
 use super::{Context, Dataflow, Engine, Inputs, Occasion, Outcome, RatesChange, feed};
 use crate::dataflow::{Changes, Updates};
 use crate::incidents::Seen;
+use crate::lists::Moved;
 use crate::policy::Policies;
 use crate::windows::Spans;
 
@@ -48,6 +49,7 @@ impl Engine {
             figures: &self.figures,
         };
         let said = self.decider.decide(incidents, Vec::new(), false, &context);
+        let lists = self.list(&self.stamp(clock), &Moved::All, None);
         Outcome {
             occasion: Occasion::Policy,
             decided_at: clock,
@@ -55,6 +57,7 @@ impl Engine {
             incidents: said.incidents,
             alerts: said.alerts,
             rates,
+            lists,
         }
     }
 
@@ -73,7 +76,7 @@ impl Engine {
         self.active = None;
         self.move_day(as_of, &mut inputs);
         self.versions.begin();
-        let Changes { incidents, totals, sums } = self.dataflow.run(inputs);
+        let Changes { incidents, totals, sums, census: _ } = self.dataflow.run(inputs);
         // The decider looks at every enterprise anyway.
         self.figures.apply(totals, sums, &stamp, Window::Year, drop);
         let rates = rates_changes(shown, self.figures.all(&stamp));

@@ -116,4 +116,22 @@ policy! {
         /// The mildest disability grade (1 worst, 10 mildest) that is severe; 0: none (S26).
         severe_grade_max: u8 = 6, 0..=10;
     }
+
+    /// The lists of a year: key enterprises (重点) and general ones (一般) (S11).
+    lists: Lists {
+        /// Incidents in the year from which an enterprise is key if its shrunken rate is above the city's (S11).
+        key_incidents: u32 = 3, 1..=100_000;
+        /// How sure that must be: the credible interval of this width lies above the city's rate (S11).
+        confidence: f64 = 0.95, 0.5..=0.9999;
+        /// Incidents in the year from which an enterprise is key if its raw rate is high (S11).
+        rate_incidents: u32 = 2, 1..=100_000;
+        /// High: above so many times the city's rate (S11).
+        rate_factor: f64 = 2.0, 1.0..=1000.0;
+        /// And chance alone would give as many incidents less often than this (S11).
+        chance_below: f64 = 0.01, 0.000001..=1.0;
+        /// Whether a single severe or fatal incident makes an enterprise key (S11).
+        severe_is_key: bool = true;
+        /// Years running as key enterprise from which it is one persistently (S36).
+        persistent_years: u32 = 2, 2..=100;
+    }
 }

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use policies::policies;
 use tocsin_oracle::{History, OraclePolicy, Subject};
 use tocsin_pipeline::{Arrival, Engine, Memory, Options, Outcome, Policies};
-use tocsin_schemas::codes::Scope;
-use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Rates, Record, WindowRate};
+use tocsin_schemas::codes::{List, Scope};
+use tocsin_schemas::records::{Alert, Digest, Incident, Listed, Member, Rate, Rates, Record, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::wire;
 
 /// The engine with what a log would hold: everything that arrived and everything it said.
 pub struct Subjected {
@@ -23,6 +24,11 @@ pub struct Subjected {
     alerts: Vec<Alert>,
     incidents: Vec<Incident>,
     rates: BTreeMap<(Scope, String), Vec<WindowRate>>,
+    /// As the topic has them, and in the order in which they were written.
+    lists: BTreeMap<String, Listed>,
+    listed: Vec<Listed>,
+    /// What was frozen since somebody asked.
+    frozen: Vec<Listed>,
 }
 
 impl Subjected {
@@ -37,6 +43,9 @@ impl Subjected {
             alerts: Vec::new(),
             incidents: Vec::new(),
             rates: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            listed: Vec::new(),
+            frozen: Vec::new(),
         }
     }
 
@@ -49,6 +58,26 @@ impl Subjected {
                     Some(rates) => self.rates.insert(key.clone(), rates.windows.clone()),
                     None => self.rates.remove(key),
                 };
+            }
+            for (key, listed) in &outcome.lists {
+                match listed {
+                    Some(listed) => {
+                        let again = wire::decode::<Listed>(&wire::encode(listed)).unwrap();
+                        assert_eq!(
+                            (&again, key),
+                            (listed, &listed.key()),
+                            "a record of a list survives the wire"
+                        );
+                        self.listed.retain(|l| l.key() != *key);
+                        self.listed.push(again);
+                        self.lists.insert(key.clone(), listed.clone());
+                        self.frozen.extend((listed.list == List::Frozen).then(|| listed.clone()));
+                    }
+                    None => {
+                        assert!(self.lists.remove(key).is_some(), "{key} was on no list");
+                        self.listed.retain(|l| l.key() != *key);
+                    }
+                }
             }
         }
         outcomes.into_iter().map(|o| o.alerts).collect()
@@ -87,6 +116,26 @@ impl Subject for Subjected {
         assert!(self.rates == all, "the changes of rates do not add up to the rates");
         rates.iter().flat_map(Rates::rows).collect()
     }
+    fn lists(&mut self) -> (Vec<Listed>, Vec<Listed>) {
+        let lists = self.engine.lists();
+        // What the topic says must be what is so: each change, folded. What it was compared with may be another day's.
+        let plain = |listed: &Listed| {
+            let member = listed.member.clone().map(|m| Member {
+                per_thousand: None,
+                shrunken_per_thousand: None,
+                chance_above_city: None,
+                chance_of_as_many: None,
+                ..m
+            });
+            let reference = listed.reference.clone().filter(|_| member.is_none());
+            (listed.key(), reference, listed.whole.clone(), member)
+        };
+        let years: Vec<i32> = lists.iter().map(|l| l.year).collect();
+        let told = self.lists.values().filter(|l| l.list == List::Annual && years.contains(&l.year));
+        let (told, so): (Vec<_>, Vec<_>) = (told.map(plain).collect(), lists.iter().map(plain).collect());
+        assert_eq!(told, so, "the changes of lists do not add up to the lists");
+        (lists, std::mem::take(&mut self.frozen))
+    }
     fn restart(&mut self) {
         let clock = self.engine.clock();
         let (mut written, mut said) = (Memory::default(), Memory::default());
@@ -99,7 +148,9 @@ impl Subject for Subjected {
         let middle = self.arrived.len() / 2;
         self.engine.load(self.arrived[middle..].to_vec());
         self.engine.load(self.arrived[..middle].to_vec());
+        self.listed.iter().cloned().for_each(|listed| self.engine.recall(listed));
         let outcome = self.engine.resume(written.with(said));
+        assert_eq!(outcome.lists, [], "a restart changed the lists");
         assert!(outcome.silent(), "a restart said {:?} and changed {:?}", outcome.alerts, outcome.incidents);
     }
 }

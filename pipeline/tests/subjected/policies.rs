@@ -2,7 +2,7 @@
 
 use tocsin_oracle::OraclePolicy;
 use tocsin_pipeline::Policies;
-use tocsin_pipeline::policy::{Escalation, Merge, OwnerAlert, Policy, SeverityLimits};
+use tocsin_pipeline::policy::{Escalation, Lists, Merge, OwnerAlert, Policy, SeverityLimits};
 
 /// The oracle's policy tables as the engine takes them.
 pub fn policies(tables: &[OraclePolicy]) -> Policies {
@@ -21,6 +21,15 @@ pub fn policies(tables: &[OraclePolicy]) -> Policies {
         severity: SeverityLimits {
             severe_lost_days: t.severe_lost_days,
             severe_grade_max: t.severe_grade_max,
+        },
+        lists: Lists {
+            key_incidents: t.lists.key_incidents,
+            confidence: f64::from(t.lists.confidence) / 1000.0,
+            rate_incidents: t.lists.rate_incidents,
+            rate_factor: f64::from(t.lists.rate_factor) / 1000.0,
+            chance_below: f64::from(t.lists.chance_below) / 1000.0,
+            severe_is_key: t.lists.severe_is_key,
+            persistent_years: t.lists.persistent_years,
         },
     };
     Policies::new(tables.iter().map(table).collect()).unwrap()

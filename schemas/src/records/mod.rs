@@ -2,12 +2,13 @@
 //!
 //! Records *in* ([`Report`], [`Enterprise`], [`Headcount`], [`Contact`], [`GovernanceEvent`]) are held as
 //! they were accepted: every value is on its list and in its range. Records *out* ([`Incident`],
-//! [`Alert`], [`Rates`], [`Delivery`], [`Progress`], [`Quarantined`]) serialize with serde to the very
+//! [`Alert`], [`Rates`], [`Listed`], [`Delivery`], [`Progress`], [`Quarantined`]) serialize with serde to the very
 //! names of the Avro schemas and of the files of `tocsin replay`.
 
 mod alert;
 mod delivery;
 mod incident;
+mod list;
 mod progress;
 mod quarantine;
 mod rate;
@@ -17,6 +18,7 @@ mod report;
 pub use alert::{Alert, AlertFacts, Audience};
 pub use delivery::{Delivery, DeliveryState};
 pub use incident::Incident;
+pub use list::{Listed, Member, Model, Reference, Whole};
 pub use progress::{Counters, Offset, Progress};
 pub use quarantine::Quarantined;
 pub use rate::{Rate, Rates, Window, WindowRate};

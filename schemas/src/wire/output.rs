@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::schema::own_by_fingerprint;
 use super::{Framing, Kind, WireError, framing};
-use crate::records::{Alert, Delivery, Incident, Progress, Quarantined, Rates};
+use crate::records::{Alert, Delivery, Incident, Listed, Progress, Quarantined, Rates};
 use crate::topics;
 
 /// A record that Tocsin writes to a topic of its own.
@@ -73,6 +73,14 @@ impl OutputRecord for Rates {
     const TOPIC: &'static str = topics::RATES;
     fn key(&self) -> Vec<u8> {
         format!("{}|{}", self.scope, self.key).into_bytes()
+    }
+}
+
+impl OutputRecord for Listed {
+    const KIND: Kind = Kind::Listed;
+    const TOPIC: &'static str = topics::LISTS;
+    fn key(&self) -> Vec<u8> {
+        Listed::key(self).into_bytes()
     }
 }
 

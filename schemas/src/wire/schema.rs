@@ -36,6 +36,8 @@ codes! {
         Alert = "Alert",
         /// Rates of one enterprise, industry, area or the city.
         Rates = "Rates",
+        /// An enterprise on the list of a year, or the list as a whole.
+        Listed = "Listed",
         /// One attempt series to one person over one channel.
         Delivery = "Delivery",
         /// How far a writer has come.
@@ -56,6 +58,7 @@ impl Kind {
             Kind::Incident => include_str!("../../avro/incident.avsc"),
             Kind::Alert => include_str!("../../avro/alert.avsc"),
             Kind::Rates => include_str!("../../avro/rates.avsc"),
+            Kind::Listed => include_str!("../../avro/list.avsc"),
             Kind::Delivery => include_str!("../../avro/delivery.avsc"),
             Kind::Progress => include_str!("../../avro/progress.avsc"),
             Kind::Quarantined => include_str!("../../avro/quarantined.avsc"),

@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn whatever_was_written_without_progress_is_trouble() {
-        for topic in ["alerts", "incidents", "rates", "quarantine", "deliveries"] {
+        for topic in ["alerts", "incidents", "rates", "lists", "quarantine", "deliveries"] {
             let mut found = sound();
             found.bounds.values_mut().flatten().for_each(|b| *b = Bounds { first: 0, end: 0 });
             found.bounds.get_mut("progress").unwrap()[3].end = 7;

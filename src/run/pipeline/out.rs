@@ -38,7 +38,7 @@ pub struct Said {
 
 impl Said {
     fn len(&self) -> usize {
-        let records = |o: &Outcome| o.incidents.len() + o.alerts.len() + o.rates.len();
+        let records = |o: &Outcome| o.incidents.len() + o.alerts.len() + o.rates.len() + o.lists.len();
         self.refused.len() + self.outcomes.iter().map(records).sum::<usize>()
     }
 }

@@ -1,4 +1,4 @@
-//! What was decided goes out: incidents, alerts, rates, quarantine and the progress that they stand for, in
+//! What was decided goes out: incidents, alerts, rates, lists, quarantine and the progress that they stand for, in
 //! one append. Visible together or not at all (invariant I3), so a restart never says a thing twice.
 //!
 //! | the log says | what happens |
@@ -70,6 +70,12 @@ impl Sink {
         NewRecord { topic, key: record.key(), value: Some(wire::encode(record)), stamp: None }
     }
 
+    /// A tombstone: what stood under the key is not so any more.
+    fn gone(&self, kind: Kind, key: String) -> NewRecord {
+        let topic = Arc::clone(&self.names[&kind]);
+        NewRecord { topic, key: key.into_bytes(), value: None, stamp: None }
+    }
+
     /// Encodes and commits.
     ///
     /// # Errors
@@ -81,24 +87,21 @@ impl Sink {
 
     /// Everything of these outcomes as records.
     pub fn records(&self, outcomes: &[Outcome], refused: &[Quarantined]) -> Vec<NewRecord> {
-        let count = |o: &Outcome| o.incidents.len() + o.alerts.len() + o.rates.len();
+        let count = |o: &Outcome| o.incidents.len() + o.alerts.len() + o.rates.len() + o.lists.len();
         // One more for the progress.
         let mut records = Vec::with_capacity(refused.len() + outcomes.iter().map(count).sum::<usize>() + 1);
         records.extend(refused.iter().map(|q| self.record(q)));
         for outcome in outcomes {
             records.extend(outcome.incidents.iter().map(|i| self.record(i)));
             records.extend(outcome.alerts.iter().map(|a| self.record(a)));
-            for ((scope, key), rates) in &outcome.rates {
-                records.push(match rates {
-                    Some(rates) => self.record(rates),
-                    None => NewRecord {
-                        topic: Arc::clone(&self.names[&Kind::Rates]),
-                        key: format!("{scope}|{key}").into_bytes(),
-                        value: None,
-                        stamp: None,
-                    },
-                });
-            }
+            records.extend(outcome.rates.iter().map(|((scope, key), rates)| match rates {
+                Some(rates) => self.record(rates),
+                None => self.gone(Kind::Rates, format!("{scope}|{key}")),
+            }));
+            records.extend(outcome.lists.iter().map(|(key, listed)| match listed {
+                Some(listed) => self.record(listed),
+                None => self.gone(Kind::Listed, key.clone()),
+            }));
         }
         records
     }

@@ -3,7 +3,7 @@
 //!
 //! 1. Take the writer's name over (fences a zombie), read `progress`: [`super::sink::Sink::open`].
 //! 2. [`super::guard::check`]: is this the log, and is everything there? [`super::policy`]: which policy decided?
-//! 3. Fold `incidents` and `alerts` into the engine's memory; load every input partition exactly up to the
+//! 3. Fold `lists`, `incidents` and `alerts` into the engine's memory; load every input partition exactly up to the
 //!    offsets of `progress`, registry first. The fold, the reading with the door, and the engine run side
 //!    by side.
 //! 4. [`Engine::resume`] at the clock of `progress`. What it would say now must be nothing. A policy that was published
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_pipeline::{Arrival, Engine, Memory, Outcome};
 use tocsin_schemas::log::{Bounds, EventLog, LogError, LogRecord, TopicPartition};
-use tocsin_schemas::records::{Alert, Incident, Progress};
+use tocsin_schemas::records::{Alert, Incident, Listed, Progress};
 use tocsin_schemas::topics::{self, Direction, Topic};
 use tocsin_schemas::wire::{self, OutputRecord, SchemaIds};
 
@@ -118,6 +118,12 @@ pub fn rebuild(
         }
     }
     engine.recover(progress.clock);
+    read_all(&**log, topics::LISTS, &mut |record| {
+        if let Some(raw) = record.value.as_deref() {
+            engine.recall(own::<Listed>(&record, raw)?);
+        }
+        Ok(())
+    })?;
     // The failure of one side ends the others.
     let failed = Stop::default();
     let going_on = || match stop.asked() || failed.asked() {

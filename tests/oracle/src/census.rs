@@ -9,6 +9,7 @@ use tocsin_schemas::records::Record;
 use tocsin_schemas::time::Day;
 
 use crate::histories::{History, Step};
+use crate::lists::Compared;
 use crate::oracle::Oracle;
 use crate::policy::Tables;
 use crate::said::Said;
@@ -18,7 +19,7 @@ use crate::said::Said;
 pub struct Census(BTreeMap<&'static str, u64>);
 
 /// Everything that is counted.
-const KINDS: [&str; 38] = [
+const KINDS: [&str; 45] = [
     "records",
     "duplicates",
     "stale",
@@ -57,6 +58,13 @@ const KINDS: [&str; 38] = [
     "adoptions",
     "opened by policy",
     "raised by policy",
+    "key enterprises",
+    "general enterprises",
+    "key by the model",
+    "undetermined tests",
+    "persistently key",
+    "lists frozen",
+    "freezings refused",
 ];
 
 impl Default for Census {
@@ -159,6 +167,17 @@ impl Witness {
             c.add("policy changes", (self.tables.index(is) - self.tables.index(was)) as u64);
         }
         self.day = day;
+    }
+
+    pub(crate) fn listed(&mut self, seen: &Compared) {
+        let c = &mut self.census;
+        c.add("key enterprises", seen.key);
+        c.add("general enterprises", seen.general);
+        c.add("key by the model", seen.by_model);
+        c.add("undetermined tests", seen.undetermined);
+        c.add("persistently key", seen.persistent);
+        c.add("lists frozen", seen.frozen);
+        c.add("freezings refused", seen.refused);
     }
 
     pub(crate) fn census(mut self, oracle: &Oracle) -> Census {

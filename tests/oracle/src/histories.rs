@@ -12,11 +12,11 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tocsin_schemas::codes::{Category, EnterpriseStatus, Source, Status};
 use tocsin_schemas::ids::{PersonKey, Uscc};
-use tocsin_schemas::records::{Digest, Enterprise, Headcount, Record, Report};
+use tocsin_schemas::records::{Digest, Enterprise, GovernanceEvent, Headcount, Record, Report};
 use tocsin_schemas::time::{Day, Instant, Month, TimeOfDay};
 
 use crate::door;
-use crate::policy::OraclePolicy;
+use crate::policy::{ListLimits, OraclePolicy};
 
 /// What arrives at one instant.
 #[derive(Debug, Clone)]
@@ -207,6 +207,15 @@ fn varied(rng: &mut ChaCha8Rng, effective_from: Day) -> OraclePolicy {
         incident_minutes: pick(rng, &[10, 29, 30, 31]),
         severe_lost_days: pick(rng, &[50, 105]),
         severe_grade_max: pick(rng, &[4, 6]),
+        lists: ListLimits {
+            key_incidents: rng.random_range(1..=4),
+            confidence: pick(rng, &[500, 800, 950]),
+            rate_incidents: rng.random_range(1..=3),
+            rate_factor: pick(rng, &[1000, 1500, 2000]),
+            chance_below: pick(rng, &[10, 50, 300, 1000]),
+            severe_is_key: rng.random_bool(0.5),
+            persistent_years: rng.random_range(2..=3),
+        },
     }
 }
 
@@ -295,7 +304,12 @@ impl Maker {
                 self.others.push(e.clone());
                 e
             }
-            88..96 => {
+            88..90 => {
+                let g = Record::Governance(self.freeze());
+                self.others.push(g.clone());
+                g
+            }
+            90..96 => {
                 let h = Record::Headcount(self.headcount());
                 self.others.push(h.clone());
                 h
@@ -493,6 +507,28 @@ impl Maker {
                 .map(ToString::to_string)
                 .collect(),
             successor_of,
+        }
+    }
+
+    /// Somebody freezes the list of a year, rightly or not.
+    fn freeze(&mut self) -> GovernanceEvent {
+        let year = i32::from(self.today.year());
+        let subject = match self.rng.random_range(0..10) {
+            0..7 => (year - 1).to_string(),
+            7 => year.to_string(),
+            8 => (year - 2).to_string(),
+            _ => "last year".to_owned(),
+        };
+        GovernanceEvent {
+            event_id: format!("G{}", self.rng.random_range(1..=9)),
+            kind: pick(&mut self.rng, &["freeze_list", "freeze_list", "freeze_list", "letter"]).to_owned(),
+            subject,
+            on: self.today,
+            version: self.rng.random_range(1..=2),
+            actor: "clerk".to_owned(),
+            approver: pick(&mut self.rng, &[None, Some(" "), Some("the head"), Some("the head")])
+                .map(ToOwned::to_owned),
+            details: "{}".to_owned(),
         }
     }
 

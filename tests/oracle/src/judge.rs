@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use tocsin_schemas::codes::{Change, Rule};
 use tocsin_schemas::ids::{IncidentId, ReportKey};
-use tocsin_schemas::records::{Alert, Counters, Digest, Incident, Rate, Record};
+use tocsin_schemas::records::{Alert, Counters, Digest, Incident, Listed, Rate, Record};
 use tocsin_schemas::time::{Day, Instant};
 
 use crate::census::{Census, Witness};
 use crate::compare::{Matcher, compare_rates};
 use crate::histories::{History, Step};
+use crate::lists::compare_lists;
 use crate::oracle::Oracle;
 use crate::policy::OraclePolicy;
 
@@ -27,6 +28,8 @@ pub trait Subject {
     fn incidents(&mut self) -> Vec<Incident>;
     /// The rates at the clock's day.
     fn rates(&mut self) -> Vec<Rate>;
+    /// The lists at the clock's day, and what was frozen since the last call.
+    fn lists(&mut self) -> (Vec<Listed>, Vec<Listed>);
     /// Stops and starts again from what a restart finds.
     fn restart(&mut self);
     /// What became of the records, if the subject counts that (`quarantined` and `flagged` are not compared).
@@ -67,6 +70,9 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
         revisions.follow(&alerts).map_err(failed)?;
         matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
         compare_rates(&subject.rates(), &oracle.rates()).map_err(failed)?;
+        let (lists, frozen) = subject.lists();
+        let listed = compare_lists(&mut oracle, step, &lists, &frozen).map_err(failed)?;
+        witness.listed(&listed);
         if let Some(theirs) = subject.counters() {
             let ours =
                 Counters { quarantined: theirs.quarantined, flagged: theirs.flagged, ..oracle.counters() };

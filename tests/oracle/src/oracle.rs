@@ -12,7 +12,7 @@ use crate::cases;
 use crate::escalation::{self, Occasion, Warned};
 use crate::identity::{self, Before, Known, Moves};
 use crate::owner::{self, Moment, Told};
-use crate::policy::{OraclePolicy, Tables};
+use crate::policy::{ListLimits, OraclePolicy, Tables};
 use crate::rates::Basis;
 use crate::registry::Registry;
 use crate::said::Said;
@@ -31,8 +31,23 @@ pub struct Oracle {
     told: BTreeMap<IncidentId, Told>,
     warned: BTreeMap<Uscc, Warned>,
     next_id: u32,
+    /// The last midnight, and the last one at which the enterprises were modelled.
+    pub(crate) midnight: Option<Midnight>,
+    pub(crate) modelled: Option<Midnight>,
+    /// Key enterprises of the years that were frozen.
+    pub(crate) frozen: BTreeMap<i32, BTreeSet<Uscc>>,
+    /// Events that were decided on.
+    pub(crate) freezes: BTreeSet<String>,
     /// What happened to identities so far, for the census.
     pub(crate) moves: Moves,
+}
+
+/// A midnight that passed: what had arrived by then, and the policy.
+#[derive(Clone)]
+pub(crate) struct Midnight {
+    pub(crate) day: Day,
+    arrived: usize,
+    tables: Tables,
 }
 
 /// What follows from the records that arrived up to some point, seen from one day.
@@ -74,6 +89,10 @@ impl Oracle {
             told: BTreeMap::new(),
             warned: BTreeMap::new(),
             next_id: 0,
+            midnight: None,
+            modelled: None,
+            frozen: BTreeMap::new(),
+            freezes: BTreeSet::new(),
             moves: Moves::default(),
         }
     }
@@ -152,6 +171,13 @@ impl Oracle {
             said.extend(escalation::decide(&moment, &world.registry, &read_as, uscc, warned, occasion));
         }
         self.known = now;
+        if occasion == Occasion::Midnight {
+            let midnight = Midnight { day: at.day(), arrived: before, tables: self.tables.clone() };
+            if self.modelled.is_none() || at.day().date().day() == 1 {
+                self.modelled = Some(midnight.clone());
+            }
+            self.midnight = Some(midnight);
+        }
         said.sort_by(|a, b| {
             (a.rule.as_str(), &a.subject, a.episode, a.revision).cmp(&(
                 b.rule.as_str(),
@@ -199,16 +225,30 @@ impl Oracle {
 
     /// Rows of `rates.jsonl` at the clock's day; none before the first arrival.
     pub fn rates(&self) -> Vec<Rate> {
-        let Some(clock) = self.clock else { return Vec::new() };
-        let world = World::of(&self.arrivals, &self.tables, clock.day());
-        let headcounts = arrivals::standing_headcounts(&self.arrivals);
-        let basis = Basis {
-            registry: &world.registry,
-            headcounts: &headcounts,
-            incidents: world.found.iter().collect(),
-            day: clock.day(),
-        };
-        basis.rows()
+        self.at_present(|basis| basis.rows()).unwrap_or_default()
+    }
+
+    /// Asks what rates are made of at the clock; `None` before the first arrival.
+    pub(crate) fn at_present<T>(&self, ask: impl FnOnce(&Basis<'_>) -> T) -> Option<T> {
+        let day = self.clock?.day();
+        Some(Oracle::basis(&self.arrivals, &self.tables, day, ask))
+    }
+
+    /// Asks what they were made of at a midnight.
+    pub(crate) fn at_midnight<T>(&self, midnight: &Midnight, ask: impl FnOnce(&Basis<'_>) -> T) -> T {
+        Oracle::basis(&self.arrivals[..midnight.arrived], &midnight.tables, midnight.day, ask)
+    }
+
+    fn basis<T>(arrivals: &[Arrival], tables: &Tables, day: Day, ask: impl FnOnce(&Basis<'_>) -> T) -> T {
+        let world = World::of(arrivals, tables, day);
+        let headcounts = arrivals::standing_headcounts(arrivals);
+        let incidents = world.found.iter().collect();
+        ask(&Basis { registry: &world.registry, headcounts: &headcounts, incidents, day })
+    }
+
+    /// The limits of the lists today.
+    pub(crate) fn limits(&self) -> Option<ListLimits> {
+        Some(self.tables.on(self.clock?.day()).lists)
     }
 
     /// What became of each record, in order of arrival.

@@ -30,6 +30,41 @@ pub struct OraclePolicy {
     pub severe_lost_days: u32,
     /// `severity.severe_grade_max`: highest disability grade that is severe.
     pub severe_grade_max: u8,
+    /// `lists`: the rule of S11.
+    pub lists: ListLimits,
+}
+
+/// `lists` of the policy, in whole numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListLimits {
+    /// `lists.key_incidents`
+    pub key_incidents: u32,
+    /// `lists.confidence`, in thousandths.
+    pub confidence: u32,
+    /// `lists.rate_incidents`
+    pub rate_incidents: u32,
+    /// `lists.rate_factor`, in thousandths.
+    pub rate_factor: u32,
+    /// `lists.chance_below`, in thousandths.
+    pub chance_below: u32,
+    /// `lists.severe_is_key`
+    pub severe_is_key: bool,
+    /// `lists.persistent_years`
+    pub persistent_years: u32,
+}
+
+impl Default for ListLimits {
+    fn default() -> ListLimits {
+        ListLimits {
+            key_incidents: 3,
+            confidence: 950,
+            rate_incidents: 2,
+            rate_factor: 2000,
+            chance_below: 10,
+            severe_is_key: true,
+            persistent_years: 2,
+        }
+    }
 }
 
 impl OraclePolicy {
@@ -48,6 +83,7 @@ impl OraclePolicy {
             incident_minutes: 30,
             severe_lost_days: 105,
             severe_grade_max: 6,
+            lists: ListLimits::default(),
         }
     }
 

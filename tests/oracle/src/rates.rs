@@ -42,10 +42,10 @@ pub(crate) fn days(window: Window, day: Day) -> (Day, Day) {
 
 /// An exact mean: a sum over a number of months.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Fraction(i128, i128);
+pub(crate) struct Fraction(pub(crate) i128, pub(crate) i128);
 
 impl Fraction {
-    fn plus(self, other: Fraction) -> Fraction {
+    pub(crate) fn plus(self, other: Fraction) -> Fraction {
         Fraction(self.0 * other.1 + other.0 * self.1, self.1 * other.1).reduced()
     }
     fn reduced(self) -> Fraction {
@@ -56,7 +56,7 @@ impl Fraction {
         if a == 0 { self } else { Fraction(self.0 / a, self.1 / a) }
     }
     /// Correctly rounded as long as both parts are below 2^53, which headcounts of a city are.
-    fn value(self) -> f64 {
+    pub(crate) fn value(self) -> f64 {
         self.0 as f64 / self.1 as f64
     }
 }
@@ -71,8 +71,7 @@ pub(crate) struct Basis<'a> {
 
 impl Basis<'_> {
     /// Counted incidents that are read as this enterprise's, in the window.
-    fn incidents_of(&self, root: Uscc, window: Window) -> Vec<&Found> {
-        let (from, to) = days(window, self.day);
+    pub(crate) fn incidents_of(&self, root: Uscc, (from, to): (Day, Day)) -> Vec<&Found> {
         let fits = |f: &&&Found| {
             f.state == State::Counted
                 && f.uscc.is_some_and(|u| self.registry.registered(&u) && self.registry.root(u) == root)
@@ -83,8 +82,7 @@ impl Basis<'_> {
     }
 
     /// Mean insured persons of the months with a record.
-    fn headcount_of(&self, root: Uscc, window: Window) -> Option<Fraction> {
-        let (from, to) = days(window, self.day);
+    pub(crate) fn headcount_of(&self, root: Uscc, (from, to): (Day, Day)) -> Option<Fraction> {
         let members = self.registry.members(root);
         let (mut sum, mut months) = (0i128, 0i128);
         for month in from.month().0..=to.month().0 {
@@ -112,11 +110,12 @@ impl Basis<'_> {
             reason: None,
             other: BTreeMap::new(),
         };
+        let span = days(window, self.day);
         let mut total: Option<Fraction> = None;
         for member in members {
-            let headcount = self.headcount_of(*member, window);
+            let headcount = self.headcount_of(*member, span);
             let above_zero = headcount.is_some_and(|h| h.0 > 0);
-            for f in self.incidents_of(*member, window) {
+            for f in self.incidents_of(*member, span) {
                 if f.category == Category::Production {
                     rate.incidents += 1;
                     rate.persons += f.persons;
@@ -148,9 +147,9 @@ impl Basis<'_> {
         groups.insert((Scope::City, CITY.to_string()), BTreeSet::new());
         for root in self.registry.roots() {
             let Some(e) = self.registry.seen(&root) else { continue };
-            let shown = [Window::Rolling(365), Window::Year, Window::YearAgo]
-                .iter()
-                .any(|w| self.incidents_of(root, *w).iter().any(|f| f.category == Category::Production));
+            let shown = [Window::Rolling(365), Window::Year, Window::YearAgo].iter().any(|w| {
+                self.incidents_of(root, days(*w, self.day)).iter().any(|f| f.category == Category::Production)
+            });
             if shown {
                 groups.insert((Scope::Enterprise, root.to_string()), BTreeSet::from([root]));
             }
