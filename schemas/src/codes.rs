@@ -315,6 +315,16 @@ codes! {
 }
 
 codes! {
+    /// How the spread of the firms' true rates was found.
+    FittedBy: "way to fit" {
+        /// The maximum of the negative-binomial likelihood.
+        Likelihood = "likelihood",
+        /// The moment iteration, as the likelihood has no maximum.
+        Moments = "moments",
+    }
+}
+
+codes! {
     /// Whether an enterprise is in business.
     EnterpriseStatus: "enterprise status" {
         /// In business.

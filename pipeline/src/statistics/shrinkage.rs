@@ -25,6 +25,8 @@
 //! there is nothing to fit ([`Uncomputable::NoSpread`]): then no firm may be ranked above another, and each has the
 //! common ratio. Do not mix industries with quite different risks under one prior; let `E` carry the industry.
 
+pub use tocsin_schemas::codes::FittedBy;
+
 use super::special::{gamma_above, reciprocals};
 use super::{Observed, Uncomputable};
 
@@ -43,13 +45,22 @@ pub struct Prior {
     alpha: f64,
 }
 
-/// How a prior was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FittedBy {
-    /// The maximum of the negative-binomial likelihood.
-    Likelihood,
-    /// The moment iteration, as the likelihood has no maximum.
-    Moments,
+/// Firms that are alike: what each saw, and how many there are.
+#[derive(Debug, Clone, Copy)]
+struct Alike {
+    count: u64,
+    exposure: f64,
+    firms: f64,
+}
+
+impl Alike {
+    fn one(firm: &Observed) -> Alike {
+        Alike::many((firm, &1))
+    }
+
+    fn many((firm, firms): (&Observed, &u32)) -> Alike {
+        Alike { count: firm.count, exposure: firm.exposure, firms: f64::from(*firms) }
+    }
 }
 
 impl Prior {
@@ -106,13 +117,16 @@ impl Prior {
     /// [`Uncomputable::NoSpread`] or [`Uncomputable::NotSettled`] where neither finds a spread; fewer than two firms;
     /// no event at all; a firm without expected events ([`Uncomputable::NoExposure`]: leave such firms out).
     pub fn fit(firms: &[Observed]) -> Result<(Prior, FittedBy), Uncomputable> {
-        match Prior::by_likelihood(firms) {
-            Ok(prior) => Ok((prior, FittedBy::Likelihood)),
-            Err(Uncomputable::NoSpread | Uncomputable::NotSettled) => {
-                Prior::by_moments(firms).map(|prior| (prior, FittedBy::Moments))
-            }
-            Err(other) => Err(other),
-        }
+        fit(&firms.iter().map(Alike::one).collect::<Vec<_>>())
+    }
+
+    /// [`Prior::fit`] where many firms are alike: each with how many of it there are.
+    ///
+    /// # Errors
+    /// As [`Prior::fit`].
+    pub fn fit_alike(firms: &[(Observed, u32)]) -> Result<(Prior, FittedBy), Uncomputable> {
+        let present = firms.iter().filter(|(_, firms)| *firms > 0);
+        fit(&present.map(|(firm, firms)| Alike::many((firm, firms))).collect::<Vec<_>>())
     }
 
     /// The maximum of the negative-binomial likelihood.
@@ -121,18 +135,7 @@ impl Prior {
     /// [`Uncomputable::NoSpread`] where the likelihood rises for ever as the spread goes to 0; otherwise as
     /// [`Prior::fit`].
     pub fn by_likelihood(firms: &[Observed]) -> Result<Prior, Uncomputable> {
-        check_all(firms)?;
-        let mut mean = raw_mean(firms);
-        // The slope is above 0 where nu is too small, below 0 where it is too large.
-        let mut slope = |log_nu: f64| -> Result<f64, Uncomputable> {
-            let nu = log_nu.exp();
-            mean = best_mean(firms, nu, mean)?;
-            Ok(slope_of_likelihood(firms, nu, mean))
-        };
-        let log_nu = falling_root(&mut slope)?;
-        let nu = log_nu.exp();
-        let mean = best_mean(firms, nu, mean)?;
-        Prior::new(nu, nu / mean)
+        by_likelihood(&firms.iter().map(Alike::one).collect::<Vec<_>>())
     }
 
     /// The fixed point of the moment iteration.
@@ -141,40 +144,70 @@ impl Prior {
     /// [`Uncomputable::NoSpread`] where the spread goes to 0, [`Uncomputable::NotSettled`] where it does not come to
     /// rest in 1,000 rounds (the spread is then next to 0); otherwise as [`Prior::fit`].
     pub fn by_moments(firms: &[Observed]) -> Result<Prior, Uncomputable> {
-        check_all(firms)?;
-        let n = firms.len() as f64;
-        // The first round has the raw ratios in place of shrunken ones: a prior without weight.
-        let (mut nu, mut alpha) = (0.0, 0.0);
-        for _ in 0..1_000 {
-            let shrunken = |f: &Observed| (f.count as f64 + nu) / (f.exposure + alpha);
-            let mean = firms.iter().map(shrunken).sum::<f64>() / n;
-            let square = |f: &Observed| (1.0 + alpha / f.exposure) * (shrunken(f) - mean).powi(2);
-            let variance = firms.iter().map(square).sum::<f64>() / (n - 1.0);
-            let (next_nu, next_alpha) = (mean * mean / variance, mean / variance);
-            // A variance of 0 gives infinity, which is above as well.
-            if next_nu.is_nan() || next_nu > LARGEST_SHAPE {
-                return Err(Uncomputable::NoSpread);
-            }
-            let settled = (next_nu - nu).abs() <= 1e-13 * nu && (next_alpha - alpha).abs() <= 1e-13 * alpha;
-            (nu, alpha) = (next_nu, next_alpha);
-            if settled {
-                return Prior::new(nu, alpha);
-            }
-        }
-        Err(Uncomputable::NotSettled)
+        by_moments(&firms.iter().map(Alike::one).collect::<Vec<_>>())
     }
+}
+
+fn fit(firms: &[Alike]) -> Result<(Prior, FittedBy), Uncomputable> {
+    match by_likelihood(firms) {
+        Ok(prior) => Ok((prior, FittedBy::Likelihood)),
+        Err(Uncomputable::NoSpread | Uncomputable::NotSettled) => {
+            by_moments(firms).map(|prior| (prior, FittedBy::Moments))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+fn by_likelihood(firms: &[Alike]) -> Result<Prior, Uncomputable> {
+    check_all(firms)?;
+    let mut mean = raw_mean(firms);
+    // The slope is above 0 where nu is too small, below 0 where it is too large.
+    let mut slope = |log_nu: f64| -> Result<f64, Uncomputable> {
+        let nu = log_nu.exp();
+        mean = best_mean(firms, nu, mean)?;
+        Ok(slope_of_likelihood(firms, nu, mean))
+    };
+    let log_nu = falling_root(&mut slope)?;
+    let nu = log_nu.exp();
+    let mean = best_mean(firms, nu, mean)?;
+    Prior::new(nu, nu / mean)
+}
+
+fn by_moments(firms: &[Alike]) -> Result<Prior, Uncomputable> {
+    check_all(firms)?;
+    let n = firms.iter().map(|f| f.firms).sum::<f64>();
+    // The first round has the raw ratios in place of shrunken ones: a prior without weight.
+    let (mut nu, mut alpha) = (0.0, 0.0);
+    for _ in 0..1_000 {
+        let shrunken = |f: &Alike| (f.count as f64 + nu) / (f.exposure + alpha);
+        let mean = firms.iter().map(|f| f.firms * shrunken(f)).sum::<f64>() / n;
+        let square = |f: &Alike| f.firms * (1.0 + alpha / f.exposure) * (shrunken(f) - mean).powi(2);
+        let variance = firms.iter().map(square).sum::<f64>() / (n - 1.0);
+        let (next_nu, next_alpha) = (mean * mean / variance, mean / variance);
+        // A variance of 0 gives infinity, which is above as well.
+        if next_nu.is_nan() || next_nu > LARGEST_SHAPE {
+            return Err(Uncomputable::NoSpread);
+        }
+        let settled = (next_nu - nu).abs() <= 1e-13 * nu && (next_alpha - alpha).abs() <= 1e-13 * alpha;
+        (nu, alpha) = (next_nu, next_alpha);
+        if settled {
+            return Prior::new(nu, alpha);
+        }
+    }
+    Err(Uncomputable::NotSettled)
 }
 
 fn checked(firm: Observed) -> Result<(f64, f64), Uncomputable> {
     Ok((super::count("the count", firm.count)?, super::expected("the expected count", firm.exposure)?))
 }
 
-fn check_all(firms: &[Observed]) -> Result<(), Uncomputable> {
-    if firms.len() < 2 {
-        return Err(Uncomputable::TooFew { what: "firms", needed: 2, got: firms.len() });
+fn check_all(firms: &[Alike]) -> Result<(), Uncomputable> {
+    let all = firms.iter().map(|f| f.firms).sum::<f64>();
+    if all < 2.0 {
+        return Err(Uncomputable::TooFew { what: "firms", needed: 2, got: all as usize });
     }
     for firm in firms {
-        checked(*firm)?;
+        checked(Observed { count: firm.count, exposure: firm.exposure })?;
     }
     if firms.iter().all(|f| f.count == 0) {
         return Err(Uncomputable::TooFew { what: "events", needed: 1, got: 0 });
@@ -182,24 +215,24 @@ fn check_all(firms: &[Observed]) -> Result<(), Uncomputable> {
     Ok(())
 }
 
-fn raw_mean(firms: &[Observed]) -> f64 {
-    let events: f64 = firms.iter().map(|f| f.count as f64).sum();
-    events / firms.iter().map(|f| f.exposure).sum::<f64>()
+fn raw_mean(firms: &[Alike]) -> f64 {
+    let events: f64 = firms.iter().map(|f| f.firms * f.count as f64).sum();
+    events / firms.iter().map(|f| f.firms * f.exposure).sum::<f64>()
 }
 
 /// The mean relative risk of highest likelihood for this shape: the root of `sum (O - m E) / (nu + m E)`.
 ///
 /// That sum falls and is convex in `m`, so Newton's steps from the left of the root never pass it, and one from its
 /// right lands at its left. A step below 0 is cut short.
-fn best_mean(firms: &[Observed], nu: f64, start: f64) -> Result<f64, Uncomputable> {
+fn best_mean(firms: &[Alike], nu: f64, start: f64) -> Result<f64, Uncomputable> {
     let mut mean = start;
     for _ in 0..200 {
         let (mut value, mut slope) = (0.0, 0.0);
         for firm in firms {
             let count = firm.count as f64;
             let total = nu + mean * firm.exposure;
-            value += (count - mean * firm.exposure) / total;
-            slope += firm.exposure * (count + nu) / (total * total);
+            value += firm.firms * ((count - mean * firm.exposure) / total);
+            slope += firm.firms * (firm.exposure * (count + nu) / (total * total));
         }
         let next = (mean + value / slope).max(mean / 10.0);
         if !next.is_finite() {
@@ -216,8 +249,8 @@ fn best_mean(firms: &[Observed], nu: f64, start: f64) -> Result<f64, Uncomputabl
 
 /// The slope of the log likelihood in `nu`, at the best mean for it:
 /// `sum [ 1/nu + ... + 1/(nu + O - 1)  -  ln(1 + m E / nu) ]`; the remaining terms add up to 0 at that mean.
-fn slope_of_likelihood(firms: &[Observed], nu: f64, mean: f64) -> f64 {
-    firms.iter().map(|f| reciprocals(nu, f.count) - (mean * f.exposure / nu).ln_1p()).sum()
+fn slope_of_likelihood(firms: &[Alike], nu: f64, mean: f64) -> f64 {
+    firms.iter().map(|f| f.firms * (reciprocals(nu, f.count) - (mean * f.exposure / nu).ln_1p())).sum()
 }
 
 /// Where the function of ln(nu) falls through 0: steps outwards from 0 until the signs differ, then regula falsi with

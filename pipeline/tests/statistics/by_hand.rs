@@ -44,6 +44,12 @@ fn the_moments_help_out_where_the_likelihood_has_no_maximum() {
     let (prior, by) = Prior::fit(&mixed).unwrap();
     assert_eq!(by, FittedBy::Moments);
     assert!(prior.nu() > 0.1 && prior.nu() < 10.0, "{prior:?}");
+    // Two firms that are alike weigh as two.
+    let grouped = [(mixed[0], 2), (mixed[1], 1), (mixed[3], 1), (observed(7, 2.0), 0), (mixed[4], 1)];
+    let (alike, by) = Prior::fit_alike(&grouped).unwrap();
+    assert_eq!(by, FittedBy::Moments);
+    near(alike.nu(), prior.nu(), 1e-9);
+    near(alike.alpha(), prior.alpha(), 1e-9);
 }
 
 #[test]
