@@ -56,6 +56,9 @@ impl Model {
         if parts <= 0 || days == 0 {
             return Err(Uncomputable::NoExposure);
         }
+        if incidents <= 0 {
+            return Err(Uncomputable::TooFew { what: "events", needed: 1, got: 0 });
+        }
         let per_part = incidents as f64 / parts as f64;
         let alike: Vec<(Observed, u32)> = firms
             .iter()
@@ -64,9 +67,6 @@ impl Model {
                 (Observed { count, exposure: *parts as f64 * per_part }, *many)
             })
             .collect();
-        if incidents <= 0 {
-            return Err(Uncomputable::TooFew { what: "events", needed: 1, got: 0 });
-        }
         let (prior, fitted_by) = Prior::fit_alike(&alike)?;
         Ok(Model {
             taken_on,

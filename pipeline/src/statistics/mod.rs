@@ -135,7 +135,7 @@ impl Confidence {
 
 /// The share of a gamma distribution of this shape and rate 1 that lies above `x`: what is left of a posterior.
 pub(crate) fn chance_above(shape: f64, x: f64) -> f64 {
-    special::gamma_above(shape, x)
+    special::gamma_above(shape, x.min(f64::MAX))
 }
 
 /// A count as a float, at most [`LARGEST_COUNT`].
