@@ -128,7 +128,7 @@ pub struct Engine {
     active: Option<Day>,
     /// What a rebuild has brought so far.
     loaded: Changes,
-    /// Whether rates are kept; else only the window that escalations look at, without headcounts.
+    /// Whether rates are kept; else only what escalations and lists look at.
     rated: bool,
 }
 
@@ -153,8 +153,8 @@ impl Engine {
         }
     }
 
-    /// An engine that takes the same decisions and keeps no rates: no rule reads any. For a backtest, which runs
-    /// years of history twice; most of the work in them is headcounts.
+    /// An engine that takes the same decisions, has the same lists and keeps no rates: no rule reads any. For a
+    /// backtest, which runs years of history twice.
     pub fn of_decisions(policies: Policies, options: Options) -> Engine {
         Engine { rated: false, ..Engine::new(policies, options) }
     }
@@ -256,9 +256,9 @@ impl Engine {
     }
 
     /// The lists of the clock's year and the one before, sorted by key: each as a whole, and who is on it. Empty before
-    /// the first arrival, and in an engine of [`Engine::of_decisions`].
+    /// the first arrival.
     pub fn lists(&self) -> Vec<Listed> {
-        let Some(clock) = self.clock.filter(|_| self.rated) else { return Vec::new() };
+        let Some(clock) = self.clock else { return Vec::new() };
         let stamp = self.stamp(clock);
         self.lists.all(&self.before(&stamp))
     }
@@ -275,13 +275,10 @@ impl Engine {
         moved: &Affected,
         census: Option<&BTreeMap<usize, Census>>,
     ) -> Vec<ListsChange> {
-        if !self.rated {
-            return Vec::new();
-        }
         let limits = &self.policies.on(stamp.as_of).lists;
         let before = Before { figures: &self.figures, registry: &self.registry, limits, stamp };
         if let Some(census) = census {
-            self.lists.midnight(&before, census);
+            self.lists.midnight(&self.figures, stamp.as_of, census);
         }
         self.lists.settle(&before, moved, &std::mem::take(&mut self.freezes))
     }
@@ -325,7 +322,7 @@ impl Engine {
                 Record::Enterprise(enterprise) => self.registry.take(enterprise, digest),
                 Record::Headcount(headcount) => {
                     let (verdict, replaced) = self.versions.headcount(&headcount, digest);
-                    if let Some(Replaced { old, new }) = replaced.filter(|_| self.rated) {
+                    if let Some(Replaced { old, new }) = replaced {
                         let row = |insured| (headcount.uscc, (headcount.month, insured));
                         inputs.headcounts.extend(old.map(|insured| (row(insured), -1)));
                         inputs.headcounts.extend(new.map(|insured| (row(insured), 1)));
@@ -357,10 +354,11 @@ impl Engine {
         let as_of = decided_at.day();
         self.move_day(as_of, &mut inputs);
         let midnight = occasion == Occasion::Midnight;
-        if midnight && self.rated {
+        if midnight {
             inputs.census = self.lists.wants(as_of);
         }
         let mut touched: Vec<Uscc> = inputs.standing.iter().map(|((uscc, _), _)| *uscc).collect();
+        let read_as: Vec<Uscc> = inputs.standing.iter().map(|((_, root), _)| *root).collect();
         let mut changes = self.dataflow.run(inputs);
         let resuming = rebuilt.is_some();
         if let Some(mut loaded) = rebuilt {
@@ -370,9 +368,14 @@ impl Engine {
         }
         let watched = Window::Rolling(self.policies.on(as_of).escalation.window_days);
         let stamp = self.stamp(decided_at);
-        let figured: Vec<Uscc> = changes.totals.iter().map(|(root, _)| *root).collect();
+        let figured = changes.totals.iter().map(|(root, _)| *root).chain(read_as);
+        let figured: Vec<Uscc> = figured.collect();
         let shifted = |root| touched.push(root);
-        let rates = self.figures.apply(changes.totals, changes.sums, &stamp, watched, shifted);
+        let mut rates = Vec::new();
+        let (enterprises, scopes) = self.figures.apply(changes.totals, changes.sums, watched, shifted);
+        if self.rated {
+            rates = self.figures.changes(enterprises, scopes, &stamp);
+        }
         let context = Context {
             occasion,
             decided_at,
@@ -383,7 +386,14 @@ impl Engine {
             figures: &self.figures,
         };
         let said = self.decider.decide(changes.incidents, touched, resuming, &context);
-        let moved = if midnight || resuming { Affected::All } else { Affected::These(&figured) };
+        // Another year, and another table of the policy, may be anybody's.
+        let yesterday = self.policies.on(as_of.plus(-1)).effective_from;
+        let turned = as_of.date().day_of_year() == 1 || self.policies.on(as_of).effective_from != yesterday;
+        let moved = match midnight {
+            _ if resuming || midnight && turned => Affected::All,
+            true => Affected::Compared(&figured),
+            false => Affected::These(&figured),
+        };
         let lists = self.list(&stamp, &moved, midnight.then_some(&changes.census));
         Outcome {
             occasion,
@@ -402,19 +412,18 @@ impl Engine {
             return;
         }
         feed(self.registry.advance(as_of), inputs);
-        let spans = |day: Day| match self.rated {
-            true => Spans::of_days(self.policies.on(day), day),
-            false => Spans::of_decisions(self.policies.on(day), day),
+        let only = |spans: Spans, day: Day| match self.rated {
+            true => spans,
+            false => spans.for_decisions(self.policies.on(day)),
         };
+        let spans = |day: Day| only(Spans::of_days(self.policies.on(day), day), day);
         for (day, old, new) in self.active.map(spans).unwrap_or_default().moved(&spans(as_of)) {
             let sides = [(old, -1), (new, 1)].into_iter().filter(|(windows, _)| !windows.is_empty());
             inputs.days.extend(sides.map(|(windows, diff)| ((Day(day), windows), diff)));
         }
-        if self.rated {
-            let months = self.active.map(Spans::of_months).unwrap_or_default();
-            let moved = months.moved(&Spans::of_months(as_of)).into_iter();
-            inputs.months.extend(moved.map(|(month, _, new)| (Month(month), new)));
-        }
+        let months = |day: Day| only(Spans::of_months(day), day);
+        let moved = self.active.map(months).unwrap_or_default().moved(&months(as_of)).into_iter();
+        inputs.months.extend(moved.map(|(month, _, new)| (Month(month), new)));
         self.active = Some(as_of);
     }
 }

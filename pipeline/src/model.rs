@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tocsin_schemas::codes::FittedBy;
+use tocsin_schemas::records::Model as Recorded;
 use tocsin_schemas::time::Day;
 
 use crate::dataflow::PARTS;
@@ -35,6 +36,20 @@ pub struct Model {
     pub firms: u32,
     /// How many incidents they had.
     pub incidents: u32,
+}
+
+impl From<&Recorded> for Model {
+    fn from(model: &Recorded) -> Model {
+        let Recorded { taken_on, nu, alpha, per_person_year, fitted_by, firms, incidents } = *model;
+        Model { taken_on, nu, alpha, per_person_year, fitted_by, firms, incidents }
+    }
+}
+
+impl From<&Model> for Recorded {
+    fn from(model: &Model) -> Recorded {
+        let Model { taken_on, nu, alpha, per_person_year, fitted_by, firms, incidents } = *model;
+        Recorded { taken_on, nu, alpha, per_person_year, fitted_by, firms, incidents }
+    }
 }
 
 impl Model {

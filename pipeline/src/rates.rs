@@ -43,9 +43,10 @@ impl Figures {
         self.totals.get(root).map(|total| Year { tally: total.tallies[slot], heads: total.heads[slot] })
     }
 
-    /// The enterprises with production incidents in a window, in no order.
-    pub fn with_incidents(&self, slot: usize) -> impl Iterator<Item = Uscc> {
-        self.totals.iter().filter(move |(_, total)| total.tallies[slot].incidents > 0).map(|(root, _)| *root)
+    /// The enterprises with at least so many production incidents in a window, in no order.
+    pub fn with_incidents(&self, slot: usize, least: u32) -> impl Iterator<Item = Uscc> {
+        let many = move |total: &Total| i64::from(total.tallies[slot].incidents) >= i64::from(least);
+        self.totals.iter().filter(move |(_, total)| many(total)).map(|(root, _)| *root)
     }
 
     /// What belongs together in a window that is summed.
@@ -53,16 +54,15 @@ impl Figures {
         self.sums.get(&(scope, key.into())).map(|sums| sums.windows[slot]).unwrap_or_default()
     }
 
-    /// Takes the changes of an epoch; the rates that changed, sorted. `shifted` hears of each enterprise
-    /// whose counts in `watched` are others than before.
+    /// Takes the changes of an epoch; the enterprises and scopes whose rates changed, each once and sorted. `shifted`
+    /// hears of each enterprise whose counts in `watched` are others than before.
     pub fn apply(
         &mut self,
         totals: Vec<(Uscc, Option<Arc<Total>>)>,
         sums: Updates<(ScopeKey, Sums)>,
-        stamp: &Stamp,
         watched: Window,
         mut shifted: impl FnMut(Uscc),
-    ) -> Vec<RatesChange> {
+    ) -> (Vec<Uscc>, Vec<ScopeKey>) {
         let mut enterprises = Vec::new();
         for (root, new) in totals {
             let old = match &new {
@@ -88,6 +88,11 @@ impl Figures {
         }
         scopes.sort_unstable();
         scopes.dedup();
+        (enterprises, scopes)
+    }
+
+    /// The rates of these as they now are.
+    pub fn changes(&self, enterprises: Vec<Uscc>, scopes: Vec<ScopeKey>, stamp: &Stamp) -> Vec<RatesChange> {
         // Enterprises come first among the scopes.
         let mut changes = Vec::with_capacity(enterprises.len() + scopes.len());
         changes.extend(enterprises.into_iter().map(|root| self.of_enterprise(root, stamp)));

@@ -26,6 +26,9 @@ pub(crate) const YEAR: usize = 5;
 /// until it is frozen (S11, S13).
 pub(crate) const LAST_YEAR: usize = SHOWN.len();
 
+/// The slots that lists look at: 365 days for the model of all enterprises, this year and the last.
+const LISTED: [usize; 3] = [2, YEAR, LAST_YEAR];
+
 /// How many windows have headcounts and sums: those that are shown, and last year.
 pub(crate) const SUMMED: usize = SHOWN.len() + 1;
 
@@ -99,11 +102,10 @@ impl Spans {
         }))
     }
 
-    /// The days of the one window that decisions look at.
-    pub fn of_decisions(policy: &Policy, as_of: Day) -> Spans {
+    /// The same for decisions alone: the days of their own window, and of those that the lists look at.
+    pub fn for_decisions(self, policy: &Policy) -> Spans {
         let own = slot(Window::Rolling(policy.escalation.window_days));
-        let all = Spans::of_days(policy, as_of);
-        Spans(std::array::from_fn(|at| all.0[at].filter(|_| at == own)))
+        Spans(std::array::from_fn(|at| self.0[at].filter(|_| at == own || LISTED.contains(&at))))
     }
 
     /// The months that share a day with the windows that are summed: headcounts are read from no other.

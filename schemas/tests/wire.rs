@@ -91,6 +91,67 @@ fn rates() -> Rates {
     }
 }
 
+/// An entry with everything, and one with nothing that may be left out.
+fn listed() -> [Listed; 2] {
+    let full = Listed {
+        list: List::Frozen,
+        year: 2024,
+        event_id: Some("G-1".into()),
+        as_of: "2025-01-20".parse().unwrap(),
+        decided_at: Instant(1_737_302_400_000),
+        policy_hash: "ab".into(),
+        reference: Some(Reference {
+            taken_on: "2025-01-20".parse().unwrap(),
+            incidents: 6_000,
+            headcount: Some(400_000.0 / 3.0),
+            per_thousand: Some(45.0),
+            modelled_on: Some("2025-01-01".parse().unwrap()),
+            model: Some(Model {
+                taken_on: "2025-01-01".parse().unwrap(),
+                nu: 1.879_49,
+                alpha: 1.0 / 3.0,
+                per_person_year: 0.045,
+                fitted_by: FittedBy::Moments,
+                firms: 12_000,
+                incidents: u32::MAX,
+            }),
+        }),
+        whole: Some(Whole {
+            key: 1,
+            persistent: 1,
+            general: u32::MAX,
+            approver: Some("某某".into()),
+            refused: Some(FreezeRefusal::NoApprover),
+        }),
+        member: Some(Member {
+            uscc: uscc(),
+            class: ListClass::Key,
+            reasons: vec![ListReason::HighRate, ListReason::Severe],
+            undetermined: BTreeMap::from([(ListReason::SeveralAndAboveAverage, Undetermined::NoModel)]),
+            incidents: 3,
+            persons: 4,
+            severe: 1,
+            headcount: Some(1.0 / 3.0),
+            per_thousand: Some(9_000.0),
+            reason: None,
+            shrunken_per_thousand: Some(f64::MIN_POSITIVE),
+            chance_above_city: Some(0.999),
+            chance_of_as_many: Some(1e-300),
+            key_years: 2,
+            persistent: true,
+        }),
+    };
+    let bare = Listed {
+        list: List::Annual,
+        event_id: None,
+        reference: None,
+        whole: None,
+        member: None,
+        ..full.clone()
+    };
+    [full, bare]
+}
+
 fn delivery() -> Delivery {
     Delivery {
         delivery_id: "d".into(),
@@ -162,6 +223,9 @@ fn every_record_out_survives_its_encoding() {
     survives(&incident(), "000000075");
     survives(&alert(), "91330784XX00000190");
     survives(&rates(), "industry|33");
+    let [full, bare] = listed();
+    survives(&full, &format!("frozen|2024|G-1|{}", uscc()));
+    survives(&bare, "annual|2024");
     survives(&delivery(), "d");
     survives(&progress(), "pipeline");
     survives(&quarantined(), "reports.hr/1/12");

@@ -13,6 +13,7 @@ use tocsin_schemas::time::Day;
 use super::chance::{self, Chance, Compared};
 use super::engines::Ran;
 use super::history::Read;
+use super::listed::{self, ListDifference, ListRow};
 use super::phones::{self, Phones};
 use super::tally::{Days, Said};
 
@@ -61,6 +62,8 @@ pub struct Report {
     pub enterprises: Vec<EnterprisesRow>,
     /// Evenings at each level, summed over enterprises.
     pub level_days: Vec<LevelRow>,
+    /// Enterprises on the lists of the years compared, as the lists last stood (S11).
+    pub lists: Vec<ListRow>,
     /// Messages.
     pub messages: Pair<Messages>,
     /// Incidents that nobody is told of, by reason.
@@ -71,6 +74,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What was said under one policy alone, by day and enterprise.
     pub differences: Vec<Difference>,
+    /// Enterprises that stand otherwise on the list of a year.
+    pub list_differences: Vec<ListDifference>,
 }
 
 /// The history as it was read.
@@ -241,6 +246,9 @@ impl Report {
     pub fn of(old: &Side, new: &Side, days: Compared, read: Read, contacts: &Contacts) -> Report {
         let (was, is) = (&old.ran.tally, &new.ran.tally);
         let differences = differences(old, new);
+        let years: BTreeSet<i32> = (days.from.year()..=days.to.year()).map(i32::from).collect();
+        let named =
+            |uscc: &Uscc| is.known.get(uscc).or_else(|| was.known.get(uscc)).cloned().unwrap_or_default();
         Report {
             from: days.from,
             to: days.to,
@@ -266,6 +274,8 @@ impl Report {
                 .collect(),
             by_chance: Pair { old: by_chance(old, days), new: by_chance(new, days) },
             notes: notes(old, new, days),
+            lists: listed::rows(&was.lists, &is.lists, &years),
+            list_differences: listed::differences(&was.lists, &is.lists, &years, named),
             differences,
         }
     }

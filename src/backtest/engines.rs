@@ -121,7 +121,10 @@ fn run(policies: Policies, from: Day, steps: impl Iterator<Item = Step>) -> Ran 
             Step::Arrive(at, arrivals) => engine.arrive(at, arrivals),
             Step::Tick(day) => engine.tick_to(day),
         };
-        outcomes.iter().flat_map(|outcome| &outcome.alerts).for_each(|alert| tally.hear(alert));
+        for outcome in &outcomes {
+            outcome.alerts.iter().for_each(|alert| tally.hear(alert));
+            tally.lists.hear(&outcome.lists);
+        }
     }
     tally.end();
     let counted =

@@ -10,6 +10,7 @@
 //! - [`history`]: batches of what arrived at one instant, in the order of `replay` and `run --clock arrivals`
 //! - [`engines`]: the two threads. Nothing is written anywhere: the decisions are counted and forgotten
 //! - [`tally`]: what one policy said in the days compared (pure)
+//! - [`listed`]: who is on the lists of a year (pure)
 //! - [`phones`], [`chance`]: messages by phone; the false alarms to expect (pure)
 //! - [`compare`], [`table`]: two tallies side by side, and the page for people (pure)
 
@@ -17,6 +18,7 @@ mod chance;
 mod compare;
 mod engines;
 mod history;
+mod listed;
 mod phones;
 mod table;
 mod tally;

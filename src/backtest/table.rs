@@ -8,6 +8,7 @@ use tocsin_schemas::codes::Level;
 
 use super::chance::Chance;
 use super::compare::{Counts, Difference, Messages, Report, Times};
+use super::listed::{ListDifference, OnList};
 use super::phones::Phones;
 
 /// Rows of a long table; `--json` has all.
@@ -36,11 +37,13 @@ pub fn text(report: &Report) -> String {
         days(r),
         levels(r),
         areas(r),
+        lists(r),
         messages(r),
         not_due(r),
         by_chance("OLD", &r.by_chance.old),
         by_chance("NEW", &r.by_chance.new),
         differences(&r.differences),
+        list_differences(&r.list_differences),
     ];
     for part in parts {
         let _ = write!(out, "\n{part}");
@@ -163,6 +166,18 @@ fn ending(mut t: Table, more: usize) -> String {
     shown(t)
 }
 
+/// Who is on the lists of a year.
+fn lists(r: &Report) -> String {
+    let header = ["ENTERPRISES on the list of", "old", "new", "difference", "only in old", "only in new"];
+    let mut t = table(&header);
+    for row in &r.lists {
+        let mut cells = counts(&format!("{} {}", row.year, row.class), row.counts);
+        cells.extend([row.only_old.to_string(), row.only_new.to_string()]);
+        t.add_row(cells);
+    }
+    ending(t, 0)
+}
+
 fn messages(r: &Report) -> String {
     let (old, new) = (&r.messages.old, &r.messages.new);
     let mut t = table(&["MESSAGES", "old", "new", "difference"]);
@@ -234,17 +249,36 @@ fn differences(all: &[Difference]) -> String {
         };
         t.add_row(vec![d.on.to_string(), d.uscc.to_string(), said(&d.old), said(&d.new)]);
     }
+    left(t, all.len())
+}
+
+/// A table of words, of which the first rows of so many are there.
+fn left(mut t: Table, all: usize) -> String {
     for column in t.column_iter_mut() {
         column.set_cell_alignment(CellAlignment::Left);
     }
-    let more = all.len().saturating_sub(ROWS);
+    let more = all.saturating_sub(ROWS);
     if more > 0 {
         t.add_row(vec![format!("and {more} more, see --json")]);
-    } else if all.is_empty() {
+    } else if all == 0 {
         t.add_row(vec!["none"]);
     }
     let lines: Vec<String> = t.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n"
+}
+
+fn list_differences(all: &[ListDifference]) -> String {
+    let mut t = table(&["LISTS, where they differ", "enterprise", "old", "new"]);
+    for d in all.iter().take(ROWS) {
+        let words = |on: &Option<OnList>| {
+            let Some(on) = on else { return "-".to_owned() };
+            let reasons: Vec<&str> = on.reasons.iter().map(|reason| reason.as_str()).collect();
+            let persistent = if on.persistent { ", persistent" } else { "" };
+            format!("{} ({}{persistent})", on.class, reasons.join(", "))
+        };
+        t.add_row(vec![d.year.to_string(), d.uscc.to_string(), words(&d.old), words(&d.new)]);
+    }
+    left(t, all.len())
 }
 
 /// `2 x escalation raised yellow`.

@@ -10,6 +10,8 @@ use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::{Alert, Audience};
 use tocsin_schemas::time::Day;
 
+use super::listed::Lists;
+
 /// What was said of one enterprise on one day. Two alerts of two policies are *the same* if all of this is equal:
 /// ids, episodes and revisions are left out, because they count what was said before, and the numbers of incidents,
 /// because they depend on what was merged. See docs/backtest.md.
@@ -67,7 +69,7 @@ pub struct Span {
 }
 
 /// What an enterprise is called, for people.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Known {
     /// Its name.
     pub name: Option<Arc<str>>,
@@ -89,6 +91,8 @@ pub struct Tally {
     pub sent: Vec<Sent>,
     /// Enterprises by the levels at which they stood at any time of the days compared.
     pub stood: BTreeMap<Level, BTreeSet<Uscc>>,
+    /// The lists of a year.
+    pub lists: Lists,
     /// Enterprises that were named.
     pub known: BTreeMap<Uscc, Known>,
     /// Incidents that nobody was told of, why, and since when.
@@ -107,6 +111,7 @@ impl Tally {
             reached: BTreeMap::new(),
             sent: Vec::new(),
             stood: BTreeMap::new(),
+            lists: Lists::default(),
             known: BTreeMap::new(),
             silent: BTreeMap::new(),
             open: BTreeMap::new(),

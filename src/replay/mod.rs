@@ -23,10 +23,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tocsin_pipeline::{Outcome, Policies};
-use tocsin_schemas::codes::{Change, Rule, Scope};
+use tocsin_schemas::codes::{Change, List, Rule, Scope};
 use tocsin_schemas::door::{self, LineRefusal, Refusal, admit_line};
 use tocsin_schemas::log::LogRecord;
-use tocsin_schemas::records::{Quarantined, Rates};
+use tocsin_schemas::records::{Listed, Quarantined, Rates};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 
@@ -53,7 +53,7 @@ Each line is one arrival, in order:
   {\"topic\":\"reports.hr\",\"arrived_at\":\"2025-03-01T08:00:00+08:00\",\"value\":{…}}
 
 Writes incidents.jsonl, flags.jsonl, rates.jsonl, statistics.jsonl (by sector, tag, cause and period),
-alerts.jsonl, quarantine.jsonl and summary.json, byte for
+lists.jsonl (key and general enterprises), alerts.jsonl, quarantine.jsonl and summary.json, byte for
 byte the same on every run. Lines that cannot be used are listed in quarantine.jsonl and are no failure.
 
 Examples:
@@ -189,6 +189,8 @@ struct Replay {
     /// Lines refused since the last decision.
     refused: Vec<QuarantineLine>,
     alerts: BTreeMap<Rule, BTreeMap<Change, u64>>,
+    /// Lists that were frozen, by key.
+    frozen: BTreeMap<String, Listed>,
     alerts_file: Pending,
     flags_file: Pending,
     quarantine_file: Pending,
@@ -210,6 +212,7 @@ impl Replay {
             batch: Vec::new(),
             refused: Vec::new(),
             alerts: BTreeMap::new(),
+            frozen: BTreeMap::new(),
             alerts_file: begin("alerts.jsonl")?,
             flags_file: begin("flags.jsonl")?,
             quarantine_file: begin("quarantine.jsonl")?,
@@ -348,6 +351,10 @@ impl Replay {
             self.alerts_file.line(&line).map_err(disk(&self.out))?;
             *self.alerts.entry(alert.rule).or_default().entry(alert.change).or_insert(0) += 1;
         }
+        for (key, listed) in outcomes.iter().flat_map(|o| &o.lists) {
+            let frozen = listed.as_ref().filter(|listed| listed.list == List::Frozen);
+            self.frozen.extend(frozen.map(|listed| (key.clone(), listed.clone())));
+        }
         Ok(())
     }
 
@@ -408,6 +415,11 @@ impl Replay {
             let mut file = Pending::begin(out, "statistics.jsonl")?;
             for row in statistics.iter().flat_map(Rates::rows) {
                 file.line(&RateLine::from(&row))?;
+            }
+            file.keep()?;
+            let mut file = Pending::begin(out, "lists.jsonl")?;
+            for listed in engine.lists().iter().chain(self.frozen.values()) {
+                file.line(listed)?;
             }
             file.keep()?;
             let mut file = Pending::begin(out, "summary.json")?;

@@ -78,7 +78,7 @@ impl Engine {
         self.versions.begin();
         let Changes { incidents, totals, sums, census: _ } = self.dataflow.run(inputs);
         // The decider looks at every enterprise anyway.
-        self.figures.apply(totals, sums, &stamp, Window::Year, drop);
+        self.figures.apply(totals, sums, Window::Year, drop);
         let rates = rates_changes(shown, self.figures.all(&stamp));
         (differences(self.decider.live(), incidents), rates)
     }

@@ -147,3 +147,93 @@ pub(crate) fn judge(year: Year, against: &Against) -> Option<Verdict> {
     }
     Some(Verdict { class, reasons, undetermined })
 }
+
+#[cfg(test)]
+mod tests {
+    use tocsin_schemas::codes::FittedBy;
+    use tocsin_schemas::time::Day;
+
+    use super::*;
+
+    /// So many incidents, severe ones among them, of so many insured persons in each of 12 months; none: no record.
+    fn year(incidents: i32, severe: i32, insured: Option<i64>) -> Year {
+        let heads = insured.map(|n| Heads { insured: 12 * n, months: 12 }).unwrap_or_default();
+        Year { tally: Tally { incidents, persons: incidents, severe, ..Tally::default() }, heads }
+    }
+
+    /// 5 incidents for each thousand insured persons; true rates spread by gamma(1, 1) around that.
+    fn against<T>(limits: &Limits, model: bool, judged: impl Fn(&Against) -> T) -> T {
+        let (taken_on, per_person_year) = (Day(20_000), 0.005);
+        let reference = Reference {
+            taken_on,
+            incidents: 500,
+            headcount: Some(100_000.0),
+            per_thousand: Some(5.0),
+            modelled_on: Some(taken_on),
+            model: None,
+        };
+        let fitted_by = FittedBy::Likelihood;
+        let fitted =
+            Model { taken_on, nu: 1.0, alpha: 1.0, per_person_year, fitted_by, firms: 1000, incidents: 500 };
+        let model = model.then_some(&fitted);
+        judged(&Against { reference: Some(&reference), model, days: 365, limits })
+    }
+
+    fn said(year: Year, limits: &Limits, model: bool) -> (ListClass, String) {
+        let verdict = against(limits, model, |against| judge(year, against)).unwrap();
+        let reasons: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
+        let open: Vec<String> = verdict.undetermined.iter().map(|(t, why)| format!("{t}?{why}")).collect();
+        (verdict.class, [reasons, open].concat().join(" "))
+    }
+
+    /// 50 insured: 0.25 are expected of them. By hand: P(X >= 2 | 0.25) = 1 - 1.25 e^-0.25 = 0.026,
+    /// P(X >= 3 | 0.25) = 0.0022; P(gamma(4, 1.25) > 1) = 0.962, P(gamma(5, 1.25) > 1) = 0.991.
+    #[test]
+    fn each_reason_begins_where_it_should() {
+        let limits = Limits::default();
+        let of = |n, severe, insured| said(year(n, severe, insured), &limits, true);
+        let (key, general) = (ListClass::Key, ListClass::General);
+        let list = |class, text: &str| (class, text.to_owned());
+        assert_eq!(against(&limits, true, |a| judge(year(0, 0, Some(50)), a)), None);
+        assert_eq!(of(1, 0, Some(50)), list(general, "incidents"));
+        assert_eq!(of(2, 0, Some(50)), list(general, "incidents"));
+        assert_eq!(of(3, 0, Some(50)), list(key, "high_rate"));
+        assert_eq!(of(4, 0, Some(50)), list(key, "several_and_above_average high_rate"));
+        assert_eq!(of(1, 1, Some(50)), list(key, "severe"));
+        // Five incidents of a thousand are just what is expected.
+        assert_eq!(of(5, 0, Some(1000)), list(general, "incidents"));
+    }
+
+    #[test]
+    fn what_cannot_be_tested_is_said_and_not_guessed() {
+        let limits = Limits::default();
+        let open = |why: &str| format!("several_and_above_average?{why} high_rate?{why}");
+        let general = |rest: &str| (ListClass::General, format!("incidents {rest}"));
+        assert_eq!(said(year(3, 0, None), &limits, true), general(&open("headcount_unknown")));
+        assert_eq!(said(year(3, 0, Some(0)), &limits, true), general(&open("headcount_zero")));
+        let no_model = "high_rate several_and_above_average?no_model";
+        assert_eq!(said(year(3, 0, Some(50)), &limits, false), (ListClass::Key, no_model.to_owned()));
+        let verdict = judge(
+            year(3, 0, Some(50)),
+            &Against { reference: None, model: None, days: 365, limits: &limits },
+        );
+        assert_eq!(verdict.unwrap().undetermined.values().next(), Some(&Undetermined::NoCityRate));
+    }
+
+    #[test]
+    fn every_limit_is_the_policys() {
+        let of = |limits: Limits, n, insured| said(year(n, 0, Some(insured)), &limits, true).1;
+        let rare = Limits { chance_below: 0.002, ..Limits::default() };
+        assert_eq!(of(rare, 3, 50), "incidents");
+        let often = Limits { chance_below: 0.03, ..Limits::default() };
+        assert_eq!(of(often, 2, 50), "high_rate");
+        let factor = Limits { rate_factor: 12.0, ..Limits::default() };
+        assert_eq!(of(factor, 3, 50), "incidents", "60 for a thousand is not above 12 times 5");
+        let sure = Limits { confidence: 0.92, ..Limits::default() };
+        assert_eq!(of(sure, 3, 50), "several_and_above_average high_rate");
+        let few = Limits { key_incidents: 5, rate_incidents: 5, ..Limits::default() };
+        assert_eq!(of(few, 4, 50), "incidents");
+        let mild = Limits { severe_is_key: false, ..Limits::default() };
+        assert_eq!(said(year(1, 1, Some(50)), &mild, true).0, ListClass::General);
+    }
+}

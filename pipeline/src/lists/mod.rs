@@ -2,6 +2,7 @@
 //!
 //! - `annual`: the rule of S11, pure: who is key, who is general, and why
 //! - `persistent`: the rule of S36, pure: key for years running
+//! - `entry`: what an entry says, and the record that says it
 //! - `live`: the lists of this year and the last, as they change
 //! - `freeze`: a list of a year as it stood, on the word of somebody with a name
 //!
@@ -11,6 +12,7 @@
 //! was taken instead of taking it anew from what is known later.
 
 mod annual;
+mod entry;
 mod freeze;
 mod live;
 mod persistent;

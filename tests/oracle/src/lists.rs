@@ -308,6 +308,10 @@ pub fn compare_lists(
         });
         lists.insert(year, list.unwrap_or_default());
         same(year, engine, &lists[&year], whole, &mut wrong);
+        if year < this_year {
+            // It decides who is key for years running from this decision on.
+            check_frozen(oracle, step, this_year, &lists[&year], frozen, &mut seen, &mut wrong);
+        }
     }
     for member in lists.values().flat_map(BTreeMap::values) {
         match member.class {
@@ -318,7 +322,6 @@ pub fn compare_lists(
         seen.undetermined += member.undetermined.len() as u64;
         seen.persistent += u64::from(member.persistent);
     }
-    check_frozen(oracle, step, &lists, frozen, &mut seen, &mut wrong);
     if wrong.is_empty() { Ok(seen) } else { Err(wrong) }
 }
 
@@ -400,12 +403,12 @@ fn equal(a: &Member, b: &Member) -> bool {
 fn check_frozen(
     oracle: &mut Oracle,
     step: &Step,
-    lists: &BTreeMap<i32, BTreeMap<Uscc, Member>>,
+    this_year: i32,
+    list: &BTreeMap<Uscc, Member>,
     frozen: &[Listed],
     seen: &mut Compared,
     wrong: &mut String,
 ) {
-    let this_year = *lists.keys().last().unwrap_or(&0);
     let verdicts = &oracle.verdicts()[oracle.verdicts().len() - step.arrivals.len()..];
     let events: Vec<_> = step.arrivals.iter().zip(verdicts.to_vec()).collect();
     let mut expected: BTreeSet<String> = BTreeSet::new();
@@ -438,7 +441,6 @@ fn check_frozen(
         seen.frozen += 1;
         let members: BTreeMap<Uscc, &Member> =
             of.iter().filter_map(|l| l.member.as_ref()).map(|m| (m.uscc, m)).collect();
-        let list = &lists[&year];
         let alike = members.len() == list.len()
             && list.iter().all(|(uscc, m)| members.get(uscc).is_some_and(|theirs| equal(theirs, m)));
         if !alike || of.iter().any(|l| l.list != List::Frozen || l.year != year) {

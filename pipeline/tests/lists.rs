@@ -1,0 +1,181 @@
+//! The lists of a year: what moves them, what does not, and what a frozen one is. That each entry is right is the
+//! oracle's to say (tests/oracle.rs).
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tocsin_pipeline::{Arrival, Engine, Memory, Options, Outcome, Policies};
+use tocsin_schemas::codes::{FreezeRefusal, List, ListClass};
+use tocsin_schemas::door::{self, Admitted};
+use tocsin_schemas::records::Listed;
+use tocsin_schemas::time::Instant;
+use tocsin_schemas::wire::NoIds;
+
+const FIRMS: usize = 60;
+
+fn uscc(n: usize) -> String {
+    tocsin_oracle::histories::uscc(n).to_string()
+}
+
+/// A record through the door.
+fn arrival(topic: &str, at: Instant, value: &Value) -> Arrival {
+    let admitted = door::admit(topic, value.to_string().as_bytes(), at, &NoIds).unwrap();
+    let Admitted { record, digest, .. } = admitted;
+    Arrival { record, digest, arrived_at: at }
+}
+
+fn report(id: usize, firm: usize, on: &str, at: Instant) -> Arrival {
+    let value = json!({
+        "source": "hr", "source_record_id": id.to_string(), "version": 1, "status": "recognised",
+        "occurred_on": on, "reported_at": at.to_string(), "uscc": uscc(firm),
+    });
+    arrival("reports.hr", at, &value)
+}
+
+fn freeze(id: &str, subject: &str, approver: Option<&str>, at: Instant) -> Arrival {
+    let value = json!({
+        "event_id": id, "kind": "freeze_list", "subject": subject, "on": at.day().to_string(), "version": 1,
+        "actor": "clerk", "approver": approver, "details": {},
+    });
+    arrival("governance.events", at, &value)
+}
+
+fn at(text: &str) -> Instant {
+    text.parse().unwrap()
+}
+
+/// A city with a year behind it: firm n has n % 4 incidents in 2024.
+fn city() -> (Engine, Vec<Outcome>, Vec<Arrival>) {
+    let start = at("2024-01-01T08:00:00+08:00");
+    let mut first = Vec::new();
+    for firm in 0..FIRMS {
+        let registered = json!({
+            "uscc": uscc(firm), "version": 1, "name": format!("E{firm}"), "area": "330784001",
+            "industry": "33", "valid_from": "2020-01-01", "status": "active",
+        });
+        first.push(arrival("registry.enterprises", start, &registered));
+        for month in 1..=12 {
+            let month = format!("2024-{month:02}");
+            // Three injuries among two persons are no chance.
+            let insured = if firm == 3 { 2 } else { 20 + firm };
+            let insured = json!({"uscc": uscc(firm), "month": month, "insured": insured, "version": 1});
+            first.push(arrival("registry.headcount", start, &insured));
+        }
+    }
+    let mut engine = Engine::new(Policies::default(), Options { workers: 1 });
+    let mut outcomes = engine.arrive(start, first.clone());
+    let mut all = first;
+    for month in 1..=12 {
+        let when = at(&format!("2024-{month:02}-15T08:00:00+08:00"));
+        let on = format!("2024-{month:02}-10");
+        let firms = (0..FIRMS).filter(|firm| month <= firm % 4);
+        let reports: Vec<Arrival> = firms.map(|firm| report(firm * 100 + month, firm, &on, when)).collect();
+        all.extend(reports.iter().cloned());
+        outcomes.extend(engine.arrive(when, reports));
+    }
+    outcomes.extend(engine.tick_to("2025-01-10".parse().unwrap()));
+    (engine, outcomes, all)
+}
+
+fn changed(outcomes: &[Outcome]) -> Vec<&(String, Option<Listed>)> {
+    outcomes.iter().flat_map(|outcome| &outcome.lists).collect()
+}
+
+#[test]
+fn one_incident_moves_its_own_entry_and_no_other() {
+    let (mut engine, _, _) = city();
+    let now = at("2025-01-10T09:00:00+08:00");
+    let outcomes = engine.arrive(now, [report(9_000, 4, "2024-12-30", now)]);
+    let keys: Vec<&str> = changed(&outcomes).iter().map(|(key, _)| key.as_str()).collect();
+    let own = format!("annual|2024|{}", uscc(4));
+    // The list as a whole has one enterprise more; what it is compared with stays that of the midnight.
+    assert_eq!(keys, ["annual|2024", &own]);
+    let whole = changed(&outcomes)[0].1.as_ref().unwrap();
+    assert_eq!(whole.reference.as_ref().unwrap().incidents, 90);
+    // The midnight takes it in, for all, and says so once: no entry is another because of it.
+    let outcomes = engine.tick_to("2025-01-11".parse().unwrap());
+    let said = changed(&outcomes);
+    let kept: Vec<&str> = said.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(kept, ["annual|2024", "annual|2025"]);
+    assert_eq!(said[0].1.as_ref().unwrap().reference.as_ref().unwrap().incidents, 91);
+}
+
+#[test]
+fn a_frozen_list_stays_while_the_live_one_moves() {
+    let (mut engine, mut outcomes, _) = city();
+    let now = at("2025-01-20T09:00:00+08:00");
+    outcomes.extend(engine.arrive(now, [freeze("G1", " 2024 ", Some("the head"), now)]));
+    let mut frozen: BTreeMap<String, Listed> = BTreeMap::new();
+    for (key, listed) in outcomes.iter().flat_map(|o| &o.lists) {
+        if let Some(listed) = listed.as_ref().filter(|l| l.list == List::Frozen) {
+            frozen.insert(key.clone(), listed.clone());
+        }
+    }
+    let header = &frozen["frozen|2024|G1"];
+    let whole = header.whole.as_ref().unwrap();
+    assert_eq!((whole.approver.as_deref(), whole.refused), (Some("the head"), None));
+    assert_eq!(whole.key + whole.general, 45);
+    assert_eq!(frozen.len(), 46);
+    let live: BTreeMap<String, Listed> = engine.lists().into_iter().map(|l| (l.key(), l)).collect();
+    for (key, listed) in frozen.iter().filter(|(_, listed)| listed.member.is_some()) {
+        let own = listed.member.as_ref().map(|m| m.uscc.to_string()).unwrap();
+        assert_eq!(live[&format!("annual|2024|{own}")].member, listed.member, "{key}");
+    }
+    // A death reported later, the same event again, and a second version of it: the frozen list is what it was.
+    let later = at("2025-02-03T09:00:00+08:00");
+    let again = freeze("G1", "2024", Some("somebody else"), later);
+    let outcomes = engine.arrive(later, [report(9_001, 8, "2024-11-11", later), again]);
+    let (live, other): (Vec<_>, Vec<_>) =
+        changed(&outcomes).into_iter().partition(|(key, _)| key.starts_with("annual|"));
+    assert!(live.iter().any(|(key, _)| *key == format!("annual|2024|{}", uscc(8))), "{live:?}");
+    assert!(other.is_empty(), "{other:?}");
+}
+
+#[test]
+fn who_may_not_freeze_is_told_why_and_nothing_is_frozen() {
+    let (mut engine, _, _) = city();
+    let now = at("2025-01-20T09:00:00+08:00");
+    let wishes = [
+        ("G1", "2024", None, FreezeRefusal::NoApprover),
+        ("G2", "2024", Some("  "), FreezeRefusal::NoApprover),
+        ("G3", "2025", Some("the head"), FreezeRefusal::YearNotOver),
+        ("G4", "2023", Some("the head"), FreezeRefusal::YearTooOld),
+        ("G5", "last year", Some("the head"), FreezeRefusal::NotAYear),
+    ];
+    for (id, subject, approver, refusal) in wishes {
+        let outcomes = engine.arrive(now, [freeze(id, subject, approver, now)]);
+        let said: Vec<&Listed> = changed(&outcomes).into_iter().filter_map(|(_, l)| l.as_ref()).collect();
+        let frozen: Vec<&Listed> = said.into_iter().filter(|l| l.list == List::Frozen).collect();
+        let [listed] = frozen[..] else { panic!("{id}: {frozen:?}") };
+        let whole = listed.whole.as_ref().unwrap();
+        assert_eq!((listed.list, whole.refused, whole.key + whole.general), (List::Frozen, Some(refusal), 0));
+    }
+}
+
+#[test]
+fn a_restart_recalls_what_was_taken_at_midnights_and_changes_nothing() {
+    let (mut engine, mut outcomes, mut arrived) = city();
+    let now = at("2025-01-10T10:00:00+08:00");
+    // After the midnight: taken anew, the city's rate would know of it.
+    let late = report(9_002, 12, "2024-12-31", now);
+    arrived.push(late.clone());
+    outcomes.extend(engine.arrive(now, [late]));
+    let (mut written, mut said) = (Memory::default(), Memory::default());
+    outcomes.iter().flat_map(|o| &o.incidents).for_each(|i| written.incident(i.clone()));
+    outcomes.iter().flat_map(|o| &o.alerts).for_each(|a| said.alert(a));
+    written.index();
+    let mut again = Engine::new(Policies::default(), Options { workers: 1 });
+    again.recover(Some(now));
+    again.load(arrived);
+    outcomes.iter().flat_map(|o| &o.lists).filter_map(|(_, l)| l.clone()).for_each(|l| again.recall(l));
+    let resumed = again.resume(written.with(said));
+    assert_eq!(resumed.lists, []);
+    assert_eq!(again.lists(), engine.lists());
+    assert!(again.lists().iter().any(|l| l.member.as_ref().is_some_and(|m| m.class == ListClass::Key)));
+    // And it goes on as the other does.
+    let day = "2025-02-02".parse().unwrap();
+    let lists = |outcomes: Vec<Outcome>| outcomes.into_iter().flat_map(|o| o.lists).collect::<Vec<_>>();
+    assert_eq!(lists(again.tick_to(day)), lists(engine.tick_to(day)));
+}
