@@ -235,7 +235,14 @@ impl Engine {
     }
 
     fn stamp(&self, decided_at: Instant) -> Stamp {
-        Stamp { as_of: decided_at.day(), decided_at, policy_hash: Arc::clone(self.policies.hash()) }
+        let as_of = decided_at.day();
+        Stamp {
+            as_of,
+            decided_at,
+            policy_hash: Arc::clone(self.policies.hash()),
+            statistics: self.policies.on(as_of).statistics,
+            model: None,
+        }
     }
 
     /// The counted incidents, accounted for.

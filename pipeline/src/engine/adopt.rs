@@ -34,7 +34,8 @@ impl Engine {
         let kept = |policies: &Policies| Spans::of_days(policies.on(as_of), as_of);
         let (incidents, rates) =
             if former.resolves_as(&self.policies) && kept(&former) == kept(&self.policies) {
-                (Vec::new(), Vec::new())
+                let stamp = self.stamp(clock);
+                (Vec::new(), self.figures.apply(Vec::new(), Vec::new(), &stamp, Window::Year, drop))
             } else {
                 self.rebuild(clock)
             };

@@ -116,4 +116,12 @@ policy! {
         /// The mildest disability grade (1 worst, 10 mildest) that is severe; 0: none (S26).
         severe_grade_max: u8 = 6, 0..=10;
     }
+
+    /// What stands beside a raw rate, which chance makes high where numbers are small.
+    statistics: Statistics {
+        /// How surely the limits of a rate hold the true one (S10).
+        confidence: f64 = 0.95, 0.5..=0.999;
+        /// Incidents from which a raw rate may be ranked (S10).
+        rank_min_incidents: u32 = 3, 0..=100_000;
+    }
 }

@@ -207,6 +207,8 @@ fn varied(rng: &mut ChaCha8Rng, effective_from: Day) -> OraclePolicy {
         incident_minutes: pick(rng, &[10, 29, 30, 31]),
         severe_lost_days: pick(rng, &[50, 105]),
         severe_grade_max: pick(rng, &[4, 6]),
+        confidence: pick(rng, &[0.8, 0.95, 0.95, 0.998]),
+        rank_min_incidents: pick(rng, &[0, 2, 3]),
     }
 }
 

@@ -8,6 +8,7 @@ use tocsin_schemas::records::{Counters, Digest, Incident, Rate, Record, Report};
 use tocsin_schemas::time::{Day, Instant};
 
 use crate::arrivals::{self, Arrival, Verdict};
+use crate::beside::Spread;
 use crate::cases;
 use crate::escalation::{self, Occasion, Warned};
 use crate::identity::{self, Before, Known, Moves};
@@ -31,6 +32,7 @@ pub struct Oracle {
     told: BTreeMap<IncidentId, Told>,
     warned: BTreeMap<Uscc, Warned>,
     next_id: u32,
+    spread: Option<Spread>,
     /// What happened to identities so far, for the census.
     pub(crate) moves: Moves,
 }
@@ -74,6 +76,7 @@ impl Oracle {
             told: BTreeMap::new(),
             warned: BTreeMap::new(),
             next_id: 0,
+            spread: None,
             moves: Moves::default(),
         }
     }
@@ -197,6 +200,11 @@ impl Oracle {
         all
     }
 
+    /// From now on shrunken rates come from this spread of the firms; without one there are none.
+    pub fn shrink_by(&mut self, spread: Option<Spread>) {
+        self.spread = spread;
+    }
+
     /// Rows of `rates.jsonl` at the clock's day; none before the first arrival.
     pub fn rates(&self) -> Vec<Rate> {
         let Some(clock) = self.clock else { return Vec::new() };
@@ -207,6 +215,8 @@ impl Oracle {
             headcounts: &headcounts,
             incidents: world.found.iter().collect(),
             day: clock.day(),
+            policy: self.tables.on(clock.day()),
+            spread: self.spread,
         };
         basis.rows()
     }
