@@ -12,7 +12,7 @@ use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Digest, Incident, Listed, Rates, Record, Window};
 use tocsin_schemas::time::{Day, Instant, Month};
 
-use crate::dataflow::{Census, Changes, Dataflow, Inputs};
+use crate::dataflow::{Changes, Dataflow, Inputs};
 use crate::decider::{Context, Decider, Recalled};
 use crate::exposure::{self, Exposure};
 use crate::facts::{Facts, Shared};
@@ -252,7 +252,14 @@ impl Engine {
     }
 
     fn stamp(&self, decided_at: Instant) -> Stamp {
-        Stamp { as_of: decided_at.day(), decided_at, policy_hash: Arc::clone(self.policies.hash()) }
+        let as_of = decided_at.day();
+        Stamp {
+            as_of,
+            decided_at,
+            policy_hash: Arc::clone(self.policies.hash()),
+            statistics: self.policies.on(as_of).statistics,
+            model: self.lists.model(as_of).cloned(),
+        }
     }
 
     /// The lists of the clock's year and the one before, sorted by key: each as a whole, and who is on it. Empty before
@@ -269,17 +276,9 @@ impl Engine {
     }
 
     /// Brings the lists up to date with the figures; what changed.
-    fn list(
-        &mut self,
-        stamp: &Stamp,
-        moved: &Affected,
-        census: Option<&BTreeMap<usize, Census>>,
-    ) -> Vec<ListsChange> {
+    fn list(&mut self, stamp: &Stamp, moved: &Affected) -> Vec<ListsChange> {
         let limits = &self.policies.on(stamp.as_of).lists;
         let before = Before { figures: &self.figures, registry: &self.registry, limits, stamp };
-        if let Some(census) = census {
-            self.lists.midnight(&self.figures, stamp.as_of, census);
-        }
         self.lists.settle(&before, moved, &std::mem::take(&mut self.freezes))
     }
 
@@ -367,12 +366,16 @@ impl Engine {
             changes = loaded;
         }
         let watched = Window::Rolling(self.policies.on(as_of).escalation.window_days);
-        let stamp = self.stamp(decided_at);
         let figured = changes.totals.iter().map(|(root, _)| *root).chain(read_as);
         let figured: Vec<Uscc> = figured.collect();
         let shifted = |root| touched.push(root);
-        let mut rates = Vec::new();
         let (enterprises, scopes) = self.figures.apply(changes.totals, changes.sums, watched, shifted);
+        if midnight {
+            self.lists.midnight(&self.figures, as_of, &changes.census);
+        }
+        // With the model of this midnight, if it is one that takes it.
+        let stamp = self.stamp(decided_at);
+        let mut rates = Vec::new();
         if self.rated {
             rates = self.figures.changes(enterprises, scopes, &stamp);
         }
@@ -394,7 +397,7 @@ impl Engine {
             true => Affected::Compared(&figured),
             false => Affected::These(&figured),
         };
-        let lists = self.list(&stamp, &moved, midnight.then_some(&changes.census));
+        let lists = self.list(&stamp, &moved);
         Outcome {
             occasion,
             decided_at,

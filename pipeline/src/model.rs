@@ -14,12 +14,13 @@ use tocsin_schemas::time::Day;
 
 use crate::dataflow::PARTS;
 use crate::statistics::shrinkage::Prior;
-use crate::statistics::{Observed, Uncomputable, chance_above};
+use crate::statistics::{Observed, Uncomputable, chance_above, rounded};
 
 /// The days of a person-year, also in a leap year: a constant, so that a window of 366 days weighs a day more.
 const YEAR: f64 = 365.0;
 
-/// The firms' true rates, as fitted at one midnight. All numbers are finite and above 0.
+/// The firms' true rates, as fitted at one midnight. All numbers are finite and above 0; nu and alpha have 12 digits,
+/// so that machines whose logarithms differ in the last one publish the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// The day at whose midnight it was taken.
@@ -85,8 +86,8 @@ impl Model {
         let (prior, fitted_by) = Prior::fit_alike(&alike)?;
         Ok(Model {
             taken_on,
-            nu: prior.nu(),
-            alpha: prior.alpha(),
+            nu: rounded(prior.nu()),
+            alpha: rounded(prior.alpha()),
             per_person_year: per_part * PARTS as f64 * YEAR / f64::from(days),
             fitted_by,
             firms: firms.values().sum(),

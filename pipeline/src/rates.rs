@@ -1,4 +1,6 @@
-//! Rates from the dataflow's exact sums (records.md section 3 and 5).
+//! Rates from the dataflow's exact sums (records.md section 3 and 5). What stands beside the raw ones is in `beside`.
+
+mod beside;
 
 use std::sync::Arc;
 
@@ -9,8 +11,11 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Rates, Window, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
+use self::beside::{Beside, Renewed};
 use crate::dataflow::{PARTS, ScopeKey, Sum, Sums, Tally, Total, Updates};
 use crate::lists::Year;
+use crate::model::Model;
+use crate::policy::Statistics;
 use crate::windows::{MEMBERSHIP, SHOWN, slot};
 
 /// The sums as they now are.
@@ -19,6 +24,7 @@ pub(crate) struct Figures {
     totals: HashMap<Uscc, Arc<Total>>,
     sums: HashMap<ScopeKey, Sums>,
     city_shown: bool,
+    beside: Beside,
 }
 
 /// What every published number carries beside itself.
@@ -27,6 +33,10 @@ pub(crate) struct Stamp {
     pub as_of: Day,
     pub decided_at: Instant,
     pub policy_hash: Arc<str>,
+    /// How the limits of rates are made, and which raw ones may be ranked.
+    pub statistics: Statistics,
+    /// What shrunken rates come from; `None` while there is none.
+    pub model: Option<Arc<Model>>,
 }
 
 /// Rates that changed; `None`: there are none any more.
@@ -54,8 +64,7 @@ impl Figures {
         self.sums.get(&(scope, key.into())).map(|sums| sums.windows[slot]).unwrap_or_default()
     }
 
-    /// Takes the changes of an epoch; the enterprises and scopes whose rates changed, each once and sorted. `shifted`
-    /// hears of each enterprise whose counts in `watched` are others than before.
+    /// Takes the changes of an epoch; the enterprises and scopes whose rates changed. `shifted` hears of each enterprise whose counts in `watched` are others than before.
     pub fn apply(
         &mut self,
         totals: Vec<(Uscc, Option<Arc<Total>>)>,
@@ -80,19 +89,32 @@ impl Figures {
                 _ => enterprises.push(root),
             }
         }
+        (enterprises, settle(&mut self.sums, sums))
+    }
+
+    /// The rates of these as they now are, and of all others where what stands beside them is made otherwise than before:
+    /// of all enterprises by another model, of everything by another policy. Sorted.
+    pub fn changes(
+        &mut self,
+        mut enterprises: Vec<Uscc>,
+        mut scopes: Vec<ScopeKey>,
+        stamp: &Stamp,
+    ) -> Vec<RatesChange> {
+        let renewed = self.beside.renew(stamp);
+        if renewed != Renewed::Nothing {
+            enterprises.extend(self.totals.iter().filter(|(_, total)| member(total)).map(|(root, _)| *root));
+        }
+        if renewed == Renewed::All {
+            let stands = |(key, sums): &(&ScopeKey, &Sums)| !key.0.of_enterprises() || sums.members > 0;
+            scopes.extend(self.sums.iter().filter(stands).map(|(key, _)| key.clone()));
+        }
         enterprises.sort_unstable();
         enterprises.dedup();
-        let mut scopes = settle(&mut self.sums, sums);
-        if !std::mem::replace(&mut self.city_shown, true) {
+        if !std::mem::replace(&mut self.city_shown, true) || renewed == Renewed::All {
             scopes.push((Scope::City, CITY.into()));
         }
         scopes.sort_unstable();
         scopes.dedup();
-        (enterprises, scopes)
-    }
-
-    /// The rates of these as they now are.
-    pub fn changes(&self, enterprises: Vec<Uscc>, scopes: Vec<ScopeKey>, stamp: &Stamp) -> Vec<RatesChange> {
         // Enterprises come first among the scopes.
         let mut changes = Vec::with_capacity(enterprises.len() + scopes.len());
         changes.extend(enterprises.into_iter().map(|root| self.of_enterprise(root, stamp)));
@@ -115,7 +137,7 @@ impl Figures {
     fn of_enterprise(&self, root: Uscc, stamp: &Stamp) -> RatesChange {
         let key = (Scope::Enterprise, root.as_str().to_owned());
         let windows = self.totals.get(&root).filter(|total| member(total)).map(|total| of_total(total));
-        let rates = windows.map(|windows| stamp.on(&key, windows));
+        let rates = windows.map(|windows| stamp.on(&key, self.beside.of(key.0, windows)));
         (key, rates)
     }
 
@@ -127,7 +149,7 @@ impl Figures {
             _ => sums.map(of_circumstance),
         };
         let key = (key.0, key.1.into_string());
-        let rates = windows.map(|windows| stamp.on(&key, windows));
+        let rates = windows.map(|windows| stamp.on(&key, self.beside.of(key.0, windows)));
         (key, rates)
     }
 }
@@ -194,7 +216,7 @@ fn settle<K: Clone + Eq + std::hash::Hash, V>(
     keys
 }
 
-/// The one place where a rate is divided: an exact numerator by an exact denominator.
+/// The one place where a rate is divided: an exact numerator by an exact denominator. Nothing stands beside it yet.
 fn row(window: Window, sum: &Sum, parts: Option<i128>) -> WindowRate {
     let count = |n: i32| n.max(0) as u32;
     let reason = match parts {
@@ -217,14 +239,96 @@ fn row(window: Window, sum: &Sum, parts: Option<i128>) -> WindowRate {
         headcount: parts.map(|p| p as f64 / PARTS as f64),
         per_thousand: parts.filter(|_| reason.is_none()).map(per_thousand),
         reason,
+        low: None,
+        high: None,
+        shrunken: None,
+        shrunken_reason: None,
+        rankable: false,
         other: other.into_iter().filter(|(_, n)| *n > 0).map(|(c, n)| (c, n as u32)).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tocsin_schemas::codes::{FittedBy, ShrunkenReason};
+
     use super::*;
     use crate::dataflow::Heads;
+    use crate::windows::{KEPT, SUMMED};
+
+    /// One enterprise and its area, in all windows: three incidents of 500 persons in each.
+    fn three() -> Figures {
+        let mut figures = Figures::default();
+        let tally = Tally { incidents: 3, persons: 3, ..Tally::default() };
+        let total = Total { tallies: [tally; KEPT], heads: [Heads { insured: 500, months: 1 }; SUMMED] };
+        let sums = Sums::of_member(&total.tallies, &total.heads, 1);
+        let root = "91330784XX00000190".parse().unwrap();
+        let area = (Scope::Area, "330784106".into());
+        let stamp = stamp(Statistics::default(), None);
+        let totals = vec![(root, Some(Arc::new(total)))];
+        let (enterprises, scopes) = figures.apply(totals, vec![((area, sums), 1)], Window::Year, drop);
+        let changes = figures.changes(enterprises, scopes, &stamp);
+        assert_eq!(keys(&changes), ["91330784XX00000190", "330784106", CITY]);
+        figures
+    }
+
+    fn stamp(statistics: Statistics, model: Option<Model>) -> Stamp {
+        let decided_at: Instant = "2025-03-01T00:00:00+08:00".parse().unwrap();
+        let model = model.map(Arc::new);
+        Stamp { as_of: decided_at.day(), decided_at, policy_hash: "ab".into(), statistics, model }
+    }
+
+    fn keys(changes: &[RatesChange]) -> Vec<&str> {
+        changes.iter().map(|((_, key), _)| key.as_str()).collect()
+    }
+
+    fn renewed(figures: &mut Figures, stamp: &Stamp) -> Vec<RatesChange> {
+        figures.changes(Vec::new(), Vec::new(), stamp)
+    }
+
+    #[test]
+    fn another_model_makes_every_enterprises_rates_anew_and_another_policy_all() {
+        let mut figures = three();
+        let plain = stamp(Statistics::default(), None);
+        assert!(renewed(&mut figures, &plain).is_empty());
+        let on = |changes: &[RatesChange], at: usize, window| {
+            changes[at].1.clone().unwrap().on(window).cloned().unwrap()
+        };
+        let model = Model {
+            taken_on: plain.as_of,
+            nu: 2.0,
+            alpha: 3.0,
+            per_person_year: 0.01,
+            fitted_by: FittedBy::Likelihood,
+            firms: 500,
+            incidents: 400,
+        };
+        let modelled = stamp(Statistics::default(), Some(model));
+        let changes = renewed(&mut figures, &modelled);
+        assert_eq!(keys(&changes), ["91330784XX00000190"], "only enterprises have a shrunken rate");
+        // 365 days: 5 expected, so (3 + 2) / (5 + 3) of 10 per thousand; 3 of 500 persons have limits 0.6187 and 8.767.
+        let firm = on(&changes, 0, Window::Rolling(365));
+        assert_eq!((firm.per_thousand, firm.shrunken, firm.shrunken_reason), (Some(6.0), Some(6.25), None));
+        assert!(
+            (firm.low.unwrap() - 2.0 * 0.618672).abs() < 2e-6
+                && (firm.high.unwrap() - 2.0 * 8.767273).abs() < 2e-6
+        );
+        assert!(firm.rankable);
+        let year = on(&changes, 0, Window::Year);
+        assert_eq!((year.shrunken, year.shrunken_reason), (None, Some(ShrunkenReason::ToDate)));
+        let area = figures.all(&modelled)[0].on(Window::Rolling(365)).cloned().unwrap();
+        assert_eq!((area.shrunken, area.shrunken_reason), (None, Some(ShrunkenReason::Group)));
+        assert_eq!((area.low, area.high), (firm.low, firm.high));
+        assert!(renewed(&mut figures, &modelled).is_empty());
+        let stricter = Statistics { confidence: 0.8, rank_min_incidents: 4 };
+        let changes = renewed(&mut figures, &Stamp { statistics: stricter, ..modelled.clone() });
+        let narrower = on(&changes, 0, Window::Rolling(365));
+        assert!(!narrower.rankable && narrower.low > firm.low && narrower.high < firm.high);
+        assert_eq!(narrower.shrunken, firm.shrunken);
+        assert_eq!(figures.all(&modelled)[2].windows, changes[0].1.clone().unwrap().windows);
+        let changes = renewed(&mut figures, &plain);
+        assert_eq!(on(&changes, 0, Window::Rolling(30)).shrunken_reason, Some(ShrunkenReason::NoModel));
+    }
 
     #[test]
     fn a_mean_headcount_is_one_division() {

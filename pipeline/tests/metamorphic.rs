@@ -76,7 +76,9 @@ fn twice_the_headcount_is_half_the_rate() {
             for window in &mut rates.windows {
                 compared += usize::from(window.per_thousand.is_some_and(|rate| rate > 0.0));
                 window.headcount = window.headcount.map(|n| n * 2.0);
-                window.per_thousand = window.per_thousand.map(|rate| rate / 2.0);
+                for rate in [&mut window.per_thousand, &mut window.low, &mut window.high] {
+                    *rate = rate.map(|rate| rate / 2.0);
+                }
             }
             rates
         };

@@ -121,6 +121,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         headcount: Some(88.5),
         per_thousand: Some(11.3),
         reason: None,
+        low: Some(0.29),
+        high: Some(62.9),
+        shrunken: Some(6.1),
+        shrunken_reason: None,
+        rankable: false,
         other: std::iter::empty().collect(),
     };
     let rates = Rates {

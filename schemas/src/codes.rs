@@ -315,6 +315,35 @@ codes! {
 }
 
 codes! {
+    /// Why a rate has no shrunken value.
+    ShrunkenReason: "reason for no shrunken rate" {
+        /// As [`RateReason::HeadcountUnknown`].
+        HeadcountUnknown = "headcount_unknown",
+        /// As [`RateReason::HeadcountZero`].
+        HeadcountZero = "headcount_zero",
+        /// As [`RateReason::NoHeadcount`].
+        NoHeadcount = "no_headcount",
+        /// It is of a group of enterprises: only single ones are compared with each other.
+        Group = "group",
+        /// The window grows from day to day, and the value would with it though nothing happened: take `365d`.
+        ToDate = "to_date",
+        /// No model has been taken yet, or the firms differ by no more than chance, so that there is none.
+        NoModel = "no_model",
+    }
+}
+
+impl From<RateReason> for ShrunkenReason {
+    /// Without a rate there is nothing to shrink.
+    fn from(reason: RateReason) -> ShrunkenReason {
+        match reason {
+            RateReason::HeadcountUnknown => ShrunkenReason::HeadcountUnknown,
+            RateReason::HeadcountZero => ShrunkenReason::HeadcountZero,
+            RateReason::NoHeadcount => ShrunkenReason::NoHeadcount,
+        }
+    }
+}
+
+codes! {
     /// How the spread of the firms' true rates was found.
     FittedBy: "way to fit" {
         /// The maximum of the negative-binomial likelihood.

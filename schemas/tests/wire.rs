@@ -71,6 +71,11 @@ fn rates() -> Rates {
         headcount: Some(1.0 / 3.0),
         per_thousand: Some(2.0e3 / 3.0),
         reason: None,
+        low: Some(0.1),
+        high: Some(f64::MAX),
+        shrunken: Some(7.0e-300),
+        shrunken_reason: None,
+        rankable: true,
         other: BTreeMap::from([(Category::Commuting, 2), (Category::OccupationalDisease, u32::MAX)]),
     };
     let unknown = WindowRate {
@@ -78,6 +83,11 @@ fn rates() -> Rates {
         headcount: None,
         per_thousand: None,
         reason: Some(RateReason::HeadcountUnknown),
+        low: None,
+        high: None,
+        shrunken: None,
+        shrunken_reason: Some(ShrunkenReason::HeadcountUnknown),
+        rankable: false,
         other: BTreeMap::new(),
         ..rate.clone()
     };
@@ -229,6 +239,27 @@ fn every_record_out_survives_its_encoding() {
     survives(&delivery(), "d");
     survives(&progress(), "pipeline");
     survives(&quarantined(), "reports.hr/1/12");
+}
+
+/// Bytes as they were written before rates had limits and shrunken values.
+#[test]
+fn earlier_rates_are_still_read() {
+    let hex = concat!(
+        "c301441432e517315cc910696e64757374727904333314323032352d30332d303132323032352d30332d30315430303a30303a",
+        "30302b30383a303004616204083336356406080402555555555555d53f025555555555d58440000412636f6d6d7574696e6704",
+        "286f636375706174696f6e616c5f64697365617365feffffff1f0010796561725f61676f0608040000022268656164636f756e",
+        "745f756e6b6e6f776e0000"
+    );
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+    let mut expected = rates();
+    for window in &mut expected.windows {
+        (window.low, window.high, window.shrunken) = (None, None, None);
+        (window.shrunken_reason, window.rankable) = (None, false);
+    }
+    assert_eq!(wire::decode::<Rates>(&bytes), Ok(expected));
+    // Written anew, it has the present schema.
+    assert_ne!(wire::encode(&rates())[2..10], bytes[2..10]);
 }
 
 #[test]

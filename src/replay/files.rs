@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tocsin_pipeline::Accounts;
 use tocsin_schemas::codes::{
-    Category, Change, Level, RateReason, Reason, Role, Rule, Scope, Severity, State,
+    Category, Change, Level, RateReason, Reason, Role, Rule, Scope, Severity, ShrunkenReason, State,
 };
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Counters, Incident, Rate, Window};
@@ -74,6 +74,11 @@ pub struct RateLine<'a> {
     headcount: Option<f64>,
     per_thousand: Option<f64>,
     reason: Option<RateReason>,
+    low: Option<f64>,
+    high: Option<f64>,
+    shrunken: Option<f64>,
+    shrunken_reason: Option<ShrunkenReason>,
+    rankable: bool,
     other: &'a BTreeMap<Category, u32>,
 }
 
@@ -90,6 +95,11 @@ impl<'a> From<&'a Rate> for RateLine<'a> {
             headcount: rate.headcount,
             per_thousand: rate.per_thousand,
             reason: rate.reason,
+            low: rate.low,
+            high: rate.high,
+            shrunken: rate.shrunken,
+            shrunken_reason: rate.shrunken_reason,
+            rankable: rate.rankable,
             other: &rate.other,
         }
     }

@@ -35,7 +35,8 @@ impl Engine {
         let kept = |policies: &Policies| Spans::of_days(policies.on(as_of), as_of);
         let (incidents, rates) =
             if former.resolves_as(&self.policies) && kept(&former) == kept(&self.policies) {
-                (Vec::new(), Vec::new())
+                let stamp = self.stamp(clock);
+                (Vec::new(), self.figures.changes(Vec::new(), Vec::new(), &stamp))
             } else {
                 self.rebuild(clock)
             };
@@ -49,7 +50,7 @@ impl Engine {
             figures: &self.figures,
         };
         let said = self.decider.decide(incidents, Vec::new(), false, &context);
-        let lists = self.list(&self.stamp(clock), &Moved::All, None);
+        let lists = self.list(&self.stamp(clock), &Moved::All);
         Outcome {
             occasion: Occasion::Policy,
             decided_at: clock,
@@ -79,6 +80,7 @@ impl Engine {
         let Changes { incidents, totals, sums, census: _ } = self.dataflow.run(inputs);
         // The decider looks at every enterprise anyway.
         self.figures.apply(totals, sums, Window::Year, drop);
+        self.figures.changes(Vec::new(), Vec::new(), &stamp);
         let rates = rates_changes(shown, self.figures.all(&stamp));
         (differences(self.decider.live(), incidents), rates)
     }

@@ -134,4 +134,12 @@ policy! {
         /// Years running as key enterprise from which it is one persistently (S36).
         persistent_years: u32 = 2, 2..=100;
     }
+
+    /// What stands beside a raw rate, which chance makes high where numbers are small.
+    statistics: Statistics {
+        /// How surely the limits of a rate hold the true one (S10).
+        confidence: f64 = 0.95, 0.5..=0.999;
+        /// Incidents from which a raw rate may be ranked (S10).
+        rank_min_incidents: u32 = 3, 0..=100_000;
+    }
 }

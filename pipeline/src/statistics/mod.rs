@@ -133,6 +133,11 @@ impl Confidence {
     }
 }
 
+/// To 12 digits, so that machines whose logarithms differ in the last one publish the same.
+pub(crate) fn rounded(value: f64) -> f64 {
+    format!("{value:.11e}").parse().unwrap_or(value)
+}
+
 /// The share of a gamma distribution of this shape and rate 1 that lies above `x`: what is left of a posterior.
 pub(crate) fn chance_above(shape: f64, x: f64) -> f64 {
     special::gamma_above(shape, x.min(f64::MAX))

@@ -2,7 +2,7 @@
 
 use tocsin_oracle::OraclePolicy;
 use tocsin_pipeline::Policies;
-use tocsin_pipeline::policy::{Escalation, Lists, Merge, OwnerAlert, Policy, SeverityLimits};
+use tocsin_pipeline::policy::{Escalation, Lists, Merge, OwnerAlert, Policy, SeverityLimits, Statistics};
 
 /// The oracle's policy tables as the engine takes them.
 pub fn policies(tables: &[OraclePolicy]) -> Policies {
@@ -31,6 +31,7 @@ pub fn policies(tables: &[OraclePolicy]) -> Policies {
             severe_is_key: t.lists.severe_is_key,
             persistent_years: t.lists.persistent_years,
         },
+        statistics: Statistics { confidence: t.confidence, rank_min_incidents: t.rank_min_incidents },
     };
     Policies::new(tables.iter().map(table).collect()).unwrap()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::codes::{Category, RateReason, Scope, UnknownCode};
+use crate::codes::{Category, RateReason, Scope, ShrunkenReason, UnknownCode};
 use crate::time::{Day, Instant};
 
 /// The days that a rate looks at, seen from an as-of day. All are named, none is a free number, except
@@ -96,6 +96,18 @@ pub struct WindowRate {
     pub per_thousand: Option<f64>,
     /// Why it cannot be computed.
     pub reason: Option<RateReason>,
+    /// The lower exact Poisson limit of `per_thousand`, at the policy's `statistics.confidence`; null with it, and in
+    /// records from before limits were published.
+    pub low: Option<f64>,
+    /// The upper one.
+    pub high: Option<f64>,
+    /// The shrunken rate per thousand in the window: what is left of `per_thousand` once chance is taken out of it.
+    pub shrunken: Option<f64>,
+    /// Why there is none.
+    pub shrunken_reason: Option<ShrunkenReason>,
+    /// Whether `per_thousand` may be ranked: it can be computed, and is of `statistics.rank_min_incidents` or more.
+    #[serde(default)]
+    pub rankable: bool,
     /// Incidents of the other categories, without zeros.
     pub other: BTreeMap<Category, u32>,
 }
@@ -123,6 +135,16 @@ pub struct Rate {
     pub per_thousand: Option<f64>,
     /// Why it cannot be computed.
     pub reason: Option<RateReason>,
+    /// Its lower limit.
+    pub low: Option<f64>,
+    /// Its upper limit.
+    pub high: Option<f64>,
+    /// What is left of it once chance is taken out.
+    pub shrunken: Option<f64>,
+    /// Why there is none.
+    pub shrunken_reason: Option<ShrunkenReason>,
+    /// Whether it may be ranked.
+    pub rankable: bool,
     /// Incidents of the other categories, without zeros.
     pub other: BTreeMap<Category, u32>,
 }
@@ -143,6 +165,11 @@ impl Rates {
             headcount: w.headcount,
             per_thousand: w.per_thousand,
             reason: w.reason,
+            low: w.low,
+            high: w.high,
+            shrunken: w.shrunken,
+            shrunken_reason: w.shrunken_reason,
+            rankable: w.rankable,
             other: w.other.clone(),
         };
         windows.into_iter().map(row).collect()

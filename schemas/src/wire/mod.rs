@@ -9,13 +9,14 @@
 //! The schemas are the files in `schemas/avro/`. [`Kind`] names them; [`schema::WriterSchema`] is a
 //! schema that a record was *written* with, prepared once for reading (aliases applied, names resolved), and
 //! [`SchemaIds`] finds it by id or fingerprint. Records out are written in single-object encoding by
-//! [`encode`] and read by [`decode`], straight by serde, without Avro's `Value`. Records in are read by
+//! [`encode`] and read by [`decode`], straight by serde, without Avro's `Value`; rates, the most of them, without serde. Records in are read by
 //! [`crate::door`] and written, for sources and tests, by [`encode_in`].
 //!
 //! Nothing here panics on hostile bytes: a length is believed up to [`MAX_TEXT_BYTES`] only, and schemas that
 //! could read for ever (recursive ones, arrays of nothing) are refused when they are prepared.
 
 mod output;
+mod rates;
 pub mod schema;
 
 pub use output::{OutputRecord, decode, encode};

@@ -89,7 +89,10 @@ impl Kind {
 /// Schemas that this project wrote with before, newest first. A record written with one of them is still
 /// read. Before a file in `schemas/avro/` changes, its old text is copied to `schemas/avro/earlier/` and
 /// listed here.
-const EARLIER: &[&str] = &[];
+const EARLIER: &[&str] = &[
+    // Before limits and shrunken rates.
+    include_str!("../../avro/earlier/rates-1.avsc"),
+];
 
 /// One of our schemas, parsed and resolved once.
 pub(crate) struct Own {

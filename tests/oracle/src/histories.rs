@@ -216,6 +216,8 @@ fn varied(rng: &mut ChaCha8Rng, effective_from: Day) -> OraclePolicy {
             severe_is_key: rng.random_bool(0.5),
             persistent_years: rng.random_range(2..=3),
         },
+        confidence: pick(rng, &[0.8, 0.95, 0.95, 0.998]),
+        rank_min_incidents: pick(rng, &[0, 2, 3]),
     }
 }
 

@@ -7,6 +7,7 @@ use tocsin_schemas::ids::{IncidentId, ReportKey};
 use tocsin_schemas::records::{Alert, Counters, Digest, Incident, Listed, Rate, Record};
 use tocsin_schemas::time::{Day, Instant};
 
+use crate::beside::Spread;
 use crate::census::{Census, Witness};
 use crate::compare::{Matcher, compare_rates};
 use crate::histories::{History, Step};
@@ -69,9 +70,11 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
         let alerts: Vec<Alert> = decisions.into_iter().flatten().collect();
         revisions.follow(&alerts).map_err(failed)?;
         matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
-        compare_rates(&subject.rates(), &oracle.rates()).map_err(failed)?;
         let (lists, frozen) = subject.lists();
         let listed = compare_lists(&mut oracle, step, &lists, &frozen).map_err(failed)?;
+        // By the engine's own model, which was judged with the lists.
+        oracle.shrink_by(spread(&lists, oracle.clock()));
+        compare_rates(&subject.rates(), &oracle.rates()).map_err(failed)?;
         witness.listed(&listed);
         if let Some(theirs) = subject.counters() {
             let ours =
@@ -120,6 +123,14 @@ fn sound(oracle: &Oracle) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The model of the clock's year.
+fn spread(lists: &[Listed], clock: Option<Instant>) -> Option<Spread> {
+    let year = i32::from(clock?.day().year());
+    let whole = lists.iter().find(|l| l.year == year && l.member.is_none())?;
+    let model = whole.reference.as_ref()?.model.as_ref()?;
+    Some(Spread { nu: model.nu, alpha: model.alpha, per_person_year: model.per_person_year })
 }
 
 /// A policy first; then a step without arrivals is a run of midnights, any other a batch.

@@ -15,6 +15,7 @@
 //! of many seeds, and show the sum of the censuses: a kind that is 0 was not tested.
 
 mod arrivals;
+mod beside;
 mod cases;
 mod census;
 mod compare;
@@ -33,6 +34,7 @@ mod said;
 pub mod scenario;
 
 pub use arrivals::Verdict;
+pub use beside::Spread;
 pub use census::Census;
 pub use compare::{Matcher, compare, compare_rates};
 pub use histories::{History, Step};

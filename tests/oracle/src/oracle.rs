@@ -8,6 +8,7 @@ use tocsin_schemas::records::{Counters, Digest, Incident, Rate, Record, Report};
 use tocsin_schemas::time::{Day, Instant};
 
 use crate::arrivals::{self, Arrival, Verdict};
+use crate::beside::Spread;
 use crate::cases;
 use crate::escalation::{self, Occasion, Warned};
 use crate::identity::{self, Before, Known, Moves};
@@ -38,6 +39,7 @@ pub struct Oracle {
     pub(crate) frozen: BTreeMap<i32, BTreeSet<Uscc>>,
     /// Events that were decided on.
     pub(crate) freezes: BTreeSet<String>,
+    spread: Option<Spread>,
     /// What happened to identities so far, for the census.
     pub(crate) moves: Moves,
 }
@@ -93,6 +95,7 @@ impl Oracle {
             modelled: None,
             frozen: BTreeMap::new(),
             freezes: BTreeSet::new(),
+            spread: None,
             moves: Moves::default(),
         }
     }
@@ -223,6 +226,11 @@ impl Oracle {
         all
     }
 
+    /// From now on shrunken rates come from this spread of the firms; without one there are none.
+    pub fn shrink_by(&mut self, spread: Option<Spread>) {
+        self.spread = spread;
+    }
+
     /// Rows of `rates.jsonl` at the clock's day; none before the first arrival.
     pub fn rates(&self) -> Vec<Rate> {
         self.at_present(|basis| basis.rows()).unwrap_or_default()
@@ -231,19 +239,32 @@ impl Oracle {
     /// Asks what rates are made of at the clock; `None` before the first arrival.
     pub(crate) fn at_present<T>(&self, ask: impl FnOnce(&Basis<'_>) -> T) -> Option<T> {
         let day = self.clock?.day();
-        Some(Oracle::basis(&self.arrivals, &self.tables, day, ask))
+        Some(Oracle::basis(&self.arrivals, &self.tables, day, self.spread, ask))
     }
 
     /// Asks what they were made of at a midnight.
     pub(crate) fn at_midnight<T>(&self, midnight: &Midnight, ask: impl FnOnce(&Basis<'_>) -> T) -> T {
-        Oracle::basis(&self.arrivals[..midnight.arrived], &midnight.tables, midnight.day, ask)
+        Oracle::basis(&self.arrivals[..midnight.arrived], &midnight.tables, midnight.day, None, ask)
     }
 
-    fn basis<T>(arrivals: &[Arrival], tables: &Tables, day: Day, ask: impl FnOnce(&Basis<'_>) -> T) -> T {
+    fn basis<T>(
+        arrivals: &[Arrival],
+        tables: &Tables,
+        day: Day,
+        spread: Option<Spread>,
+        ask: impl FnOnce(&Basis<'_>) -> T,
+    ) -> T {
         let world = World::of(arrivals, tables, day);
         let headcounts = arrivals::standing_headcounts(arrivals);
         let incidents = world.found.iter().collect();
-        ask(&Basis { registry: &world.registry, headcounts: &headcounts, incidents, day })
+        ask(&Basis {
+            registry: &world.registry,
+            headcounts: &headcounts,
+            incidents,
+            day,
+            policy: tables.on(day),
+            spread,
+        })
     }
 
     /// The limits of the lists today.

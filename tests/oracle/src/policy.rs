@@ -4,7 +4,7 @@ use tocsin_schemas::codes::Level;
 use tocsin_schemas::time::Day;
 
 /// One `[[policy]]` table with every value of records.md section 4.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OraclePolicy {
     /// First day on which the table holds.
     pub effective_from: Day,
@@ -32,6 +32,10 @@ pub struct OraclePolicy {
     pub severe_grade_max: u8,
     /// `lists`: the rule of S11.
     pub lists: ListLimits,
+    /// `statistics.confidence`: how surely the limits of a rate hold the true one.
+    pub confidence: f64,
+    /// `statistics.rank_min_incidents`: incidents from which a raw rate may be ranked.
+    pub rank_min_incidents: u32,
 }
 
 /// `lists` of the policy, in whole numbers.
@@ -84,6 +88,8 @@ impl OraclePolicy {
             severe_lost_days: 105,
             severe_grade_max: 6,
             lists: ListLimits::default(),
+            confidence: 0.95,
+            rank_min_incidents: 3,
         }
     }
 

@@ -10,7 +10,9 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Rate, Window};
 use tocsin_schemas::time::{Day, Month};
 
+use crate::beside::{self, Spread};
 use crate::cases::Found;
+use crate::policy::OraclePolicy;
 use crate::registry::Registry;
 
 /// The seven windows of `rates.jsonl`.
@@ -67,6 +69,8 @@ pub(crate) struct Basis<'a> {
     pub(crate) headcounts: &'a BTreeMap<(Uscc, Month), u32>,
     pub(crate) incidents: Vec<&'a Found>,
     pub(crate) day: Day,
+    pub(crate) policy: &'a OraclePolicy,
+    pub(crate) spread: Option<Spread>,
 }
 
 impl Basis<'_> {
@@ -108,6 +112,11 @@ impl Basis<'_> {
             headcount: None,
             per_thousand: None,
             reason: None,
+            low: None,
+            high: None,
+            shrunken: None,
+            shrunken_reason: None,
+            rankable: false,
             other: BTreeMap::new(),
         };
         let span = days(window, self.day);
@@ -168,6 +177,9 @@ impl Basis<'_> {
             rows.extend(WINDOWS.iter().map(|w| self.row(scope, key.clone(), &members, *w)));
         }
         rows.extend(self.circumstances());
+        for row in &mut rows {
+            beside::complete(row, self.policy, self.spread);
+        }
         rows
     }
 
@@ -223,6 +235,11 @@ impl Basis<'_> {
                     headcount: None,
                     per_thousand: None,
                     reason: Some(RateReason::NoHeadcount),
+                    low: None,
+                    high: None,
+                    shrunken: None,
+                    shrunken_reason: None,
+                    rankable: false,
                     other,
                 }
             };

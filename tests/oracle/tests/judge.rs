@@ -25,6 +25,10 @@ enum Fault {
     Numbers,
     /// A rate is off by the smallest amount.
     Rate,
+    /// A limit of a rate is off in its ninth digit.
+    Limit,
+    /// A rate may be ranked where it may not.
+    Rank,
     /// An hour late.
     Late,
     /// Without the cause.
@@ -142,6 +146,10 @@ impl Subject for Mirror {
                 r.per_thousand = r.per_thousand.map(f64::next_up);
             }
         }
+        for r in &mut rates {
+            r.high = r.high.map(|high| if self.fault == Fault::Limit { high * (1.0 + 2e-9) } else { high });
+            r.rankable |= self.fault == Fault::Rank;
+        }
         rates
     }
     fn restart(&mut self) {}
@@ -165,7 +173,7 @@ fn the_oracle_agrees_with_itself_under_other_numbers() {
 #[test]
 fn every_fault_is_found() {
     let mut faults = vec![Fault::Twice, Fault::Year, Fault::Numbers, Fault::Rate, Fault::Late, Fault::Cause];
-    faults.push(Fault::Skips);
+    faults.extend([Fault::Skips, Fault::Limit, Fault::Rank]);
     faults.extend(Change::ALL.iter().map(|c| Fault::Loses(*c)));
     for fault in faults {
         let found = (0..12).any(|seed| verdict(&histories::history(seed, 40), fault).is_err());
