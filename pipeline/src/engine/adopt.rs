@@ -55,6 +55,7 @@ impl Engine {
             incidents: said.incidents,
             alerts: said.alerts,
             rates,
+            findings: Vec::new(),
         }
     }
 

@@ -116,4 +116,10 @@ policy! {
         /// The mildest disability grade (1 worst, 10 mildest) that is severe; 0: none (S26).
         severe_grade_max: u8 = 6, 0..=10;
     }
+
+    /// What the clerk is asked to look at, though it counts as it is (S36: what rates are divided by).
+    quality: Quality {
+        /// A headcount of at least so many times that of the month before is shown to the clerk (S36).
+        headcount_jump: u32 = 100, 2..=1_000_000;
+    }
 }

@@ -23,7 +23,7 @@ use tocsin_schemas::door::MAX_RECORD_BYTES;
 use tocsin_schemas::time::Day;
 
 pub use self::field::{Field, Kind, Section, Value};
-pub use self::fields::{Escalation, Merge, OwnerAlert, Policy, SECTIONS, SeverityLimits};
+pub use self::fields::{Escalation, Merge, OwnerAlert, Policy, Quality, SECTIONS, SeverityLimits};
 
 /// All tables, oldest first. Never empty.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,8 +7,8 @@ mod policies;
 use std::collections::BTreeMap;
 
 use policies::policies;
-use tocsin_oracle::{History, OraclePolicy, Subject};
-use tocsin_pipeline::{Arrival, Engine, Memory, Options, Outcome, Policies};
+use tocsin_oracle::{Finding as Shown, History, OraclePolicy, Subject};
+use tocsin_pipeline::{Arrival, Engine, Finding, Memory, Options, Outcome, Policies};
 use tocsin_schemas::codes::Scope;
 use tocsin_schemas::records::{Alert, Digest, Incident, Rate, Rates, Record, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
@@ -23,6 +23,8 @@ pub struct Subjected {
     alerts: Vec<Alert>,
     incidents: Vec<Incident>,
     rates: BTreeMap<(Scope, String), Vec<WindowRate>>,
+    /// What the clerk was shown since the judge asked last.
+    shown: Vec<Shown>,
 }
 
 impl Subjected {
@@ -37,6 +39,7 @@ impl Subjected {
             alerts: Vec::new(),
             incidents: Vec::new(),
             rates: BTreeMap::new(),
+            shown: Vec::new(),
         }
     }
 
@@ -44,6 +47,7 @@ impl Subjected {
         for outcome in &outcomes {
             self.alerts.extend(outcome.alerts.iter().cloned());
             self.incidents.extend(outcome.incidents.iter().cloned());
+            self.shown.extend(outcome.findings.iter().map(as_ours));
             for (key, rates) in &outcome.rates {
                 match rates {
                     Some(rates) => self.rates.insert(key.clone(), rates.windows.clone()),
@@ -87,6 +91,9 @@ impl Subject for Subjected {
         assert!(self.rates == all, "the changes of rates do not add up to the rates");
         rates.iter().flat_map(Rates::rows).collect()
     }
+    fn findings(&mut self) -> Option<Vec<Shown>> {
+        Some(std::mem::take(&mut self.shown))
+    }
     fn restart(&mut self) {
         let clock = self.engine.clock();
         let (mut written, mut said) = (Memory::default(), Memory::default());
@@ -100,6 +107,18 @@ impl Subject for Subjected {
         self.engine.load(self.arrived[middle..].to_vec());
         self.engine.load(self.arrived[..middle].to_vec());
         let outcome = self.engine.resume(written.with(said));
+        assert_eq!(outcome.findings, [], "a restart tells the clerk again");
         assert!(outcome.silent(), "a restart said {:?} and changed {:?}", outcome.alerts, outcome.incidents);
+    }
+}
+
+fn as_ours(finding: &Finding) -> Shown {
+    match finding {
+        Finding::SuccessionLoop { members, arrival, since } => {
+            Shown::Loop { members: members.to_vec(), arrival: *arrival, since: *since }
+        }
+        Finding::HeadcountJump { uscc, month, insured, before, arrival } => {
+            Shown::Jump { uscc: *uscc, month: *month, insured: *insured, before: *before, arrival: *arrival }
+        }
     }
 }

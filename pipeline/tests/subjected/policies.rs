@@ -2,7 +2,7 @@
 
 use tocsin_oracle::OraclePolicy;
 use tocsin_pipeline::Policies;
-use tocsin_pipeline::policy::{Escalation, Merge, OwnerAlert, Policy, SeverityLimits};
+use tocsin_pipeline::policy::{Escalation, Merge, OwnerAlert, Policy, Quality, SeverityLimits};
 
 /// The oracle's policy tables as the engine takes them.
 pub fn policies(tables: &[OraclePolicy]) -> Policies {
@@ -22,6 +22,7 @@ pub fn policies(tables: &[OraclePolicy]) -> Policies {
             severe_lost_days: t.severe_lost_days,
             severe_grade_max: t.severe_grade_max,
         },
+        quality: Quality { headcount_jump: t.headcount_jump },
     };
     Policies::new(tables.iter().map(table).collect()).unwrap()
 }

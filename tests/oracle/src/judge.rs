@@ -8,7 +8,8 @@ use tocsin_schemas::records::{Alert, Counters, Digest, Incident, Rate, Record};
 use tocsin_schemas::time::{Day, Instant};
 
 use crate::census::{Census, Witness};
-use crate::compare::{Matcher, compare_rates};
+use crate::compare::{Matcher, compare_findings, compare_rates};
+use crate::findings::Finding;
 use crate::histories::{History, Step};
 use crate::oracle::Oracle;
 use crate::policy::OraclePolicy;
@@ -27,6 +28,10 @@ pub trait Subject {
     fn incidents(&mut self) -> Vec<Incident>;
     /// The rates at the clock's day.
     fn rates(&mut self) -> Vec<Rate>;
+    /// What the clerk was shown since the last call, if the subject keeps that.
+    fn findings(&mut self) -> Option<Vec<Finding>> {
+        None
+    }
     /// Stops and starts again from what a restart finds.
     fn restart(&mut self);
     /// What became of the records, if the subject counts that (`quarantined` and `flagged` are not compared).
@@ -44,7 +49,7 @@ pub enum Restarts {
     EveryStep,
 }
 
-/// Runs a history through oracle and subject and compares messages, incidents, identities, rates and
+/// Runs a history through oracle and subject and compares messages, incidents, identities, rates, findings and
 /// counters after every step.
 ///
 /// # Errors
@@ -59,6 +64,7 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
             continue; // No midnight passes before the clock starts.
         }
         let failed = |what: String| format!("step {n} at {}:\n{what}", step.at);
+        let shown = oracle.findings().len();
         let said = step_oracle(&mut oracle, step);
         witness.see(step, &said, &oracle);
         let decisions = step_subject(subject, step);
@@ -67,6 +73,9 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
         revisions.follow(&alerts).map_err(failed)?;
         matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
         compare_rates(&subject.rates(), &oracle.rates()).map_err(failed)?;
+        if let Some(theirs) = subject.findings() {
+            compare_findings(&theirs, &oracle.findings()[shown..]).map_err(failed)?;
+        }
         if let Some(theirs) = subject.counters() {
             let ours =
                 Counters { quarantined: theirs.quarantined, flagged: theirs.flagged, ..oracle.counters() };

@@ -10,6 +10,7 @@ use tocsin_schemas::time::{Day, Instant};
 use crate::arrivals::{self, Arrival, Verdict};
 use crate::cases;
 use crate::escalation::{self, Occasion, Warned};
+use crate::findings::{self, Finding};
 use crate::identity::{self, Before, Known, Moves};
 use crate::owner::{self, Moment, Told};
 use crate::policy::{OraclePolicy, Tables};
@@ -31,6 +32,9 @@ pub struct Oracle {
     told: BTreeMap<IncidentId, Told>,
     warned: BTreeMap<Uscc, Warned>,
     next_id: u32,
+    findings: Vec<Finding>,
+    /// The circles of successions as they stood at the decision before.
+    loops: BTreeSet<Vec<Uscc>>,
     /// What happened to identities so far, for the census.
     pub(crate) moves: Moves,
 }
@@ -74,6 +78,8 @@ impl Oracle {
             told: BTreeMap::new(),
             warned: BTreeMap::new(),
             next_id: 0,
+            findings: Vec::new(),
+            loops: BTreeSet::new(),
             moves: Moves::default(),
         }
     }
@@ -92,6 +98,8 @@ impl Oracle {
             self.verdicts.push(verdict);
             self.arrivals.push(arrival);
         }
+        let factor = self.tables.on(at.day()).headcount_jump;
+        self.findings.extend(findings::jumps(&self.arrivals, before, factor));
         said.extend(self.decide(at, before, Occasion::Batch));
         said
     }
@@ -152,6 +160,12 @@ impl Oracle {
             said.extend(escalation::decide(&moment, &world.registry, &read_as, uscc, warned, occasion));
         }
         self.known = now;
+        let loops = world.registry.loops.clone();
+        for members in loops.difference(&self.loops) {
+            let arrival = findings::closed_by(&self.arrivals, before, members, &world.registry, at.day());
+            self.findings.push(Finding::Loop { members: members.clone(), arrival, since: at.day() });
+        }
+        self.loops = loops;
         said.sort_by(|a, b| {
             (a.rule.as_str(), &a.subject, a.episode, a.revision).cmp(&(
                 b.rule.as_str(),
@@ -209,6 +223,11 @@ impl Oracle {
             day: clock.day(),
         };
         basis.rows()
+    }
+
+    /// Everything that the clerk was shown so far, by decision.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// What became of each record, in order of arrival.

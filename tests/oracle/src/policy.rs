@@ -30,6 +30,8 @@ pub struct OraclePolicy {
     pub severe_lost_days: u32,
     /// `severity.severe_grade_max`: highest disability grade that is severe.
     pub severe_grade_max: u8,
+    /// `quality.headcount_jump`: so many times the headcount of the month before is shown to the clerk.
+    pub headcount_jump: u32,
 }
 
 impl OraclePolicy {
@@ -48,6 +50,7 @@ impl OraclePolicy {
             incident_minutes: 30,
             severe_lost_days: 105,
             severe_grade_max: 6,
+            headcount_jump: 100,
         }
     }
 
