@@ -20,7 +20,8 @@ use crate::said::Said;
 
 /// Recomputes everything at every decision from the list of what arrived.
 ///
-/// It keeps only that list, the clock, and the history: which number an incident has, and what was said.
+/// It keeps only that list, the clock, and the history: which number an incident has, and what was said. What follows
+/// from the list whatever the day is made anew when the list or the policy is another one, not at each midnight.
 pub struct Oracle {
     tables: Tables,
     arrivals: Vec<Arrival>,
@@ -28,6 +29,7 @@ pub struct Oracle {
     verdicts: Vec<Verdict>,
     counters: Counters,
     clock: Option<Instant>,
+    settled: Settled,
     known: BTreeMap<IncidentId, Known>,
     told: BTreeMap<IncidentId, Told>,
     warned: BTreeMap<Uscc, Warned>,
@@ -39,29 +41,33 @@ pub struct Oracle {
     pub(crate) moves: Moves,
 }
 
-/// What follows from the records that arrived up to some point, seen from one day.
-struct World<'a> {
-    registry: Registry<'a>,
+/// What follows from the records that arrived up to some point, whatever the day.
+#[derive(Default)]
+struct Settled {
     found: Vec<cases::Found>,
     ages: identity::Ages,
     first_counting: BTreeMap<ReportKey, Instant>,
 }
 
-impl<'a> World<'a> {
-    fn of(arrivals: &'a [Arrival], tables: &Tables, day: Day) -> World<'a> {
+impl Settled {
+    fn of(arrivals: &[Arrival], tables: &Tables) -> Settled {
         let standing = arrivals::standing_reports(arrivals);
-        let registry = Registry::new(arrivals::standing_enterprises(arrivals), day);
+        let registered = arrivals::standing_enterprises(arrivals);
         let present: Vec<&Report> = standing
             .values()
             .map(|s| s.report)
             .filter(|r| r.status != tocsin_schemas::codes::Status::Withdrawn)
             .collect();
-        let found = cases::incidents(&present, tables, &|u| registry.registered(u));
+        let found = cases::incidents(&present, tables, &|u| registered.contains_key(u));
         let ages = standing.iter().map(|(k, s)| (k.clone(), s.first_arrival)).collect();
         let first_counting =
             standing.iter().filter_map(|(k, s)| Some((k.clone(), s.first_counting?))).collect();
-        World { registry, found, ages, first_counting }
+        Settled { found, ages, first_counting }
     }
+}
+
+fn registry_on(arrivals: &[Arrival], day: Day) -> Registry<'_> {
+    Registry::new(arrivals::standing_enterprises(arrivals), day)
 }
 
 impl Oracle {
@@ -74,6 +80,7 @@ impl Oracle {
             verdicts: Vec::new(),
             counters: Counters::default(),
             clock: None,
+            settled: Settled::default(),
             known: BTreeMap::new(),
             told: BTreeMap::new(),
             warned: BTreeMap::new(),
@@ -129,13 +136,15 @@ impl Oracle {
 
     /// Everything that is said at one decision. The batch is `arrivals[before..]`.
     fn decide(&mut self, at: Instant, before: usize, occasion: Occasion) -> Vec<Said> {
-        let ages_before = arrivals::standing_reports(&self.arrivals[..before])
-            .into_iter()
-            .map(|(k, s)| (k, s.first_arrival))
-            .collect();
-        let world = World::of(&self.arrivals, &self.tables, at.day());
+        let ages_before = self.settled.ages.clone();
+        if before < self.arrivals.len() || occasion == Occasion::Policy {
+            self.settled = Settled::of(&self.arrivals, &self.tables);
+        }
+        let settled = &self.settled;
+        let registry = registry_on(&self.arrivals, at.day());
         let history = Before { known: &self.known, told: &self.told, ages: &ages_before };
-        let (now, moves) = identity::identify(&history, world.found, &world.ages, &mut self.next_id);
+        let (now, moves) =
+            identity::identify(&history, settled.found.clone(), &settled.ages, &mut self.next_id);
         self.moves.merges += moves.merges;
         self.moves.splits += moves.splits;
         self.moves.reinstatements += moves.reinstatements;
@@ -144,25 +153,25 @@ impl Oracle {
             at,
             before: &self.known,
             now: &now,
-            first_counting: &world.first_counting,
+            first_counting: &settled.first_counting,
             tables: &self.tables,
-            registry: &world.registry,
+            registry: &registry,
         };
         let mut said = Vec::new();
         for (id, known) in &now {
             said.extend(owner::decide(&moment, *id, known, self.told.entry(*id).or_default()));
         }
-        let mut subjects: BTreeSet<Uscc> = world.registry.roots();
+        let mut subjects: BTreeSet<Uscc> = registry.roots();
         subjects.extend(self.warned.keys());
-        let read_as = escalation::read_as(&moment, &world.registry);
+        let read_as = escalation::read_as(&moment, &registry);
         for uscc in subjects {
             let warned = self.warned.entry(uscc).or_default();
-            said.extend(escalation::decide(&moment, &world.registry, &read_as, uscc, warned, occasion));
+            said.extend(escalation::decide(&moment, &registry, &read_as, uscc, warned, occasion));
         }
         self.known = now;
-        let loops = world.registry.loops.clone();
+        let loops = registry.loops.clone();
         for members in loops.difference(&self.loops) {
-            let arrival = findings::closed_by(&self.arrivals, before, members, &world.registry, at.day());
+            let arrival = findings::closed_by(&self.arrivals, before, members, &registry, at.day());
             self.findings.push(Finding::Loop { members: members.clone(), arrival, since: at.day() });
         }
         self.loops = loops;
@@ -184,10 +193,7 @@ impl Oracle {
 
     /// Every incident that was ever numbered, `gone` ones too, by number.
     pub fn incidents(&self) -> Vec<Incident> {
-        let ages: identity::Ages = arrivals::standing_reports(&self.arrivals)
-            .into_iter()
-            .map(|(k, s)| (k, s.first_arrival))
-            .collect();
+        let ages = &self.settled.ages;
         let mut all = Vec::new();
         for (id, known) in &self.known {
             let f = &known.found;
@@ -214,15 +220,9 @@ impl Oracle {
     /// Rows of `rates.jsonl` at the clock's day; none before the first arrival.
     pub fn rates(&self) -> Vec<Rate> {
         let Some(clock) = self.clock else { return Vec::new() };
-        let world = World::of(&self.arrivals, &self.tables, clock.day());
+        let registry = registry_on(&self.arrivals, clock.day());
         let headcounts = arrivals::standing_headcounts(&self.arrivals);
-        let basis = Basis {
-            registry: &world.registry,
-            headcounts: &headcounts,
-            incidents: world.found.iter().collect(),
-            day: clock.day(),
-        };
-        basis.rows()
+        Basis::new(&registry, &headcounts, &self.settled.found, clock.day()).rows()
     }
 
     /// Everything that the clerk was shown so far, by decision.
@@ -256,14 +256,14 @@ impl Oracle {
 
     fn untold(&self) -> Vec<Option<Reason>> {
         let Some(clock) = self.clock else { return Vec::new() };
-        let world = World::of(&self.arrivals, &self.tables, clock.day());
+        let registry = registry_on(&self.arrivals, clock.day());
         let moment = Moment {
             at: clock,
             before: &self.known,
             now: &self.known,
-            first_counting: &world.first_counting,
+            first_counting: &self.settled.first_counting,
             tables: &self.tables,
-            registry: &world.registry,
+            registry: &registry,
         };
         let mut untold = Vec::new();
         for (id, known) in &self.known {

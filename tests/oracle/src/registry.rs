@@ -96,8 +96,8 @@ impl<'a> Registry<'a> {
         self.versions.keys().copied().filter(|u| self.root(*u) == *u).collect()
     }
 
-    /// The registered enterprises that are read as `root`'s, itself among them.
-    pub(crate) fn members(&self, root: Uscc) -> Vec<Uscc> {
-        self.versions.keys().copied().filter(|u| self.root(*u) == root).collect()
+    /// The registered enterprises.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Uscc> {
+        self.versions.keys().copied()
     }
 }
