@@ -9,13 +9,14 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use tocsin_schemas::codes::{Reason, Scope};
 use tocsin_schemas::ids::{ReportKey, Uscc};
-use tocsin_schemas::records::{Alert, Digest, Incident, Listed, Rates, Record, Window};
+use tocsin_schemas::records::{Alert, Digest, Headcount, Incident, Listed, Rates, Record, Window};
 use tocsin_schemas::time::{Day, Instant, Month};
 
 use crate::dataflow::{Changes, Dataflow, Inputs};
 use crate::decider::{Context, Decider, Recalled};
 use crate::exposure::{self, Exposure};
 use crate::facts::{Facts, Shared};
+use crate::findings::{Finding, Loop, jumps};
 use crate::incidents::Seen;
 use crate::lists::{Before, Freeze, Lists, ListsChange, Moved as Affected};
 use crate::policy::Policies;
@@ -89,6 +90,9 @@ pub struct Outcome {
     /// Entries of the lists of this year and the last that changed, by key; `None` of an enterprise that is not on its
     /// list any more. Sorted.
     pub lists: Vec<(String, Option<Listed>)>,
+    /// What the clerk is shown of the records of this batch, in their order, or of this midnight. Nothing of it is
+    /// written down: a decision that is taken again after a crash finds it again.
+    pub findings: Vec<Finding>,
 }
 
 /// How to run.
@@ -130,6 +134,8 @@ pub struct Engine {
     loaded: Changes,
     /// Whether rates are kept; else only what escalations and lists look at.
     rated: bool,
+    /// What the headcounts of the batch in hand showed.
+    findings: Vec<Finding>,
 }
 
 impl Engine {
@@ -150,6 +156,7 @@ impl Engine {
             active: None,
             loaded: Changes::default(),
             rated: true,
+            findings: Vec::new(),
         }
     }
 
@@ -166,10 +173,11 @@ impl Engine {
     }
 
     /// Takes records in without deciding. Order does not matter here; several calls are fine, and fastest
-    /// with the register in the first ones. Returns the verdicts.
+    /// with the register in the first ones. Returns the verdicts. What the clerk was shown when these records
+    /// arrived is not found again.
     pub fn load(&mut self, arrivals: impl IntoIterator<Item = Arrival>) -> Vec<Verdict> {
         let mut inputs = Inputs::default();
-        let verdicts = self.admit(arrivals.into_iter(), &mut inputs);
+        let verdicts = self.admit(arrivals.into_iter(), &mut inputs, None);
         // The register stands at its day from the start, else every incident would come twice: before its
         // enterprise was registered, and after. The windows stay empty until the end.
         if let Some(clock) = self.clock {
@@ -196,7 +204,10 @@ impl Engine {
         self.decider.recall(recalled);
         let loaded = std::mem::take(&mut self.loaded);
         match self.clock {
-            Some(clock) => self.decide(occasion, clock, Inputs::default(), Some(loaded)),
+            Some(clock) => {
+                let outcome = self.decide(occasion, clock, Inputs::default(), Some(loaded));
+                Outcome { findings: Vec::new(), ..outcome }
+            }
             None => Outcome::nothing(occasion, Instant(0)),
         }
     }
@@ -212,7 +223,8 @@ impl Engine {
             return outcomes;
         }
         let mut inputs = Inputs::default();
-        let verdicts = self.admit(arrivals, &mut inputs);
+        let factor = self.policies.on(clock.day()).quality.headcount_jump;
+        let verdicts = self.admit(arrivals, &mut inputs, Some(factor).filter(|_| self.rated));
         let mut outcome = self.decide(Occasion::Batch, clock, inputs, None);
         outcome.verdicts = verdicts;
         outcomes.push(outcome);
@@ -293,6 +305,12 @@ impl Engine {
         exposure::of(&self.versions, &self.registry, self.incidents(), from, to)
     }
 
+    /// The loops of successions that stand, and are ignored while they do: what a restart tells, since the outcome
+    /// in which each was found is past.
+    pub fn loops(&self) -> Vec<Loop> {
+        self.registry.loops().into_iter().collect()
+    }
+
     /// The number that the next new incident will get.
     pub fn next_incident(&self) -> u32 {
         self.decider.next_number()
@@ -303,11 +321,17 @@ impl Engine {
         &self.policies
     }
 
-    /// The door: versions are judged in the order of arrival; what stands goes into the dataflow.
-    fn admit(&mut self, arrivals: impl Iterator<Item = Arrival>, inputs: &mut Inputs) -> Vec<Verdict> {
+    /// The door: versions are judged in the order of arrival; what stands goes into the dataflow. From this factor
+    /// on a headcount is a jump; `None`: none is held against others.
+    fn admit(
+        &mut self,
+        arrivals: impl Iterator<Item = Arrival>,
+        inputs: &mut Inputs,
+        factor: Option<u32>,
+    ) -> Vec<Verdict> {
         self.versions.begin();
         let mut verdicts = Vec::with_capacity(arrivals.size_hint().0);
-        for Arrival { record, digest, arrived_at } in arrivals {
+        for (place, Arrival { record, digest, arrived_at }) in arrivals.enumerate() {
             verdicts.push(match record {
                 Record::Report(report) => {
                     let (verdict, replaced) = self.versions.report(&report, digest, arrived_at);
@@ -318,9 +342,12 @@ impl Engine {
                     }
                     verdict
                 }
-                Record::Enterprise(enterprise) => self.registry.take(enterprise, digest),
+                Record::Enterprise(enterprise) => self.registry.take(enterprise, digest, place),
                 Record::Headcount(headcount) => {
                     let (verdict, replaced) = self.versions.headcount(&headcount, digest);
+                    if let Some(factor) = factor.filter(|_| replaced.is_some()) {
+                        self.look_beside(&headcount, place, factor);
+                    }
                     if let Some(Replaced { old, new }) = replaced {
                         let row = |insured| (headcount.uscc, (headcount.month, insured));
                         inputs.headcounts.extend(old.map(|insured| (row(insured), -1)));
@@ -340,6 +367,20 @@ impl Engine {
         feed(self.registry.moved(), inputs);
         net(&mut inputs.reports);
         verdicts
+    }
+
+    /// Holds a headcount that stands now against those of the month before and, where it came late, the month after.
+    fn look_beside(&mut self, headcount: &Headcount, arrival: usize, factor: u32) {
+        let Headcount { uscc, month, insured, .. } = *headcount;
+        let [earlier, later] = self.versions.headcounts_beside(uscc, month);
+        let pairs = [(month, earlier, Some(insured)), (Month(month.0 + 1), Some(insured), later)];
+        for (month, before, insured) in pairs {
+            if let (Some(before), Some(insured)) = (before, insured)
+                && jumps(insured, before, factor)
+            {
+                self.findings.push(Finding::HeadcountJump { uscc, month, insured, before, arrival });
+            }
+        }
     }
 
     /// One decision at the clock: moves the day where it must, runs the dataflow, and asks the decider.
@@ -398,6 +439,9 @@ impl Engine {
             false => Affected::These(&figured),
         };
         let lists = self.list(&stamp, &moved);
+        let mut findings = std::mem::take(&mut self.findings);
+        findings.extend(self.registry.found());
+        findings.sort_by(|a, b| (a.arrival(), a).cmp(&(b.arrival(), b)));
         Outcome {
             occasion,
             decided_at,
@@ -406,6 +450,7 @@ impl Engine {
             alerts: said.alerts,
             rates,
             lists,
+            findings,
         }
     }
 
@@ -504,6 +549,7 @@ impl Outcome {
             alerts: Vec::new(),
             rates: Vec::new(),
             lists: Vec::new(),
+            findings: Vec::new(),
         }
     }
 }

@@ -118,7 +118,7 @@ mod tests {
                 tags: Vec::new(),
                 successor_of,
             };
-            registry.take(enterprise, [n as u8; 32]);
+            registry.take(enterprise, [n as u8; 32], n as usize);
         }
         registry.advance("2025-06-01".parse().unwrap());
         // 1 and 2 are one: 10 + 20 in January, 30 in March; February has no record. 4 is not registered.

@@ -109,6 +109,11 @@ impl Versions {
         }
     }
 
+    /// The headcounts that stand of the month before and the month after.
+    pub fn headcounts_beside(&self, uscc: Uscc, month: Month) -> [Option<u32>; 2] {
+        [-1, 1].map(|step| self.headcounts.get(&(uscc, Month(month.0 + step))).map(|(_, insured)| *insured))
+    }
+
     /// Takes a contact in: only the verdict matters here, delivery reads the contacts itself.
     pub fn contact(&mut self, c: &Contact, digest: Digest) -> Verdict {
         self.other(format_compact!("c/{}/{}/{}", c.role, c.subject, c.rank), (c.version, digest))

@@ -442,7 +442,8 @@ codes! {
 }
 
 codes! {
-    /// What is wrong with a value in an optional field, which was left out (`problem` of flags.jsonl).
+    /// What the clerk is shown of a record that was accepted (`problem` of flags.jsonl). The last two are of values that
+    /// may stand where they stand and count as they are; the others of a value in an optional field, which was left out.
     Problem: "problem" {
         /// Not the JSON or Avro type of the field.
         WrongType = "wrong_type",
@@ -460,6 +461,10 @@ codes! {
         WrongAlphabet = "wrong_alphabet",
         /// The check symbol of a USCC does not fit.
         WrongCheckSymbol = "wrong_check_symbol",
+        /// A headcount is many times that of the month before.
+        HeadcountJump = "headcount_jump",
+        /// Successions lead round in a circle, and are ignored.
+        SuccessionLoop = "succession_loop",
     }
 }
 

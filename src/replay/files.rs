@@ -7,10 +7,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tocsin_pipeline::Accounts;
+use tocsin_pipeline::{Accounts, Finding};
 use tocsin_schemas::codes::{
     Category, Change, Level, RateReason, Reason, Role, Rule, Scope, Severity, ShrunkenReason, State,
 };
+use tocsin_schemas::door::Flag;
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Counters, Incident, Rate, Window};
 use tocsin_schemas::time::{Day, Instant};
@@ -46,11 +47,12 @@ impl<'a> IncidentLine<'a> {
     }
 }
 
-/// A line of `flags.jsonl`: a slip in an optional field of a record that was accepted.
+/// A line of `flags.jsonl`: a slip in an optional field of a record that was accepted, or what it made odd beside
+/// the records that stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FlagLine {
-    /// The line of the stream, from 1.
-    pub line: u64,
+    /// The line of the stream, from 1; `None`: no line brought it about, but a midnight.
+    pub line: Option<u64>,
     /// Its topic.
     pub topic: String,
     /// The field.
@@ -59,6 +61,30 @@ pub struct FlagLine {
     pub problem: String,
     /// What stood there.
     pub found: String,
+}
+
+impl FlagLine {
+    /// What the file says of a slip.
+    pub fn of_slip(line: u64, topic: &str, flag: &Flag) -> FlagLine {
+        FlagLine {
+            line: Some(line),
+            topic: topic.to_owned(),
+            field: flag.field.to_owned(),
+            problem: flag.problem.to_string(),
+            found: flag.found.clone(),
+        }
+    }
+
+    /// What the file says of a finding; `lines` are those of the records that were admitted with it.
+    pub fn of_finding(finding: &Finding, lines: &[u64]) -> FlagLine {
+        FlagLine {
+            line: finding.arrival().and_then(|arrival| lines.get(arrival).copied()),
+            topic: finding.topic().to_owned(),
+            field: finding.field().to_owned(),
+            problem: finding.problem().to_string(),
+            found: finding.to_string(),
+        }
+    }
 }
 
 /// A line of `rates.jsonl`.

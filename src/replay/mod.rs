@@ -313,27 +313,30 @@ impl Replay {
         clock::near(self.station.engine().clock(), [at].into_iter())
             .map_err(|jump| Failure::failed(format!("line {number}: {jump}")))?;
         let mut doors = Vec::with_capacity(batch.len());
+        let (mut flags, mut admitted_lines) = (Vec::new(), Vec::with_capacity(batch.len()));
         for Waiting { number, raw, topic, door, .. } in batch {
             match &door.answer {
                 Err(refusal) => self.refused.push(quarantine_line(number, Some(topic), refusal, &raw)),
                 Ok(admitted) => {
-                    for flag in &admitted.flags {
-                        let line = FlagLine {
-                            line: number,
-                            topic: topic.clone(),
-                            field: flag.field.to_owned(),
-                            problem: flag.problem.to_string(),
-                            found: flag.found.clone(),
-                        };
-                        self.flags_file.line(&line).map_err(disk(&self.out))?;
-                    }
+                    admitted_lines.push(number);
+                    flags.extend(admitted.flags.iter().map(|flag| FlagLine::of_slip(number, &topic, flag)));
                 }
             }
             doors.push(door);
         }
         self.write_refused()?;
         let (_, outcomes) = self.station.arrive(at, doors);
+        let findings = outcomes.iter().flat_map(|o| &o.findings);
+        flags.extend(findings.map(|finding| FlagLine::of_finding(finding, &admitted_lines)));
+        // Those of the midnights before the batch have no line, and come first.
+        flags.sort_by_key(|flag| flag.line);
+        self.flagged(&flags)?;
         self.said(&outcomes)
+    }
+
+    /// Writes down what the clerk is shown.
+    fn flagged(&mut self, flags: &[FlagLine]) -> CommandResult {
+        flags.iter().try_for_each(|flag| self.flags_file.line(flag)).map_err(disk(&self.out))
     }
 
     /// Writes down what was refused up to here.
@@ -366,6 +369,9 @@ impl Replay {
         }
         stream::midnights(last, as_of, |day| {
             let outcomes = self.station.tick_to(day);
+            let findings = outcomes.iter().flat_map(|o| &o.findings);
+            let flags: Vec<FlagLine> = findings.map(|found| FlagLine::of_finding(found, &[])).collect();
+            self.flagged(&flags)?;
             self.said(&outcomes)?;
             self.station.commit()
         })

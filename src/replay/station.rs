@@ -20,6 +20,7 @@ use tocsin_schemas::wire::NoIds;
 use crate::exit::Failure;
 use crate::run::pipeline::WRITER;
 use crate::run::pipeline::admit::quarantined;
+use crate::run::pipeline::findings;
 use crate::run::pipeline::sink::Sink;
 use crate::run::stop::Stop;
 
@@ -160,10 +161,12 @@ impl Station {
     }
 
     /// Takes the records that arrived at one instant and decides. Every record is accounted for in the
-    /// counters; the decisions wait for [`Station::commit`]. The verdict of a refused record is `None`.
+    /// counters; the decisions wait for [`Station::commit`]. The verdict of a refused record is `None`. Findings
+    /// speak of the admitted ones, in the order of `batch`.
     pub fn arrive(&mut self, at: Instant, batch: Vec<AtDoor>) -> (Vec<Option<Verdict>>, Vec<Outcome>) {
         let mut arrivals = Vec::with_capacity(batch.len());
         let mut admitted = Vec::with_capacity(batch.len());
+        let mut by_door = Vec::with_capacity(batch.len());
         let mut refused = Vec::new();
         for AtDoor { record, answer } in batch {
             if let Some(next) = self.decided.get_mut(&(Arc::clone(&record.topic), record.partition)) {
@@ -172,7 +175,7 @@ impl Station {
             admitted.push(answer.is_ok());
             match answer {
                 Ok(Admitted { record, digest, flags }) => {
-                    self.counters.flagged += u64::from(!flags.is_empty());
+                    by_door.push(!flags.is_empty());
                     arrivals.push(Arrival { record, digest, arrived_at: at });
                 }
                 Err(refusal) => {
@@ -182,6 +185,7 @@ impl Station {
             }
         }
         let outcomes = self.engine.arrive(at, arrivals);
+        self.counters.flagged += findings::flagged(by_door, &outcomes);
         let mut verdicts = outcomes.iter().flat_map(|o| o.verdicts.iter().copied());
         let verdicts: Vec<Option<Verdict>> =
             admitted.into_iter().map(|ok| if ok { verdicts.next() } else { None }).collect();

@@ -188,7 +188,12 @@ async fn service(
                         settling = settle(&log, stats.as_ref(), &stop_worker)?;
                     }
                     Ok(Ok(done)) => {
-                        tracing::info!(records = done.records, alerts = done.alerts, "pipeline stopped");
+                        tracing::info!(
+                            records = done.records,
+                            alerts = done.alerts,
+                            for_the_clerk = done.findings,
+                            "pipeline stopped"
+                        );
                     }
                     Ok(Err(failure)) => keep_first(&mut outcome, failure),
                     Err(_) => keep_first(&mut outcome, Failure::failed("the pipeline died; see the lines above")),

@@ -232,6 +232,86 @@ fn lines_that_are_no_records_are_listed_in_order_and_count_as_lines() {
     assert_eq!(summary["as_of"], "2025-03-01");
 }
 
+/// A line of a replay file.
+fn line(topic: &str, day: &str, value: Value) -> String {
+    let arrived_at = format!("{day}T08:00:00+08:00");
+    serde_json::json!({"topic": topic, "arrived_at": arrived_at, "value": value}).to_string() + "\n"
+}
+
+const FIRMS: [&str; 2] = ["91330784XX00000190", "91330784XX000006X3"];
+
+fn registration(firm: &str, version: u64, from: &str, successor_of: Option<&str>) -> Value {
+    serde_json::json!({"uscc": firm, "version": version, "name": firm, "area": "330784001", "industry": "33",
+        "valid_from": from, "status": "active", "successor_of": successor_of})
+}
+
+fn headcount(firm: &str, month: &str, insured: u32) -> Value {
+    serde_json::json!({"uscc": firm, "month": month, "insured": insured, "version": 1})
+}
+
+/// What is accepted and reads oddly: shown once, with the line that brought it or none where a midnight did, in the
+/// order of the lines among the door's own flags, and counted as flagged.
+#[test]
+fn the_clerk_is_shown_headcounts_that_jump_and_circles_of_successions() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = dir.path().join("stream.jsonl");
+    let [a, b] = FIRMS;
+    let mut tagged = registration(b, 1, "2020-01-01", None);
+    tagged["tags"] = serde_json::json!("保温杯");
+    let lines = [
+        line("registry.enterprises", "2025-03-01", registration(a, 1, "2020-01-01", None)),
+        line("registry.enterprises", "2025-03-01", tagged),
+        line("registry.headcount", "2025-03-01", headcount(a, "2025-01", 30)),
+        line("registry.headcount", "2025-03-01", headcount(a, "2025-02", 3000)),
+        line("registry.headcount", "2025-03-01", headcount(a, "2025-13", 30)),
+        line("registry.headcount", "2025-03-01", headcount(b, "2025-02", 2999)),
+        line("registry.enterprises", "2025-03-02", registration(b, 2, "2025-03-02", Some(a))),
+        line("registry.headcount", "2025-03-02", headcount(b, "2025-01", 30)),
+        line("registry.enterprises", "2025-03-03", registration(a, 2, "2025-03-01", Some(b))),
+        line("registry.enterprises", "2025-03-03", registration(a, 2, "2025-03-01", Some(b))),
+        line("registry.enterprises", "2025-03-04", registration(a, 3, "2025-03-04", None)),
+        line("registry.enterprises", "2025-03-04", registration(a, 4, "2025-03-10", Some(b))),
+    ];
+    fs::write(&stream, lines.concat()).unwrap();
+    let out = dir.path().join("out");
+    done(&replay(&stream, &out, &["--as-of", "2025-03-20"]));
+    let shown: Vec<(Value, Value, Value, String)> = values(&out.join("flags.jsonl"))
+        .iter()
+        .map(|f| {
+            let text = |name: &str| f[name].as_str().unwrap().to_owned();
+            assert_eq!(f.as_object().unwrap().len(), 5, "{f}");
+            (
+                f["line"].clone(),
+                f["topic"].clone(),
+                f["field"].clone(),
+                text("problem") + ": " + &text("found"),
+            )
+        })
+        .collect();
+    let enterprises =
+        |line: Value, field: &str, rest: String| (line, "registry.enterprises".into(), field.into(), rest);
+    let jump = format!("headcount_jump: {a}: 30 in 2025-01, 3000 in 2025-02");
+    let circle = format!("succession_loop: {a} -> {b} -> {a}");
+    assert_eq!(
+        shown,
+        [
+            enterprises(2.into(), "tags", "wrong_type: 保温杯".to_owned()),
+            (4.into(), "registry.headcount".into(), "insured".into(), jump),
+            enterprises(9.into(), "successor_of", circle.clone()),
+            enterprises(Value::Null, "successor_of", circle + " from 2025-03-10 on"),
+        ]
+    );
+    let summary = &values(&out.join("summary.json"))[0];
+    assert_eq!((&summary["flagged"], &summary["quarantined"]), (&3.into(), &1.into()));
+    assert_eq!(values(&out.join("quarantine.jsonl"))[0]["reason"], "bad_code:month");
+    // What is flagged counts all the same, and each of the circle is read as its own.
+    let city = |window: &str| {
+        let rates = values(&out.join("rates.jsonl"));
+        rates.into_iter().find(|r| r["scope"] == "city" && r["window"] == window).unwrap()
+    };
+    assert_eq!(city("year")["headcount"], (30.0 + 3000.0) / 2.0 + (30.0 + 2999.0) / 2.0);
+}
+
 #[test]
 fn wrong_calls_say_so_and_write_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::house::{AT, DAY, House, report, until};
+use crate::house::{AREA, AT, DAY, FIRM, House, OTHER_FIRM, report, until};
 
 fn with(field: &str, value: serde_json::Value) -> Vec<u8> {
     let mut record = report("bad", DAY);
@@ -77,4 +77,37 @@ fn a_slip_in_an_optional_field_is_flagged_and_the_injury_is_told() {
     let counters = house.progress().unwrap().counters;
     assert_eq!((counters.flagged, counters.quarantined), (1, 0));
     assert_eq!(run.stop(), Some(0));
+}
+
+/// Said once each, counted, and told again by no restart; the circle that stands is named at a start.
+#[test]
+fn the_clerk_is_shown_a_headcount_that_jumps_and_a_circle_of_successions() {
+    let house = House::embedded().started();
+    let run = house.run_caught_up(&[]);
+    let before = house.progress().unwrap().counters;
+    for (month, insured) in [("2025-01", 40), ("2025-02", 4000)] {
+        let headcount = json!({"uscc": FIRM, "month": month, "insured": insured, "version": 1});
+        house.append("registry.headcount", &format!("{FIRM}|{month}"), &headcount, AT);
+    }
+    for (firm, of) in [(FIRM, OTHER_FIRM), (OTHER_FIRM, FIRM)] {
+        let successor = json!({"uscc": firm, "version": 2, "name": firm, "area": AREA, "industry": "33",
+            "valid_from": "2025-01-01", "status": "active", "successor_of": of});
+        house.append("registry.enterprises", firm, &successor, AT);
+    }
+    let jump = format!("{FIRM}: 40 in 2025-01, 4000 in 2025-02");
+    let circle = format!("{FIRM} -> {OTHER_FIRM} -> {FIRM}");
+    let counted =
+        |flagged: u64| house.progress().is_some_and(|p| p.counters.flagged == before.flagged + flagged);
+    until("both are flagged", || counted(2));
+    house.report("good", DAY, AT);
+    until("the owner is told", || house.gateway.calls().len() == 1);
+    let said = run.said();
+    assert_eq!((said.matches(&jump).count(), said.matches(&circle).count()), (1, 1), "{said}");
+    assert_eq!(run.stop(), Some(0));
+    let again = house.run_caught_up(&[]);
+    let said = again.said();
+    assert!(!said.contains(&jump) && !said.contains(&circle), "{said}");
+    assert!(said.contains(&format!("{FIRM} -> {OTHER_FIRM}")) && said.contains("stands"), "{said}");
+    assert!(counted(2));
+    assert_eq!(again.stop(), Some(0));
 }

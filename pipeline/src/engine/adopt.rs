@@ -59,6 +59,7 @@ impl Engine {
             alerts: said.alerts,
             rates,
             lists,
+            findings: Vec::new(),
         }
     }
 

@@ -142,4 +142,10 @@ policy! {
         /// Incidents from which a raw rate may be ranked (S10).
         rank_min_incidents: u32 = 3, 0..=100_000;
     }
+
+    /// What the clerk is asked to look at, though it counts as it is (S36: what rates are divided by).
+    quality: Quality {
+        /// A headcount of at least so many times that of the month before is shown to the clerk (S36).
+        headcount_jump: u32 = 100, 2..=1_000_000;
+    }
 }

@@ -23,7 +23,9 @@ use tocsin_schemas::door::MAX_RECORD_BYTES;
 use tocsin_schemas::time::Day;
 
 pub use self::field::{Field, Kind, Section, Value};
-pub use self::fields::{Escalation, Lists, Merge, OwnerAlert, Policy, SECTIONS, SeverityLimits, Statistics};
+pub use self::fields::{
+    Escalation, Lists, Merge, OwnerAlert, Policy, Quality, SECTIONS, SeverityLimits, Statistics,
+};
 
 /// All tables, oldest first. Never empty.
 #[derive(Debug, Clone, PartialEq)]

@@ -63,7 +63,7 @@ impl Knowledge {
                     verdicts.entry(report.key()).or_default().push((index, verdict));
                 }
                 Record::Enterprise(enterprise) => {
-                    registry.take(enterprise.clone(), arrival.digest);
+                    registry.take(enterprise.clone(), arrival.digest, 0);
                 }
                 Record::Headcount(_) | Record::Contact(_) | Record::Governance(_) => {}
             }

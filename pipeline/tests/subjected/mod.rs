@@ -7,8 +7,8 @@ mod policies;
 use std::collections::BTreeMap;
 
 use policies::policies;
-use tocsin_oracle::{History, OraclePolicy, Subject};
-use tocsin_pipeline::{Arrival, Engine, Memory, Options, Outcome, Policies};
+use tocsin_oracle::{Finding as Shown, History, OraclePolicy, Subject};
+use tocsin_pipeline::{Arrival, Engine, Finding, Memory, Options, Outcome, Policies};
 use tocsin_schemas::codes::{List, Scope};
 use tocsin_schemas::records::{Alert, Digest, Incident, Listed, Member, Rate, Rates, Record, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
@@ -29,6 +29,8 @@ pub struct Subjected {
     listed: Vec<Listed>,
     /// What was frozen since somebody asked.
     frozen: Vec<Listed>,
+    /// What the clerk was shown since the judge asked last.
+    shown: Vec<Shown>,
 }
 
 impl Subjected {
@@ -46,6 +48,7 @@ impl Subjected {
             lists: BTreeMap::new(),
             listed: Vec::new(),
             frozen: Vec::new(),
+            shown: Vec::new(),
         }
     }
 
@@ -53,6 +56,7 @@ impl Subjected {
         for outcome in &outcomes {
             self.alerts.extend(outcome.alerts.iter().cloned());
             self.incidents.extend(outcome.incidents.iter().cloned());
+            self.shown.extend(outcome.findings.iter().map(as_ours));
             for (key, rates) in &outcome.rates {
                 match rates {
                     Some(rates) => self.rates.insert(key.clone(), rates.windows.clone()),
@@ -116,7 +120,7 @@ impl Subject for Subjected {
         assert!(self.rates == all, "the changes of rates do not add up to the rates");
         rates.iter().flat_map(Rates::rows).collect()
     }
-    fn lists(&mut self) -> (Vec<Listed>, Vec<Listed>) {
+    fn lists(&mut self) -> Option<(Vec<Listed>, Vec<Listed>)> {
         let lists = self.engine.lists();
         // What the topic says must be what is so: each change, folded. What it was compared with may be another day's.
         let plain = |listed: &Listed| {
@@ -134,7 +138,10 @@ impl Subject for Subjected {
         let told = self.lists.values().filter(|l| l.list == List::Annual && years.contains(&l.year));
         let (told, so): (Vec<_>, Vec<_>) = (told.map(plain).collect(), lists.iter().map(plain).collect());
         assert_eq!(told, so, "the changes of lists do not add up to the lists");
-        (lists, std::mem::take(&mut self.frozen))
+        Some((lists, std::mem::take(&mut self.frozen)))
+    }
+    fn findings(&mut self) -> Option<Vec<Shown>> {
+        Some(std::mem::take(&mut self.shown))
     }
     fn restart(&mut self) {
         let clock = self.engine.clock();
@@ -151,6 +158,18 @@ impl Subject for Subjected {
         self.listed.iter().cloned().for_each(|listed| self.engine.recall(listed));
         let outcome = self.engine.resume(written.with(said));
         assert_eq!(outcome.lists, [], "a restart changed the lists");
+        assert_eq!(outcome.findings, [], "a restart tells the clerk again");
         assert!(outcome.silent(), "a restart said {:?} and changed {:?}", outcome.alerts, outcome.incidents);
+    }
+}
+
+fn as_ours(finding: &Finding) -> Shown {
+    match finding {
+        Finding::SuccessionLoop { members, arrival, since } => {
+            Shown::Loop { members: members.to_vec(), arrival: *arrival, since: *since }
+        }
+        Finding::HeadcountJump { uscc, month, insured, before, arrival } => {
+            Shown::Jump { uscc: *uscc, month: *month, insured: *insured, before: *before, arrival: *arrival }
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use tocsin_oracle::OraclePolicy;
 use tocsin_pipeline::Policies;
-use tocsin_pipeline::policy::{Escalation, Lists, Merge, OwnerAlert, Policy, SeverityLimits, Statistics};
+use tocsin_pipeline::policy::{
+    Escalation, Lists, Merge, OwnerAlert, Policy, Quality, SeverityLimits, Statistics,
+};
 
 /// The oracle's policy tables as the engine takes them.
 pub fn policies(tables: &[OraclePolicy]) -> Policies {
@@ -32,6 +34,7 @@ pub fn policies(tables: &[OraclePolicy]) -> Policies {
             persistent_years: t.lists.persistent_years,
         },
         statistics: Statistics { confidence: t.confidence, rank_min_incidents: t.rank_min_incidents },
+        quality: Quality { headcount_jump: t.headcount_jump },
     };
     Policies::new(tables.iter().map(table).collect()).unwrap()
 }

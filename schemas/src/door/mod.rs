@@ -62,7 +62,7 @@ pub struct Admitted {
 pub struct Flag {
     /// The field.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// What is wrong with it; never one of those that need other records.
     pub problem: Problem,
     /// What came, at most 64 characters; of a personal field only its size.
     pub found: String,

@@ -11,12 +11,14 @@
 //! - [`guard`]: whether anything may be decided at all (pure)
 //! - [`policy`]: which policy decides (pure)
 //! - [`start`]: reading back what was decided before
+//! - [`findings`]: what the clerk is shown of records that were accepted
 //! - [`out`]: the thread that writes, beside the next decision
 //! - [`sink`]: one append for each batch, together with its progress
 
 pub mod admit;
 pub mod clock;
 pub mod feed;
+pub mod findings;
 pub mod guard;
 pub mod inputs;
 pub mod out;
@@ -78,6 +80,8 @@ pub struct Done {
     pub alerts: u64,
     /// Transactions.
     pub commits: u64,
+    /// What the clerk was shown of records that were accepted.
+    pub findings: u64,
 }
 
 struct Pipeline {
@@ -199,6 +203,7 @@ pub fn run(
         clock = pipeline.engine.clock().map(|c| c.to_string()),
         "read back what was decided"
     );
+    findings::say_standing(&pipeline.engine);
     pipeline.published_meanwhile(policy.since, policy.next)?;
     ready();
     let died =
@@ -426,11 +431,12 @@ impl Pipeline {
         let mut records = records.into_iter();
         for step in steps {
             let mut arrivals: Vec<Box<Arrival>> = Vec::with_capacity(step.records.len());
+            let mut by_door = Vec::with_capacity(step.records.len());
             for (_, at_door) in records.by_ref().take(step.records.len()) {
                 self.done.records += 1;
                 match at_door {
                     AtDoor::In(arrival, flagged) => {
-                        self.counters.flagged += u64::from(flagged);
+                        by_door.push(flagged);
                         arrivals.push(arrival);
                     }
                     AtDoor::Refused(quarantined) => {
@@ -448,16 +454,18 @@ impl Pipeline {
                     AtDoor::Policy(_) | AtDoor::Nothing => {}
                 }
             }
-            for outcome in self.engine.arrive(step.at, arrivals.into_iter().map(|arrival| *arrival)) {
-                self.count(&outcome);
-                outcomes.push(outcome);
-            }
+            let decided = self.engine.arrive(step.at, arrivals.into_iter().map(|arrival| *arrival));
+            self.counters.flagged += findings::flagged(by_door, &decided);
+            decided.iter().for_each(|outcome| self.count(outcome));
+            outcomes.extend(decided);
         }
         self.offsets = batch.offsets;
         Ok(())
     }
 
     fn count(&mut self, outcome: &Outcome) {
+        findings::say(outcome);
+        self.done.findings += outcome.findings.len() as u64;
         self.done.alerts += outcome.alerts.len() as u64;
         for verdict in &outcome.verdicts {
             match verdict {

@@ -1,5 +1,5 @@
 //! The files of a `tocsin replay` against the oracle, which decides the same stream anew:
-//! `cargo run --release -p tocsin-oracle --example against -- STREAM.jsonl OUT [POLICY_FROM]`.
+//! `cargo run --release -p tocsin-oracle --example against -- STREAM.jsonl OUT [POLICY_FROM [AS_OF]]`.
 //!
 //! Compared: every incident, rate, flag, quarantined line and message of the files with the oracle's, field by
 //! field and number by number, and the sums of `summary.json`. Exit code 1 and the first differences if there are any.
@@ -12,12 +12,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use tocsin_oracle::{Oracle, OraclePolicy, Said};
+use tocsin_oracle::{Finding, Oracle, OraclePolicy, Said};
 use tocsin_schemas::codes::{Change, Scope, State};
 use tocsin_schemas::door::{admit, admit_line};
 use tocsin_schemas::ids::ReportKey;
 use tocsin_schemas::records::{Digest, Incident, Rate, Record};
-use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::time::{Day, Instant, Month};
 use tocsin_schemas::wire::NoIds;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -29,6 +29,8 @@ struct Expected {
     suppressed: u64,
     quarantined: Vec<Value>,
     flags: Vec<Value>,
+    /// How many of the oracle's findings are among the flags.
+    shown: usize,
     lines: u64,
 }
 
@@ -46,6 +48,7 @@ fn main() -> Outcome<ExitCode> {
     if let Some(day) = more.get(1) {
         let said = oracle.tick_to(day.parse::<Day>().map_err(|e| format!("{day}: {e}"))?);
         expected.say(said);
+        expected.show(&oracle, Vec::new(), &[]);
     }
     let out = Path::new(out);
     let (rates, statistics): (Vec<Rate>, Vec<Rate>) =
@@ -87,7 +90,7 @@ fn main() -> Outcome<ExitCode> {
     let said: Vec<&str> = SAID.to_vec();
     check("alerts.jsonl", &expected.alerts, Some(&said))?;
     check("quarantine.jsonl", &expected.quarantined, Some(&["line", "reason"]))?;
-    check("flags.jsonl", &expected.flags, Some(&["line", "field"]))?;
+    check("flags.jsonl", &expected.flags, Some(&["line", "topic", "field", "problem", "found"]))?;
     let summary: Value = serde_json::from_slice(&fs::read(out.join("summary.json"))?)?;
     let counters = oracle.counters();
     let mut states: BTreeMap<String, u64> = BTreeMap::new();
@@ -115,6 +118,8 @@ fn main() -> Outcome<ExitCode> {
 fn decide(stream: &[u8], oracle: &mut Oracle) -> Expected {
     let mut expected = Expected::default();
     let mut batch: Vec<(Record, Digest, Instant)> = Vec::new();
+    // The lines of its records, and what the door flagged in them.
+    let (mut numbers, mut flags) = (Vec::new(), Vec::new());
     let mut at: Option<Instant> = None;
     let lines: Vec<&[u8]> = stream.split(|b| *b == b'\n').filter(|l| !l.is_empty()).collect();
     for (n, line) in (1u64..).zip(&lines) {
@@ -129,12 +134,15 @@ fn decide(stream: &[u8], oracle: &mut Oracle) -> Expected {
         if let Some(before) = at.filter(|before| *before != line.arrived_at) {
             let said = oracle.arrive(before, std::mem::take(&mut batch));
             expected.say(said);
+            expected.show(oracle, std::mem::take(&mut flags), &std::mem::take(&mut numbers));
         }
         at = Some(line.arrived_at);
         match admit(&line.topic, line.value, line.arrived_at, &NoIds) {
             Ok(admitted) => {
-                let flags = admitted.flags.iter().map(|f| json!({"line": n, "field": f.field}));
-                expected.flags.extend(flags);
+                flags.extend(admitted.flags.iter().map(|f| {
+                    json!({"line": n, "topic": line.topic, "field": f.field, "problem": f.problem, "found": f.found})
+                }));
+                numbers.push(n);
                 batch.push((admitted.record, admitted.digest, line.arrived_at));
             }
             Err(refusal) => {
@@ -148,11 +156,22 @@ fn decide(stream: &[u8], oracle: &mut Oracle) -> Expected {
     if let Some(at) = at {
         let said = oracle.arrive(at, batch);
         expected.say(said);
+        expected.show(oracle, flags, &numbers);
     }
     expected
 }
 
 impl Expected {
+    /// What the clerk is shown of a batch: the door's flags, and what the oracle found since the last call.
+    fn show(&mut self, oracle: &Oracle, mut flags: Vec<Value>, numbers: &[u64]) {
+        let new = &oracle.findings()[self.shown..];
+        self.shown += new.len();
+        flags.extend(new.iter().map(|finding| of_finding(finding, numbers)));
+        // By line; what a midnight brought has none and comes first.
+        flags.sort_by_key(|flag| flag["line"].as_u64());
+        self.flags.extend(flags);
+    }
+
     fn say(&mut self, said: Vec<Said>) {
         for said in said {
             if said.change == Change::Suppressed {
@@ -204,6 +223,22 @@ fn of_said(said: &Said) -> Value {
         value["severity"] = json!(severity);
     }
     value
+}
+
+fn of_finding(finding: &Finding, numbers: &[u64]) -> Value {
+    match finding {
+        Finding::Jump { uscc, month, insured, before, arrival } => {
+            let found = format!("{uscc}: {before} in {}, {insured} in {month}", Month(month.0 - 1));
+            json!({"line": numbers[*arrival], "topic": "registry.headcount", "field": "insured",
+                "problem": "headcount_jump", "found": found})
+        }
+        Finding::Loop { members, arrival, since } => {
+            let round: Vec<String> = members.iter().chain(members.first()).map(ToString::to_string).collect();
+            let from = if arrival.is_none() { format!(" from {since} on") } else { String::new() };
+            json!({"line": arrival.map(|n| numbers[n]), "topic": "registry.enterprises", "field": "successor_of",
+                "problem": "succession_loop", "found": round.join(" -> ") + &from})
+        }
+    }
 }
 
 fn of_incident(i: &Incident) -> Value {

@@ -121,6 +121,12 @@ pub(crate) fn standing_enterprises(arrivals: &[Arrival]) -> BTreeMap<Uscc, Vec<&
 
 /// Insured persons by enterprise and month, as they stand.
 pub(crate) fn standing_headcounts(arrivals: &[Arrival]) -> BTreeMap<(Uscc, Month), u32> {
+    let stands = headcount_versions(arrivals);
+    stands.into_iter().map(|(key, (_, _, insured))| (key, insured)).collect()
+}
+
+/// The same with version and digest.
+pub(crate) fn headcount_versions(arrivals: &[Arrival]) -> BTreeMap<(Uscc, Month), (u64, Digest, u32)> {
     let mut stands: BTreeMap<(Uscc, Month), (u64, Digest, u32)> = BTreeMap::new();
     for arrival in arrivals {
         let Record::Headcount(h) = &arrival.record else { continue };
@@ -129,5 +135,5 @@ pub(crate) fn standing_headcounts(arrivals: &[Arrival]) -> BTreeMap<(Uscc, Month
             *kept = (h.version, arrival.digest, h.insured);
         }
     }
-    stands.into_iter().map(|(key, (_, _, insured))| (key, insured)).collect()
+    stands
 }

@@ -106,15 +106,24 @@ pub(crate) fn incidents(
 ) -> Vec<Found> {
     let cases = all_cases(reports, tables);
     let mut found = Vec::new();
-    let mut counted: Vec<Case<'_>> = Vec::new();
+    // Only cases of one enterprise and day can link (rule 4), so each enterprise and day is looked at by itself.
+    let mut counted: BTreeMap<(Option<Uscc>, Day), Vec<Case<'_>>> = BTreeMap::new();
     for case in cases {
         if case.state(registered) == State::Counted {
-            counted.push(case);
+            counted.entry((case.uscc(), case.day())).or_default().push(case);
         } else {
             found.push(as_incident(&[&case], tables, registered));
         }
     }
-    // Groups of linked cases: start with one group a case, melt two groups as long as two cases link.
+    for cases in counted.into_values() {
+        found.extend(grouped(&cases, tables, registered));
+    }
+    found
+}
+
+/// The incidents of counted cases: start with one group a case, melt two groups as long as two cases link.
+fn grouped(counted: &[Case<'_>], tables: &Tables, registered: &dyn Fn(&Uscc) -> bool) -> Vec<Found> {
+    let mut found = Vec::new();
     let mut group: Vec<usize> = (0..counted.len()).collect();
     for i in 0..counted.len() {
         for j in 0..i {

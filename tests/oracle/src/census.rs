@@ -8,6 +8,7 @@ use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::Record;
 use tocsin_schemas::time::Day;
 
+use crate::findings::Finding;
 use crate::histories::{History, Step};
 use crate::lists::Compared;
 use crate::oracle::Oracle;
@@ -19,7 +20,7 @@ use crate::said::Said;
 pub struct Census(BTreeMap<&'static str, u64>);
 
 /// Everything that is counted.
-const KINDS: [&str; 45] = [
+const KINDS: [&str; 49] = [
     "records",
     "duplicates",
     "stale",
@@ -65,6 +66,10 @@ const KINDS: [&str; 45] = [
     "persistently key",
     "lists frozen",
     "freezings refused",
+    "headcount jumps",
+    "loops by a record",
+    "loops by a midnight",
+    "loops of three or more",
 ];
 
 impl Default for Census {
@@ -188,6 +193,16 @@ impl Witness {
         self.census.add("merges", oracle.moves.merges);
         self.census.add("splits", oracle.moves.splits);
         self.census.add("reinstatements", oracle.moves.reinstatements);
+        for finding in oracle.findings() {
+            let kind = match finding {
+                Finding::Jump { .. } => "headcount jumps",
+                Finding::Loop { arrival: Some(_), .. } => "loops by a record",
+                Finding::Loop { arrival: None, .. } => "loops by a midnight",
+            };
+            self.census.add(kind, 1);
+            let long = matches!(finding, Finding::Loop { members, .. } if members.len() >= 3);
+            self.census.add("loops of three or more", u64::from(long));
+        }
         self.census
     }
 }

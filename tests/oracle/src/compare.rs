@@ -10,6 +10,7 @@ use tocsin_schemas::codes::{Rule, State};
 use tocsin_schemas::ids::{IncidentId, ReportKey};
 use tocsin_schemas::records::{Alert, Incident, Rate};
 
+use crate::findings::Finding;
 use crate::said::Said;
 
 /// Which of their numbers stands for which of ours, over a whole run.
@@ -211,6 +212,25 @@ fn same(engine: &Rate, oracle: &Rate) -> bool {
         && near(engine.high, high)
         && near(engine.shrunken, shrunken)
         && Rate { low, high, shrunken, ..engine.clone() } == *oracle
+}
+
+/// What the clerk is shown at one step must be equal, whatever the order.
+///
+/// # Errors
+/// What differs.
+pub fn compare_findings(engine: &[Finding], oracle: &[Finding]) -> Result<(), String> {
+    let sorted = |findings: &[Finding]| {
+        let mut all = findings.to_vec();
+        all.sort();
+        all
+    };
+    let (theirs, ours) = (sorted(engine), sorted(oracle));
+    if theirs == ours {
+        return Ok(());
+    }
+    Err(format!(
+        "  the clerk is shown: by the engine {theirs:?}\n                      by the oracle {ours:?}\n"
+    ))
 }
 
 /// An incident on one line.

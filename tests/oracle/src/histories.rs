@@ -218,6 +218,7 @@ fn varied(rng: &mut ChaCha8Rng, effective_from: Day) -> OraclePolicy {
         },
         confidence: pick(rng, &[0.8, 0.95, 0.95, 0.998]),
         rank_min_incidents: pick(rng, &[0, 2, 3]),
+        headcount_jump: pick(rng, &[20, 100, 100, 101]),
     }
 }
 
@@ -491,7 +492,10 @@ impl Maker {
     fn enterprise(&mut self, n: usize, first: bool) -> Enterprise {
         let version = if first { 1 } else { self.rng.random_range(1..=4) };
         let days = if first { self.rng.random_range(-400..30) } else { self.rng.random_range(-200..60) };
-        let successor_of = (!first && self.chance(0.5)).then(|| self.any_uscc());
+        // Often the next one's, so that circles of several close.
+        let next = uscc((n + 1) % self.enterprises);
+        let successor_of =
+            (!first && self.chance(0.6)).then(|| if self.chance(0.3) { next } else { self.any_uscc() });
         Enterprise {
             uscc: uscc(n),
             version,
@@ -535,12 +539,27 @@ impl Maker {
     }
 
     fn headcount(&mut self) -> Headcount {
-        Headcount {
+        let mut h = Headcount {
             uscc: self.any_uscc(),
             month: Month(self.today.month().0 - self.rng.random_range(-1..=14)),
             insured: pick(&mut self.rng, &[0, 0, 1, 5, 20, 100, 333]),
             version: self.rng.random_range(1..=3),
+        };
+        // Often of a month beside one that is known, and now and then about a hundred times as many.
+        let known = |r: &Record| if let Record::Headcount(h) = r { Some(h.clone()) } else { None };
+        let others: Vec<Headcount> = self.others.iter().filter_map(known).collect();
+        if !others.is_empty() && self.chance(0.5) {
+            let other = pick(&mut self.rng, &others);
+            h.uscc = other.uscc;
+            h.month = Month(other.month.0 + pick(&mut self.rng, &[-1, 0, 1, 1]));
+            if self.chance(0.4) {
+                let times = pick(&mut self.rng, &[19, 20, 99, 100, 101]);
+                h.insured = other.insured.saturating_mul(times).min(10_000_000);
+            } else if other.insured >= 100 && self.chance(0.4) {
+                h.insured = other.insured / 100;
+            }
         }
+        h
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn identify(
     let mut moves = Moves::default();
     // Ids are given in the order of the new incidents' oldest reports.
     let mut found = found;
-    found.sort_by_key(|f| age(&f.reports, ages));
+    found.sort_by_cached_key(|f| age(&f.reports, ages));
     let holder: BTreeMap<ReportKey, usize> =
         found.iter().enumerate().flat_map(|(i, f)| f.reports.iter().map(move |r| (r.clone(), i))).collect();
 

@@ -9,7 +9,8 @@ use tocsin_schemas::time::{Day, Instant};
 
 use crate::beside::Spread;
 use crate::census::{Census, Witness};
-use crate::compare::{Matcher, compare_rates};
+use crate::compare::{Matcher, compare_findings, compare_rates};
+use crate::findings::Finding;
 use crate::histories::{History, Step};
 use crate::lists::compare_lists;
 use crate::oracle::Oracle;
@@ -29,8 +30,14 @@ pub trait Subject {
     fn incidents(&mut self) -> Vec<Incident>;
     /// The rates at the clock's day.
     fn rates(&mut self) -> Vec<Rate>;
-    /// The lists at the clock's day, and what was frozen since the last call.
-    fn lists(&mut self) -> (Vec<Listed>, Vec<Listed>);
+    /// The lists at the clock's day, and what was frozen since the last call, if the subject keeps any.
+    fn lists(&mut self) -> Option<(Vec<Listed>, Vec<Listed>)> {
+        None
+    }
+    /// What the clerk was shown since the last call, if the subject keeps that.
+    fn findings(&mut self) -> Option<Vec<Finding>> {
+        None
+    }
     /// Stops and starts again from what a restart finds.
     fn restart(&mut self);
     /// What became of the records, if the subject counts that (`quarantined` and `flagged` are not compared).
@@ -48,7 +55,7 @@ pub enum Restarts {
     EveryStep,
 }
 
-/// Runs a history through oracle and subject and compares messages, incidents, identities, rates and
+/// Runs a history through oracle and subject and compares messages, incidents, identities, rates, findings and
 /// counters after every step.
 ///
 /// # Errors
@@ -63,6 +70,7 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
             continue; // No midnight passes before the clock starts.
         }
         let failed = |what: String| format!("step {n} at {}:\n{what}", step.at);
+        let shown = oracle.findings().len();
         let said = step_oracle(&mut oracle, step);
         witness.see(step, &said, &oracle);
         let decisions = step_subject(subject, step);
@@ -70,12 +78,16 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
         let alerts: Vec<Alert> = decisions.into_iter().flatten().collect();
         revisions.follow(&alerts).map_err(failed)?;
         matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
-        let (lists, frozen) = subject.lists();
-        let listed = compare_lists(&mut oracle, step, &lists, &frozen).map_err(failed)?;
-        // By the engine's own model, which was judged with the lists.
-        oracle.shrink_by(spread(&lists, oracle.clock()));
+        if let Some((lists, frozen)) = subject.lists() {
+            let listed = compare_lists(&mut oracle, step, &lists, &frozen).map_err(failed)?;
+            witness.listed(&listed);
+            // By the engine's own model, which was judged with the lists.
+            oracle.shrink_by(spread(&lists, oracle.clock()));
+        }
         compare_rates(&subject.rates(), &oracle.rates()).map_err(failed)?;
-        witness.listed(&listed);
+        if let Some(theirs) = subject.findings() {
+            compare_findings(&theirs, &oracle.findings()[shown..]).map_err(failed)?;
+        }
         if let Some(theirs) = subject.counters() {
             let ours =
                 Counters { quarantined: theirs.quarantined, flagged: theirs.flagged, ..oracle.counters() };

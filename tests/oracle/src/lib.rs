@@ -5,7 +5,7 @@
 //! written here a second time, as plainly as possible: every decision starts from the list of all that
 //! arrived. Nothing is shared with the engine but the record types.
 //!
-//! - [`Oracle`]: records in, what must be said ([`Said`]), incidents, rates and counters out
+//! - [`Oracle`]: records in, what must be said ([`Said`]), incidents, rates, findings and counters out
 //! - [`histories`]: random histories by seed, and [`histories::shrink`] for one that fails
 //! - [`judge`]: a [`Subject`] against the oracle after every step; the [`Census`] tells what happened
 //! - [`compare`]: the comparison, in which numbers of incidents may differ but not *which* one keeps its number
@@ -21,6 +21,7 @@ mod census;
 mod compare;
 mod door;
 mod escalation;
+mod findings;
 pub mod histories;
 mod identity;
 mod judge;
@@ -36,7 +37,8 @@ pub mod scenario;
 pub use arrivals::Verdict;
 pub use beside::Spread;
 pub use census::Census;
-pub use compare::{Matcher, compare, compare_rates};
+pub use compare::{Matcher, compare, compare_findings, compare_rates};
+pub use findings::Finding;
 pub use histories::{History, Step};
 pub use judge::{Restarts, Subject, judge, survey};
 pub use lists::{Compared, compare_lists};

@@ -11,6 +11,7 @@ use crate::arrivals::{self, Arrival, Verdict};
 use crate::beside::Spread;
 use crate::cases;
 use crate::escalation::{self, Occasion, Warned};
+use crate::findings::{self, Finding};
 use crate::identity::{self, Before, Known, Moves};
 use crate::owner::{self, Moment, Told};
 use crate::policy::{ListLimits, OraclePolicy, Tables};
@@ -20,7 +21,8 @@ use crate::said::Said;
 
 /// Recomputes everything at every decision from the list of what arrived.
 ///
-/// It keeps only that list, the clock, and the history: which number an incident has, and what was said.
+/// It keeps only that list, the clock, and the history: which number an incident has, and what was said. What follows
+/// from the list whatever the day is made anew when the list or the policy is another one, not at each midnight.
 pub struct Oracle {
     tables: Tables,
     arrivals: Vec<Arrival>,
@@ -28,6 +30,7 @@ pub struct Oracle {
     verdicts: Vec<Verdict>,
     counters: Counters,
     clock: Option<Instant>,
+    settled: Settled,
     known: BTreeMap<IncidentId, Known>,
     told: BTreeMap<IncidentId, Told>,
     warned: BTreeMap<Uscc, Warned>,
@@ -40,6 +43,9 @@ pub struct Oracle {
     /// Events that were decided on.
     pub(crate) freezes: BTreeSet<String>,
     spread: Option<Spread>,
+    findings: Vec<Finding>,
+    /// The circles of successions as they stood at the decision before.
+    loops: BTreeSet<Vec<Uscc>>,
     /// What happened to identities so far, for the census.
     pub(crate) moves: Moves,
 }
@@ -52,29 +58,33 @@ pub(crate) struct Midnight {
     tables: Tables,
 }
 
-/// What follows from the records that arrived up to some point, seen from one day.
-struct World<'a> {
-    registry: Registry<'a>,
+/// What follows from the records that arrived up to some point, whatever the day.
+#[derive(Default)]
+struct Settled {
     found: Vec<cases::Found>,
     ages: identity::Ages,
     first_counting: BTreeMap<ReportKey, Instant>,
 }
 
-impl<'a> World<'a> {
-    fn of(arrivals: &'a [Arrival], tables: &Tables, day: Day) -> World<'a> {
+impl Settled {
+    fn of(arrivals: &[Arrival], tables: &Tables) -> Settled {
         let standing = arrivals::standing_reports(arrivals);
-        let registry = Registry::new(arrivals::standing_enterprises(arrivals), day);
+        let registered = arrivals::standing_enterprises(arrivals);
         let present: Vec<&Report> = standing
             .values()
             .map(|s| s.report)
             .filter(|r| r.status != tocsin_schemas::codes::Status::Withdrawn)
             .collect();
-        let found = cases::incidents(&present, tables, &|u| registry.registered(u));
+        let found = cases::incidents(&present, tables, &|u| registered.contains_key(u));
         let ages = standing.iter().map(|(k, s)| (k.clone(), s.first_arrival)).collect();
         let first_counting =
             standing.iter().filter_map(|(k, s)| Some((k.clone(), s.first_counting?))).collect();
-        World { registry, found, ages, first_counting }
+        Settled { found, ages, first_counting }
     }
+}
+
+fn registry_on(arrivals: &[Arrival], day: Day) -> Registry<'_> {
+    Registry::new(arrivals::standing_enterprises(arrivals), day)
 }
 
 impl Oracle {
@@ -87,6 +97,7 @@ impl Oracle {
             verdicts: Vec::new(),
             counters: Counters::default(),
             clock: None,
+            settled: Settled::default(),
             known: BTreeMap::new(),
             told: BTreeMap::new(),
             warned: BTreeMap::new(),
@@ -96,6 +107,8 @@ impl Oracle {
             frozen: BTreeMap::new(),
             freezes: BTreeSet::new(),
             spread: None,
+            findings: Vec::new(),
+            loops: BTreeSet::new(),
             moves: Moves::default(),
         }
     }
@@ -114,6 +127,8 @@ impl Oracle {
             self.verdicts.push(verdict);
             self.arrivals.push(arrival);
         }
+        let factor = self.tables.on(at.day()).headcount_jump;
+        self.findings.extend(findings::jumps(&self.arrivals, before, factor));
         said.extend(self.decide(at, before, Occasion::Batch));
         said
     }
@@ -143,13 +158,15 @@ impl Oracle {
 
     /// Everything that is said at one decision. The batch is `arrivals[before..]`.
     fn decide(&mut self, at: Instant, before: usize, occasion: Occasion) -> Vec<Said> {
-        let ages_before = arrivals::standing_reports(&self.arrivals[..before])
-            .into_iter()
-            .map(|(k, s)| (k, s.first_arrival))
-            .collect();
-        let world = World::of(&self.arrivals, &self.tables, at.day());
+        let ages_before = self.settled.ages.clone();
+        if before < self.arrivals.len() || occasion == Occasion::Policy {
+            self.settled = Settled::of(&self.arrivals, &self.tables);
+        }
+        let settled = &self.settled;
+        let registry = registry_on(&self.arrivals, at.day());
         let history = Before { known: &self.known, told: &self.told, ages: &ages_before };
-        let (now, moves) = identity::identify(&history, world.found, &world.ages, &mut self.next_id);
+        let (now, moves) =
+            identity::identify(&history, settled.found.clone(), &settled.ages, &mut self.next_id);
         self.moves.merges += moves.merges;
         self.moves.splits += moves.splits;
         self.moves.reinstatements += moves.reinstatements;
@@ -158,20 +175,20 @@ impl Oracle {
             at,
             before: &self.known,
             now: &now,
-            first_counting: &world.first_counting,
+            first_counting: &settled.first_counting,
             tables: &self.tables,
-            registry: &world.registry,
+            registry: &registry,
         };
         let mut said = Vec::new();
         for (id, known) in &now {
             said.extend(owner::decide(&moment, *id, known, self.told.entry(*id).or_default()));
         }
-        let mut subjects: BTreeSet<Uscc> = world.registry.roots();
+        let mut subjects: BTreeSet<Uscc> = registry.roots();
         subjects.extend(self.warned.keys());
-        let read_as = escalation::read_as(&moment, &world.registry);
+        let read_as = escalation::read_as(&moment, &registry);
         for uscc in subjects {
             let warned = self.warned.entry(uscc).or_default();
-            said.extend(escalation::decide(&moment, &world.registry, &read_as, uscc, warned, occasion));
+            said.extend(escalation::decide(&moment, &registry, &read_as, uscc, warned, occasion));
         }
         self.known = now;
         if occasion == Occasion::Midnight {
@@ -181,6 +198,12 @@ impl Oracle {
             }
             self.midnight = Some(midnight);
         }
+        let loops = registry.loops.clone();
+        for members in loops.difference(&self.loops) {
+            let arrival = findings::closed_by(&self.arrivals, before, members, &registry, at.day());
+            self.findings.push(Finding::Loop { members: members.clone(), arrival, since: at.day() });
+        }
+        self.loops = loops;
         said.sort_by(|a, b| {
             (a.rule.as_str(), &a.subject, a.episode, a.revision).cmp(&(
                 b.rule.as_str(),
@@ -199,10 +222,7 @@ impl Oracle {
 
     /// Every incident that was ever numbered, `gone` ones too, by number.
     pub fn incidents(&self) -> Vec<Incident> {
-        let ages: identity::Ages = arrivals::standing_reports(&self.arrivals)
-            .into_iter()
-            .map(|(k, s)| (k, s.first_arrival))
-            .collect();
+        let ages = &self.settled.ages;
         let mut all = Vec::new();
         for (id, known) in &self.known {
             let f = &known.found;
@@ -239,37 +259,31 @@ impl Oracle {
     /// Asks what rates are made of at the clock; `None` before the first arrival.
     pub(crate) fn at_present<T>(&self, ask: impl FnOnce(&Basis<'_>) -> T) -> Option<T> {
         let day = self.clock?.day();
-        Some(Oracle::basis(&self.arrivals, &self.tables, day, self.spread, ask))
+        let registry = registry_on(&self.arrivals, day);
+        let headcounts = arrivals::standing_headcounts(&self.arrivals);
+        let policy = self.tables.on(day);
+        let basis = Basis::new(&registry, &headcounts, &self.settled.found, day, policy, self.spread);
+        Some(ask(&basis))
     }
 
     /// Asks what they were made of at a midnight.
     pub(crate) fn at_midnight<T>(&self, midnight: &Midnight, ask: impl FnOnce(&Basis<'_>) -> T) -> T {
-        Oracle::basis(&self.arrivals[..midnight.arrived], &midnight.tables, midnight.day, None, ask)
-    }
-
-    fn basis<T>(
-        arrivals: &[Arrival],
-        tables: &Tables,
-        day: Day,
-        spread: Option<Spread>,
-        ask: impl FnOnce(&Basis<'_>) -> T,
-    ) -> T {
-        let world = World::of(arrivals, tables, day);
+        let Midnight { day, arrived, tables } = midnight;
+        let arrivals = &self.arrivals[..*arrived];
+        let settled = Settled::of(arrivals, tables);
+        let registry = registry_on(arrivals, *day);
         let headcounts = arrivals::standing_headcounts(arrivals);
-        let incidents = world.found.iter().collect();
-        ask(&Basis {
-            registry: &world.registry,
-            headcounts: &headcounts,
-            incidents,
-            day,
-            policy: tables.on(day),
-            spread,
-        })
+        ask(&Basis::new(&registry, &headcounts, &settled.found, *day, tables.on(*day), None))
     }
 
     /// The limits of the lists today.
     pub(crate) fn limits(&self) -> Option<ListLimits> {
         Some(self.tables.on(self.clock?.day()).lists)
+    }
+
+    /// Everything that the clerk was shown so far, by decision.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// What became of each record, in order of arrival.
@@ -298,14 +312,14 @@ impl Oracle {
 
     fn untold(&self) -> Vec<Option<Reason>> {
         let Some(clock) = self.clock else { return Vec::new() };
-        let world = World::of(&self.arrivals, &self.tables, clock.day());
+        let registry = registry_on(&self.arrivals, clock.day());
         let moment = Moment {
             at: clock,
             before: &self.known,
             now: &self.known,
-            first_counting: &world.first_counting,
+            first_counting: &self.settled.first_counting,
             tables: &self.tables,
-            registry: &world.registry,
+            registry: &registry,
         };
         let mut untold = Vec::new();
         for (id, known) in &self.known {

@@ -36,6 +36,8 @@ pub struct OraclePolicy {
     pub confidence: f64,
     /// `statistics.rank_min_incidents`: incidents from which a raw rate may be ranked.
     pub rank_min_incidents: u32,
+    /// `quality.headcount_jump`: so many times the headcount of the month before is shown to the clerk.
+    pub headcount_jump: u32,
 }
 
 /// `lists` of the policy, in whole numbers.
@@ -90,6 +92,7 @@ impl OraclePolicy {
             lists: ListLimits::default(),
             confidence: 0.95,
             rank_min_incidents: 3,
+            headcount_jump: 100,
         }
     }
 

@@ -66,28 +66,58 @@ impl Fraction {
 /// Everything that rates are made of.
 pub(crate) struct Basis<'a> {
     pub(crate) registry: &'a Registry<'a>,
-    pub(crate) headcounts: &'a BTreeMap<(Uscc, Month), u32>,
-    pub(crate) incidents: Vec<&'a Found>,
-    pub(crate) day: Day,
-    pub(crate) policy: &'a OraclePolicy,
-    pub(crate) spread: Option<Spread>,
+    headcounts: &'a BTreeMap<(Uscc, Month), u32>,
+    /// The counted incidents of registered enterprises.
+    counted: Vec<&'a Found>,
+    /// The same by the enterprise that they are read as.
+    read_as: BTreeMap<Uscc, Vec<&'a Found>>,
+    /// The registered enterprises that are read as each.
+    members: BTreeMap<Uscc, Vec<Uscc>>,
+    day: Day,
+    policy: &'a OraclePolicy,
+    spread: Option<Spread>,
 }
 
-impl Basis<'_> {
+impl<'a> Basis<'a> {
+    pub(crate) fn new(
+        registry: &'a Registry<'a>,
+        headcounts: &'a BTreeMap<(Uscc, Month), u32>,
+        incidents: &'a [Found],
+        day: Day,
+        policy: &'a OraclePolicy,
+        spread: Option<Spread>,
+    ) -> Basis<'a> {
+        let mut basis = Basis {
+            registry,
+            headcounts,
+            counted: Vec::new(),
+            read_as: BTreeMap::new(),
+            members: BTreeMap::new(),
+            day,
+            policy,
+            spread,
+        };
+        for found in incidents.iter().filter(|f| f.state == State::Counted) {
+            if let Some(uscc) = found.uscc.filter(|u| registry.registered(u)) {
+                basis.counted.push(found);
+                basis.read_as.entry(registry.root(uscc)).or_default().push(found);
+            }
+        }
+        for uscc in registry.all() {
+            basis.members.entry(registry.root(uscc)).or_default().push(uscc);
+        }
+        basis
+    }
+
     /// Counted incidents that are read as this enterprise's, in the window.
     pub(crate) fn incidents_of(&self, root: Uscc, (from, to): (Day, Day)) -> Vec<&Found> {
-        let fits = |f: &&&Found| {
-            f.state == State::Counted
-                && f.uscc.is_some_and(|u| self.registry.registered(&u) && self.registry.root(u) == root)
-                && from <= f.occurred_on
-                && f.occurred_on <= to
-        };
-        self.incidents.iter().filter(fits).copied().collect()
+        let fits = |f: &&&Found| from <= f.occurred_on && f.occurred_on <= to;
+        self.read_as.get(&root).into_iter().flatten().filter(fits).copied().collect()
     }
 
     /// Mean insured persons of the months with a record.
     pub(crate) fn headcount_of(&self, root: Uscc, (from, to): (Day, Day)) -> Option<Fraction> {
-        let members = self.registry.members(root);
+        let members = &self.members[&root];
         let (mut sum, mut months) = (0i128, 0i128);
         for month in from.month().0..=to.month().0 {
             let records: Vec<u32> =
@@ -185,10 +215,8 @@ impl Basis<'_> {
 
     /// Rows by cause and by period, of whatever happened in any window: counts without a headcount.
     fn circumstances(&self) -> Vec<Rate> {
-        let counts =
-            |f: &&&Found| f.state == State::Counted && f.uscc.is_some_and(|u| self.registry.registered(&u));
         let mut groups: BTreeMap<(Scope, String), Vec<&Found>> = BTreeMap::new();
-        for found in self.incidents.iter().filter(counts) {
+        for found in &self.counted {
             let date = found.occurred_on.date();
             let clock = found.time.map(|t| t.to_string());
             let hour = clock.map_or("unknown".to_owned(), |text| text[..2].to_owned());

@@ -12,11 +12,13 @@ pub(crate) struct Registry<'a> {
     day: Day,
     /// Who took an enterprise over, loops left out.
     successor: BTreeMap<Uscc, Uscc>,
+    /// The loops: each in the order of succession, the smallest USCC first.
+    pub(crate) loops: BTreeSet<Vec<Uscc>>,
 }
 
 impl<'a> Registry<'a> {
     pub(crate) fn new(versions: BTreeMap<Uscc, Vec<&'a Enterprise>>, day: Day) -> Registry<'a> {
-        let mut registry = Registry { versions, day, successor: BTreeMap::new() };
+        let mut registry = Registry { versions, day, successor: BTreeMap::new(), loops: BTreeSet::new() };
         // For each enterprise that is claimed: the claim with the latest valid_from, then the smallest USCC.
         let mut claims: BTreeMap<Uscc, Vec<&Enterprise>> = BTreeMap::new();
         for uscc in registry.versions.keys() {
@@ -33,6 +35,16 @@ impl<'a> Registry<'a> {
         // A loop is ignored: every step of it.
         let all: Vec<Uscc> = registry.successor.keys().copied().collect();
         let looped: Vec<Uscc> = all.into_iter().filter(|u| registry.comes_back_to(*u)).collect();
+        for start in &looped {
+            let mut members = vec![*start];
+            while registry.successor[&members[members.len() - 1]] != *start {
+                members.push(registry.successor[&members[members.len() - 1]]);
+            }
+            // Found from each of its members: kept as seen from the smallest.
+            if members.iter().min() == Some(start) {
+                registry.loops.insert(members);
+            }
+        }
         for uscc in looped {
             registry.successor.remove(&uscc);
         }
@@ -52,7 +64,7 @@ impl<'a> Registry<'a> {
     }
 
     /// The highest version whose valid_from is not after the day.
-    fn in_force(&self, uscc: &Uscc) -> Option<&'a Enterprise> {
+    pub(crate) fn in_force(&self, uscc: &Uscc) -> Option<&'a Enterprise> {
         let versions = self.versions.get(uscc)?;
         versions.iter().filter(|e| e.valid_from <= self.day).max_by_key(|e| e.version).copied()
     }
@@ -84,8 +96,8 @@ impl<'a> Registry<'a> {
         self.versions.keys().copied().filter(|u| self.root(*u) == *u).collect()
     }
 
-    /// The registered enterprises that are read as `root`'s, itself among them.
-    pub(crate) fn members(&self, root: Uscc) -> Vec<Uscc> {
-        self.versions.keys().copied().filter(|u| self.root(*u) == root).collect()
+    /// The registered enterprises.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Uscc> {
+        self.versions.keys().copied()
     }
 }

@@ -5,7 +5,9 @@
 use std::cell::Cell;
 
 use tocsin_oracle::scenario::{Scenario, Schedule, run_with};
-use tocsin_oracle::{Census, History, Oracle, OraclePolicy, Restarts, Said, Subject, histories, judge};
+use tocsin_oracle::{
+    Census, Finding, History, Oracle, OraclePolicy, Restarts, Said, Subject, histories, judge,
+};
 use tocsin_schemas::codes::{Change, Rule, State};
 use tocsin_schemas::ids::IncidentId;
 use tocsin_schemas::records::{Alert, AlertFacts, Audience, Counters, Digest, Incident, Rate, Record};
@@ -35,6 +37,10 @@ enum Fault {
     Cause,
     /// A number is left out between two messages of one incident.
     Skips,
+    /// The clerk is not shown a headcount that jumps, or a loop.
+    Hides(&'static str),
+    /// A loop is blamed on another record.
+    Blames,
 }
 
 /// The oracle with other incident numbers, and a fault.
@@ -42,11 +48,12 @@ struct Mirror {
     oracle: Oracle,
     fault: Fault,
     steps: Cell<u32>,
+    shown: usize,
 }
 
 impl Mirror {
     fn new(policies: Vec<OraclePolicy>, fault: Fault) -> Mirror {
-        Mirror { oracle: Oracle::new(policies), fault, steps: Cell::new(0) }
+        Mirror { oracle: Oracle::new(policies), fault, steps: Cell::new(0), shown: 0 }
     }
     fn number(&self, id: IncidentId) -> IncidentId {
         let swapped = self.fault == Fault::Numbers && self.steps.get() > 12 && (1..=2).contains(&id.0);
@@ -152,6 +159,20 @@ impl Subject for Mirror {
         }
         rates
     }
+    fn findings(&mut self) -> Option<Vec<Finding>> {
+        let mut new = self.oracle.findings()[self.shown..].to_vec();
+        self.shown += new.len();
+        new.retain(|finding| match finding {
+            Finding::Jump { .. } => self.fault != Fault::Hides("jump"),
+            Finding::Loop { .. } => self.fault != Fault::Hides("loop"),
+        });
+        for finding in &mut new {
+            if let (Fault::Blames, Finding::Loop { arrival: Some(n), .. }) = (self.fault, finding) {
+                *n += 1;
+            }
+        }
+        Some(new)
+    }
     fn restart(&mut self) {}
     fn counters(&mut self) -> Option<Counters> {
         Some(self.oracle.counters())
@@ -174,6 +195,7 @@ fn the_oracle_agrees_with_itself_under_other_numbers() {
 fn every_fault_is_found() {
     let mut faults = vec![Fault::Twice, Fault::Year, Fault::Numbers, Fault::Rate, Fault::Late, Fault::Cause];
     faults.extend([Fault::Skips, Fault::Limit, Fault::Rank]);
+    faults.extend([Fault::Skips, Fault::Hides("jump"), Fault::Hides("loop"), Fault::Blames]);
     faults.extend(Change::ALL.iter().map(|c| Fault::Loses(*c)));
     for fault in faults {
         let found = (0..12).any(|seed| verdict(&histories::history(seed, 40), fault).is_err());

@@ -56,6 +56,9 @@ fn every_line_that_is_written_binds() {
                         .replace("已消", "计入")
                         .replace("不予认定", "计入"),
                 );
+            } else if line.contains("? ") {
+                changed.push(line.replace("甲", "丁"));
+                changed.push(line.replace("自:2025-0", "自:2025-1").replace("00人", "01人"));
             } else if line.contains("= 未告知") {
                 changed.push("= 未告知 过久:9".to_string());
             }

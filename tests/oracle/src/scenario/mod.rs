@@ -14,6 +14,7 @@ use std::path::Path;
 use tocsin_schemas::codes::{Change, Level, Reason, Role, Rule, Scope, Severity, State};
 use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::Window;
+use tocsin_schemas::time::{Day, Month};
 
 pub use run::{Schedule, run, run_with};
 
@@ -43,7 +44,18 @@ pub struct Scene {
     /// What is said is written, be it that nothing is.
     pub(crate) spoken: bool,
     pub(crate) said: Vec<Expected>,
+    /// What the clerk is shown: exactly this.
+    pub(crate) shown: Vec<Shown>,
     pub(crate) after: Vec<After>,
+}
+
+/// One thing that the clerk must be shown.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shown {
+    /// In the order of succession; the day if a midnight closed the circle.
+    Loop { members: Vec<Uscc>, since: Option<Day> },
+    /// A headcount and that of the month before.
+    Jump { uscc: Uscc, month: Month, insured: u32, before: u32 },
 }
 
 /// One message that must be said. What is `None` here is not looked at, unless its doc says otherwise.

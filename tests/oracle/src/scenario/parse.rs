@@ -11,7 +11,7 @@ use tocsin_schemas::records::{Enterprise, Headcount, Record, Report};
 use tocsin_schemas::time::{Day, Instant, TimeOfDay};
 
 use super::words::{self, enterprise, look_up, person};
-use super::{After, Expected, RateRow, Scenario, Scene};
+use super::{After, Expected, RateRow, Scenario, Scene, Shown};
 use crate::door;
 use crate::histories::Step;
 use crate::policy::OraclePolicy;
@@ -45,6 +45,10 @@ pub(super) fn parse(text: &str) -> Result<Scenario, String> {
                     scene.said.push(expected(line, &words[1..]).map_err(at)?);
                 }
             }
+            "?" => {
+                let scene = scenario.scenes.last_mut().ok_or_else(|| at("nothing arrived yet".into()))?;
+                scene.shown.push(shown(&words[1..]).map_err(at)?);
+            }
             "=" => {
                 let scene = scenario.scenes.last_mut().ok_or_else(|| at("nothing arrived yet".into()))?;
                 scene.after.push(after(line, &words[1..]).map_err(at)?);
@@ -57,6 +61,7 @@ pub(super) fn parse(text: &str) -> Result<Scenario, String> {
                     step,
                     spoken: false,
                     said: Vec::new(),
+                    shown: Vec::new(),
                     after: Vec::new(),
                 });
             }
@@ -119,6 +124,7 @@ fn policy(words: &[&str]) -> Result<OraclePolicy, String> {
             "并起分钟" => p.incident_minutes = read(value)?,
             "重伤误工" => p.severe_lost_days = read(value)?,
             "重伤等级" => p.severe_grade_max = read(value)?,
+            "参保突增" => p.headcount_jump = read(value)?,
             _ => return Err(format!("no policy value {name:?}")),
         }
     }
@@ -317,6 +323,29 @@ fn owner_audience(value: &str) -> Result<(Role, String, Option<u32>), String> {
         Some((name, n)) => (name, Some(read(n.trim_end_matches("起)"))?)),
     };
     Ok((Role::Owner, known(enterprise(name), name)?.to_string(), year))
+}
+
+/// `循环 甲,乙 自:2025-06-01` or `突增 甲 2025-03 20000人 上月:100人`.
+fn shown(words: &[&str]) -> Result<Shown, String> {
+    let of = |name: &str| known(enterprise(name), name);
+    match words {
+        ["循环", members, rest @ ..] => {
+            let members = members.split(',').map(of).collect::<Result<Vec<_>, _>>()?;
+            let since = match rest {
+                [] => None,
+                [day] => Some(read(day.strip_prefix("自:").ok_or("自:DAY")?)?),
+                _ => return Err("too much".into()),
+            };
+            Ok(Shown::Loop { members, since })
+        }
+        ["突增", name, month, insured, before] => Ok(Shown::Jump {
+            uscc: of(name)?,
+            month: read(month)?,
+            insured: read(insured.trim_end_matches('人'))?,
+            before: read(before.strip_prefix("上月:").ok_or("上月:N人")?.trim_end_matches('人'))?,
+        }),
+        _ => Err("not understood".into()),
+    }
 }
 
 fn after(text: &str, words: &[&str]) -> Result<After, String> {

@@ -8,8 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use tocsin_schemas::codes::Rule;
 use tocsin_schemas::ids::IncidentId;
 
-use super::{After, Expected, Scenario, Scene};
-use crate::compare::{Matcher, compare_rates};
+use super::{After, Expected, Scenario, Scene, Shown};
+use crate::compare::{Matcher, compare_findings, compare_rates};
+use crate::findings::Finding;
 use crate::histories::{History, Step};
 use crate::judge::{Revisions, Subject, step_oracle, step_subject};
 use crate::oracle::Oracle;
@@ -87,7 +88,10 @@ fn play(
     for scene in &scenario.scenes {
         let failed = |what: String| format!("{schedule:?}, line {} ({}):\n{what}", scene.line, scene.step.at);
         let step = schedule.step(&scene.step);
+        let before = oracle.findings().len();
         let said = step_oracle(&mut oracle, &step);
+        let found = &oracle.findings()[before..];
+        shown_as_written(scene, found).map_err(failed)?;
         letters = as_written(scene, &said, &letters).map_err(failed)?;
         for after in &scene.after {
             holds(after, &oracle, &mut letters, schedule).map_err(failed)?;
@@ -100,12 +104,33 @@ fn play(
             revisions.follow(&alerts).map_err(failed)?;
             matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
             compare_rates(&subject.rates(), &oracle.rates()).map_err(failed)?;
+            if let Some(theirs) = subject.findings() {
+                compare_findings(&theirs, found).map_err(failed)?;
+            }
             if schedule == Schedule::Restarted {
                 subject.restart();
             }
         }
     }
     Ok(())
+}
+
+/// Exactly what is written was shown to the clerk. Which record of the instant brought it is not written, since
+/// that is another one in another order.
+fn shown_as_written(scene: &Scene, found: &[Finding]) -> Result<(), String> {
+    let of = |finding: &Finding| match finding.clone() {
+        Finding::Loop { members, arrival, since } => {
+            Shown::Loop { members, since: Some(since).filter(|_| arrival.is_none()) }
+        }
+        Finding::Jump { uscc, month, insured, before, .. } => Shown::Jump { uscc, month, insured, before },
+    };
+    let (mut found, mut written) = (found.iter().map(of).collect::<Vec<_>>(), scene.shown.clone());
+    found.sort();
+    written.sort();
+    if found == written {
+        return Ok(());
+    }
+    Err(format!("  the clerk is shown {found:?},\n  written is        {written:?}"))
 }
 
 type Letters = BTreeMap<String, IncidentId>;
