@@ -11,6 +11,9 @@
 //! `why/` goes the other way: from an alert, an incident or an enterprise back to the records, by the very rules
 //! of both halves.
 //!
+//! `known/` looks back: the figures of a past day as they were known at a past instant and as they are known now, and
+//! which records make the difference.
+//!
 //! Beside them stand the **statistics of small numbers** (`statistics/`): pure functions from counts to limits, shrunken
 //! rates and alarms, that know neither half.
 //!
@@ -27,6 +30,7 @@ mod engine;
 mod exposure;
 mod facts;
 mod incidents;
+pub mod known;
 pub mod policy;
 mod rates;
 mod registry;

@@ -9,7 +9,7 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Rates, Window, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
-use crate::dataflow::{PARTS, ScopeKey, Sum, Sums, Tally, Total, Updates};
+use crate::dataflow::{Exact, PARTS, ScopeKey, Sum, Sums, Tally, Total, Updates};
 use crate::windows::{MEMBERSHIP, SHOWN, slot};
 
 /// The sums as they now are.
@@ -89,6 +89,37 @@ impl Figures {
         all.extend(scopes.filter_map(|key| self.of_scope(key, stamp).1));
         all.sort_unstable_by(|a, b| (a.scope.as_str(), &a.key).cmp(&(b.scope.as_str(), &b.key)));
         all
+    }
+
+    /// The rates of one scope; `None`: it has none.
+    pub fn one(&self, scope: Scope, key: &str, stamp: &Stamp) -> Option<Rates> {
+        match scope {
+            Scope::Enterprise => self.of_enterprise(key.parse().ok()?, stamp).1,
+            _ => self.of_scope((scope, key.into()), stamp).1,
+        }
+    }
+
+    /// What those rates are divided from.
+    pub fn exact(&self, scope: Scope, key: &str) -> Option<Exact> {
+        if scope == Scope::Enterprise {
+            let total = self.totals.get(&key.parse::<Uscc>().ok()?).filter(|total| member(total))?;
+            return Some(std::array::from_fn(|slot| Sum::of(total.tallies[slot], total.heads[slot])));
+        }
+        match self.sums.get(&(scope, key.into())) {
+            Some(sums) if !scope.of_enterprises() || sums.members > 0 => Some(sums.windows),
+            _ => (scope == Scope::City && key == CITY).then(|| Sums::default().windows),
+        }
+    }
+
+    /// The keys of a scope that have rates, sorted.
+    pub fn keys(&self, scope: Scope) -> Vec<String> {
+        let enterprises = self.totals.iter().filter(|(_, total)| scope == Scope::Enterprise && member(total));
+        let mut keys: Vec<String> = enterprises.map(|(root, _)| root.as_str().to_owned()).collect();
+        let shown = |sums: &Sums| !scope.of_enterprises() || sums.members > 0;
+        let scopes = self.sums.iter().filter(|((of, _), sums)| *of == scope && shown(sums));
+        keys.extend(scopes.map(|((_, key), _)| key.to_string()));
+        keys.sort_unstable();
+        keys
     }
 
     fn of_enterprise(&self, root: Uscc, stamp: &Stamp) -> RatesChange {

@@ -27,9 +27,10 @@ mod measure;
 mod resolve;
 mod threads;
 
-pub(crate) use enterprises::ScopeKey;
+pub(crate) use circumstances::scopes as scopes_of_incident;
+pub(crate) use enterprises::{ScopeKey, scopes as scopes_of_member};
 pub(crate) use flow::{Changes, Inputs, Updates};
 #[cfg(test)]
 pub(crate) use measure::Heads;
-pub(crate) use measure::{PARTS, Sum, Sums, Tally, Total};
+pub(crate) use measure::{Exact, PARTS, Sum, Sums, Tally, Total};
 pub(crate) use threads::Dataflow;
