@@ -16,7 +16,7 @@
 mod chance;
 mod compare;
 mod engines;
-mod history;
+pub mod history;
 mod phones;
 mod table;
 mod tally;
