@@ -184,7 +184,7 @@ fn each_number_carries_its_day_its_clock_and_its_policy() {
 /// 20 minutes lie between two reports of one cause: one incident by the default policy, two where 10 is the limit.
 const NARROW: &str = "[[policy]]\neffective_from = \"2020-11-20\"\nmerge.incident_minutes = 10\n";
 
-fn policy_alone(found: &Value) {
+fn policy_alone(found: &Value, then: i64) {
     let policy = &found["differences"][0];
     assert_eq!(policy["cause"], "policy");
     assert_eq!(
@@ -196,9 +196,9 @@ fn policy_alone(found: &Value) {
     assert_eq!(policy["effect"][0]["persons"], 0);
     assert_eq!(policy["incidents"][0]["how"], serde_json::json!(["split"]));
     assert_eq!(found["adds_up"], true);
+    // The policy +1, C moves out -1, and the late report +1 if it was not known then.
     let incidents = |side: &str| found[side]["windows"][0]["incidents"].as_i64().unwrap();
-    // The policy +1, C moves out -1, the late report +1.
-    assert_eq!((incidents("then"), incidents("now")), (3, 4));
+    assert_eq!((incidents("then"), incidents("now")), (then, 4));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn what_a_policy_alone_changes_is_a_cause_of_its_own() {
     ];
     let output = tocsin(dir.path(), &args);
     assert!(output.status.success(), "{}", words(&output));
-    policy_alone(&serde_json::from_slice(&output.stdout).unwrap());
+    policy_alone(&serde_json::from_slice(&output.stdout).unwrap(), 3);
 }
 
 #[test]
@@ -269,7 +269,8 @@ fn the_event_log_tells_the_same_with_the_policies_that_were_published_on_it() {
     ];
     let output = tocsin(dir.path(), &args);
     assert!(output.status.success(), "{}", words(&output));
-    policy_alone(&serde_json::from_slice(&output.stdout).unwrap());
+    // In the log the late report has a partition of its own, and topics are merged by arrival: nothing came before it.
+    policy_alone(&serde_json::from_slice(&output.stdout).unwrap(), 4);
     assert_eq!(ends(), before);
 }
 
@@ -309,7 +310,7 @@ fn what_cannot_be_answered_is_said_in_one_line() {
             "there are no figures of area 330784999 for 2025-03-31, neither as known then nor as known now; there is 330784001, 330784101",
         ),
         (
-            &["enterprise", "91330784MA2XXXXX5J", "town.jsonl", "--as-of", "2025-03-31"],
+            &["enterprise", "91330784XX00000998", "town.jsonl", "--as-of", "2025-03-31"],
             1,
             "is not in the register",
         ),

@@ -72,7 +72,9 @@ fn how(before: &Side, after: &Side) -> Vec<How> {
     how.extend(differs(before, after, |s| s.category).then_some(How::Category));
     how.extend(differs(before, after, |s| s.severity).then_some(How::Severity));
     how.extend((persons(before) != persons(after)).then_some(How::Persons));
-    how.extend(differs(before, after, |s| (s.cause, s.time)).then_some(How::Circumstances));
+    // The parts of one incident may well have times of their own.
+    let one = before.len() == 1 && after.len() == 1;
+    how.extend((one && differs(before, after, |s| (s.cause, s.time))).then_some(How::Circumstances));
     how
 }
 
