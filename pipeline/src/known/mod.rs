@@ -29,6 +29,8 @@ mod incidents;
 mod relevant;
 mod view;
 
+use std::sync::Arc;
+
 use tocsin_schemas::codes::Scope;
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::Record;
@@ -197,7 +199,7 @@ fn side(engine: &Engine, question: &Question, known_at: Instant, records: u64) -
     Side {
         as_of: question.as_of,
         known_at,
-        policy_hash: engine.policies().hash().clone(),
+        policy_hash: Arc::clone(engine.policies().hash()),
         records,
         windows: rates.map(|rates| rates.windows),
         absent,
