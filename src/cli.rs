@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{backtest, check, demo, output, policy, replay, run, topics, why};
+use crate::{backtest, check, demo, known, output, policy, replay, run, topics, why};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -54,6 +54,8 @@ pub enum Command {
     Backtest(backtest::Args),
     /// Explain an alert, an incident or an enterprise from the records, and check that it adds up.
     Why(why::Args),
+    /// Show the figures of a past day as known then and as known now, and which records make the difference.
+    Known(known::Args),
     /// Create the topics of the event log, and say what differs.
     Topics(topics::Args),
     /// Check, show, compare and publish the thresholds that decide who is told.

@@ -1,7 +1,8 @@
 //! The engine: drives clock, dataflow and decider; what `src/` and the tests hold. How it takes another policy over
-//! is in `adopt`.
+//! is in `adopt`, how it learns without deciding in `learn`.
 
 mod adopt;
+mod learn;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Digest, Headcount, Incident, Listed, Rates, Record, Window};
 use tocsin_schemas::time::{Day, Instant, Month};
 
+pub(crate) use self::learn::Learnt;
 use crate::dataflow::{Changes, Dataflow, Inputs};
 use crate::decider::{Context, Decider, Recalled};
 use crate::exposure::{self, Exposure};

@@ -13,6 +13,9 @@
 //!
 //! `lists/` says which enterprises are key and which general in a year (S11), from the same figures.
 //!
+//! `known/` looks back: the figures of a past day as they were known at a past instant and as they are known now, and
+//! which records make the difference.
+//!
 //! Beside them stand the **statistics of small numbers** (`statistics/`): pure functions from counts to limits, shrunken
 //! rates and alarms, that know neither half.
 //!
@@ -30,6 +33,7 @@ mod exposure;
 mod facts;
 mod findings;
 mod incidents;
+pub mod known;
 mod lists;
 mod model;
 pub mod policy;

@@ -12,7 +12,7 @@ use tocsin_schemas::records::{Rates, Window, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
 use self::beside::{Beside, Renewed};
-use crate::dataflow::{PARTS, ScopeKey, Sum, Sums, Tally, Total, Updates};
+use crate::dataflow::{Exact, PARTS, ScopeKey, Sum, Sums, Tally, Total, Updates};
 use crate::lists::Year;
 use crate::model::Model;
 use crate::policy::Statistics;
@@ -134,6 +134,37 @@ impl Figures {
         all
     }
 
+    /// The rates of one scope; `None`: it has none.
+    pub fn one(&self, scope: Scope, key: &str, stamp: &Stamp) -> Option<Rates> {
+        match scope {
+            Scope::Enterprise => self.of_enterprise(key.parse().ok()?, stamp).1,
+            _ => self.of_scope((scope, key.into()), stamp).1,
+        }
+    }
+
+    /// What those rates are divided from.
+    pub fn exact(&self, scope: Scope, key: &str) -> Option<Exact> {
+        if scope == Scope::Enterprise {
+            let total = self.totals.get(&key.parse::<Uscc>().ok()?).filter(|total| member(total))?;
+            return Some(std::array::from_fn(|slot| Sum::of(total.tallies[slot], total.heads[slot])));
+        }
+        match self.sums.get(&(scope, key.into())) {
+            Some(sums) if !scope.of_enterprises() || sums.members > 0 => Some(shown(sums)),
+            _ => (scope == Scope::City && key == CITY).then(|| shown(&Sums::default())),
+        }
+    }
+
+    /// The keys of a scope that have rates, sorted.
+    pub fn keys(&self, scope: Scope) -> Vec<String> {
+        let enterprises = self.totals.iter().filter(|(_, total)| scope == Scope::Enterprise && member(total));
+        let mut keys: Vec<String> = enterprises.map(|(root, _)| root.as_str().to_owned()).collect();
+        let shown = |sums: &Sums| !scope.of_enterprises() || sums.members > 0;
+        let scopes = self.sums.iter().filter(|((of, _), sums)| *of == scope && shown(sums));
+        keys.extend(scopes.map(|((_, key), _)| key.to_string()));
+        keys.sort_unstable();
+        keys
+    }
+
     fn of_enterprise(&self, root: Uscc, stamp: &Stamp) -> RatesChange {
         let key = (Scope::Enterprise, root.as_str().to_owned());
         let windows = self.totals.get(&root).filter(|total| member(total)).map(|total| of_total(total));
@@ -165,6 +196,11 @@ impl Stamp {
             windows,
         }
     }
+}
+
+/// The windows that are published.
+fn shown(sums: &Sums) -> Exact {
+    std::array::from_fn(|slot| sums.windows[slot])
 }
 
 /// Whether an enterprise has rates: a counted production incident in one of three windows.

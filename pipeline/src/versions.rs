@@ -137,6 +137,11 @@ impl Versions {
         self.reports.iter().filter(|report| report.stands())
     }
 
+    /// The version of a report that stands, a withdrawn one too.
+    pub fn report_of(&self, key: &ReportKey) -> Option<&Shared> {
+        self.reports.find(self.hasher.hash_one(key), |f| f.key == *key)
+    }
+
     /// The headcounts that stand.
     pub fn headcounts(&self) -> impl Iterator<Item = (Uscc, (Month, u32))> {
         self.headcounts.iter().map(|((uscc, month), (_, insured))| (*uscc, (*month, *insured)))
@@ -149,7 +154,7 @@ impl Versions {
 
     /// The age of a report as it stood before this batch; withdrawn reports have one too.
     pub fn age_before(&self, key: &ReportKey) -> Option<Age> {
-        let report = self.reports.find(self.hasher.hash_one(key), |f| f.key == *key)?;
+        let report = self.report_of(key)?;
         let first = self.moved_back.get(key).copied().unwrap_or(report.first_arrived_at);
         Some((first, key.clone()))
     }

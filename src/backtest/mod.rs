@@ -17,7 +17,7 @@
 mod chance;
 mod compare;
 mod engines;
-mod history;
+pub mod history;
 mod listed;
 mod phones;
 mod table;

@@ -31,6 +31,7 @@ use crate::policy::topic;
 use crate::{config, open};
 use asked::Asked;
 use read::Found;
+pub use text::{place_name, value};
 
 /// What to explain.
 #[derive(Debug, clap::Args)]

@@ -470,7 +470,7 @@ fn enterprise(alert: &Alert) -> String {
 }
 
 /// A code with its name, where there is one.
-fn place_name(code: &str) -> String {
+pub fn place_name(code: &str) -> String {
     match (areas::area(code), areas::division(code)) {
         (Some(area), _) => format!("{code} {}", area.name),
         (None, Some(division)) => format!("{code} {}", division.name),
@@ -560,7 +560,7 @@ fn counted(n: i64, what: &str) -> String {
 }
 
 /// A value as people read it.
-fn value(field: &str, text: &str) -> String {
+pub fn value(field: &str, text: &str) -> String {
     match field {
         "cause" => text.parse::<Cause>().map_or_else(|_| text.to_owned(), |c| format!("{text} {}", c.name())),
         _ => text.to_owned(),

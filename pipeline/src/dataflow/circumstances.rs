@@ -63,6 +63,12 @@ fn named((scope, number): Bucket) -> CompactString {
     }
 }
 
+/// The buckets that a counted incident is in.
+pub(crate) fn scopes(seen: &Seen) -> impl Iterator<Item = ScopeKey> {
+    let buckets = Circumstances::of(seen).buckets(seen.occurred_on);
+    buckets.into_iter().map(|bucket| (bucket.0, named(bucket)))
+}
+
 /// Changes of an epoch in; what each bucket gained or lost, out.
 pub(crate) fn step(changes: Vec<(Change, isize)>, out: &mut Vec<((ScopeKey, Box<Sums>), isize)>) {
     let mut gained: HashMap<Bucket, Box<Sums>> = HashMap::new();

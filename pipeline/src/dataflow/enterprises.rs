@@ -337,7 +337,7 @@ impl Months {
 }
 
 /// What an enterprise is a member of (S10: by area, industry, sector and cluster).
-fn scopes(profile: &Profile) -> impl Iterator<Item = ScopeKey> {
+pub(crate) fn scopes(profile: &Profile) -> impl Iterator<Item = ScopeKey> {
     let industry = (Scope::Industry, profile.division.clone());
     let area = (Scope::Area, profile.area.clone());
     let city = (Scope::City, CompactString::const_new(CITY));

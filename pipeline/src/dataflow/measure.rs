@@ -134,6 +134,9 @@ measure! {
     }
 }
 
+/// What the rates of one scope are divided from, by window as [`SHOWN`] names them.
+pub(crate) type Exact = [Sum; SHOWN.len()];
+
 /// An enterprise in all windows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Total {

@@ -28,7 +28,8 @@ mod measure;
 mod resolve;
 mod threads;
 
-pub(crate) use enterprises::{Census, ScopeKey};
+pub(crate) use circumstances::scopes as scopes_of_incident;
+pub(crate) use enterprises::{Census, ScopeKey, scopes as scopes_of_member};
 pub(crate) use flow::{Changes, Inputs, Updates};
-pub(crate) use measure::{Heads, PARTS, Sum, Sums, Tally, Total};
+pub(crate) use measure::{Exact, Heads, PARTS, Sum, Sums, Tally, Total};
 pub(crate) use threads::Dataflow;

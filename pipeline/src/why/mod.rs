@@ -24,7 +24,7 @@ mod before;
 mod check;
 mod knowledge;
 mod picture;
-mod since;
+pub(crate) mod since;
 mod view;
 mod wanted;
 

@@ -62,11 +62,11 @@ fn changed(why: &Why<'_, '_>, known: &Cut, keys: &BTreeSet<ReportKey>) -> Vec<Ch
     changes.into_iter().map(|(_, change)| change).collect()
 }
 
+/// A field that differs: its name, what stood before, what stands since.
+pub(crate) type FieldChange = (&'static str, Option<String>, Option<String>);
+
 /// The fields that differ.
-fn between(
-    old: Option<&Shared>,
-    new: Option<&Shared>,
-) -> Vec<(&'static str, Option<String>, Option<String>)> {
+pub(crate) fn between(old: Option<&Shared>, new: Option<&Shared>) -> Vec<FieldChange> {
     let Some(new) = new else { return Vec::new() };
     let before = old.map(|o| fields(o)).unwrap_or_default();
     let pairs = fields(new).into_iter().enumerate();
