@@ -18,7 +18,7 @@ use crate::said::Said;
 pub struct Census(BTreeMap<&'static str, u64>);
 
 /// Everything that is counted.
-const KINDS: [&str; 38] = [
+const KINDS: [&str; 39] = [
     "records",
     "duplicates",
     "stale",
@@ -57,6 +57,7 @@ const KINDS: [&str; 38] = [
     "adoptions",
     "opened by policy",
     "raised by policy",
+    "corrected before its day",
 ];
 
 impl Default for Census {
@@ -145,6 +146,8 @@ impl Witness {
             c.add("policy reasons", u64::from(by_policy));
             c.add("opened by policy", u64::from(by_policy && s.change == Change::New));
             c.add("raised by policy", u64::from(by_policy && s.change == Change::Raised));
+            let falls = s.rule == Rule::Escalation && s.reason == Some(Reason::Corrected);
+            c.add("corrected before its day", u64::from(falls && s.as_of < self.tables.begin()));
             c.add("expiries", u64::from(s.reason == Some(Reason::Expired)));
             c.add("successions", u64::from(s.reason == Some(Reason::Succeeded)));
         }
