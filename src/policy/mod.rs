@@ -42,7 +42,8 @@ pub enum What {
 Examples:
   tocsin policy show                          the default policy
   tocsin policy show policy.toml --json       a file, for a script
-  tocsin policy show --config tocsin.toml     the one in force in the event log")]
+  tocsin policy show --config tocsin.toml     the one in force in the event log
+  tocsin policy show --config tocsin.toml --toml > new.toml     the same, as the file to change")]
     Show(show::Args),
     /// Say what differs between two policy files, day by day and field by field.
     ///

@@ -309,6 +309,34 @@ fn what_cannot_be_published_is_refused_and_changes_nothing() {
     assert_eq!(house.records(topics::POLICY).len(), 1);
 }
 
+/// What is shown can be taken as the file to change, and read on a sheet.
+#[test]
+fn a_policy_is_shown_as_a_file_and_within_a_hundred_columns() {
+    let house = told(House::embedded());
+    published(&house, LATER);
+    let (file, config) = (house.dir.path().join("new.toml"), house.config());
+    let (file, config) = (file.to_str().unwrap(), config.to_str().unwrap());
+    let shown = |args: &[&str]| {
+        let done = tocsin(&[&["policy", "show"], args].concat());
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let default = Policies::default().hash().to_string();
+    for (args, expected) in
+        [(vec![], default), (vec![file], hash(LATER)), (vec!["--config", config], hash(LATER))]
+    {
+        let text = shown(&[&args[..], &["--toml"]].concat());
+        assert_eq!(hash(&text), expected, "{text}");
+        assert!(text.starts_with("# ") && text.contains(&expected), "{text}");
+        let table = shown(&args);
+        assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+        for part in ["severity.severe_grade_max", "owner_alert.max_age_days", "S26", &expected] {
+            assert!(table.contains(part), "{part}: {table}");
+        }
+    }
+    assert_eq!(tocsin(&["policy", "show", "--toml", "--json"]).status.code(), Some(2));
+}
+
 /// Nothing is published into an empty topic unseen, nor before it was tried.
 #[test]
 fn the_first_publication_is_shown_checked_and_can_be_tried() {
