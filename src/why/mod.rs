@@ -29,11 +29,12 @@ use crate::exit::{CommandResult, Failure};
 use crate::output::say;
 use crate::policy::topic;
 use crate::{config, open};
-use asked::Asked;
+use asked::{Asked, forms};
 use read::Found;
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("log").args(["config", "log_file"]).required(true))]
 #[command(after_long_help = "\
 ID is one of:
   an alert       26 letters and digits, as alert_id has them
@@ -57,7 +58,7 @@ pub struct Args {
     #[arg(value_name = "ID")]
     pub id: String,
     /// The configuration file: its log, its policy.
-    #[arg(long, value_name = "FILE", required_unless_present = "log_file", conflicts_with = "log_file")]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// An embedded log instead, such as `replay --keep-log` leaves.
     #[arg(long = "log-file", value_name = "FILE", id = "log_file")]
@@ -307,12 +308,18 @@ impl Answer {
 
 fn not_found(asked: &Asked, found: Option<&Found>) -> Failure {
     let Some(Found { clock, looked_at, progress, .. }) = found else {
-        return Failure::failed("the pipeline has not decided anything yet: the log holds no progress of it");
+        return Failure::failed(
+            "the pipeline has not decided anything yet, as the log holds no progress of it: start `tocsin run`, or name \
+             the log that did decide with --config or --log-file",
+        );
     };
     let ends = |p: &Progress| p.offsets.iter().map(|o| o.next).sum::<u64>();
     Failure::failed(format!(
         "there is no {asked}: looked at {looked_at} records of the topics alerts, incidents, registry.enterprises and \
-         reports.*, as decided up to {clock} (the sum of the input offsets is {})",
-        ends(progress)
+         reports.*, as decided up to {clock} (the sum of the input offsets is {}). Compare it with the message; what \
+         another log said stands in that log: --config of its service, or --log-file for what `tocsin replay \
+         --keep-log` left. {}",
+        ends(progress),
+        forms()
     ))
 }

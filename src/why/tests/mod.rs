@@ -19,7 +19,7 @@ use tocsin_schemas::topics;
 use tocsin_schemas::wire::{self, NoIds, OutputRecord};
 
 use super::asked::Asked;
-use super::{Answer, Source, answer, read, text};
+use super::{Answer, Source, answer, not_found, read, text};
 use crate::replay;
 use crate::run::pipeline::start::read_progress;
 
@@ -329,10 +329,33 @@ fn an_id_tells_by_its_form_what_it_is_of() {
         ("", "no id"),
         ("GCTHTYAVAPBL2DD56LNVAVNRQ1", "no id"),
         ("000000019", "check symbol"),
+        ("000000019", "expected an alert's (26 letters"),
         ("91330784XX00000191", "check symbol"),
+        ("91330784XX00000191", "or a USCC (18 symbols)"),
         ("é", "no id"),
     ] {
         let why = Asked::parse(wrong).unwrap_err();
         assert!(why.contains(word), "{wrong}: {why}");
+    }
+}
+
+/// One line: which forms there are, and where else it could be.
+#[test]
+fn what_is_not_there_says_what_to_do() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    for (id, words) in [
+        ("AAAAAAAAAAAAAAAAAAAAAAAAAA", ["there is no alert AAAA", "--keep-log"]),
+        ("EAAAAAAAAA", ["there is no escalation EAAAAAAAAA", "expected an alert's (26 letters"]),
+        ("91330784T000000005", ["there is no enterprise 91330784T000000005", "that log"]),
+    ] {
+        let asked = Asked::parse(id).unwrap();
+        let found = read::find(&*source.log, &*source.schemas, &asked).unwrap();
+        assert!(answer(&source, &asked, found.as_ref()).is_none());
+        let end = not_found(&asked, found.as_ref());
+        assert_eq!(end.text().lines().count(), 1);
+        for word in words {
+            assert!(end.text().contains(word), "{word}: {end:?}");
+        }
     }
 }
