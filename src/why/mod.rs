@@ -34,7 +34,7 @@ use read::Found;
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("log").args(["config", "log_file"]).required(true))]
+#[command(group = clap::ArgGroup::new("event_log").args(["config", "log_file"]).required(true))]
 #[command(after_long_help = "\
 ID is one of:
   an alert       26 letters and digits, as alert_id has them
