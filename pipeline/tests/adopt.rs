@@ -16,6 +16,10 @@ fn policy(rest: &str) -> Policies {
     Policies::parse(&format!("{FROM}{rest}")).unwrap()
 }
 
+fn from(day: &str, rest: &str) -> Policies {
+    Policies::parse(&format!("[[policy]]\neffective_from = \"{day}\"\n{rest}")).unwrap()
+}
+
 fn engine(rest: &str) -> Engine {
     Engine::new(policy(rest), Options { workers: 1 })
 }
@@ -106,6 +110,36 @@ fn what_it_makes_of_the_present_is_said_once_with_its_reason_at_the_clock_as_it_
     ids.dedup();
     assert_eq!(ids.len(), said);
     assert_eq!(engine.accounts().unaccounted, 0);
+}
+
+/// Whoever was told hears the correction, whatever the days of the policy; what is new waits for its first day.
+#[test]
+fn one_that_has_not_begun_takes_back_what_was_told_and_says_nothing_new() {
+    let mut engine = engine("");
+    engine.arrive(clock(), past(&[(2, 1), (20, 1)]));
+    let outcome = engine.adopt(from("2025-04-01", ""));
+    assert!(outcome.silent(), "{outcome:?}");
+    let gone = r#"{"source":"hr","source_record_id":"2","version":2,"status":"withdrawn","occurred_on":"2025-02-02","reported_at":"2025-03-01T08:00:00+08:00"}"#;
+    let outcomes = engine.arrive(at("2025-03-02T08:00:00+08:00"), [arrival("reports.hr", gone.to_owned())]);
+    let last = outcomes.last().unwrap();
+    assert_eq!(said(last), ["closed - corrected", "corrected minor"]);
+    let closed = &last.alerts[0];
+    assert_eq!(closed.audiences.len(), 1, "the township was told of it: {closed:?}");
+    let again = past(&[(2, 1), (20, 1), (21, 1)]).remove(3);
+    let outcomes = engine.arrive(at("2025-03-03T08:00:00+08:00"), [again]);
+    assert_eq!(said(outcomes.last().unwrap()), ["suppressed minor"]);
+    let begins = engine.tick_to("2025-04-01".parse().unwrap()).pop().unwrap();
+    assert_eq!(said(&begins), ["new blue -"]);
+}
+
+#[test]
+fn what_its_first_table_lowers_is_said_at_once_and_not_lost_at_its_first_midnight() {
+    let mut engine = engine("");
+    engine.arrive(clock(), past(&[(2, 1), (20, 1)]));
+    let outcome = engine.adopt(from("2025-04-01", "escalation.blue = 3"));
+    assert_eq!(said(&outcome), ["closed - policy"]);
+    assert_eq!(outcome.alerts[0].audiences.len(), 1);
+    assert!(engine.tick_to("2025-04-02".parse().unwrap()).iter().all(Outcome::silent));
 }
 
 /// A restart after it finds nothing to say, under the policy that decided last; under another one it says so.

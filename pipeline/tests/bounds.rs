@@ -102,7 +102,7 @@ fn why_of_the_ten_millionth_incident_is_as_cheap_as_of_the_first() {
     alert.subject = tocsin_schemas::ids::IncidentId(10_000_000).to_string().into();
     let records = Records { alerts: vec![alert.clone()], ..Records::default() };
     let of = |_: &str| Some(&policies);
-    let why = Why::new(&records, Rules { at_hand: &policies, of: &of }, clock());
+    let why = Why::new(&records, Rules { at_hand: &policies, of: &of, likely: &|_| None }, clock());
     why.alert(&alert.alert_id).unwrap();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak: u64 = status

@@ -138,7 +138,11 @@ fn concerning(log: &Records, alert: &Alert) -> Records {
 fn explained(log: &Log, alert: &Alert) -> AlertExplained {
     let of = |hash: &str| log.policies.iter().find(|p| hash == &**p.hash());
     let records = concerning(&log.records, alert);
-    let why = Why::new(&records, Rules { at_hand: log.policies.last().unwrap(), of: &of }, log.clock);
+    let why = Why::new(
+        &records,
+        Rules { at_hand: log.policies.last().unwrap(), of: &of, likely: &|_| None },
+        log.clock,
+    );
     why.alert(&alert.alert_id).unwrap()
 }
 

@@ -419,8 +419,9 @@ fn notes(old: &Side, new: &Side, days: Compared) -> Vec<String> {
         let later: Vec<String> =
             tables.iter().map(|t| t.effective_from).filter(|d| *d > days.to).map(|d| d.to_string()).collect();
         if !later.is_empty() {
+            let how = if name == "NEW" { " (--table DATE runs one as if it had held)" } else { "" };
             notes.push(format!(
-                "{name} has tables that begin after the last day compared and play no part: {}",
+                "{name} has tables that begin after the last day compared and play no part: {}{how}",
                 later.join(", ")
             ));
         }

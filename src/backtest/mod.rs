@@ -26,6 +26,7 @@ mod tally;
 use std::path::PathBuf;
 
 use tocsin_pipeline::Policies;
+use tocsin_pipeline::policy::Policy;
 use tocsin_schemas::time::Day;
 
 use crate::config;
@@ -41,6 +42,7 @@ use history::{Batch, History, Stream, Topics};
 
 /// What to compare.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("history").args(["stream", "config"]).required(true).multiple(true))]
 #[command(after_long_help = "\
 History is a file of arrivals as `tocsin replay` takes it, or the event log of --config, which is read and
 never written to; the service may go on meanwhile. Earlier records than --from count as history.
@@ -48,12 +50,13 @@ never written to; the service may go on meanwhile. Earlier records than --from c
 Examples:
   tocsin backtest --policy new.toml --config tocsin.toml       what the service has seen, under a new policy
   tocsin backtest stream.jsonl --policy new.toml --against old.toml --from 2024-01-01 --to 2024-12-31
+  tocsin backtest --policy new.toml --config tocsin.toml --table 2027-01-01    its table of the future, as if it had held
   tocsin backtest history.jsonl --policy new.toml --policy-from 2009-07-01 --json > differences.json
 
 What each figure means: docs/backtest.md.")]
 pub struct Args {
     /// The file of arrivals; left out: the event log of --config.
-    #[arg(value_name = "STREAM.jsonl", required_unless_present = "config")]
+    #[arg(value_name = "STREAM.jsonl")]
     pub stream: Option<PathBuf>,
     /// The policy file to try (NEW).
     #[arg(long, value_name = "NEW")]
@@ -73,6 +76,10 @@ pub struct Args {
     /// Let both policies take effect on this day instead (policies of one table only).
     #[arg(long, value_name = "DATE")]
     pub policy_from: Option<Day>,
+    /// Of NEW run the table that begins on this day alone, as if it had held from the first day of OLD on: to try a
+    /// table of the future.
+    #[arg(long, value_name = "DATE")]
+    pub table: Option<Day>,
     /// JSON on standard output instead of tables.
     #[arg(long)]
     pub json: bool,
@@ -88,7 +95,7 @@ struct Named {
 ///
 /// # Errors
 /// A wrong call: a file that cannot be read, days that do not lie in the history, a policy that does not hold in
-/// them, `--policy-from` with several tables. A failure: the log, or a history that is not whole.
+/// them, `--policy-from` with several tables, a `--table` that NEW does not have. A failure: the log, or a history that is not whole.
 pub fn run(args: Args) -> CommandResult {
     let began = std::time::Instant::now();
     if let (Some(from), Some(to)) = (args.from, args.to)
@@ -165,12 +172,33 @@ fn policies(args: &Args, config: Option<&config::Config>) -> Result<[Named; 2], 
         (None, Some(config)) => published(config)?,
         (None, None) => Named { from: "the default policy".to_owned(), policies: Policies::default() },
     };
-    let effective = |named: Named, option: &str| -> Result<Named, Failure> {
+    let effective = |named: Named, option: &str, or: &str| -> Result<Named, Failure> {
         let policies = stream::effective(named.policies, args.policy_from)
-            .map_err(|e| Failure::wrong_call(format!("{option} ({}): {}", named.from, e.text())))?;
+            .map_err(|e| Failure::wrong_call(format!("{option} ({}): {}{or}", named.from, e.text())))?;
         Ok(Named { policies, ..named })
     };
-    Ok([effective(old, "OLD")?, effective(of_file(&args.policy)?, "NEW")?])
+    let old = effective(old, "OLD", ", or give --against a file of one table")?;
+    let new = of_file(&args.policy)?;
+    let new = match args.table {
+        Some(day) => alone(new, day, old.policies.begins())?,
+        None => effective(new, "NEW", ", or pick one with --table DATE")?,
+    };
+    Ok([old, new])
+}
+
+/// The table of NEW that begins on `day`, as if it had held from `from` on.
+fn alone(Named { from: file, policies }: Named, day: Day, from: Day) -> Result<Named, Failure> {
+    let Some(table) = policies.tables().iter().find(|table| table.effective_from == day) else {
+        let days: Vec<String> = policies.tables().iter().map(|t| t.effective_from.to_string()).collect();
+        let all = if days.len() == 1 { "one" } else { "those" };
+        return Err(Failure::wrong_call(format!(
+            "--table {day}: NEW ({file}) has no table that begins on {day}: it has {all} from {}",
+            days.join(", ")
+        )));
+    };
+    let held = Policy { effective_from: from, ..table.clone() };
+    let policies = Policies::new(vec![held]).map_err(Failure::wrong_call)?;
+    Ok(Named { from: format!("{file}, its table of {day} as if it held from {from}"), policies })
 }
 
 /// The policy in force: the newest of the topic, or, before the first `run`, the configuration's.
@@ -198,9 +226,14 @@ fn in_force(old: &Named, new: &Named, to: Day) -> Result<(), Failure> {
     for (name, Named { from, policies }) in [("OLD", old), ("NEW", new)] {
         let begins = policies.begins();
         if begins > to {
+            let instead = match (name, policies.tables().len()) {
+                ("NEW", _) => format!("run its table as if it had held, with --table {begins}"),
+                (_, 1) => "let it begin earlier with --policy-from DATE".to_owned(),
+                _ => "give the policy that held then with --against".to_owned(),
+            };
             return Err(Failure::wrong_call(format!(
-                "{name} ({from}) takes effect on {begins}, after the last day compared, {to}: let it begin earlier with \
-                 --policy-from DATE, or compare later days"
+                "{name} ({from}) takes effect on {begins}, after the last day compared, {to}: {instead}, or compare \
+                 later days"
             )));
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use tocsin_schemas::areas;
 use tocsin_schemas::codes::Level;
 
 use super::chance::Chance;
@@ -36,7 +37,7 @@ pub fn text(report: &Report) -> String {
         alerts(r),
         days(r),
         levels(r),
-        areas(r),
+        townships(r),
         lists(r),
         messages(r),
         not_due(r),
@@ -132,7 +133,7 @@ fn levels(r: &Report) -> String {
 }
 
 /// A row for each area, a pair for each level; those that change most come first.
-fn areas(r: &Report) -> String {
+fn townships(r: &Report) -> String {
     let mut header = vec!["TOWNSHIPS opened at or raised to, old > new"];
     header.extend(Level::ALL.iter().map(|l| l.as_str()));
     header.push("difference");
@@ -147,7 +148,11 @@ fn areas(r: &Report) -> String {
     rows.sort_by_key(|(area, levels)| (std::cmp::Reverse(moved(levels)), *area));
     let more = rows.len().saturating_sub(ROWS);
     for (area, levels) in rows.into_iter().take(ROWS) {
-        let mut cells = vec![if area.is_empty() { "unknown" } else { area }.to_owned()];
+        let mut cells = vec![match (area, areas::area(area)) {
+            ("", _) => "unknown".to_owned(),
+            (code, Some(known)) => format!("{code} {}", known.name),
+            (code, None) => code.to_owned(),
+        }];
         cells.extend(Level::ALL.iter().map(|level| {
             levels.get(level).map_or_else(|| "-".to_owned(), |c| format!("{} > {}", c.old, c.new))
         }));

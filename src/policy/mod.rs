@@ -1,12 +1,14 @@
 //! `tocsin policy`: the thresholds that decide who is told: looked at, compared, published.
 //!
 //! - [`check`], [`show`], [`diff`], [`schema`], [`publish`]: one file for each command
+//! - [`follow`]: which policy may take the place of which
 //! - [`topic`]: what the topic `policy` holds; the service reads it too
 //!
 //! What a field is, its default and its range is the pipeline's to know (`SECTIONS`); nothing of it stands here.
 
 mod check;
 mod diff;
+pub mod follow;
 pub mod publish;
 mod schema;
 mod show;
@@ -40,7 +42,8 @@ pub enum What {
 Examples:
   tocsin policy show                          the default policy
   tocsin policy show policy.toml --json       a file, for a script
-  tocsin policy show --config tocsin.toml     the one in force in the event log")]
+  tocsin policy show --config tocsin.toml     the one in force in the event log
+  tocsin policy show --config tocsin.toml --toml > new.toml     the same, as the file to change")]
     Show(show::Args),
     /// Say what differs between two policy files, day by day and field by field.
     ///
@@ -53,11 +56,13 @@ Examples:
     /// Put a policy file into force: append it to the topic `policy` of the event log.
     ///
     /// A running service takes it over at once, one that is not running at its next start. A table changed for days
-    /// that are past or present is told to whom it concerns; see docs/policy.md.
+    /// that are past or present is told to whom it concerns; see docs/policy.md. The first day of a policy that has
+    /// begun stays as it is. The first publication of a log is shown beside the built-in default.
     #[command(after_long_help = "\
 Before it:
   tocsin policy check new.toml
   tocsin policy diff old.toml new.toml
+  tocsin policy publish new.toml --config tocsin.toml --dry-run
 Example:
   tocsin policy publish new.toml --config tocsin.toml")]
     Publish(publish::Args),

@@ -1,4 +1,4 @@
-//! `tocsin policy publish FILE --config CONFIG`: appends a policy to the topic `policy`, which puts it into force.
+//! `tocsin policy publish FILE --config CONFIG [--dry-run]`: appends a policy to the topic `policy`, which puts it into force.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use tocsin_schemas::time::Day;
 use tocsin_schemas::topics::POLICY;
 
 use super::topic::{self, Held};
-use super::{diff, tables};
+use super::{diff, follow, tables};
 use crate::exit::{CommandResult, Failure};
 use crate::output::say;
+use crate::run::pipeline::start;
 use crate::run::wall::WallClock;
 use crate::{config, open};
 
@@ -27,55 +28,79 @@ pub struct Args {
     /// The configuration file, which names the event log.
     #[arg(long, value_name = "CONFIG")]
     pub config: PathBuf,
+    /// Check it and show what would be published, without writing anything.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
-/// Runs it.
+/// Runs it. What changes is shown before anything is written.
 ///
 /// # Errors
-/// A wrong call for a file that cannot be used, that says what is in force already, or that would leave the present
-/// without a table; a failure when the log does not take it.
+/// A wrong call for a file that cannot be used, that says what is in force already, or whose first day would silence
+/// the present or bring back the past ([`follow`]); a failure when the log does not take it.
 pub fn run(args: &Args) -> CommandResult {
     let (policies, text) = config::read_policy_text(&args.file).map_err(Failure::wrong_call)?;
     let config = config::load(&args.config)?;
     let log = open::open(&config, open::Missing::Refuse)?;
     let to_read = Arc::clone(&log);
-    let held = open::within(open::LIMIT, &config.log, move || topic::read(&*to_read))?;
+    let (held, decided) = open::within(open::LIMIT, &config.log, move || {
+        let decided = match start::read_progress(&*to_read) {
+            Err(LogError::MissingTopic { .. }) => false,
+            progress => progress?.is_some(),
+        };
+        Ok((topic::read(&*to_read)?, decided))
+    })?;
     let before = held.newest().map(|newest| newest.policies.clone());
     let today = WallClock::new(config.clock_start).now().day();
-    if let Some(before) = &before {
-        may_follow(before, &policies, today)
-            .map_err(|why| Failure::wrong_call(format!("{}: not published: {why}", args.file.display())))?;
+    let allowed = match &before {
+        Some(before) => may_publish(before, &policies, today),
+        // Decided before the topic was read, or after it was lost: by what is configured.
+        None if decided => follow::may_follow(&config.policies, &policies, today),
+        None => follow::may_be_first(&config.policies, &policies, today),
+    };
+    allowed.map_err(|why| Failure::wrong_call(format!("{}: not published: {why}", args.file.display())))?;
+    show(before.as_ref(), &policies);
+    let (file, tables) = (args.file.display(), tables(&policies));
+    let what = format!("{tables}, in force from {}, hash {}", policies.begins(), policies.hash());
+    if args.dry_run {
+        let version = held.valid.len() + 1;
+        say!("would publish {file} as version {version}: {what}; nothing was written");
+        return Ok(());
     }
     let record = record(&policies, text);
     let expected = Arc::clone(policies.hash());
     let version = open::within(open::LIMIT, &config.log, move || append(&*log, record, &expected, held))?;
-    if let Some(before) = before {
-        say!("{}", diff::table(&diff::differences(&before, &policies)));
-    }
-    say!(
-        "published {} as version {version}: {}, in force from {}, hash {}",
-        args.file.display(),
-        tables(&policies),
-        policies.begins(),
-        policies.hash()
-    );
+    say!("published {file} as version {version}: {what}");
     Ok(())
 }
 
-/// Whether a policy may follow the one in force, today.
-fn may_follow(old: &Policies, new: &Policies, today: Day) -> Result<(), String> {
+/// What differs from the one in force; of the first one of a log, from the default one.
+fn show(before: Option<&Policies>, policies: &Policies) {
+    let default = Policies::default();
+    if before.is_none() {
+        say!(
+            "the first policy of this log; beside the built-in default, in force from {}:",
+            default.begins()
+        );
+    }
+    let differences = diff::differences(before.unwrap_or(&default), policies);
+    if differences.is_empty() {
+        say!("it says what the built-in default says");
+    } else {
+        say!("{}", diff::table(&differences));
+    }
+    if before.is_none() && policies.begins() != default.begins() {
+        let begins = policies.begins();
+        say!("nobody is told of injuries that were first reported before {begins}; windows count them");
+    }
+}
+
+/// Whether a policy may be published after the one in force, today.
+fn may_publish(old: &Policies, new: &Policies, today: Day) -> Result<(), String> {
     if old.hash() == new.hash() {
         return Err(format!("it says what is in force already, hash {}", new.hash()));
     }
-    if new.begins() > old.begins() && old.begins() <= today {
-        return Err(format!(
-            "its first table begins on {}, that of the policy in force on {}: between the two nothing would be decided. \
-             Keep the tables that hold, and add the new one",
-            new.begins(),
-            old.begins()
-        ));
-    }
-    Ok(())
+    follow::may_follow(old, new, today)
 }
 
 /// A policy as a record.
@@ -101,30 +126,5 @@ fn append(log: &dyn EventLog, record: NewRecord, hash: &str, held: Held) -> Resu
             if there { Ok(count(&now)) } else { Err(LogError::Retry { what: "publish", why }) }
         }
         Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_equal_one_and_one_that_leaves_the_present_without_a_table_are_refused() {
-        let of = |text: &str| Policies::parse(text).unwrap();
-        let may_follow =
-            |old: &Policies, new: &Policies| super::may_follow(old, new, "2025-03-01".parse().unwrap());
-        let default = Policies::default();
-        let blue = "[[policy]]\neffective_from = \"2020-11-20\"\nescalation.blue = 1\n";
-        let later = "[[policy]]\neffective_from = \"2026-01-01\"\n";
-        let both = of(&format!("[[policy]]\neffective_from = \"2020-11-20\"\n{later}"));
-        assert!(may_follow(&default, &of(blue)).is_ok());
-        assert!(may_follow(&default, &both).is_ok());
-        assert!(may_follow(&both, &default).is_ok());
-        let equal = may_follow(&default, &of("[[policy]]\neffective_from='2020-11-20' # the same\n"));
-        assert!(equal.unwrap_err().contains("already"));
-        assert!(may_follow(&default, &of(later)).unwrap_err().contains("2026-01-01"));
-        // Before it has begun it may be put off.
-        let put_off = of("[[policy]]\neffective_from = \"2027-01-01\"\n");
-        assert!(may_follow(&of(later), &put_off).is_ok());
     }
 }

@@ -1,7 +1,8 @@
-//! `tocsin policy show [FILE] [--config CONFIG]`: every threshold, with defaults filled in.
+//! `tocsin policy show [FILE] [--config CONFIG] [--toml]`: every threshold, with defaults filled in.
 
 use std::path::PathBuf;
 
+use comfy_table::ColumnConstraint;
 use serde::Serialize;
 use tocsin_pipeline::Policies;
 use tocsin_pipeline::policy::Value;
@@ -14,6 +15,9 @@ use crate::output::say;
 use crate::run::pipeline::start;
 use crate::{config, open};
 
+/// The most columns of a table: as many as a sheet of paper has.
+const WIDTH: u16 = 100;
+
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -24,8 +28,11 @@ pub struct Args {
     #[arg(long, value_name = "CONFIG")]
     pub config: Option<PathBuf>,
     /// Print JSON instead of tables.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "toml")]
     pub json: bool,
+    /// Print it as a policy file, every value written out: to change it, or to keep it.
+    #[arg(long)]
+    pub toml: bool,
 }
 
 /// A policy and where it stands.
@@ -43,6 +50,9 @@ struct Shown {
     decided_by: Option<String>,
     hash: String,
     tables: Vec<ShownTable>,
+    /// The policy itself.
+    #[serde(skip)]
+    policies: Policies,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +94,7 @@ impl Shown {
             decided_by: None,
             hash: policies.hash().to_string(),
             tables: policies.tables().iter().map(table).collect(),
+            policies: policies.clone(),
         }
     }
 }
@@ -102,27 +113,46 @@ pub fn run(args: &Args) -> CommandResult {
         say!("{}", serde_json::to_string_pretty(&shown).map_err(Failure::failed)?);
         return Ok(());
     }
+    if args.toml {
+        let text = shown.policies.to_toml().map_err(Failure::failed)?;
+        say!("# {}, hash {}\n{}", shown.from, shown.hash, text.trim_end());
+        return Ok(());
+    }
     for table in &shown.tables {
         say!("in force from {} (S1)", table.effective_from);
-        let mut rows = page(&["field", "value", "default", "allowed", "notice", "what it is"]);
-        for f in &table.fields {
-            rows.add_row([
-                f.field.clone(),
-                f.value.to_string(),
-                if f.value == f.default { String::new() } else { f.default.to_string() },
-                f.allowed.clone(),
-                f.rows.join(", "),
-                f.about.to_owned(),
-            ]);
-        }
-        say!("{rows}");
+        say!("{}", sheet(table));
     }
     let since = shown.published_at.map_or_else(String::new, |at| format!(", published at {at}"));
-    say!("{}{since}, hash {}", shown.from, shown.hash);
+    say!("{}{since}\nhash {}", shown.from, shown.hash);
     if let Some(hash) = &shown.decided_by {
-        say!("not taken over yet: the last decision was by the policy with hash {hash}");
+        say!("not taken over yet: the last decision was by the policy with\nhash {hash}");
     }
     Ok(())
+}
+
+/// The values of a table for the eye.
+fn sheet(table: &ShownTable) -> comfy_table::Table {
+    let mut rows = page(&["field", "value", "default", "allowed", "notice", "what it is"]);
+    for f in &table.fields {
+        let notice = f.rows.join(", ");
+        // The rows have a column of their own.
+        let about = f.about.trim_end_matches(&format!(" ({notice})."));
+        rows.add_row([
+            f.field.clone(),
+            f.value.to_string(),
+            if f.value == f.default { String::new() } else { f.default.to_string() },
+            f.allowed.clone(),
+            notice.clone(),
+            about.to_owned(),
+        ]);
+    }
+    let width = rows.width().map_or(WIDTH, |screen| screen.min(WIDTH));
+    rows.set_width(width);
+    // A name is looked for as a whole.
+    if let Some(names) = rows.column_mut(0) {
+        names.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    rows
 }
 
 /// The newest valid one of the topic; where there is none, the one that the first `run` will publish.

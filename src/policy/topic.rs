@@ -1,5 +1,5 @@
 //! What the topic `policy` holds: TOML texts in the order in which they were published. The newest valid one is in
-//! force; one that cannot be used changes nothing and stands in quarantine.
+//! force; one that cannot be used, or may not follow the one before, changes nothing and stands in quarantine.
 
 use tocsin_pipeline::Policies;
 use tocsin_schemas::door::{Refusal, RefusalReason};
@@ -8,6 +8,7 @@ use tocsin_schemas::records::Quarantined;
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics::POLICY;
 
+use super::follow::may_follow;
 use crate::run::pipeline::admit::quarantined;
 use crate::run::pipeline::start;
 
@@ -40,6 +41,35 @@ impl Held {
     pub fn newest(&self) -> Option<&Published> {
         self.valid.last()
     }
+
+    /// The door for what comes after these.
+    pub fn door(&self) -> Door {
+        Door { newest: self.newest().map(|newest| newest.policies.clone()) }
+    }
+}
+
+/// The door of the topic. What a record is hangs on the log alone: on its text, its stamp, and the valid one before.
+#[derive(Debug, Clone, Default)]
+pub struct Door {
+    newest: Option<Policies>,
+}
+
+impl Door {
+    /// Judges the next record.
+    ///
+    /// # Errors
+    /// What is wrong with the text, with line and column; or why it may not follow the one before
+    /// ([`may_follow`]). The one before stays in force.
+    pub fn admit(&mut self, record: &LogRecord) -> Result<Policies, Refusal> {
+        let refused = |detail: String| Refusal { reason: RefusalReason::BadPolicy, detail };
+        let raw = record.value.as_deref().unwrap_or_default();
+        let policies = Policies::parse_bytes(raw).map_err(|e| refused(e.to_string()))?;
+        if let Some(newest) = &self.newest {
+            may_follow(newest, &policies, record.stamp.day()).map_err(refused)?;
+        }
+        self.newest = Some(policies.clone());
+        Ok(policies)
+    }
 }
 
 /// Reads the topic to its present end.
@@ -47,9 +77,9 @@ impl Held {
 /// # Errors
 /// Those of the log.
 pub fn read(log: &dyn EventLog) -> Result<Held, LogError> {
-    let mut held = Held::default();
+    let (mut held, mut door) = (Held::default(), Door::default());
     let ends = start::read_all(log, POLICY, &mut |record| {
-        match admit(&record) {
+        match door.admit(&record) {
             Ok(policies) => {
                 let (version, offset) = (held.valid.len() as u32 + 1, record.offset);
                 held.valid.push(Published { version, offset, published_at: record.stamp, policies });
@@ -66,16 +96,6 @@ pub fn read(log: &dyn EventLog) -> Result<Held, LogError> {
     Ok(held)
 }
 
-/// The door of the topic.
-///
-/// # Errors
-/// What is wrong with the text, with line and column.
-pub fn admit(record: &LogRecord) -> Result<Policies, Refusal> {
-    let refused = |detail: String| Refusal { reason: RefusalReason::BadPolicy, detail };
-    let raw = record.value.as_deref().unwrap_or_default();
-    Policies::parse_bytes(raw).map_err(|e| refused(e.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -89,7 +109,7 @@ mod tests {
         let of = |value: Option<&[u8]>| {
             let (topic, value) = (Arc::from(POLICY), value.map(<[u8]>::to_vec));
             let record = LogRecord { topic, partition: 0, offset: 0, stamp: Instant(0), key: None, value };
-            admit(&record).map(|p| p.hash().to_string()).map_err(|r| r.to_string())
+            Door::default().admit(&record).map(|p| p.hash().to_string()).map_err(|r| r.to_string())
         };
         let text = Policies::default().to_toml().unwrap();
         assert_eq!(of(Some(text.as_bytes())), Ok(Policies::default().hash().to_string()));

@@ -23,10 +23,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tocsin_pipeline::{Outcome, Policies};
-use tocsin_schemas::codes::{Change, List, Rule, Scope};
+use tocsin_schemas::codes::{Change, List, Rule, Scope, State};
 use tocsin_schemas::door::{self, LineRefusal, Refusal, admit_line};
 use tocsin_schemas::log::LogRecord;
-use tocsin_schemas::records::{Listed, Quarantined, Rates};
+use tocsin_schemas::records::{Incident, Listed, Quarantined, Rates};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 
@@ -99,7 +99,7 @@ pub fn run(args: Args) -> CommandResult {
     let log = folder.path().join("replay.db");
     let mut replay = Replay::new(&args, policies, &log)?;
     let lines = replay.stream(stream)?;
-    let quarantined = replay.finish(args.as_of)?;
+    let Finished { quarantined, before_policy } = replay.finish(args.as_of)?;
     if let Some(kept) = &args.keep_log {
         keep(&log, kept)?;
     }
@@ -114,6 +114,9 @@ pub fn run(args: Args) -> CommandResult {
         args.workers,
         args.out.display()
     ));
+    if let Some(text) = before_policy {
+        output::tell(format_args!("{text}"));
+    }
     Ok(())
 }
 
@@ -146,6 +149,29 @@ fn keep(log: &Path, kept: &Path) -> CommandResult {
     open::one_file(log)?;
     fs::rename(log, kept)
         .map_err(|e| Failure::failed(format!("cannot keep the log as {}: {e}", kept.display())))
+}
+
+/// What a finished replay tells of itself.
+struct Finished {
+    /// Lines that were quarantined.
+    quarantined: u64,
+    /// That a part of the history lies before the policy, if it does.
+    before_policy: Option<String>,
+}
+
+/// What to know of a history that began before the policy did: it says little, and that is no finding.
+fn before_policy(incidents: &[Incident], policies: &Policies) -> Option<String> {
+    let counted = || incidents.iter().filter(|i| i.state == State::Counted);
+    let begins = policies.begins();
+    let earlier = counted().filter(|i| i.occurred_on < begins).count();
+    (earlier > 0).then(|| {
+        format!(
+            "{earlier} of {} counted incidents occurred before the policy's first day, {begins}: nobody is told of what \
+             was first reported before it (not_due in summary.json). To run them as if a policy of one table had held \
+             then: --policy-from DATE",
+            counted().count()
+        )
+    })
 }
 
 fn policies(args: &Args) -> Result<Policies, Failure> {
@@ -377,8 +403,8 @@ impl Replay {
         })
     }
 
-    /// Ticks to the as-of day and writes the files. Returns how many lines were quarantined.
-    fn finish(mut self, as_of: Option<Day>) -> Result<u64, Failure> {
+    /// Ticks to the as-of day and writes the files.
+    fn finish(mut self, as_of: Option<Day>) -> Result<Finished, Failure> {
         let last = self.station.engine().clock().map(Instant::day);
         match (as_of, last) {
             (Some(as_of), Some(last)) if as_of < last => {
@@ -396,6 +422,7 @@ impl Replay {
         counters.quarantined += self.without_envelope;
         let as_of = as_of.or(last);
         let (out, failed) = (&self.out, disk(&self.out));
+        let before_policy = before_policy(&incidents, engine.policies());
         let summary = Summary::new(
             self.lines,
             counters,
@@ -436,7 +463,7 @@ impl Replay {
         for file in [self.alerts_file, self.flags_file, self.quarantine_file] {
             file.keep().map_err(&failed)?;
         }
-        Ok(counters.quarantined)
+        Ok(Finished { quarantined: counters.quarantined, before_policy })
     }
 }
 

@@ -22,6 +22,15 @@ pub enum Asked {
     Enterprise(Uscc),
 }
 
+/// The forms that an id may have.
+pub fn forms() -> String {
+    format!(
+        "As an id is expected an alert's ({ALERT} letters A-Z and digits 2-7), an incident's (9 or 10 digits), an \
+         escalation's (E and {} letters A-Z and digits 2-7) or a USCC (18 symbols)",
+        CASE - 1
+    )
+}
+
 impl Asked {
     /// Tells by its form what an id is of.
     ///
@@ -32,13 +41,14 @@ impl Asked {
         match id.len() {
             ALERT if base32(id) => Ok(Asked::Alert(id.to_owned())),
             CASE if id.starts_with('E') && base32(id) => Ok(Asked::Case(id.to_owned())),
-            9 | 10 => id.parse().map(Asked::Incident).map_err(|e| format!("the incident number {id:?}: {e}")),
-            18 => id.parse().map(Asked::Enterprise).map_err(|e| format!("the USCC {id:?}: {e}")),
-            _ => Err(format!(
-                "{:?} is no id: expected an alert's ({ALERT} letters A-Z and digits 2-7), an incident's (9 or 10 \
-                 digits), an escalation's (E and 9 letters and digits) or a USCC (18 symbols)",
-                id.chars().take(64).collect::<String>()
-            )),
+            9 | 10 => id.parse().map(Asked::Incident).map_err(|e| {
+                format!("the incident number {id:?}: {e}; compare it with the message. {}", forms())
+            }),
+            18 => id
+                .parse()
+                .map(Asked::Enterprise)
+                .map_err(|e| format!("the USCC {id:?}: {e}; compare it with the message. {}", forms())),
+            _ => Err(format!("{:?} is no id. {}", id.chars().take(64).collect::<String>(), forms())),
         }
     }
 }

@@ -29,12 +29,13 @@ use crate::exit::{CommandResult, Failure};
 use crate::output::say;
 use crate::policy::topic;
 use crate::{config, open};
-use asked::Asked;
+use asked::{Asked, forms};
 use read::Found;
 pub use text::{place_name, value};
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("event_log").args(["config", "log_file"]).required(true))]
 #[command(after_long_help = "\
 ID is one of:
   an alert       26 letters and digits, as alert_id has them
@@ -50,23 +51,24 @@ Examples:
   tocsin why 91330784XX00000190 --config tocsin.toml --json
   tocsin replay old.jsonl --out out --keep-log old.db && tocsin why EALFNNLNRR --log-file old.db
 
-Exit codes: 0 explained, and it adds up. 1: not found, or the records do not give again what was said (\"does not add
-up\": a defect, report it). 2: the id has no such form, or a wrong call.")]
+Exit codes: 0 explained, and it adds up. 1: not found; or the records do not give again what was said (\"does not add
+up\": a defect, report it); or it could not be checked, because the policy that decided is not at hand (\"not checked\":
+give it with --policy). 2: the id has no such form, or a wrong call.")]
 pub struct Args {
     /// What to explain.
     #[arg(value_name = "ID")]
     pub id: String,
     /// The configuration file: its log, its policy.
-    #[arg(long, value_name = "FILE", required_unless_present = "log_file", conflicts_with = "log_file")]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// An embedded log instead, such as `replay --keep-log` leaves.
     #[arg(long = "log-file", value_name = "FILE", id = "log_file")]
     pub log_file: Option<PathBuf>,
-    /// With --log-file: the policy file; left out: the default policy.
-    #[arg(long, value_name = "FILE", requires = "log_file")]
+    /// The policy file of the time; left out: with --config those of its log, with --log-file the default policy.
+    #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// With --log-file: the policy took effect on this day, as `replay --policy-from` had it.
-    #[arg(long, value_name = "DATE", requires = "log_file")]
+    /// That policy took effect on this day, as `replay --policy-from` had it.
+    #[arg(long, value_name = "DATE")]
     pub policy_from: Option<Day>,
     /// Print JSON instead of text.
     #[arg(long)]
@@ -79,15 +81,24 @@ struct Source {
     schemas: Arc<dyn SchemaIds>,
     /// The policy in force.
     policies: Policies,
-    /// Those that were published, oldest first.
-    published: Vec<Policies>,
+    /// Those that were published, oldest first, with the instant from which each was in force.
+    published: Vec<(Instant, Policies)>,
+    /// The one that the caller says decided.
+    given: Option<Policies>,
 }
 
 impl Source {
-    /// A policy that was in force once, or is.
+    /// A policy by its hash: in force now or once, or given.
     fn policy_of(&self, hash: &str) -> Option<&Policies> {
-        let mut known = std::iter::once(&self.policies).chain(&self.published);
+        let published = self.published.iter().map(|(_, policies)| policies);
+        let mut known = std::iter::once(&self.policies).chain(published).chain(&self.given);
         known.find(|policies| **policies.hash() == *hash)
+    }
+
+    /// The policy that most likely decided at an instant: the one given, else the newest that had been published.
+    fn likely(&self, at: Instant) -> Option<&Policies> {
+        let published = || self.published.iter().rev().find(|(from, _)| *from <= at).map(|(_, p)| p);
+        self.given.as_ref().or_else(published)
     }
 }
 
@@ -98,6 +109,8 @@ struct Answer {
     read: Read,
     #[serde(flatten)]
     what: What,
+    /// The topic `incidents` could not be held against the reports: the policy that decided last is not at hand.
+    records_unchecked: bool,
     /// What became of the messages, by alert.
     deliveries: Vec<Delivery>,
 }
@@ -143,15 +156,7 @@ pub fn run(args: Args) -> CommandResult {
     } else {
         say!("{}", text::of(&answer));
     }
-    let wrong = answer.wrong();
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::failed(format!(
-        "does not add up: the records do not give again what was said in {}. That is a defect: report it with \
-         this output",
-        wrong.join(", ")
-    )))
+    answer.verdict()
 }
 
 fn source(args: &Args) -> Result<Source, Failure> {
@@ -160,8 +165,10 @@ fn source(args: &Args) -> Result<Source, Failure> {
         let log = open::open(&config, open::Missing::Refuse)?;
         let held = topic::read(&*log)?;
         let policies = held.newest().map_or(config.policies, |newest| newest.policies.clone());
-        let published = held.valid.into_iter().map(|one| one.policies).collect();
-        return Ok(Source { log, schemas: config.schema_ids, policies, published });
+        let published = held.valid.into_iter().map(|one| (one.published_at, one.policies)).collect();
+        let given = args.policy.is_some() || args.policy_from.is_some();
+        let given = if given { Some(given_policy(args)?) } else { None };
+        return Ok(Source { log, schemas: config.schema_ids, policies, published, given });
     }
     let path = args.log_file.as_deref().unwrap_or_else(|| unreachable!("one of the two is required"));
     if !path.is_file() {
@@ -170,26 +177,33 @@ fn source(args: &Args) -> Result<Source, Failure> {
             path.display()
         )));
     }
-    let mut policies = match &args.policy {
+    let policies = given_policy(args)?;
+    let given = args.policy.as_ref().map(|_| policies.clone());
+    let (log, schemas) = (Arc::new(SqliteLog::open(path)?), Arc::new(NoIds));
+    Ok(Source { log, schemas, policies, published: Vec::new(), given })
+}
+
+/// The policy of --policy and --policy-from; the default one where neither says another.
+fn given_policy(args: &Args) -> Result<Policies, Failure> {
+    let policies = match &args.policy {
         None => Policies::default(),
         Some(path) => config::read_policies(path).map_err(Failure::wrong_call)?,
     };
-    if let Some(day) = args.policy_from {
-        policies = policies.effective_from(day).map_err(Failure::wrong_call)?;
+    match args.policy_from {
+        None => Ok(policies),
+        Some(day) => policies.effective_from(day).map_err(Failure::wrong_call),
     }
-    Ok(Source {
-        log: Arc::new(SqliteLog::open(path)?),
-        schemas: Arc::new(NoIds),
-        policies,
-        published: Vec::new(),
-    })
 }
 
 /// Explains what was found; `None`: nothing has the id.
 fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answer> {
     let found = found?;
     let of = |hash: &str| source.policy_of(hash);
-    let rules = Rules { at_hand: &source.policies, of: &of };
+    let likely = |at: Instant| source.likely(at);
+    // What stands was decided by the one of the progress; another one may be published by now.
+    let named = of(&found.progress.policy_hash);
+    let decided = named.or_else(|| likely(found.clock)).unwrap_or(&source.policies);
+    let rules = Rules { at_hand: decided, of: &of, likely: &likely };
     let why = Why::new(&found.records, rules, found.clock);
     let what = match asked {
         Asked::Alert(id) => What::Alert(Box::new(why.alert(id)?)),
@@ -209,13 +223,18 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
             offsets: found.progress.offsets.clone(),
         },
         deliveries: found.deliveries.clone(),
+        records_unchecked: false,
         what,
     };
     let explained: BTreeSet<String> = answer.alerts().iter().map(|a| a.alert.alert_id.clone()).collect();
     answer.deliveries.retain(|d| explained.contains(&d.alert_id));
-    // Records written under another policy, or before the newest of their reports, cannot be held against this one.
-    if *found.progress.policy_hash != **source.policies.hash() || found.moved_on {
+    // Records written before the newest of their reports cannot be held against what these make.
+    if found.moved_on {
         answer.leave_out_records();
+    }
+    if named.is_none() && answer.records_differ() > 0 {
+        answer.leave_out_records();
+        answer.records_unchecked = true;
     }
     Some(answer)
 }
@@ -234,15 +253,49 @@ impl Answer {
     fn wrong(&self) -> Vec<String> {
         let alerts = self.alerts().into_iter().filter(|a| !a.check.adds_up());
         let mut wrong: Vec<String> = alerts.map(|a| format!("alert {}", a.alert.alert_id)).collect();
-        let records = match &self.what {
-            What::Incident(i) => i.differences.len(),
-            What::Enterprise(e) => e.differences.len(),
-            _ => 0,
-        };
+        let records = self.records_differ();
         if records > 0 {
             wrong.push(format!("{records} fields of the topic incidents"));
         }
         wrong
+    }
+
+    fn records_differ(&self) -> usize {
+        match &self.what {
+            What::Incident(i) => i.differences.len(),
+            What::Enterprise(e) => e.differences.len(),
+            What::Alert(_) | What::Case(_) => 0,
+        }
+    }
+
+    /// What could not be checked, because the policy that decided is not at hand.
+    fn unchecked(&self) -> Vec<String> {
+        let alerts = self.alerts().into_iter().filter(|a| !a.check.unchecked.is_empty());
+        let mut all: Vec<String> = alerts.map(|a| format!("alert {}", a.alert.alert_id)).collect();
+        if self.records_unchecked {
+            all.push("the topic incidents".to_owned());
+        }
+        all
+    }
+
+    /// How the command ends: what was not checked is no success.
+    fn verdict(&self) -> CommandResult {
+        let (wrong, unchecked) = (self.wrong(), self.unchecked());
+        if !wrong.is_empty() {
+            return Err(Failure::failed(format!(
+                "does not add up: the records do not give again what was said in {}. That is a defect: report it \
+                 with this output",
+                wrong.join(", ")
+            )));
+        }
+        if !unchecked.is_empty() {
+            return Err(Failure::failed(format!(
+                "explained, but not checked: the policy that decided is not at hand for {}. Give the one of that time \
+                 with --policy FILE (and --policy-from DATE, if the run had it)",
+                unchecked.join(", ")
+            )));
+        }
+        Ok(())
     }
 
     fn leave_out_records(&mut self) {
@@ -256,12 +309,18 @@ impl Answer {
 
 fn not_found(asked: &Asked, found: Option<&Found>) -> Failure {
     let Some(Found { clock, looked_at, progress, .. }) = found else {
-        return Failure::failed("the pipeline has not decided anything yet: the log holds no progress of it");
+        return Failure::failed(
+            "the pipeline has not decided anything yet, as the log holds no progress of it: start `tocsin run`, or name \
+             the log that did decide with --config or --log-file",
+        );
     };
     let ends = |p: &Progress| p.offsets.iter().map(|o| o.next).sum::<u64>();
     Failure::failed(format!(
         "there is no {asked}: looked at {looked_at} records of the topics alerts, incidents, registry.enterprises and \
-         reports.*, as decided up to {clock} (the sum of the input offsets is {})",
-        ends(progress)
+         reports.*, as decided up to {clock} (the sum of the input offsets is {}). Compare it with the message; what \
+         another log said stands in that log: --config of its service, or --log-file for what `tocsin replay \
+         --keep-log` left. {}",
+        ends(progress),
+        forms()
     ))
 }

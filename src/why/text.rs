@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use tocsin_pipeline::why::{
     AlertExplained, CaseView, Changed, Difference, EnterpriseExplained, How, IncidentExplained, IncidentView,
-    LinkBy, LinkView, Numbers, Place, Registered, ReportView, SeverityWhy, StateWhy,
+    LinkBy, LinkView, Numbers, Place, PolicyUsed, Registered, ReportView, SeverityWhy, StateWhy, UsedBecause,
 };
 use tocsin_schemas::areas;
 use tocsin_schemas::codes::{Cause, Change, Level, Rule};
@@ -104,7 +104,16 @@ impl Page<'_> {
                 Rule::Escalation => "change, reason, level, count, incidents, reports and audience",
             };
             match why.check.unchecked.as_slice() {
-                [] => self.line(1, format!("yes: {all} come out again from the records above")),
+                [] if why.policy.at_hand => {
+                    self.line(1, format!("yes: {all} come out again from the records above"));
+                }
+                [] => self.line(
+                    1,
+                    format!(
+                        "yes, under the policy of that time, though its hash is another one now: {all} come out again \
+                         from the records above"
+                    ),
+                ),
                 unchecked => self.line(
                     1,
                     format!(
@@ -479,12 +488,19 @@ pub fn place_name(code: &str) -> String {
 }
 
 fn policy(why: &AlertExplained) -> String {
-    match why.policy.effective_from {
-        Some(day) => format!("policy {}, table effective from {day}", why.policy.hash),
-        None => format!(
-            "policy {}: NOT AT HAND. The picture below is drawn by the policy at hand, so merges and severities may \
-             have been others then. With --log-file, give --policy and --policy-from as the run had them",
-            why.policy.hash
+    let PolicyUsed { hash, used_hash, used_because, effective_from, .. } = &why.policy;
+    let table = effective_from.map_or_else(String::new, |day| format!(", table effective from {day}"));
+    match used_because {
+        UsedBecause::Named => format!("policy {hash}{table}"),
+        UsedBecause::Likely => format!(
+            "policy {hash}: no policy at hand has this hash. Used instead: the one of that time, given or the newest \
+             that had been published, hash {used_hash}{table}. A release whose policies have further fields gives each \
+             of them another hash; if it is the same policy, all adds up under it"
+        ),
+        UsedBecause::AtHand => format!(
+            "policy {hash}: NOT AT HAND. The picture below is drawn by the policy at hand, hash {used_hash}, so merges \
+             and severities may have been others then. Give the one of that time with --policy (and --policy-from, as \
+             the run had it)"
         ),
     }
 }

@@ -170,6 +170,53 @@ fn policy_from_moves_both_and_the_default_is_compared_with() {
     assert!(same["notes"][0].as_str().unwrap().contains("the same policy"));
 }
 
+/// What is to be published holds every table; the new one is tried as if it had held all along.
+#[test]
+fn a_table_of_the_future_is_run_as_if_it_had_held() {
+    let place = Place::new(8);
+    let begins = |day: &str, fields: &str| format!("[[policy]]\neffective_from = \"{day}\"\n{fields}\n");
+    let (old, new) =
+        (begins("2020-11-20", ""), begins("2027-01-01", "escalation = { blue = 1, yellow = 2 }"));
+    fs::write(place.path("old.toml"), &old).unwrap();
+    fs::write(place.path("both.toml"), format!("{old}{new}")).unwrap();
+    fs::write(place.path("alone.toml"), &new).unwrap();
+    place.policy("held.toml", "escalation = { blue = 1, yellow = 2 }");
+    let json = |policy: &str, more: &[&str]| -> Value {
+        let args = [&["--policy", policy, "--against", "old.toml", "--json"], more].concat();
+        serde_json::from_str(&done(&place.backtest(&args))).unwrap()
+    };
+    let expected = json("held.toml", &[]);
+    assert!(!expected["differences"].as_array().unwrap().is_empty());
+    for file in ["both.toml", "alone.toml"] {
+        let mut found = json(file, &["--table", "2027-01-01"]);
+        let from = found["policies"]["new"]["from"].as_str().unwrap().to_owned();
+        assert_eq!(from, format!("{file}, its table of 2027-01-01 as if it held from 2020-11-20"));
+        found["policies"]["new"]["from"] = "held.toml".into();
+        assert_eq!(found, expected);
+    }
+    // Without it the page says how.
+    let notes = json("both.toml", &[])["notes"].to_string();
+    assert!(notes.contains("2027-01-01") && notes.contains("--table DATE"), "{notes}");
+    for (args, wanted) in [
+        (
+            ["--policy", "alone.toml", "--table", "2026-01-01"],
+            "has no table that begins on 2026-01-01: it has one from 2027-01-01",
+        ),
+        (["--policy", "alone.toml", "--against", "old.toml"], "--table 2027-01-01"),
+        (["--policy", "both.toml", "--policy-from", "2020-01-01"], "--table DATE"),
+        (["--policy", "alone.toml", "--to", "2023-01-01"], "--table 2027-01-01"),
+    ] {
+        let output = place.backtest(&args);
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        assert!(words.contains(wanted), "{words}");
+    }
+    // Both on another day.
+    let moved = ["--policy-from", "2022-01-01"];
+    let found = json("both.toml", &[&moved[..], &["--table", "2027-01-01"]].concat());
+    assert_eq!(found["differences"], json("held.toml", &moved)["differences"]);
+}
+
 #[test]
 fn the_page_for_people_lines_up_and_no_phone_is_on_it() {
     let place = Place::new(6);
@@ -189,6 +236,13 @@ fn the_page_for_people_lines_up_and_no_phone_is_on_it() {
     assert_eq!(row, ["yellow", &n("old"), &n("new"), &n("difference")]);
     let widths: Vec<usize> = page.lines().skip(at).take(5).map(str::len).collect();
     assert!(widths.windows(2).all(|w| w[0] == w[1]), "{widths:?}");
+    // A township is named beside its code; one that has no name in our table is its code.
+    let rows: Vec<&str> = page.lines().map(str::trim_start).filter(|l| l.starts_with("330784")).collect();
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    for row in rows {
+        let named = ["330784001 东城街道 ", "330784002 西城街道 ", "330784003 江南街道 ", "330784004  "];
+        assert!(named.iter().any(|name| row.starts_with(name)), "{row}");
+    }
     for word in ["MESSAGES", "TOWNSHIPS", "by chance alone", "INCIDENTS that nobody is told of", "Poisson"] {
         assert!(page.contains(word), "{word}");
     }
@@ -223,7 +277,7 @@ fn a_wrong_call_names_the_next_step() {
         assert!(words.contains(wanted), "{args:?}: {words}");
     }
     let others: [(&[&str], &str); 3] = [
-        (&["backtest", "--policy", "new.toml"], "STREAM.jsonl"),
+        (&["backtest", "--policy", "new.toml"], "STREAM.jsonl|--config <FILE>"),
         (&["backtest", "empty.jsonl", "--policy", "new.toml"], "nothing ever arrived"),
         (&["backtest", "none.jsonl", "--policy", "new.toml"], "cannot read the stream none.jsonl"),
     ];

@@ -312,6 +312,31 @@ fn the_clerk_is_shown_headcounts_that_jump_and_circles_of_successions() {
     assert_eq!(city("year")["headcount"], (30.0 + 3000.0) / 2.0 + (30.0 + 2999.0) / 2.0);
 }
 
+/// Old history under a policy that begins later says nothing: that is no success that goes without saying.
+#[test]
+fn history_of_before_the_policy_is_said_on_standard_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = here("small-town/stream.jsonl");
+    let policy = dir.path().join("policy.toml");
+    fs::write(&policy, "[[policy]]\neffective_from = \"2025-12-01\"\n").unwrap();
+    let policy = policy.to_str().unwrap();
+    let said = |out: &str, more: &[&str]| {
+        let output = replay(&stream, &dir.path().join(out), more);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        done(&output);
+        said
+    };
+    let words = said("late", &["--policy", policy]);
+    let counted = values(&dir.path().join("late/incidents.jsonl"));
+    let earlier = counted.iter().filter(|i| i["state"] == "counted").count();
+    let expected = format!(
+        "{earlier} of {earlier} counted incidents occurred before the policy's first day, 2025-12-01"
+    );
+    assert!(words.contains(&expected) && words.contains("--policy-from DATE"), "{words}");
+    let words = said("held", &["--policy", policy, "--policy-from", "2015-01-01"]);
+    assert!(!words.contains("before the policy's first day"), "{words}");
+}
+
 #[test]
 fn wrong_calls_say_so_and_write_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -151,3 +151,12 @@ fn topics_apply_says_what_it_did() {
     assert_eq!(rows.len(), tocsin_schemas::topics::catalogue().len());
     assert!(rows.iter().all(|r| r["result"] == "as it should be"), "{rows:?}");
 }
+
+/// Where one of two is needed, both are named.
+#[test]
+fn a_call_of_why_without_a_log_names_both_ways_to_give_one() {
+    let done = tocsin(&["why", "000000018"]);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(2));
+    assert!(said.contains("--config <FILE>|--log-file <FILE>"), "{said}");
+}

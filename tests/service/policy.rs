@@ -298,6 +298,7 @@ fn what_cannot_be_published_is_refused_and_changes_nothing() {
         ),
         (default.as_str(), "it says what is in force already"),
         ("[[policy]]\neffective_from = \"2024-01-01\"\n", "between the two nothing would be decided"),
+        ("[[policy]]\neffective_from = \"2019-01-01\"\n", "every injury that was first reported in between"),
     ] {
         let done = publish(&house, text);
         let said = String::from_utf8(done.stderr).unwrap();
@@ -306,6 +307,96 @@ fn what_cannot_be_published_is_refused_and_changes_nothing() {
         assert!(said.contains(part), "{said}");
     }
     assert_eq!(house.records(topics::POLICY).len(), 1);
+}
+
+/// What is shown can be taken as the file to change, and read on a sheet.
+#[test]
+fn a_policy_is_shown_as_a_file_and_within_a_hundred_columns() {
+    let house = told(House::embedded());
+    published(&house, LATER);
+    let (file, config) = (house.dir.path().join("new.toml"), house.config());
+    let (file, config) = (file.to_str().unwrap(), config.to_str().unwrap());
+    let shown = |args: &[&str]| {
+        let done = tocsin(&[&["policy", "show"], args].concat());
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let default = Policies::default().hash().to_string();
+    for (args, expected) in
+        [(vec![], default), (vec![file], hash(LATER)), (vec!["--config", config], hash(LATER))]
+    {
+        let text = shown(&[&args[..], &["--toml"]].concat());
+        assert_eq!(hash(&text), expected, "{text}");
+        assert!(text.starts_with("# ") && text.contains(&expected), "{text}");
+        let table = shown(&args);
+        assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+        for part in ["severity.severe_grade_max", "owner_alert.max_age_days", "S26", &expected] {
+            assert!(table.contains(part), "{part}: {table}");
+        }
+    }
+    assert_eq!(tocsin(&["policy", "show", "--toml", "--json"]).status.code(), Some(2));
+}
+
+/// Nothing is published into an empty topic unseen, nor before it was tried.
+#[test]
+fn the_first_publication_is_shown_checked_and_can_be_tried() {
+    let house = House::embedded().started();
+    let done = publish(&house, "[[policy]]\neffective_from = \"2025-06-01\"\n");
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert!(said.contains("before that day nobody would be told") && said.lines().count() == 1, "{said}");
+    let (file, config) = (house.dir.path().join("new.toml"), house.config());
+    let tried = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let (file, config) = (file.to_str().unwrap(), config.to_str().unwrap());
+        let done = tocsin(&["policy", "publish", file, "--config", config, "--dry-run"]);
+        (
+            done.status.code(),
+            String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap(),
+        )
+    };
+    let (code, said) = tried(STRICT);
+    assert_eq!(code, Some(0), "{said}");
+    for part in ["built-in default", "escalation.blue", "would publish", "version 1", "nothing was written"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(tried("[[policy]]\neffective_from = \"2025-06-01\"\n").0, Some(2));
+    assert!(house.records(topics::POLICY).is_empty());
+    let said = published(&house, STRICT);
+    assert!(said.contains("built-in default") && said.contains("published"), "{said}");
+    let (code, said) = tried(LATER);
+    assert!(code == Some(0) && said.contains("2025-03-02") && said.contains("version 2"), "{said}");
+    assert_eq!(tried("[[policy]]\neffective_from = \"2019-01-01\"\n").0, Some(2));
+    assert_eq!(house.records(topics::POLICY).len(), 1);
+}
+
+/// Another program may append what `publish` refuses: it is refused at the door, running and at a start, and nobody is
+/// written to because of it.
+#[test]
+fn a_first_day_that_brings_back_the_past_or_silences_the_present_is_not_taken_over() {
+    let mut house = House::embedded();
+    house.policy("[[policy]]\neffective_from = \"2025-03-01\"\n");
+    let house = house.started();
+    house.report("old", "2025-02-20", Some("2025-02-21T08:00:00+08:00"));
+    let run = house.run_caught_up(&[]);
+    let first = house.progress().unwrap().policy_hash;
+    by_hand(&house, b"[[policy]]\neffective_from = \"2020-11-20\"\n");
+    until("it is refused", || house.progress().is_some_and(|p| p.counters.quarantined == 1));
+    assert!(run.said().contains("the old one stays in force"), "{}", run.said());
+    assert_eq!(run.stop(), Some(0));
+    by_hand(&house, b"[[policy]]\neffective_from = \"2031-01-01\"\n");
+    start_and_stop(&house);
+    start_and_stop(&house);
+    let refused: Vec<String> = house.quarantined().into_iter().map(|q| q.detail).collect();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(refused[0].contains("would become due at once"), "{refused:?}");
+    assert!(refused[1].contains("nothing would be decided"), "{refused:?}");
+    assert_eq!(house.progress().unwrap().policy_hash, first);
+    assert!(house.gateway.calls().is_empty());
+    let config = house.config();
+    let shown = tocsin(&["policy", "show", "--config", config.to_str().unwrap()]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("version 1 of the topic policy"), "{shown}");
 }
 
 #[test]

@@ -49,6 +49,9 @@ pub(crate) struct Now {
     pub severe: i32,
     /// Whether it is read as another's.
     pub succeeded: bool,
+    /// Whether the policy has begun: before its first day nothing is opened, raised or added, but whoever was told
+    /// is told of what does not hold.
+    pub begun: bool,
     /// What made the decision fall.
     pub occasion: Occasion,
 }
@@ -100,7 +103,12 @@ pub(crate) fn decide(
 ) -> Option<Verdict> {
     let wanted = if now.succeeded { None } else { level(steps, now.incidents, now.severe) };
     let at = open.map(|open| open.level);
-    let Some(change) = step(at, wanted) else {
+    let change = step(at, wanted);
+    let falls = matches!(change, Some(Change::Eased | Change::Closed));
+    if !now.begun && !falls {
+        return None;
+    }
+    let Some(change) = change else {
         let joins = wanted == Some(Level::Red)
             && now.severe > 0
             && open.is_some_and(|open| severe_ids().iter().any(|id| !open.named.contains(id)));
@@ -113,7 +121,6 @@ pub(crate) fn decide(
         Occasion::Batch => false,
         Occasion::Midnight => under_old().is_some_and(|old| step(at, old) != Some(change)),
     };
-    let falls = matches!(change, Change::Eased | Change::Closed);
     let reason = match now.occasion {
         _ if falls && now.succeeded => Some(Reason::Succeeded),
         _ if by_policy => Some(Reason::Policy),
@@ -181,7 +188,7 @@ mod tests {
     use super::*;
 
     fn now(incidents: i32, severe: i32, occasion: Occasion) -> Now {
-        Now { incidents, severe, succeeded: false, occasion }
+        Now { incidents, severe, succeeded: false, begun: true, occasion }
     }
 
     fn open(level: Level, named: &[u32]) -> Open {

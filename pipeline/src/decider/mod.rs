@@ -110,8 +110,7 @@ impl Decider {
         let (changes, quiet) = if all { self.as_recorded(changes, context) } else { (changes, Vec::new()) };
         let mut incidents = self.renumber(changes, all, context.versions);
         let table = context.policies.on(context.as_of).effective_from;
-        let begun = context.as_of >= context.policies.begins();
-        let table = begun.then_some(table);
+        let table = context.policies.begun_on(context.as_of).then_some(table);
         // Another table, or another policy: whatever a threshold may have held back is looked at.
         if table != self.table || context.occasion == Occasion::Policy {
             self.table = table;
@@ -140,12 +139,10 @@ impl Decider {
         for (id, touch) in &incidents {
             self.tell_owners(*id, touch, context, &mut said);
         }
-        if begun {
-            touched.sort_unstable();
-            touched.dedup();
-            for uscc in touched {
-                self.escalate(uscc, context, &mut said);
-            }
+        touched.sort_unstable();
+        touched.dedup();
+        for uscc in touched {
+            self.escalate(uscc, context, &mut said);
         }
         self.silent.extend(quiet);
         said.alerts.sort_by(|a, b| (a.rule, &a.subject, a.revision).cmp(&(b.rule, &b.subject, b.revision)));

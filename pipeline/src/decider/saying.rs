@@ -147,6 +147,7 @@ impl Decider {
             incidents: total.incidents,
             severe: total.severe,
             succeeded: context.registry.root(&uscc) != uscc,
+            begun: context.policies.begun_on(context.as_of),
             occasion: context.occasion,
         };
         let open = self.escalations.get(&uscc).and_then(|e| e.open.as_ref());

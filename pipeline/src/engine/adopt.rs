@@ -22,6 +22,7 @@ use crate::windows::Spans;
 impl Engine {
     /// Takes another policy over: a decision at the clock as it stands, over everything there is. What it eases or
     /// closes, opens or raises has the reason `policy`, since the records had their say at the decision before.
+    /// One that has not begun yet opens and raises nothing before its day, and takes back what does not hold.
     /// Before the first arrival there is nothing to decide, and the outcome is silent.
     ///
     /// An equal policy is taken over as well, and says nothing.

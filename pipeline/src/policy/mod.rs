@@ -147,6 +147,11 @@ impl Policies {
         self.tables[0].effective_from
     }
 
+    /// Whether anything new is decided on a day.
+    pub fn begun_on(&self, day: Day) -> bool {
+        self.begins() <= day
+    }
+
     /// The tables, oldest first.
     pub fn tables(&self) -> &[Policy] {
         &self.tables

@@ -1,6 +1,6 @@
 //! What a correction takes back: its incident as it stood before the decision.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use tocsin_schemas::records::Alert;
 
@@ -26,9 +26,13 @@ pub(super) fn spoken_under<'x>(
     policies: &'x Policies,
 ) -> Vec<&'x Policies> {
     let others = why.records.alerts.iter().filter(|a| a.subject == alert.subject);
-    let others: BTreeSet<&str> =
-        others.map(|a| &*a.policy_hash).filter(|hash| **hash != **policies.hash()).collect();
-    let others = others.into_iter().filter_map(|hash| (why.rules.of)(hash));
+    let of = |a: &Alert| (why.rules.of)(&a.policy_hash).or_else(|| (why.rules.likely)(a.decided_at));
+    let others: BTreeMap<&str, &Policies> = others
+        .filter_map(of)
+        .map(|p| (&**p.hash(), p))
+        .filter(|(hash, _)| *hash != &**policies.hash())
+        .collect();
+    let others = others.into_values();
     std::iter::once(policies).chain(others).collect()
 }
 

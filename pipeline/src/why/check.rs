@@ -310,6 +310,7 @@ fn escalation(
                 incidents: seen.count() as i32,
                 severe: seen.severe().len() as i32,
                 succeeded: seen.succeeded,
+                begun: policies.begun_on(alert.as_of),
                 occasion,
             },
             || seen.severe(),
@@ -342,7 +343,8 @@ fn escalation(
             }
         }
     }
-    if alert.as_of < policies.begins() {
+    let falls = matches!(alert.change, Change::Eased | Change::Closed);
+    if !falls && !policies.begun_on(alert.as_of) {
         differ(&mut differences, "as_of", alert.as_of, format!("not before {}", policies.begins()));
     }
     if seen.count() != alert.count as usize {

@@ -40,7 +40,7 @@ use self::knowledge::{Found, Knowledge};
 pub use self::view::{
     AlertExplained, CaseView, Changed, Check, Difference, EnterpriseExplained, Given, How, IncidentExplained,
     IncidentView, LinkBy, LinkView, Numbers, Place, PolicyUsed, Registered, ReportView, SeverityWhy, Since,
-    StateWhy, VersionView,
+    StateWhy, UsedBecause, VersionView,
 };
 pub use self::wanted::Wanted;
 use crate::engine::Arrival;
@@ -78,10 +78,13 @@ pub struct Records {
 /// The policies that can be looked up.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
-    /// The one in force.
+    /// The one that decided last.
     pub at_hand: &'a Policies,
-    /// By hash; `None`: not at hand, so numbers taken under it cannot be checked.
+    /// By hash; `None`: not at hand.
     pub of: &'a dyn Fn(&str) -> Option<&'a Policies>,
+    /// Where the hash is not at hand: the one that most likely decided at an instant. What adds up under it is checked;
+    /// what does not proves nothing.
+    pub likely: &'a dyn Fn(Instant) -> Option<&'a Policies>,
 }
 
 /// Explains. Everything is seen from `clock`: "now" is what the records say up to it.
@@ -173,8 +176,13 @@ impl<'a, 'r> Why<'a, 'r> {
 
     fn explain(&self, alert: &Alert) -> AlertExplained {
         let named = (self.rules.of)(&alert.policy_hash);
-        let policies = named.unwrap_or(self.rules.at_hand);
-        let judged = check::alert(self, alert, policies, named.is_some());
+        let likely = if named.is_none() { (self.rules.likely)(alert.decided_at) } else { None };
+        let policies = named.or(likely).unwrap_or(self.rules.at_hand);
+        let tried = likely.map(|likely| check::alert(self, alert, likely, true));
+        let judged = match tried.filter(|judged| judged.check.adds_up()) {
+            Some(judged) => judged,
+            None => check::alert(self, alert, policies, named.is_some()),
+        };
         let numbers = self.numbers(Some(alert));
         let views = |founds: &[Found], of: &Knowledge| {
             founds.iter().map(|f| picture::incident(f, of, &numbers, policies, self)).collect::<Vec<_>>()
@@ -184,7 +192,13 @@ impl<'a, 'r> Why<'a, 'r> {
             policy: PolicyUsed {
                 hash: Arc::clone(&alert.policy_hash),
                 at_hand: named.is_some(),
-                effective_from: named.map(|_| table),
+                used_hash: Arc::clone(policies.hash()),
+                used_because: match (named, likely) {
+                    (Some(_), _) => UsedBecause::Named,
+                    (None, Some(_)) => UsedBecause::Likely,
+                    (None, None) => UsedBecause::AtHand,
+                },
+                effective_from: named.or(likely).map(|_| table),
             },
             incidents: views(&judged.stood_on, judged.was.as_ref().unwrap_or(&judged.then)),
             became: views(&judged.became, &judged.then),

@@ -103,10 +103,27 @@ pub struct Registered {
 pub struct PolicyUsed {
     /// Its SHA-256.
     pub hash: Arc<str>,
-    /// Whether its values are at hand. If not, another one was used to draw the picture, and nothing is checked by it.
+    /// Whether a policy of this hash is at hand.
     pub at_hand: bool,
-    /// First day of the table that held at the decision, where it is at hand.
+    /// The SHA-256 of the one by which the picture is drawn.
+    pub used_hash: Arc<str>,
+    /// Why that one.
+    pub used_because: UsedBecause,
+    /// First day of its table that held at the decision; `None`: it is only the one at hand.
     pub effective_from: Option<Day>,
+}
+
+/// Why a policy was used to draw the picture of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsedBecause {
+    /// The alert names it.
+    Named,
+    /// None has the hash that the alert names, as after a release whose policies have further fields; this one was in
+    /// force then. If all adds up under it, that is the check; else nothing is judged by it.
+    Likely,
+    /// None has the hash, and none is known to have been in force then: nothing is judged by it.
+    AtHand,
 }
 
 /// A rule's numbers.
@@ -381,7 +398,7 @@ pub struct Changed {
 pub struct Check {
     /// What the records do not give again. Not empty: it does not add up, and that is a defect.
     pub differences: Vec<Difference>,
-    /// Fields of the alert that could not be checked, because its policy is not at hand.
+    /// Fields of the alert that could not be checked, because the policy that decided is not at hand.
     pub unchecked: Vec<&'static str>,
 }
 

@@ -8,9 +8,6 @@ use tocsin_schemas::records::Quarantined;
 use tocsin_schemas::topics;
 use tocsin_schemas::wire::SchemaIds;
 
-use super::policy::Arrived;
-use crate::policy::topic;
-
 /// What the door made of a record.
 #[derive(Debug)]
 pub enum AtDoor {
@@ -18,8 +15,8 @@ pub enum AtDoor {
     In(Box<Arrival>, bool),
     /// Refused.
     Refused(Box<Quarantined>),
-    /// Of the topic `policy`.
-    Policy(Arrived),
+    /// Of the topic `policy`, which has a door of its own: see `super::policy::Standing::judge`.
+    Policy(LogRecord),
     /// Nothing that arrived: a tombstone that compaction needs.
     Nothing,
 }
@@ -30,10 +27,7 @@ pub fn admit(record: LogRecord, schemas: &dyn SchemaIds) -> AtDoor {
         return AtDoor::Nothing;
     }
     if &*record.topic == topics::POLICY {
-        return AtDoor::Policy(match topic::admit(&record) {
-            Ok(policies) => Arrived::Valid(Box::new(policies)),
-            Err(refusal) => Arrived::Refused(Box::new(quarantined(&record, refusal))),
-        });
+        return AtDoor::Policy(record);
     }
     let raw = record.value.as_deref().unwrap_or_default();
     match door::admit(&record.topic, raw, record.stamp, schemas) {

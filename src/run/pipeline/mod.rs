@@ -298,7 +298,8 @@ impl Pipeline {
                 offset = quarantined.offset,
                 problem = quarantined.detail,
                 "the policy that was published cannot be used and stands in quarantine; the old one stays in force. \
-                 Whoever published it publishes a right one: tocsin policy check FILE says what is wrong"
+                 Whoever published it publishes a right one: tocsin policy publish FILE --config CONFIG --dry-run says \
+                 whether it can be"
             );
             refused.push(quarantined);
         }
@@ -423,11 +424,12 @@ impl Pipeline {
             batch.records.into_iter().partition(|(_, at_door)| matches!(at_door, AtDoor::Policy(_)));
         let stamps: Vec<Stamp> = records.iter().map(|(stamp, _)| *stamp).collect();
         let steps = clock::plan(rule, self.engine.clock(), &stamps).map_err(Failure::failed)?;
-        let arrived = |(_, at_door)| match at_door {
-            AtDoor::Policy(arrived) => Some(arrived),
+        let arrived = policies.into_iter().filter_map(|(_, at_door)| match at_door {
+            AtDoor::Policy(record) => Some(self.standing.judge(&record)),
             _ => None,
-        };
-        self.take_policies(policies.into_iter().filter_map(arrived).collect(), outcomes, refused);
+        });
+        let arrived = arrived.collect();
+        self.take_policies(arrived, outcomes, refused);
         let mut records = records.into_iter();
         for step in steps {
             let mut arrivals: Vec<Box<Arrival>> = Vec::with_capacity(step.records.len());

@@ -2,17 +2,19 @@
 //!
 //! - Which policy *decided* is in `progress.policy_hash`. A restart rebuilds under that one, so that whatever differs
 //!   then is the records' doing, never the policy's.
-//! - The newest valid record of the topic is *in force*. Where it is another one, it is taken over once the past was
+//! - The newest valid record of the topic (`crate::policy::follow`: one that may follow the one before) is *in force*. Where it is another one, it is taken over once the past was
 //!   found in order: its publication is a cause that has a name and a record, so nobody need accept a difference.
 //! - The configured one is published where the topic has no valid record, and else only compared.
 
 use std::sync::Arc;
 
 use tocsin_pipeline::Policies;
+use tocsin_schemas::log::LogRecord;
 use tocsin_schemas::records::{Counters, Progress, Quarantined};
 use tocsin_schemas::topics::POLICY;
 
-use crate::policy::topic::Held;
+use super::admit::quarantined;
+use crate::policy::topic::{Door, Held};
 
 /// What a start makes of all this.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct Standing {
     hash: Option<Arc<str>>,
     /// Whether a valid record was read.
     published: bool,
+    /// For what comes after all that was read.
+    door: Door,
 }
 
 /// What some records of the topic come to.
@@ -65,6 +69,7 @@ pub fn start(held: Held, progress: Option<&Progress>, configured: &Policies) -> 
     let offset = progress.and_then(|p| p.offsets.iter().find(|o| o.topic == POLICY)).map_or(0, |o| o.next);
     let published = held.valid.iter().any(|v| v.offset < offset);
     let publish = held.valid.is_empty();
+    let door = held.door();
     let in_force = held.newest().map_or(configured, |newest| &newest.policies);
     let differs = in_force.hash() != configured.hash();
     let decided = match progress {
@@ -86,10 +91,18 @@ pub fn start(held: Held, progress: Option<&Progress>, configured: &Policies) -> 
         .map(|v| Arrived::Valid(Box::new(v.policies)))
         .chain(refused.map(|q| Arrived::Refused(Box::new(q))))
         .collect();
-    Start { decided, since, next: held.next, standing: Standing { hash, published }, publish, differs }
+    Start { decided, since, next: held.next, standing: Standing { hash, published, door }, publish, differs }
 }
 
 impl Standing {
+    /// Gives the next record of the topic to its door.
+    pub fn judge(&mut self, record: &LogRecord) -> Arrived {
+        match self.door.admit(record) {
+            Ok(policies) => Arrived::Valid(Box::new(policies)),
+            Err(refusal) => Arrived::Refused(Box::new(quarantined(record, refusal))),
+        }
+    }
+
     /// Takes records of the topic in their order. Of several the last one is in force; those before it never were.
     pub fn take(&mut self, records: impl IntoIterator<Item = Arrived>) -> Taken {
         let mut taken = Taken::default();

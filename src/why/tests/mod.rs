@@ -14,12 +14,12 @@ use tocsin_schemas::codes::{Change, DeliveryState, Role};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::log::{EventLog, NewRecord};
 use tocsin_schemas::records::{Alert, Delivery, Incident, Progress, Record};
-use tocsin_schemas::time::Day;
+use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 use tocsin_schemas::wire::{self, NoIds, OutputRecord};
 
 use super::asked::Asked;
-use super::{Answer, Source, answer, read, text};
+use super::{Answer, Source, answer, not_found, read, text};
 use crate::replay;
 use crate::run::pipeline::start::read_progress;
 
@@ -96,7 +96,11 @@ fn every_alert_of_a_replay_adds_up() {
     let (mut explained, mut guessed, mut wrong) = (BTreeSet::new(), 0, Vec::new());
     for uscc in all.alerts.iter().map(|a| a.uscc).collect::<BTreeSet<_>>() {
         let records = of_enterprise(&all, uscc);
-        let why = Why::new(&records, Rules { at_hand: &town.policies, of: &of }, progress.clock.unwrap());
+        let why = Why::new(
+            &records,
+            Rules { at_hand: &town.policies, of: &of, likely: &|_| None },
+            progress.clock.unwrap(),
+        );
         let found = why.enterprise(uscc).unwrap();
         wrong.extend(found.differences.iter().map(|d| format!("{uscc}: {d:?}")));
         for alert in &found.alerts {
@@ -131,6 +135,7 @@ fn source(of: &Replayed) -> Source {
         schemas: Arc::new(NoIds),
         policies: of.policies.clone(),
         published: Vec::new(),
+        given: None,
     }
 }
 
@@ -253,12 +258,55 @@ fn under_another_policy_the_numbers_are_not_judged_but_the_page_says_so() {
     let alert = upgraded(&source);
     let answer = ask(&source, &alert.alert_id).unwrap();
     assert_eq!(answer.wrong(), Vec::<String>::new());
+    // It could not be checked: that is no success.
+    let end = answer.verdict().unwrap_err();
+    for words in ["not checked", &*alert.alert_id, "--policy FILE"] {
+        assert!(end.text().contains(words), "{end:?}");
+    }
     let page = text::of(&answer);
     for words in ["NOT AT HAND", &*alert.policy_hash, "not checked: change, reason, level, severity"] {
         assert!(page.contains(words), "{page}");
     }
     // Nor is the topic incidents held against a policy that did not write it.
     assert_eq!(ask(&source, &alert.subject).unwrap().wrong(), Vec::<String>::new());
+}
+
+/// A release that knows further fields gives every policy another hash; what was published tells which one it was.
+#[test]
+fn where_no_policy_has_the_hash_the_one_that_was_in_force_then_is_tried() {
+    let town = replayed(&town(), None);
+    let default = town.policies.clone();
+    let other = "[[policy]]\neffective_from = \"2020-11-20\"\nseverity.severe_lost_days = 200\n";
+    let other = Policies::parse(other).unwrap();
+    let mut source = source(&town);
+    let mut alert = upgraded(&source);
+    alert.alert_id = "D".repeat(26);
+    alert.policy_hash = "f".repeat(64).into();
+    write(&source, &[alert.clone()]);
+    let (before, after) = (alert.decided_at, alert.decided_at.plus_millis(1));
+    // The newest before the decision.
+    source.published = vec![(Instant(0), other.clone()), (before, default.clone()), (after, other.clone())];
+    let answer = ask(&source, &alert.alert_id).unwrap();
+    answer.verdict().unwrap();
+    let page = text::of(&answer);
+    for words in ["no policy at hand has this hash", &**default.hash(), "though its hash is another one now"]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let json = serde_json::to_value(&answer).unwrap();
+    let policy = &json["alert"]["policy"];
+    assert_eq!((&policy["at_hand"], &policy["used_because"]), (&false.into(), &"likely".into()));
+    assert_eq!(policy["used_hash"], **default.hash());
+    // What does not add up under a guess proves nothing, and is no success either.
+    source.published = vec![(Instant(0), other.clone()), (after, default.clone())];
+    let answer = ask(&source, &alert.alert_id).unwrap();
+    assert_eq!(answer.wrong(), Vec::<String>::new());
+    assert!(answer.verdict().unwrap_err().text().contains("not checked"));
+    let page = text::of(&answer);
+    assert!(page.contains("not checked: change, reason, level, severity"), "{page}");
+    // One that is given comes first.
+    source.given = Some(default);
+    ask(&source, &alert.alert_id).unwrap().verdict().unwrap();
 }
 
 #[test]
@@ -281,10 +329,33 @@ fn an_id_tells_by_its_form_what_it_is_of() {
         ("", "no id"),
         ("GCTHTYAVAPBL2DD56LNVAVNRQ1", "no id"),
         ("000000019", "check symbol"),
+        ("000000019", "expected an alert's (26 letters"),
         ("91330784XX00000191", "check symbol"),
+        ("91330784XX00000191", "or a USCC (18 symbols)"),
         ("é", "no id"),
     ] {
         let why = Asked::parse(wrong).unwrap_err();
         assert!(why.contains(word), "{wrong}: {why}");
+    }
+}
+
+/// One line: which forms there are, and where else it could be.
+#[test]
+fn what_is_not_there_says_what_to_do() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    for (id, words) in [
+        ("AAAAAAAAAAAAAAAAAAAAAAAAAA", ["there is no alert AAAA", "--keep-log"]),
+        ("EAAAAAAAAA", ["there is no escalation EAAAAAAAAA", "expected an alert's (26 letters"]),
+        ("91330784T000000005", ["there is no enterprise 91330784T000000005", "that log"]),
+    ] {
+        let asked = Asked::parse(id).unwrap();
+        let found = read::find(&*source.log, &*source.schemas, &asked).unwrap();
+        assert!(answer(&source, &asked, found.as_ref()).is_none());
+        let end = not_found(&asked, found.as_ref());
+        assert_eq!(end.text().lines().count(), 1);
+        for word in words {
+            assert!(end.text().contains(word), "{word}: {end:?}");
+        }
     }
 }

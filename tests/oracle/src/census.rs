@@ -20,7 +20,7 @@ use crate::said::Said;
 pub struct Census(BTreeMap<&'static str, u64>);
 
 /// Everything that is counted.
-const KINDS: [&str; 49] = [
+const KINDS: [&str; 50] = [
     "records",
     "duplicates",
     "stale",
@@ -70,6 +70,7 @@ const KINDS: [&str; 49] = [
     "loops by a record",
     "loops by a midnight",
     "loops of three or more",
+    "corrected before its day",
 ];
 
 impl Default for Census {
@@ -158,6 +159,8 @@ impl Witness {
             c.add("policy reasons", u64::from(by_policy));
             c.add("opened by policy", u64::from(by_policy && s.change == Change::New));
             c.add("raised by policy", u64::from(by_policy && s.change == Change::Raised));
+            let falls = s.rule == Rule::Escalation && s.reason == Some(Reason::Corrected);
+            c.add("corrected before its day", u64::from(falls && s.as_of < self.tables.begin()));
             c.add("expiries", u64::from(s.reason == Some(Reason::Expired)));
             c.add("successions", u64::from(s.reason == Some(Reason::Succeeded)));
         }

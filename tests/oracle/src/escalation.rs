@@ -101,14 +101,15 @@ pub(crate) fn decide(
     occasion: Occasion,
 ) -> Option<Said> {
     let today = moment.as_of();
-    if today < moment.tables.begin() {
-        return None;
-    }
     let table = moment.tables.on(today);
     let w = window(moment, read_as, uscc, table);
     let succeeded = registry.root(uscc) != uscc;
     let level_now = level(&w, table);
     let change = change(warned.open.as_ref(), level_now, &w)?;
+    let falls = matches!(change, Change::Eased | Change::Closed);
+    if today < moment.tables.begin() && !falls {
+        return None;
+    }
     let policy_did_it = policy_did_it(moment, read_as, uscc, warned.open.as_ref(), change);
 
     let open = match warned.open.take() {
@@ -123,7 +124,6 @@ pub(crate) fn decide(
         Occasion::Batch => false,
         Occasion::Midnight => policy_did_it,
     };
-    let falls = matches!(change, Change::Eased | Change::Closed);
     let reason = if falls && succeeded {
         Some(Reason::Succeeded)
     } else if by_policy && change != Change::Added {

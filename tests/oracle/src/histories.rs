@@ -132,6 +132,8 @@ pub fn history(seed: u64, steps: usize) -> History {
     };
     // Of its own, so that what arrives is the same with and without adoptions.
     let mut adopting = ChaCha8Rng::seed_from_u64(!seed);
+    // Whether one that is taken over has begun.
+    let mut waiting = ChaCha8Rng::seed_from_u64(seed.rotate_left(32));
     let mut all = Vec::new();
     let mut clock = start.midnight().plus_millis(9 * 3_600_000);
     for n in 0..steps {
@@ -159,7 +161,12 @@ pub fn history(seed: u64, steps: usize) -> History {
         let mut step = Step { adopt: None, at, arrivals: Vec::new(), flagged: 0 };
         if n > 0 && adopting.random_bool(0.05) {
             // A step of its own: what it makes may be gone after the next batch, and is compared before.
-            all.push(Step { adopt: Some(adopted(&mut adopting, start)), ..step.clone() });
+            let mut tables = adopted(&mut adopting, start);
+            if waiting.random_bool(0.2) {
+                let days = clock.day().0 - tables[0].effective_from.0 + waiting.random_range(1..=60);
+                tables.iter_mut().for_each(|t| t.effective_from = t.effective_from.plus(days));
+            }
+            all.push(Step { adopt: Some(tables), ..step.clone() });
         }
         for record in records {
             let arrived_at = maker.arrived_at(at);
