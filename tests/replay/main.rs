@@ -57,10 +57,15 @@ fn values(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Whether a value is as expected; `*` is any text that says something.
+/// Whether a value is as expected; `*` is any text that says something, `~1.5` a number to nine digits.
 fn fits(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::String(any), Value::String(text)) if any == "*" => !text.is_empty(),
+        (Value::String(near), Value::Number(found)) => {
+            let near: Option<f64> = near.strip_prefix('~').and_then(|text| text.parse().ok());
+            let (near, found) = (near.unwrap_or(f64::NAN), found.as_f64().unwrap_or(f64::NAN));
+            (near - found).abs() <= 1e-9 * near
+        }
         (Value::Object(expected), Value::Object(found)) => {
             expected.len() == found.len()
                 && expected.iter().all(|(name, value)| found.get(name).is_some_and(|f| fits(value, f)))
