@@ -129,6 +129,7 @@ pub fn history(seed: u64, steps: usize) -> History {
         start,
         today: start,
         others: Vec::new(),
+        circle: Vec::new(),
     };
     // Of its own, so that what arrives is the same with and without adoptions.
     let mut adopting = ChaCha8Rng::seed_from_u64(!seed);
@@ -257,6 +258,8 @@ struct Maker {
     today: Day,
     /// Registry records made so far, to be sent again or with other content.
     others: Vec<Record>,
+    /// Registrations that are still to come and together close a circle.
+    circle: Vec<Record>,
 }
 
 impl Maker {
@@ -306,9 +309,15 @@ impl Maker {
     }
 
     fn record(&mut self) -> Record {
+        if !self.circle.is_empty() && self.chance(0.5) {
+            return self.circle.remove(0);
+        }
         match self.rng.random_range(0..100) {
             0..80 => Record::Report(self.report()),
             80..88 => {
+                if self.circle.is_empty() && self.chance(0.08) {
+                    self.circle = self.new_circle();
+                }
                 let which = self.rng.random_range(0..self.enterprises);
                 let e = Record::Enterprise(self.enterprise(which, false));
                 self.others.push(e.clone());
@@ -499,10 +508,7 @@ impl Maker {
     fn enterprise(&mut self, n: usize, first: bool) -> Enterprise {
         let version = if first { 1 } else { self.rng.random_range(1..=4) };
         let days = if first { self.rng.random_range(-400..30) } else { self.rng.random_range(-200..60) };
-        // Often the next one's, so that circles of several close.
-        let next = uscc((n + 1) % self.enterprises);
-        let successor_of =
-            (!first && self.chance(0.6)).then(|| if self.chance(0.3) { next } else { self.any_uscc() });
+        let successor_of = (!first && self.chance(0.5)).then(|| self.any_uscc());
         Enterprise {
             uscc: uscc(n),
             version,
@@ -545,6 +551,22 @@ impl Maker {
         }
     }
 
+    /// Two or three that claim each other in a circle, from about today on.
+    fn new_circle(&mut self) -> Vec<Record> {
+        let from = self.rng.random_range(0..self.enterprises);
+        let many = self.rng.random_range(2..=3);
+        let of = |n: usize| (from + n % many) % self.enterprises;
+        let pairs: Vec<(usize, usize)> = (0..many).map(|n| (of(n), of(n + 1))).collect();
+        let claims = |(heir, predecessor)| {
+            let mut e = self.enterprise(heir, false);
+            e.successor_of = Some(uscc(predecessor));
+            e.valid_from = self.today.plus(self.rng.random_range(-20..=10));
+            e.version = 4;
+            Record::Enterprise(e)
+        };
+        pairs.into_iter().map(claims).collect()
+    }
+
     fn headcount(&mut self) -> Headcount {
         let mut h = Headcount {
             uscc: self.any_uscc(),
@@ -553,9 +575,12 @@ impl Maker {
             version: self.rng.random_range(1..=3),
         };
         // Often of a month beside one that is known, and now and then about a hundred times as many.
-        let known = |r: &Record| if let Record::Headcount(h) = r { Some(h.clone()) } else { None };
+        let known = |r: &Record| match r {
+            Record::Headcount(h) if h.insured > 0 => Some(h.clone()),
+            _ => None,
+        };
         let others: Vec<Headcount> = self.others.iter().filter_map(known).collect();
-        if !others.is_empty() && self.chance(0.5) {
+        if !others.is_empty() && self.chance(0.35) {
             let other = pick(&mut self.rng, &others);
             h.uscc = other.uscc;
             h.month = Month(other.month.0 + pick(&mut self.rng, &[-1, 0, 1, 1]));

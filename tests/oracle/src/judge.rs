@@ -7,12 +7,11 @@ use tocsin_schemas::ids::{IncidentId, ReportKey};
 use tocsin_schemas::records::{Alert, Counters, Digest, Incident, Listed, Rate, Record};
 use tocsin_schemas::time::{Day, Instant};
 
-use crate::beside::Spread;
 use crate::census::{Census, Witness};
 use crate::compare::{Matcher, compare_findings, compare_rates};
 use crate::findings::Finding;
 use crate::histories::{History, Step};
-use crate::lists::compare_lists;
+use crate::lists::{compare_lists, spread};
 use crate::oracle::Oracle;
 use crate::policy::OraclePolicy;
 
@@ -135,14 +134,6 @@ fn sound(oracle: &Oracle) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// The model of the clock's year.
-fn spread(lists: &[Listed], clock: Option<Instant>) -> Option<Spread> {
-    let year = i32::from(clock?.day().year());
-    let whole = lists.iter().find(|l| l.year == year && l.member.is_none())?;
-    let model = whole.reference.as_ref()?.model.as_ref()?;
-    Some(Spread { nu: model.nu, alpha: model.alpha, per_person_year: model.per_person_year })
 }
 
 /// A policy first; then a step without arrivals is a run of midnights, any other a batch.

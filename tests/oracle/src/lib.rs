@@ -41,7 +41,7 @@ pub use compare::{Matcher, compare, compare_findings, compare_rates};
 pub use findings::Finding;
 pub use histories::{History, Step};
 pub use judge::{Restarts, Subject, judge, survey};
-pub use lists::{Compared, compare_lists};
+pub use lists::{Compared, compare_lists, spread};
 pub use oracle::Oracle;
 pub use policy::{ListLimits, OraclePolicy};
 pub use rates::WINDOWS;

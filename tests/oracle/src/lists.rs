@@ -12,9 +12,10 @@ use tocsin_schemas::codes::{
 };
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Listed, Member, Model, Record, Reference, Whole};
-use tocsin_schemas::time::Day;
+use tocsin_schemas::time::{Day, Instant};
 
 use crate::arrivals::Verdict;
+use crate::beside::Spread;
 use crate::histories::Step;
 use crate::oracle::Oracle;
 use crate::policy::ListLimits;
@@ -266,6 +267,14 @@ impl Tests<'_> {
             persistent: key_years >= self.limits.persistent_years,
         }
     }
+}
+
+/// How the firms are spread by the model of the clock's year, which the lists carry.
+pub fn spread(lists: &[Listed], clock: Option<Instant>) -> Option<Spread> {
+    let year = i32::from(clock?.day().year());
+    let whole = lists.iter().find(|l| l.year == year && l.member.is_none())?;
+    let model = whole.reference.as_ref()?.model.as_ref()?;
+    Some(Spread { nu: model.nu, alpha: model.alpha, per_person_year: model.per_person_year })
 }
 
 /// Compares the lists after a step, and what was frozen in it; the oracle keeps what was.
