@@ -191,10 +191,10 @@ impl Engine {
         verdicts
     }
 
-    /// Takes an entry of the lists back that was written before (topic `lists`), in the order in which it was written;
-    /// before [`Engine::resume`].
-    pub fn recall(&mut self, listed: Listed) {
-        self.lists.recall(listed);
+    /// Takes an entry of the lists back that was written before (topic `lists`, by its key; `None`: it was taken off),
+    /// in the order in which it was written; before [`Engine::resume`].
+    pub fn recall(&mut self, key: &str, listed: Option<Listed>) {
+        self.lists.recall(key, listed);
     }
 
     /// Ends a rebuild: desired minus emitted, and what differs in the lists. The guard of the caller: the outcome must be silent

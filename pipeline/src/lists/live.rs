@@ -86,8 +86,9 @@ fn length(slot: usize, as_of: Day) -> u32 {
 }
 
 impl Lists {
-    /// Takes an entry of the topic back, in the order of the topic.
-    pub fn recall(&mut self, listed: Listed) {
+    /// Takes a record of the topic back, in the order of the topic; `None`: an enterprise left its list.
+    pub fn recall(&mut self, key: &str, listed: Option<Listed>) {
+        let Some(listed) = listed else { return self.recall_gone(key) };
         let Listed { list, year, event_id, reference, whole, member, .. } = listed;
         match (list, member, whole) {
             (List::Annual, Some(member), _) => {
@@ -115,6 +116,17 @@ impl Lists {
                 self.frozen.entry(year).or_default().insert(member.uscc);
             }
             (List::Frozen, Some(_), _) | (_, None, None) => {}
+        }
+    }
+
+    fn recall_gone(&mut self, key: &str) {
+        let mut parts = key.split('|').skip(1);
+        let year = parts.next().and_then(|year| year.parse().ok());
+        let uscc: Option<Uscc> = parts.next().and_then(|uscc| uscc.parse().ok());
+        let Some((year, uscc)) = year.zip(uscc) else { return };
+        let Some(of) = self.years.get_mut(&year) else { return };
+        if let Some(former) = of.on.remove(&uscc) {
+            of.sizes.count(&former, false);
         }
     }
 

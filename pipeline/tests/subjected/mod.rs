@@ -155,7 +155,9 @@ impl Subject for Subjected {
         let middle = self.arrived.len() / 2;
         self.engine.load(self.arrived[middle..].to_vec());
         self.engine.load(self.arrived[..middle].to_vec());
-        self.listed.iter().cloned().for_each(|listed| self.engine.recall(listed));
+        for listed in &self.listed {
+            self.engine.recall(&listed.key(), Some(listed.clone()));
+        }
         let outcome = self.engine.resume(written.with(said));
         assert_eq!(outcome.lists, [], "a restart changed the lists");
         assert_eq!(outcome.findings, [], "a restart tells the clerk again");

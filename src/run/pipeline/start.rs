@@ -119,9 +119,8 @@ pub fn rebuild(
     }
     engine.recover(progress.clock);
     read_all(&**log, topics::LISTS, &mut |record| {
-        if let Some(raw) = record.value.as_deref() {
-            engine.recall(own::<Listed>(&record, raw)?);
-        }
+        let listed = record.value.as_deref().map(|raw| own::<Listed>(&record, raw)).transpose()?;
+        engine.recall(&String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()), listed);
         Ok(())
     })?;
     // The failure of one side ends the others.
