@@ -1,7 +1,8 @@
 //! The engine: drives clock, dataflow and decider; what `src/` and the tests hold. How it takes another policy over
-//! is in `adopt`.
+//! is in `adopt`; what is ranked for people who ask, in `rankings`.
 
 mod adopt;
+mod rankings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

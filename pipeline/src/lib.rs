@@ -11,7 +11,8 @@
 //! `why/` goes the other way: from an alert, an incident or an enterprise back to the records, by the very rules
 //! of both halves.
 //!
-//! `lists/` says which enterprises are key and which general in a year (S11), from the same figures.
+//! `lists/` says which enterprises are key and which general in a year (S11), from the same figures, and ranks streaks
+//! without injury (S54), industries (S27) and posts (S32) for whoever asks.
 //!
 //! Beside them stand the **statistics of small numbers** (`statistics/`): pure functions from counts to limits, shrunken
 //! rates and alarms, that know neither half.
@@ -29,7 +30,7 @@ mod engine;
 mod exposure;
 mod facts;
 mod incidents;
-mod lists;
+pub mod lists;
 mod model;
 pub mod policy;
 mod rates;

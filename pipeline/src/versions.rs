@@ -127,6 +127,11 @@ impl Versions {
         verdict
     }
 
+    /// The version of a report that stands; withdrawn reports have one too.
+    pub fn report_of(&self, key: &ReportKey) -> Option<&Shared> {
+        self.reports.find(self.hasher.hash_one(key), |f| f.key == *key)
+    }
+
     /// The reports that stand and were not withdrawn.
     pub fn standing(&self) -> impl Iterator<Item = &Shared> {
         self.reports.iter().filter(|report| report.stands())
@@ -144,7 +149,7 @@ impl Versions {
 
     /// The age of a report as it stood before this batch; withdrawn reports have one too.
     pub fn age_before(&self, key: &ReportKey) -> Option<Age> {
-        let report = self.reports.find(self.hasher.hash_one(key), |f| f.key == *key)?;
+        let report = self.report_of(key)?;
         let first = self.moved_back.get(key).copied().unwrap_or(report.first_arrived_at);
         Some((first, key.clone()))
     }

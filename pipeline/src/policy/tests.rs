@@ -61,7 +61,7 @@ fn each_error_names_line_column_and_what_is_allowed() {
         ),
         (
             "[policy.escalations]\n",
-            "line 3, column 9: escalations is not a key of a [[policy]] table; allowed: effective_from, escalation, owner_alert, merge, severity",
+            "line 3, column 9: escalations is not a key of a [[policy]] table; allowed: effective_from, escalation, owner_alert, merge, severity, lists",
         ),
         ("merge = 3\n", "line 3, column 9: merge must be a table [policy.merge], found 3"),
         (

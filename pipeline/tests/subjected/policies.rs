@@ -30,6 +30,14 @@ pub fn policies(tables: &[OraclePolicy]) -> Policies {
             chance_below: f64::from(t.lists.chance_below) / 1000.0,
             severe_is_key: t.lists.severe_is_key,
             persistent_years: t.lists.persistent_years,
+            streak_headcount: t.lists.rankings.streak_headcount,
+            industry_incidents: t.lists.rankings.industry_incidents,
+            industry_innocent: f64::from(t.lists.rankings.industry_innocent) / 1000.0,
+            benchmark_headcount: t.lists.rankings.benchmark_headcount,
+            benchmark_fall_percent: t.lists.rankings.benchmark_fall_percent,
+            benchmark_sure_from: t.lists.rankings.benchmark_sure_from,
+            hazard_incidents: t.lists.rankings.hazard_incidents,
+            ..Lists::default()
         },
     };
     Policies::new(tables.iter().map(table).collect()).unwrap()
