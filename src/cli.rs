@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{backtest, check, demo, output, policy, replay, run, topics, why};
+use crate::{backtest, check, demo, lists, output, policy, replay, run, topics, why};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -25,6 +25,7 @@ Where to begin:
   tocsin demo                               see it work, nothing to install, about 30 seconds
   tocsin replay stream.jsonl --out out      run a file of your own through the pipeline
   tocsin backtest stream.jsonl --policy P   what another policy would have said
+  tocsin lists annual stream.jsonl          key and general enterprises of the year, and why
   tocsin check-config --config tocsin.toml  before the first run: is everything reachable?
   tocsin topics apply --config tocsin.toml  create the topics
   tocsin policy show                        every threshold, its default, and what it may be
@@ -54,6 +55,8 @@ pub enum Command {
     Backtest(backtest::Args),
     /// Explain an alert, an incident or an enterprise from the records, and check that it adds up.
     Why(why::Args),
+    /// Show the lists that people act on: of a year, streaks without injury, industries, posts.
+    Lists(lists::Args),
     /// Create the topics of the event log, and say what differs.
     Topics(topics::Args),
     /// Check, show, compare and publish the thresholds that decide who is told.

@@ -9,6 +9,7 @@
 //! - [`policy`]: the thresholds: looked at, compared, published
 //! - [`backtest`]: history under two policies; [`stream`]: what it shares with `replay`
 //! - [`why`]: an alert, incident or enterprise explained from the records
+//! - [`lists`]: the lists that people act on
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
 mod backtest;
@@ -17,6 +18,7 @@ mod cli;
 mod config;
 mod demo;
 mod exit;
+mod lists;
 mod logging;
 mod open;
 mod output;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Topics(args) => topics::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Why(args) => why::run(args),
+        Command::Lists(args) => lists::run(args),
         Command::CheckConfig(args) => check::run(args),
         Command::Completions(args) => cli::completions(args),
     });
