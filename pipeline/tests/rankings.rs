@@ -55,7 +55,7 @@ fn with_texts(seed: u64, steps: usize) -> History {
         if let Record::Report(report) = record {
             let text = |byte: usize| texts[usize::from(digest[byte]) % texts.len()].map(Into::into);
             (report.post, report.process, report.equipment) =
-                (text(3), text(4).filter(|_| seed % 2 == 0), text(5));
+                (text(3), text(4).filter(|_| seed.is_multiple_of(2)), text(5));
         }
     }
     history
@@ -381,7 +381,7 @@ fn city(seed: u64) -> History {
     };
     let by = |last: Day, from: Day| {
         let within = later.iter().filter(move |r| from <= r.occurred_on && r.occurred_on <= last);
-        within.cloned().map(|r| Record::Report(r))
+        within.cloned().map(Record::Report)
     };
     records.extend(by(day("2024-12-31"), day("2024-01-01")));
     let second = by(day("2025-06-15"), day("2025-01-01")).collect();

@@ -1,5 +1,7 @@
 //! An engine that knows what was known by the end of a day.
 
+use std::sync::Arc;
+
 use tocsin_pipeline::{Arrival, Engine, Memory, Options};
 use tocsin_schemas::codes::List;
 use tocsin_schemas::records::Listed;
@@ -77,7 +79,7 @@ impl Known {
             as_of: self.as_of,
             clock: self.clock,
             policy: self.source.policy.clone(),
-            policy_hash: self.engine.policies().hash().clone(),
+            policy_hash: Arc::clone(self.engine.policies().hash()),
             from: self.source.name(),
             records: self.read.records,
             refused: self.read.refused,

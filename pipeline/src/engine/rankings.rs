@@ -1,6 +1,6 @@
 //! What `tocsin lists` ranks when somebody asks: from what stands at the clock, once.
 //!
-//! Reading every enterprise and incident takes a second at most for a city, so nothing of it is kept up to date. An
+//! Reading every enterprise and incident is little beside reading the records, so nothing of it is kept up to date. An
 //! engine of [`Engine::of_decisions`] answers as well, and one that was only loaded ([`Engine::load`]).
 
 use std::collections::BTreeMap;
