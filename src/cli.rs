@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{backtest, check, demo, known, output, policy, replay, run, topics, why};
+use crate::{backtest, check, demo, known, lists, output, policy, replay, run, topics, why};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -25,6 +25,7 @@ Where to begin:
   tocsin demo                               see it work, nothing to install, about 30 seconds
   tocsin replay stream.jsonl --out out      run a file of your own through the pipeline
   tocsin backtest stream.jsonl --policy P   what another policy would have said
+  tocsin lists annual stream.jsonl          key and general enterprises of the year, and why
   tocsin check-config --config tocsin.toml  before the first run: is everything reachable?
   tocsin topics apply --config tocsin.toml  create the topics
   tocsin policy show                        every threshold, its default, and what it may be
@@ -56,6 +57,8 @@ pub enum Command {
     Why(why::Args),
     /// Show the figures of a past day as known then and as known now, and which records make the difference.
     Known(known::Args),
+    /// Show the lists that people act on: of a year, streaks without injury, industries, posts.
+    Lists(lists::Args),
     /// Create the topics of the event log, and say what differs.
     Topics(topics::Args),
     /// Check, show, compare and publish the thresholds that decide who is told.

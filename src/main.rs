@@ -10,6 +10,7 @@
 //! - [`backtest`]: history under two policies; [`stream`]: what it shares with `replay`
 //! - [`why`]: an alert, incident or enterprise explained from the records
 //! - [`known`]: figures of a past day, as known then and now, and what makes the difference
+//! - [`lists`]: the lists that people act on
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
 mod backtest;
@@ -19,6 +20,7 @@ mod config;
 mod demo;
 mod exit;
 mod known;
+mod lists;
 mod logging;
 mod open;
 mod output;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Policy(args) => policy::run(args),
         Command::Why(args) => why::run(args),
         Command::Known(args) => known::run(args),
+        Command::Lists(args) => lists::run(args),
         Command::CheckConfig(args) => check::run(args),
         Command::Completions(args) => cli::completions(args),
     });

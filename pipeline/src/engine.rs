@@ -1,8 +1,9 @@
 //! The engine: drives clock, dataflow and decider; what `src/` and the tests hold. How it takes another policy over
-//! is in `adopt`, how it learns without deciding in `learn`.
+//! is in `adopt`, how it learns without deciding in `learn`; what is ranked for people who ask, in `rankings`.
 
 mod adopt;
 mod learn;
+mod rankings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

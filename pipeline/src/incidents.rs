@@ -216,7 +216,7 @@ fn one(cases: &[Case], uscc: Option<Uscc>, root: Option<Uscc>, policies: &Polici
 
 /// What an incident says of itself: what the worst of its cases says that says it, of several the one that is
 /// believed first; else any other case.
-fn told<T>(
+pub(crate) fn told<T>(
     cases: &[Case],
     severity: impl Fn(&Case) -> Severity,
     worst: Severity,

@@ -11,7 +11,8 @@
 //! `why/` goes the other way: from an alert, an incident or an enterprise back to the records, by the very rules
 //! of both halves.
 //!
-//! `lists/` says which enterprises are key and which general in a year (S11), from the same figures.
+//! `lists/` says which enterprises are key and which general in a year (S11), from the same figures, and ranks streaks
+//! without injury (S54), industries (S27) and posts (S32) for whoever asks.
 //!
 //! `known/` looks back: the figures of a past day as they were known at a past instant and as they are known now, and
 //! which records make the difference.
@@ -34,7 +35,7 @@ mod facts;
 mod findings;
 mod incidents;
 pub mod known;
-mod lists;
+pub mod lists;
 mod model;
 pub mod policy;
 mod rates;

@@ -132,14 +132,14 @@ impl Versions {
         verdict
     }
 
+    /// The version of a report that stands; withdrawn reports have one too.
+    pub fn report_of(&self, key: &ReportKey) -> Option<&Shared> {
+        self.reports.find(self.hasher.hash_one(key), |f| f.key == *key)
+    }
+
     /// The reports that stand and were not withdrawn.
     pub fn standing(&self) -> impl Iterator<Item = &Shared> {
         self.reports.iter().filter(|report| report.stands())
-    }
-
-    /// The version of a report that stands, a withdrawn one too.
-    pub fn report_of(&self, key: &ReportKey) -> Option<&Shared> {
-        self.reports.find(self.hasher.hash_one(key), |f| f.key == *key)
     }
 
     /// The headcounts that stand.

@@ -1,9 +1,13 @@
 //! The closed lists of the contract. Each has one text form, the same in JSON, Avro, metrics and pages.
 
+mod rankings;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::rankings::{IndustryVerdict, NoBenchmark, NoStreak, StreakSince};
 
 /// A code that is not on its list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

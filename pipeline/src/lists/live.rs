@@ -349,8 +349,8 @@ fn refusal(freeze: &Freeze, refused: FreezeRefusal, stamp: &Stamp) -> Listed {
     Listed { whole: Some(whole), ..bare(freeze.year.unwrap_or(0), None, stamp) }
 }
 
-/// The city's rate of a window; `None` where it cannot be computed.
-fn per_thousand(city: &Sum) -> Option<f64> {
+/// The rate of the city or an industry in a window; `None` where it cannot be computed.
+pub(super) fn per_thousand(city: &Sum) -> Option<f64> {
     let whole = |parts: i128| (i64::from(city.with_headcount) * 1000 * PARTS) as f64 / parts as f64;
     (city.headcount_parts > 0).then(|| whole(city.headcount_parts))
 }

@@ -5,18 +5,31 @@
 //! - `entry`: what an entry says, and the record that says it
 //! - `live`: the lists of this year and the last, as they change
 //! - `freeze`: a list of a year as it stood, on the word of somebody with a name
+//! - `streaks` (S54), `industries` (S27), `hazards` (S32, S45): what `tocsin lists` ranks when somebody asks; pure, from
+//!   `firms`, the enterprises as they were read once at the end of what arrived
 //!
-//! Two things are compared. An enterprise's own figures are live: a report moves it at once. What it is compared with,
+//! Two things are compared by the list of a year. An enterprise's own figures are live: a report moves it at once. What it is compared with,
 //! the city's rate and the model of all enterprises, is taken at midnights ([`tocsin_schemas::records::Reference`]): the
 //! rate at each, the model at the first of a month. So one incident never moves the others, and a restart recalls what
 //! was taken instead of taking it anew from what is known later.
 
 mod annual;
 mod entry;
+mod firms;
 mod freeze;
+mod hazards;
+mod industries;
 mod live;
 mod persistent;
+mod streaks;
 
 pub(crate) use annual::Year;
+pub(crate) use firms::{Firm, Happened};
 pub(crate) use freeze::Freeze;
+pub use hazards::{Details, Hazard, Hazards};
+pub(crate) use hazards::{Harm, How, rank as hazards};
+pub(crate) use industries::judge as industries;
+pub use industries::{Candidate, Industries, Industry, YearFigures};
 pub(crate) use live::{Before, Lists, ListsChange, Moved};
+pub(crate) use streaks::rank as streaks;
+pub use streaks::{Streak, Streaks};

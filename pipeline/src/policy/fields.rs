@@ -117,8 +117,9 @@ policy! {
         severe_grade_max: u8 = 6, 0..=10;
     }
 
-    /// The lists of a year: key enterprises (重点) and general ones (一般) (S11).
-    lists: Lists {
+    /// The lists of a year: key enterprises (重点) and general ones (一般) (S11); beside them what `tocsin lists` ranks
+    /// (S27, S32, S45, S54).
+    lists: Lists, rising [benchmark_least benchmark_most] {
         /// Incidents in the year from which an enterprise is key if its shrunken rate is above the city's (S11).
         key_incidents: u32 = 3, 1..=100_000;
         /// How sure that must be: the credible interval of this width lies above the city's rate (S11).
@@ -133,6 +134,24 @@ policy! {
         severe_is_key: bool = true;
         /// Years running as key enterprise from which it is one persistently (S36).
         persistent_years: u32 = 2, 2..=100;
+        /// Mean insured persons of the last 365 days from which a streak without injury is listed (S54).
+        streak_headcount: u32 = 10, 1..=1_000_000;
+        /// Incidents in the year from which an industry can be one of many incidents (S27).
+        industry_incidents: u32 = 3, 1..=100_000;
+        /// Of the industries that are named for their rate, so many may be innocent on average: a share (S27).
+        industry_innocent: f64 = 0.05, 0.000001..=0.5;
+        /// Mean insured persons in the year from which an enterprise can be a benchmark (S27).
+        benchmark_headcount: u32 = 50, 1..=1_000_000;
+        /// Its incidents for each insured person fell by so many percent at least (S27).
+        benchmark_fall_percent: u8 = 30, 1..=100;
+        /// With fewer incidents the year before, a fall is marked as too little to go by (S27).
+        benchmark_sure_from: u32 = 8, 1..=100_000;
+        /// The fewest enterprises to choose in an industry (S27).
+        benchmark_least: u32 = 2, 1..=100;
+        /// The most (S27).
+        benchmark_most: u32 = 4, 1..=100;
+        /// Fewer incidents than this of one post, process and equipment are marked as few (S32, S45).
+        hazard_incidents: u32 = 3, 1..=100_000;
     }
 
     /// What stands beside a raw rate, which chance makes high where numbers are small.

@@ -80,6 +80,10 @@ pub(crate) struct Found {
     pub(crate) cause: Option<Cause>,
     pub(crate) time: Option<TimeOfDay>,
     pub(crate) reports: BTreeSet<ReportKey>,
+    /// Lost days of each person, where known.
+    pub(crate) lost_days: Vec<Option<u32>>,
+    /// Post, process and equipment, where somebody says them.
+    pub(crate) how: [Option<String>; 3],
 }
 
 impl Found {
@@ -223,6 +227,15 @@ fn as_incident(cases: &[&Case<'_>], tables: &Tables, registered: &dyn Fn(&Uscc) 
             .map(|(_, time)| time)
     };
     let time = first_time(&mut worst.iter().copied()).or_else(|| first_time(&mut cases.iter()));
+    let said = |field: fn(&Report) -> Option<&str>| {
+        let text = |r: &Report| field(r).map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
+        let mut all: Vec<(bool, ReportKey, String)> = Vec::new();
+        for case in cases {
+            all.extend(case.first(text).map(|t| (case.severity(tables) != severity, case.best().key(), t)));
+        }
+        all.sort();
+        all.into_iter().next().map(|(.., text)| text)
+    };
     Found {
         uscc: cases[0].uscc(),
         hosts: cases.iter().filter_map(|c| c.first(|r| r.host_uscc)).collect(),
@@ -234,5 +247,7 @@ fn as_incident(cases: &[&Case<'_>], tables: &Tables, registered: &dyn Fn(&Uscc) 
         cause,
         time,
         reports: cases.iter().flat_map(|c| c.0.iter().map(|r| r.key())).collect(),
+        lost_days: cases.iter().map(|c| c.first(|r| r.lost_days)).collect(),
+        how: [said(|r| r.post.as_deref()), said(|r| r.process.as_deref()), said(|r| r.equipment.as_deref())],
     }
 }

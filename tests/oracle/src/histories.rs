@@ -16,7 +16,7 @@ use tocsin_schemas::records::{Digest, Enterprise, GovernanceEvent, Headcount, Re
 use tocsin_schemas::time::{Day, Instant, Month, TimeOfDay};
 
 use crate::door;
-use crate::policy::{ListLimits, OraclePolicy};
+use crate::policy::{ListLimits, OraclePolicy, RankingLimits};
 
 /// What arrives at one instant.
 #[derive(Debug, Clone)]
@@ -202,6 +202,8 @@ fn varied(rng: &mut ChaCha8Rng, effective_from: Day) -> OraclePolicy {
     let blue = rng.random_range(1..=3);
     let yellow = blue + rng.random_range(1..=2);
     let orange = yellow + 1;
+    // Not drawn, so that all else of a seed stays as it was.
+    let rankings = if blue == 1 { RankingLimits::default() } else { RankingLimits::low() };
     OraclePolicy {
         effective_from,
         window_days: pick(rng, &[1, 7, 30, 45, 90, 365, 365, 366, 400, 3660]),
@@ -223,6 +225,7 @@ fn varied(rng: &mut ChaCha8Rng, effective_from: Day) -> OraclePolicy {
             chance_below: pick(rng, &[10, 50, 300, 1000]),
             severe_is_key: rng.random_bool(0.5),
             persistent_years: rng.random_range(2..=3),
+            rankings,
         },
         confidence: pick(rng, &[0.8, 0.95, 0.95, 0.998]),
         rank_min_incidents: pick(rng, &[0, 2, 3]),

@@ -106,7 +106,7 @@ fn both_near(a: Option<f64>, b: Option<f64>) -> bool {
 }
 
 /// P(X >= n) for a Poisson count, by summing up what is below.
-fn at_least(n: u32, expected: f64) -> f64 {
+pub(crate) fn at_least(n: u32, expected: f64) -> f64 {
     let mut term = (-expected).exp();
     let mut below = 0.0;
     for k in 0..n {

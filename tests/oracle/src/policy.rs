@@ -57,6 +57,56 @@ pub struct ListLimits {
     pub severe_is_key: bool,
     /// `lists.persistent_years`
     pub persistent_years: u32,
+    /// The rankings beside them.
+    pub rankings: RankingLimits,
+}
+
+/// What `lists` of the policy says of the rankings: streaks, industries, hazards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RankingLimits {
+    /// `lists.streak_headcount`
+    pub streak_headcount: u32,
+    /// `lists.industry_incidents`
+    pub industry_incidents: u32,
+    /// `lists.industry_innocent`, in thousandths.
+    pub industry_innocent: u32,
+    /// `lists.benchmark_headcount`
+    pub benchmark_headcount: u32,
+    /// `lists.benchmark_fall_percent`
+    pub benchmark_fall_percent: u8,
+    /// `lists.benchmark_sure_from`
+    pub benchmark_sure_from: u32,
+    /// `lists.hazard_incidents`
+    pub hazard_incidents: u32,
+}
+
+impl Default for RankingLimits {
+    fn default() -> RankingLimits {
+        RankingLimits {
+            streak_headcount: 10,
+            industry_incidents: 3,
+            industry_innocent: 50,
+            benchmark_headcount: 50,
+            benchmark_fall_percent: 30,
+            benchmark_sure_from: 8,
+            hazard_incidents: 3,
+        }
+    }
+}
+
+impl RankingLimits {
+    /// Such that a tiny world reaches them.
+    pub(crate) fn low() -> RankingLimits {
+        RankingLimits {
+            streak_headcount: 2,
+            industry_incidents: 1,
+            industry_innocent: 500,
+            benchmark_headcount: 1,
+            benchmark_fall_percent: 10,
+            benchmark_sure_from: 2,
+            hazard_incidents: 2,
+        }
+    }
 }
 
 impl Default for ListLimits {
@@ -69,6 +119,7 @@ impl Default for ListLimits {
             chance_below: 10,
             severe_is_key: true,
             persistent_years: 2,
+            rankings: RankingLimits::default(),
         }
     }
 }

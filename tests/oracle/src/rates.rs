@@ -66,14 +66,14 @@ impl Fraction {
 /// Everything that rates are made of.
 pub(crate) struct Basis<'a> {
     pub(crate) registry: &'a Registry<'a>,
-    headcounts: &'a BTreeMap<(Uscc, Month), u32>,
+    pub(crate) headcounts: &'a BTreeMap<(Uscc, Month), u32>,
     /// The counted incidents of registered enterprises.
-    counted: Vec<&'a Found>,
+    pub(crate) counted: Vec<&'a Found>,
     /// The same by the enterprise that they are read as.
     read_as: BTreeMap<Uscc, Vec<&'a Found>>,
     /// The registered enterprises that are read as each.
-    members: BTreeMap<Uscc, Vec<Uscc>>,
-    day: Day,
+    pub(crate) members: BTreeMap<Uscc, Vec<Uscc>>,
+    pub(crate) day: Day,
     policy: &'a OraclePolicy,
     spread: Option<Spread>,
 }

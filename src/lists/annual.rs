@@ -1,0 +1,181 @@
+//! The list of a year: what stands in the topic `lists` (what others see), or, from a file, for a past day or under
+//! another policy, what the engine makes of the records.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tocsin_pipeline::{Engine, Options};
+use tocsin_schemas::codes::{List, ListClass};
+use tocsin_schemas::log::LogError;
+use tocsin_schemas::records::{Listed, Member, Reference, Whole};
+use tocsin_schemas::time::Instant;
+use tocsin_schemas::topics;
+use tocsin_schemas::wire;
+
+use super::known::Known;
+use super::source::{Log, Source};
+use super::{Annual, Heading, show, text};
+use crate::exit::{CommandResult, Failure};
+use crate::run::pipeline::admit::{AtDoor, admit};
+use crate::run::pipeline::start;
+
+/// Lists of years.
+#[derive(Debug, Serialize)]
+pub struct Lists {
+    /// One, or those that were frozen, in the order in which they were.
+    pub lists: Vec<OfYear>,
+}
+
+/// The list of a year.
+#[derive(Debug, Serialize)]
+pub struct OfYear {
+    /// As it changes, or as it was frozen.
+    pub list: List,
+    /// The calendar year.
+    pub year: i32,
+    /// The governance event that froze it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// The decision: of a live list in the topic the one that changed it last, of a frozen one that which froze it.
+    pub decided_at: Instant,
+    /// The policy that decided it.
+    pub policy_hash: String,
+    /// How many are on it, and who froze it.
+    pub sizes: Whole,
+    /// What enterprises are compared with.
+    pub reference: Option<Reference>,
+    /// Key ones first, the most incidents first.
+    pub members: Vec<Row>,
+}
+
+/// An enterprise on the list.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Its registered name; null if it is not registered any more.
+    pub name: Option<String>,
+    /// Its responsible area.
+    pub area: Option<String>,
+    #[serde(flatten)]
+    pub member: Member,
+}
+
+/// Runs `tocsin lists annual`.
+///
+/// # Errors
+/// A wrong call: a year whose list is not kept, and those of the source. A failure: the log.
+pub fn run(args: &Annual) -> CommandResult {
+    let common = &args.common;
+    let source = Source::open(common)?;
+    let as_published = common.as_of.is_none() && common.policy.is_none() && common.policy_from.is_none();
+    let (heading, entries, names) = match source.log().filter(|_| as_published) {
+        Some(log) => published(log, &source)?,
+        None => {
+            let (known, frozen) = Known::run(source, common.as_of)?;
+            let mut entries = known.engine.lists();
+            entries.extend(frozen);
+            (known.heading(), entries, known.engine)
+        }
+    };
+    let lists = choose(args, &heading, entries, &names)?;
+    show(common, &heading, &lists, |top| text::annual(&lists, args, top))
+}
+
+/// What stands in the topic, and an engine that knows the register.
+fn published(log: &Log, source: &Source) -> Result<(Heading, Vec<Listed>, Engine), Failure> {
+    let progress = start::read_progress(&*log.log)?;
+    let Some((progress, clock)) = progress.and_then(|p| p.clock.map(|clock| (p, clock))) else {
+        return Err(Failure::failed(
+            "the service has not decided anything yet, so its topic lists is empty: start `tocsin run`, or give --as-of \
+             to list from the records that are there",
+        ));
+    };
+    let mut records = 0;
+    // Compacted, and may still hold what was superseded: the last word of each key.
+    let mut entries: BTreeMap<Vec<u8>, (u64, Listed)> = BTreeMap::new();
+    start::read_all(&*log.log, topics::LISTS, &mut |record| {
+        records += 1;
+        let key = record.key.clone().unwrap_or_default();
+        match record.value.as_deref() {
+            None => drop(entries.remove(&key)),
+            Some(raw) => {
+                let listed = wire::decode(raw).map_err(|e| {
+                    let (topic, partition, offset) = (&record.topic, record.partition, record.offset);
+                    LogError::Damaged(format!("{topic} partition {partition} offset {offset}: {e}"))
+                })?;
+                entries.insert(key, (records, listed));
+            }
+        }
+        Ok(())
+    })?;
+    let mut engine = Engine::of_decisions(source.policies.clone(), Options { workers: 1 });
+    engine.recover(Some(clock));
+    let mut register = Vec::new();
+    start::read_all(&*log.log, topics::ENTERPRISES, &mut |record| {
+        records += 1;
+        if let AtDoor::In(arrival, _) = admit(record, &*log.schemas) {
+            register.push(*arrival);
+        }
+        Ok(())
+    })?;
+    engine.load(register);
+    let heading = Heading {
+        as_of: clock.day(),
+        clock,
+        policy: source.policy.clone(),
+        policy_hash: progress.policy_hash.as_str().into(),
+        from: format!("the topic lists of {}", source.name()),
+        records,
+        refused: 0,
+    };
+    let mut entries: Vec<(u64, Listed)> = entries.into_values().collect();
+    entries.sort_by_key(|(place, _)| *place);
+    Ok((heading, entries.into_iter().map(|(_, listed)| listed).collect(), engine))
+}
+
+/// The lists that are asked for.
+fn choose(args: &Annual, heading: &Heading, entries: Vec<Listed>, names: &Engine) -> Result<Lists, Failure> {
+    let this_year = i32::from(heading.as_of.year());
+    let list = if args.frozen { List::Frozen } else { List::Annual };
+    let year = match (args.year, args.frozen) {
+        (None, true) => None,
+        (None, false) => Some(this_year),
+        (Some(year), false) if year != this_year && year != this_year - 1 => {
+            return Err(Failure::wrong_call(format!(
+                "--year {year}: lists of {} and {this_year} are kept on {}; an older one as it stood: --as-of a day of that \
+                 year or the next, or as it was frozen: --frozen",
+                this_year - 1,
+                heading.as_of
+            )));
+        }
+        (year, _) => year,
+    };
+    let wanted = |l: &&Listed| l.list == list && year.is_none_or(|year| l.year == year);
+    let mut lists: Vec<OfYear> = Vec::new();
+    for listed in entries.iter().filter(wanted) {
+        let Some(sizes) = &listed.whole else { continue };
+        let same = |l: &&Listed| l.year == listed.year && l.event_id == listed.event_id;
+        let members = entries.iter().filter(wanted).filter(same).filter_map(|l| l.member.clone());
+        let mut members: Vec<Row> = members.map(|member| row(member, names)).collect();
+        members.sort_by(|a, b| {
+            let rank = |r: &Row| (r.member.class != ListClass::Key, std::cmp::Reverse(r.member.incidents));
+            let rate = |r: &Row| r.member.per_thousand.unwrap_or(-1.0);
+            rank(a).cmp(&rank(b)).then(rate(b).total_cmp(&rate(a))).then(a.member.uscc.cmp(&b.member.uscc))
+        });
+        lists.push(OfYear {
+            list: listed.list,
+            year: listed.year,
+            event_id: listed.event_id.clone(),
+            decided_at: listed.decided_at,
+            policy_hash: listed.policy_hash.to_string(),
+            sizes: sizes.clone(),
+            reference: listed.reference.clone(),
+            members,
+        });
+    }
+    Ok(Lists { lists })
+}
+
+fn row(member: Member, names: &Engine) -> Row {
+    let registered = names.enterprise(&member.uscc);
+    Row { name: registered.map(|e| e.name.to_string()), area: registered.map(|e| e.area.to_string()), member }
+}
