@@ -284,7 +284,6 @@ fn streaks_industries_and_hazards_agree_with_the_oracle_after_every_step() {
         "no benchmark: too_small",
         "no benchmark: severe",
         "no benchmark: no_rate_before",
-        "no benchmark: none_before",
         "industry",
         "tag",
         "few",

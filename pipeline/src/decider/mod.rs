@@ -47,6 +47,8 @@ pub(crate) struct Decider {
     escalations: HashMap<Uscc, Escalation>,
     /// Counted incidents that nobody was told of.
     silent: BTreeSet<IncidentId>,
+    /// Those of them whose first counting arrival is stamped ahead of the clock: they grow older with it.
+    ahead: BTreeSet<IncidentId>,
     /// First day of the policy table of the last decision; `None` before the policy begins.
     table: Option<Day>,
 }
@@ -116,16 +118,9 @@ impl Decider {
             self.table = table;
             touched.extend(self.book.enterprises());
             touched.extend(self.escalations.iter().filter(|(_, e)| e.open.is_some()).map(|(uscc, _)| *uscc));
-            let known = incidents.len();
-            for id in &self.silent {
-                if incidents[..known].binary_search_by_key(id, |(id, _)| *id).is_err() {
-                    let entry = self.entry(*id);
-                    let (before, former) =
-                        (entry.map(|e| e.record(*id)), entry.and_then(Entry::seen).cloned());
-                    incidents.push((*id, Touched { before, former, end: End::Merged }));
-                }
-            }
-            incidents.sort_unstable_by_key(|(id, _)| *id);
+            self.look_again(&self.silent, &mut incidents);
+        } else if context.occasion == Occasion::Midnight {
+            self.look_again(&self.ahead, &mut incidents);
         }
         let mut said = Said {
             incidents: Vec::with_capacity(incidents.len()),
@@ -144,11 +139,37 @@ impl Decider {
         for uscc in touched {
             self.escalate(uscc, context, &mut said);
         }
-        self.silent.extend(quiet);
+        for id in quiet {
+            self.keep_silent(id, context.as_of);
+        }
         said.alerts.sort_by(|a, b| (a.rule, &a.subject, a.revision).cmp(&(b.rule, &b.subject, b.revision)));
         said.alerts.iter_mut().for_each(|alert| as_text(&mut alert.reports));
         said.incidents.iter_mut().for_each(lists_as_text);
         said
+    }
+
+    /// Adds incidents that nothing touched, but that may be judged otherwise than before.
+    fn look_again(&self, ids: &BTreeSet<IncidentId>, incidents: &mut Vec<(IncidentId, Touched)>) {
+        let known = incidents.len();
+        for id in ids {
+            if incidents[..known].binary_search_by_key(id, |(id, _)| *id).is_err() {
+                let entry = self.entry(*id);
+                let (before, former) = (entry.map(|e| e.record(*id)), entry.and_then(Entry::seen).cloned());
+                incidents.push((*id, Touched { before, former, end: End::Merged }));
+            }
+        }
+        incidents.sort_unstable_by_key(|(id, _)| *id);
+    }
+
+    /// Remembers an incident that nobody was told of.
+    fn keep_silent(&mut self, id: IncidentId, as_of: Day) {
+        self.silent.insert(id);
+        let first = self.entry(id).and_then(Entry::seen).and_then(|seen| seen.first_counting_at());
+        if first.is_some_and(|first| first.day() > as_of) {
+            self.ahead.insert(id);
+        } else {
+            self.ahead.remove(&id);
+        }
     }
 
     fn entry(&self, id: IncidentId) -> Option<&Entry> {

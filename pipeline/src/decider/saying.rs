@@ -56,9 +56,10 @@ impl Decider {
         }
         let silent = self.entry(id).is_some_and(|e| e.counted() && e.told.to.is_empty());
         if silent {
-            self.silent.insert(id);
+            self.keep_silent(id, context.as_of);
         } else {
             self.silent.remove(&id);
+            self.ahead.remove(&id);
         }
         if touch.before.as_ref() != Some(&record) {
             said.incidents.push(record);
