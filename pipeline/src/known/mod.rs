@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use tocsin_schemas::codes::Scope;
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::records::Record;
+use tocsin_schemas::records::{Record, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
 use self::explain::Here;
@@ -192,6 +192,12 @@ impl Comparing {
     }
 }
 
+/// A window without its shrunken rate: that hangs on the model which a midnight took and kept, from what was known then,
+/// so it does not follow from the records of an instant.
+fn given_again(window: WindowRate) -> WindowRate {
+    WindowRate { shrunken: None, shrunken_reason: None, ..window }
+}
+
 /// One side of the comparison.
 fn side(engine: &Engine, question: &Question, known_at: Instant, records: u64) -> Side {
     let rates = engine.rates_of(question.scope, &question.key);
@@ -201,7 +207,7 @@ fn side(engine: &Engine, question: &Question, known_at: Instant, records: u64) -
         known_at,
         policy_hash: Arc::clone(engine.policies().hash()),
         records,
-        windows: rates.map(|rates| rates.windows),
+        windows: rates.map(|rates| rates.windows.into_iter().map(given_again).collect()),
         absent,
     }
 }

@@ -51,7 +51,7 @@ pub struct Side {
     pub policy_hash: Arc<str>,
     /// How many records were known.
     pub records: u64,
-    /// The row as `rates` has it, one for each window; `None`: there was none, see `absent`.
+    /// The row as `rates` has it but for the shrunken rate, one for each window; `None`: there was none, see `absent`.
     pub windows: Option<Vec<WindowRate>>,
     /// Why there is no row.
     pub absent: Option<Absent>,

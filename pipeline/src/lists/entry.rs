@@ -1,5 +1,7 @@
 //! What an entry of a list says, and the record that says it.
 
+use std::sync::Arc;
+
 use tocsin_schemas::codes::{List, ListClass, RateReason};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Listed, Member, Reference, Whole};
@@ -124,7 +126,7 @@ pub(super) fn bare(year: i32, reference: Option<&Reference>, stamp: &Stamp) -> L
         event_id: None,
         as_of: stamp.as_of,
         decided_at: stamp.decided_at,
-        policy_hash: stamp.policy_hash.clone(),
+        policy_hash: Arc::clone(&stamp.policy_hash),
         reference: reference.cloned(),
         whole: None,
         member: None,
