@@ -301,6 +301,14 @@ fn escalation(
         (true, _) => &[Occasion::Midnight],
         (false, _) => &[Occasion::Batch],
     };
+    // Which number an incident kept may not be certain; the alert says it, and was decided by it.
+    let said = &alert.facts.severe_incident_ids;
+    let severe = if seen.may_be_severe(said, &alert.incident_ids) {
+        said.clone()
+    } else {
+        differ(&mut differences, "severe_incident_ids", words(said), words(&seen.severe()));
+        seen.severe()
+    };
     let steps = &policies.on(alert.as_of).escalation;
     let verdict_on = |occasion: Occasion| {
         escalation::decide(
@@ -313,7 +321,7 @@ fn escalation(
                 begun: policies.begun_on(alert.as_of),
                 occasion,
             },
-            || seen.severe(),
+            || severe.clone(),
             || escalation::under_yesterday(&seen.book, &alert.uscc, policies, alert.as_of),
         )
     };
@@ -452,6 +460,14 @@ impl<'k> Windowed<'k> {
     fn severe(&self) -> Vec<IncidentId> {
         let pairs = self.ids.iter().zip(&self.severities);
         pairs.filter(|(_, s)| **s >= Severity::Severe).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether the severe and fatal ones can have had these numbers, of all that were said: as many, with every certain
+    /// number of a severe one and none of another.
+    fn may_be_severe(&self, said: &[IncidentId], of: &[IncidentId]) -> bool {
+        let severe = self.severe();
+        let agrees = |id: &IncidentId| severe.contains(id) == said.contains(id);
+        said.len() == severe.len() && said.iter().all(|id| of.contains(id)) && self.sure.iter().all(agrees)
     }
 
     fn reports(&self) -> Vec<ReportKey> {
