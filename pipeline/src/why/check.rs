@@ -440,8 +440,14 @@ impl<'k> Windowed<'k> {
             f.seen.reports.iter().any(|r| numbers.get(&r.key).is_some_and(|(n, sure)| *sure && n == id))
         };
         let split = |id: &IncidentId| then.incidents.iter().filter(|f| of_number(f, id)).count() > 1;
-        let is_sure =
-            |(id, _): &&(IncidentId, Severity)| by_id.get(id).is_some_and(|f| of_number(f, id)) && !split(id);
+        // Where reports of several numbers stand in one incident, as after another policy, which of them stayed.
+        let alone = |f: &&Found, id: &IncidentId| {
+            let sure = f.seen.reports.iter().filter_map(|r| numbers.get(&r.key)).filter(|(_, sure)| *sure);
+            sure.map(|(n, _)| n).all(|n| n == id)
+        };
+        let is_sure = |(id, _): &&(IncidentId, Severity)| {
+            by_id.get(id).is_some_and(|f| of_number(f, id) && alone(f, id)) && !split(id)
+        };
         Windowed {
             days,
             succeeded,
