@@ -17,6 +17,8 @@ mod freeze;
 mod live;
 mod persistent;
 
-pub(crate) use annual::Year;
+pub(crate) use annual::{Against, Year, judge};
+pub(crate) use entry::Said;
 pub(crate) use freeze::Freeze;
 pub(crate) use live::{Before, Lists, ListsChange, Moved};
+pub(crate) use persistent::key_years;

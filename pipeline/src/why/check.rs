@@ -547,11 +547,16 @@ pub(super) fn record(record: &Incident, now: &Knowledge) -> Vec<Difference> {
     differences
 }
 
-fn differ(all: &mut Vec<Difference>, field: &'static str, said: impl ToString, recomputed: impl ToString) {
+pub(super) fn differ(
+    all: &mut Vec<Difference>,
+    field: &'static str,
+    said: impl ToString,
+    recomputed: impl ToString,
+) {
     all.push(Difference { field, said: said.to_string(), recomputed: recomputed.to_string() });
 }
 
-fn option<T: ToString>(value: Option<T>) -> String {
+pub(super) fn option<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "none".to_owned(), |v| v.to_string())
 }
 
@@ -559,7 +564,7 @@ fn list(keys: &[ReportKey]) -> String {
     words(keys)
 }
 
-fn words<'x, T: ToString + 'x>(all: impl IntoIterator<Item = &'x T>) -> String {
+pub(super) fn words<'x, T: ToString + 'x>(all: impl IntoIterator<Item = &'x T>) -> String {
     let all: Vec<String> = all.into_iter().map(ToString::to_string).collect();
     if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }

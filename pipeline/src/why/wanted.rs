@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tocsin_schemas::codes::Rule;
 use tocsin_schemas::ids::{IncidentId, PersonKey, ReportKey, Uscc};
-use tocsin_schemas::records::{Alert, Incident, Record, Report};
+use tocsin_schemas::records::{Alert, Headcount, Incident, Listed, Record, Report};
 
 /// What is asked for, and whatever belongs to it.
 ///
@@ -71,6 +71,16 @@ impl Wanted {
         self.incidents.contains(&incident.incident_id)
             || incident.uscc.is_some_and(|u| self.enterprises.contains(&u))
             || incident.reports.iter().chain(&incident.withdrawn).any(|key| self.reports.contains(key))
+    }
+
+    /// Whether a record of a list belongs to it: an entry of its enterprises, and every list as a whole.
+    pub fn wants_listed(&self, listed: &Listed) -> bool {
+        listed.member.as_ref().is_none_or(|member| self.enterprises.contains(&member.uscc))
+    }
+
+    /// Whether a headcount belongs to it.
+    pub fn wants_headcount(&self, headcount: &Headcount) -> bool {
+        self.enterprises.contains(&headcount.uscc)
     }
 
     /// Whether a record in belongs to it; takes in what it adds.
