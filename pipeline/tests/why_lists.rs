@@ -13,7 +13,7 @@ mod log;
 #[path = "subjected/policies.rs"]
 mod policies;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use log::{Had, Log, played};
@@ -39,7 +39,7 @@ fn concerning(log: &Records, listed: &Listed) -> Records {
     }
     let insured = |k: &&Known| matches!(&k.arrival.record, Record::Headcount(h) if wanted.wants_headcount(h));
     records.headcounts = log.arrivals.iter().filter(insured).cloned().collect();
-    records.lists = log.lists.clone();
+    records.lists = log.lists.iter().filter(|w| wanted.wants_listed(&w.key)).cloned().collect();
     records
 }
 
@@ -47,6 +47,9 @@ fn concerning(log: &Records, listed: &Listed) -> Records {
 fn explained(log: &Log, records: &Records, place: usize) -> ListedExplained {
     let of = |hash: &str| log.policies.iter().find(|p| hash == &**p.hash());
     let rules = Rules { at_hand: log.policies.last().unwrap(), of: &of, likely: &|_| None };
+    let before = &log.records.lists[..place];
+    let kept: BTreeSet<&str> = records.lists.iter().map(|w| &*w.key).collect();
+    let place = before.iter().filter(|w| kept.contains(&*w.key)).count();
     Why::new(records, rules, log.clock).listed_at(place).unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! One enterprise on a list: the rule again, over what was known when the entry was written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tocsin_schemas::codes::{Category, List, ListClass, Severity};
 use tocsin_schemas::ids::{ReportKey, Uscc};
@@ -24,6 +25,9 @@ const FREE: [&str; 3] = ["headcount", "reference", "key_years"];
 
 /// The other fields: only the policy's values can give them again.
 const BY_POLICY: [&str; 6] = ["class", "reasons", "undetermined", "incidents", "persons", "severe"];
+
+/// What follows from the reference of the day as well.
+const CHANCES: [&str; 3] = ["shrunken_per_thousand", "chance_above_city", "chance_of_as_many"];
 
 /// What was found for one reading.
 struct Judged {
@@ -65,6 +69,7 @@ pub(super) fn explain(why: &Why<'_, '_>, place: usize, listed: &Listed) -> Optio
     };
     let whole = why.records.lists.iter().find(frozen_by).and_then(|w| w.listed.as_ref()?.whole.as_ref());
     Some(EntryExplained {
+        name: judged.then.registry.in_force(&member.uscc).map(|e| Arc::clone(&e.name)),
         taken_off: after.last().is_some_and(|w| w.listed.is_none()),
         approved: whole.map(|whole| whole.approver.is_some()),
         limits: policies.on(listed.as_of).lists,
@@ -329,9 +334,16 @@ fn after_it(why: &Why<'_, '_>, of: &Of, judged: &Judged) -> EntrySince {
         since.live = newest.get(&*live).and_then(|(_, written)| written.listed.clone());
         let mut moved = Vec::new();
         match since.live.as_ref().and_then(|l| l.member.as_ref()) {
-            Some(live) => compare(&mut moved, of.member, live),
+            Some(live) => {
+                compare(&mut moved, of.member, live);
+                if of.member.key_years != live.key_years {
+                    differ(&mut moved, "key_years", of.member.key_years, live.key_years);
+                }
+            }
             None => differ(&mut moved, "class", of.member.class, "not on the list"),
         }
+        // Each has the chances of the day on which it was written; they make no entry be written again.
+        moved.retain(|d| !CHANCES.contains(&d.field));
         since.moved = moved.into_iter().map(|d| (d.field, d.said, d.recomputed)).collect();
     }
     since

@@ -1,6 +1,8 @@
 //! What the explanation of a list, or of an entry on it, consists of. As elsewhere nothing personal stands in it: of who
 //! approved a frozen list only whether there was somebody with a name.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use tocsin_schemas::codes::{FreezeRefusal, ListClass};
 use tocsin_schemas::ids::Uscc;
@@ -30,6 +32,8 @@ pub struct EntryExplained {
     pub key: String,
     /// The record as it was last written.
     pub entry: Listed,
+    /// The name of the enterprise, as registered then.
+    pub name: Option<Arc<str>>,
     /// Whether the enterprise was taken off the list after it.
     pub taken_off: bool,
     /// Of a frozen list: whether somebody with a name approved it; `None`: its record as a whole is not there.
