@@ -53,7 +53,7 @@ pub enum Command {
     Replay(replay::Args),
     /// Run history under two policies and show what would differ.
     Backtest(backtest::Args),
-    /// Explain an alert, an incident or an enterprise from the records, and check that it adds up.
+    /// Explain an alert, an incident, an enterprise or an entry on a list from the records, and check that it adds up.
     Why(why::Args),
     /// Show the figures of a past day as known then and as known now, and which records make the difference.
     Known(known::Args),

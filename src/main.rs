@@ -8,7 +8,7 @@
 //! - [`replay`], [`demo`]: the same pipeline over a file, and over a simulated city
 //! - [`policy`]: the thresholds: looked at, compared, published
 //! - [`backtest`]: history under two policies; [`stream`]: what it shares with `replay`
-//! - [`why`]: an alert, incident or enterprise explained from the records
+//! - [`why`]: an alert, incident, enterprise or entry on a list explained from the records
 //! - [`known`]: figures of a past day, as known then and now, and what makes the difference
 //! - [`lists`]: the lists that people act on
 //! - [`topics`], [`check`]: what an operator does before the first `run`

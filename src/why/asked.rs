@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use tocsin_schemas::codes::List;
 use tocsin_schemas::ids::{IncidentId, Uscc};
 
 /// Length of an alert's id.
@@ -20,13 +21,19 @@ pub enum Asked {
     Incident(IncidentId),
     /// One enterprise.
     Enterprise(Uscc),
+    /// A list of a year as a whole, by its key in the topic `lists`, with the event that froze it.
+    List(String, Option<String>),
+    /// One enterprise on such a list, by the key in the topic.
+    Entry(String, Uscc),
 }
 
 /// The forms that an id may have.
 pub fn forms() -> String {
     format!(
         "As an id is expected an alert's ({ALERT} letters A-Z and digits 2-7), an incident's (9 or 10 digits), an \
-         escalation's (E and {} letters A-Z and digits 2-7) or a USCC (18 symbols)",
+         escalation's (E and {} letters A-Z and digits 2-7), a USCC (18 symbols), or the key of a list or of an entry on it \
+         (annual|YEAR, annual|YEAR|USCC, frozen|YEAR|EVENT, frozen|YEAR|EVENT|USCC; in quotes, so that the shell leaves \
+         it alone)",
         CASE - 1
     )
 }
@@ -38,6 +45,12 @@ impl Asked {
     /// One line: which forms there are, or which check symbol does not fit.
     pub fn parse(id: &str) -> Result<Asked, String> {
         let base32 = |text: &str| text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
+        if let Some((list, rest)) = id.split_once('|')
+            && let Ok(list) = list.parse::<List>()
+        {
+            return Asked::of_list(id, list, rest)
+                .ok_or_else(|| format!("{id:?} is no key of a list. {}", forms()));
+        }
         match id.len() {
             ALERT if base32(id) => Ok(Asked::Alert(id.to_owned())),
             CASE if id.starts_with('E') && base32(id) => Ok(Asked::Case(id.to_owned())),
@@ -51,6 +64,20 @@ impl Asked {
             _ => Err(format!("{:?} is no id. {}", id.chars().take(64).collect::<String>(), forms())),
         }
     }
+
+    fn of_list(id: &str, list: List, rest: &str) -> Option<Asked> {
+        let (year, rest) = rest.split_once('|').map_or((rest, None), |(year, rest)| (year, Some(rest)));
+        year.parse::<i32>().ok()?;
+        match (list, rest) {
+            (List::Annual, None) => Some(Asked::List(id.to_owned(), None)),
+            (List::Annual, Some(uscc)) => Some(Asked::Entry(id.to_owned(), uscc.parse().ok()?)),
+            (List::Frozen, None | Some("")) => None,
+            (List::Frozen, Some(rest)) => Some(match rest.rsplit_once('|').map(|(_, last)| last.parse()) {
+                Some(Ok(uscc)) => Asked::Entry(id.to_owned(), uscc),
+                _ => Asked::List(id.to_owned(), Some(rest.to_owned())),
+            }),
+        }
+    }
 }
 
 impl fmt::Display for Asked {
@@ -60,6 +87,8 @@ impl fmt::Display for Asked {
             Asked::Case(id) => write!(f, "escalation {id}"),
             Asked::Incident(id) => write!(f, "incident {id}"),
             Asked::Enterprise(uscc) => write!(f, "enterprise {uscc}"),
+            Asked::List(key, _) => write!(f, "list {key}"),
+            Asked::Entry(key, _) => write!(f, "entry {key}"),
         }
     }
 }

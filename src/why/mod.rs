@@ -1,4 +1,4 @@
-//! `tocsin why`: from an alert, an incident or an enterprise back to the records, out of the event log alone.
+//! `tocsin why`: from an alert, an incident, an enterprise or an entry on a list back to the records, out of the event log alone.
 //!
 //! - [`asked`]: what kind of id was given
 //! - [`read`]: finds in the log what belongs to it, reading only, beside a running service
@@ -19,7 +19,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::Policies;
-use tocsin_pipeline::why::{AlertExplained, EnterpriseExplained, IncidentExplained, Rules, Why};
+use tocsin_pipeline::why::{
+    AlertExplained, EnterpriseExplained, EntryExplained, IncidentExplained, ListedExplained, Rules, Why,
+};
 use tocsin_schemas::log::EventLog;
 use tocsin_schemas::records::{Delivery, Progress};
 use tocsin_schemas::time::{Day, Instant};
@@ -42,6 +44,8 @@ ID is one of:
   an incident    9 or 10 digits, as messages to owners quote them
   a case number  E and 9 letters and digits, as messages to townships quote them
   an enterprise  its unified social credit code (18 symbols)
+  a list entry   its key: 'annual|2025|USCC' or 'frozen|2024|EVENT|USCC' (in quotes, so that the shell leaves it alone)
+  a whole list   'annual|2025' or 'frozen|2024|EVENT'
 
 It reads the event log and writes nothing, also beside a running service. Names, notes and phones of persons are
 never shown.
@@ -49,6 +53,7 @@ never shown.
 Examples:
   tocsin why 000000901 --config tocsin.toml
   tocsin why 91330784XX00000190 --config tocsin.toml --json
+  tocsin why 'annual|2025|91330784XX00000190' --config tocsin.toml
   tocsin replay old.jsonl --out out --keep-log old.db && tocsin why EALFNNLNRR --log-file old.db
 
 Exit codes: 0 explained, and it adds up. 1: not found; or the records do not give again what was said (\"does not add
@@ -136,6 +141,8 @@ enum What {
     Case(Vec<AlertExplained>),
     Incident(Box<IncidentExplained>),
     Enterprise(Box<EnterpriseExplained>),
+    /// An entry on a list, or a list.
+    Listed(ListedExplained),
 }
 
 /// Runs it.
@@ -214,6 +221,7 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
         }
         Asked::Incident(id) => What::Incident(Box::new(why.incident(*id)?)),
         Asked::Enterprise(uscc) => What::Enterprise(Box::new(why.enterprise(*uscc)?)),
+        Asked::List(key, _) | Asked::Entry(key, _) => What::Listed(why.listed(key)?),
     };
     let mut answer = Answer {
         read: Read {
@@ -246,6 +254,18 @@ impl Answer {
             What::Case(all) => all.iter().collect(),
             What::Incident(incident) => incident.alerts.iter().collect(),
             What::Enterprise(enterprise) => enterprise.alerts.iter().collect(),
+            What::Listed(_) => Vec::new(),
+        }
+    }
+
+    /// Entries on lists.
+    fn entries(&self) -> &[EntryExplained] {
+        match &self.what {
+            What::Enterprise(enterprise) => &enterprise.lists,
+            What::Listed(ListedExplained::Entry(entry)) => std::slice::from_ref(entry),
+            What::Listed(ListedExplained::Whole(_)) | What::Alert(_) | What::Case(_) | What::Incident(_) => {
+                &[]
+            }
         }
     }
 
@@ -253,6 +273,13 @@ impl Answer {
     fn wrong(&self) -> Vec<String> {
         let alerts = self.alerts().into_iter().filter(|a| !a.check.adds_up());
         let mut wrong: Vec<String> = alerts.map(|a| format!("alert {}", a.alert.alert_id)).collect();
+        wrong
+            .extend(self.entries().iter().filter(|e| !e.check.adds_up()).map(|e| format!("entry {}", e.key)));
+        if let What::Listed(ListedExplained::Whole(whole)) = &self.what
+            && !whole.check.adds_up()
+        {
+            wrong.push(format!("list {}", whole.key));
+        }
         let records = self.records_differ();
         if records > 0 {
             wrong.push(format!("{records} fields of the topic incidents"));
@@ -264,7 +291,7 @@ impl Answer {
         match &self.what {
             What::Incident(i) => i.differences.len(),
             What::Enterprise(e) => e.differences.len(),
-            What::Alert(_) | What::Case(_) => 0,
+            What::Alert(_) | What::Case(_) | What::Listed(_) => 0,
         }
     }
 
@@ -272,6 +299,8 @@ impl Answer {
     fn unchecked(&self) -> Vec<String> {
         let alerts = self.alerts().into_iter().filter(|a| !a.check.unchecked.is_empty());
         let mut all: Vec<String> = alerts.map(|a| format!("alert {}", a.alert.alert_id)).collect();
+        let entries = self.entries().iter().filter(|e| !e.check.unchecked.is_empty());
+        all.extend(entries.map(|e| format!("entry {}", e.key)));
         if self.records_unchecked {
             all.push("the topic incidents".to_owned());
         }
@@ -295,6 +324,16 @@ impl Answer {
                 unchecked.join(", ")
             )));
         }
+        let unknown: Vec<&str> =
+            self.entries().iter().filter(|e| e.years_unknown).map(|e| e.key.as_str()).collect();
+        if !unknown.is_empty() {
+            return Err(Failure::failed(format!(
+                "explained, but not checked: for how many years running the enterprise is key in {}, as the topic lists \
+                 does not hold the year before any more as it stood then. A replay of the same arrivals says it: tocsin \
+                 replay --keep-log, then tocsin why --log-file",
+                unknown.join(", ")
+            )));
+        }
         Ok(())
     }
 
@@ -302,7 +341,7 @@ impl Answer {
         match &mut self.what {
             What::Incident(i) => i.differences.clear(),
             What::Enterprise(e) => e.differences.clear(),
-            What::Alert(_) | What::Case(_) => {}
+            What::Alert(_) | What::Case(_) | What::Listed(_) => {}
         }
     }
 }
@@ -316,8 +355,8 @@ fn not_found(asked: &Asked, found: Option<&Found>) -> Failure {
     };
     let ends = |p: &Progress| p.offsets.iter().map(|o| o.next).sum::<u64>();
     Failure::failed(format!(
-        "there is no {asked}: looked at {looked_at} records of the topics alerts, incidents, registry.enterprises and \
-         reports.*, as decided up to {clock} (the sum of the input offsets is {}). Compare it with the message; what \
+        "there is no {asked}: looked at {looked_at} records of the topics alerts, incidents, lists, registry.enterprises \
+         and reports.*, as decided up to {clock} (the sum of the input offsets is {}). Compare it with the message; what \
          another log said stands in that log: --config of its service, or --log-file for what `tocsin replay \
          --keep-log` left. {}",
         ends(progress),

@@ -7,15 +7,15 @@
 //! The service may write meanwhile. Inputs are read up to the offsets of a progress that is read *after* alerts and
 //! incidents, so that everything they stand for is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tocsin_pipeline::why::{Known, Records, Wanted};
+use tocsin_pipeline::why::{Known, Records, Wanted, Written};
 use tocsin_schemas::codes::Rule;
 use tocsin_schemas::log::{EventLog, LogError, LogRecord, TopicPartition};
-use tocsin_schemas::records::{Alert, Delivery, Incident, Progress, Record};
+use tocsin_schemas::records::{Alert, Delivery, Incident, Listed, Progress, Record};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;
 use tocsin_schemas::wire::{self, OutputRecord, SchemaIds};
@@ -50,11 +50,15 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
     let Some(first) = read_progress(log)? else { return Ok(None) };
     let mut wanted = Wanted::default();
     match asked {
-        Asked::Alert(_) | Asked::Case(_) => {}
+        Asked::Alert(_) | Asked::Case(_) | Asked::List(..) => {}
         Asked::Incident(id) => wanted.incident(*id),
-        Asked::Enterprise(uscc) => wanted.enterprise(*uscc),
+        Asked::Enterprise(uscc) | Asked::Entry(_, uscc) => wanted.enterprise(*uscc),
     }
+    let listed = matches!(asked, Asked::Enterprise(_) | Asked::Entry(..));
     let mut reader = Reader { log, schemas, looked_at: 0, bar: bar() };
+    if let Asked::List(_, event) = asked {
+        return reader.list(event.as_deref());
+    }
     let mut records = Records::default();
     let mut progress = first.clone();
     // A pass over everything that adds nothing has found everything.
@@ -62,6 +66,9 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
         loop {
             records.alerts = reader.alerts(asked, &mut wanted)?;
             records.incidents = reader.incidents(asked, &mut wanted)?;
+            if listed {
+                records.lists = reader.lists(&|key| wanted.wants_listed(key))?;
+            }
             progress = read_progress(log)?.unwrap_or(progress);
             reader.inputs(&progress, &[topics::ENTERPRISES], &mut |record| wanted.wants(record))?;
             if wanted.settled() {
@@ -74,6 +81,10 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
             break;
         }
     }
+    let years: BTreeSet<i32> = years(&records.lists).collect();
+    if !years.is_empty() {
+        records.headcounts = reader.headcounts(&progress, &wanted, &years)?;
+    }
     let deliveries = reader.deliveries(&records.alerts)?;
     reader.bar.finish_and_clear();
     let Some(clock) = progress.clock else { return Ok(None) };
@@ -83,6 +94,11 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
     let moved_on = !records.arrivals.iter().all(before);
     let looked_at = reader.looked_at;
     Ok(Some(Found { records, deliveries, progress, clock, looked_at, moved_on }))
+}
+
+/// The years of the entries among them.
+fn years(lists: &[Written]) -> impl Iterator<Item = i32> {
+    lists.iter().filter_map(|w| w.listed.as_ref()).filter(|l| l.member.is_some()).map(|l| l.year)
 }
 
 fn reports() -> impl Iterator<Item = &'static str> {
@@ -134,6 +150,11 @@ impl<'a> Reader<'a> {
 
     /// Every record of a topic of ours, up to its present end.
     pub fn own<T: OutputRecord>(&mut self, each: &mut dyn FnMut(T)) -> Result<(), LogError> {
+        self.keyed(&mut |_, record| record.into_iter().for_each(&mut *each))
+    }
+
+    /// The same with their keys; `None`: there is nothing under the key any more.
+    fn keyed<T: OutputRecord>(&mut self, each: &mut dyn FnMut(&[u8], Option<T>)) -> Result<(), LogError> {
         let bounds = self.log.bounds(T::TOPIC)?;
         let parts: Vec<Part> = (0..)
             .zip(bounds)
@@ -145,13 +166,62 @@ impl<'a> Reader<'a> {
             .filter(|p| p.from < p.upto)
             .collect();
         self.read(&parts, &mut |record| {
-            let Some(raw) = record.value.as_deref() else { return Ok(()) };
-            each(wire::decode(raw).map_err(|e| {
+            let decoded = record.value.as_deref().map(wire::decode).transpose().map_err(|e| {
                 let (topic, partition, offset) = (&record.topic, record.partition, record.offset);
                 LogError::Damaged(format!("{topic} partition {partition} offset {offset}: {e}"))
-            })?);
+            })?;
+            each(record.key.as_deref().unwrap_or_default(), decoded);
             Ok(())
         })
+    }
+
+    /// What the topic `lists` holds under wanted keys, in its order.
+    fn lists(&mut self, wants: &dyn Fn(&str) -> bool) -> Result<Vec<Written>, LogError> {
+        let mut lists = Vec::new();
+        self.keyed(&mut |key, listed: Option<Listed>| {
+            let key = String::from_utf8_lossy(key);
+            if wants(&key) {
+                lists.push(Written { key: key.into_owned(), listed });
+            }
+        })?;
+        Ok(lists)
+    }
+
+    /// A list as a whole: all lists, and the event that froze it.
+    fn list(mut self, event: Option<&str>) -> Result<Option<Found>, Failure> {
+        let lists = self.lists(&|_| true)?;
+        let Some(progress) = read_progress(self.log)? else { return Ok(None) };
+        let Some(clock) = progress.clock else { return Ok(None) };
+        let mut records = Records { lists, ..Records::default() };
+        if let Some(event) = event {
+            let own = |record: &Record| matches!(record, Record::Governance(g) if *g.event_id == *event);
+            records.events = self.inputs(&progress, &[topics::GOVERNANCE], &mut { own })?;
+        }
+        self.bar.finish_and_clear();
+        let looked_at = self.looked_at;
+        Ok(Some(Found { records, deliveries: Vec::new(), progress, clock, looked_at, moved_on: false }))
+    }
+
+    /// The headcounts of some years of what is wanted. There are more of them than of anything else, so those that do
+    /// not even contain a wanted code are not taken through the door.
+    fn headcounts(
+        &mut self,
+        progress: &Progress,
+        wanted: &Wanted,
+        years: &BTreeSet<i32>,
+    ) -> Result<Vec<Known>, LogError> {
+        let codes: Vec<&[u8]> = wanted.enterprises().map(|uscc| uscc.as_str().as_bytes()).collect();
+        // An escape may stand for any symbol.
+        let worth = |raw: &[u8]| {
+            raw.contains(&b'\\') || codes.iter().any(|code| raw.windows(code.len()).any(|part| part == *code))
+        };
+        let mut keep = |record: &Record| match record {
+            Record::Headcount(h) => {
+                wanted.wants_headcount(h) && years.contains(&i32::from(h.month.first_day().year()))
+            }
+            _ => false,
+        };
+        self.inputs_worth(progress, &[topics::HEADCOUNT], &worth, &mut keep)
     }
 
     fn alerts(&mut self, asked: &Asked, wanted: &mut Wanted) -> Result<Vec<Alert>, LogError> {
@@ -162,6 +232,7 @@ impl<'a> Reader<'a> {
                 Asked::Case(case_no) => alert.case_no == *case_no && alert.rule == Rule::Escalation,
                 Asked::Incident(id) => alert.rule == Rule::OwnerIncident && *alert.subject == *id.to_string(),
                 Asked::Enterprise(uscc) => alert.uscc == *uscc,
+                Asked::List(..) | Asked::Entry(..) => false,
             };
             if named {
                 wanted.alert(&alert);
@@ -213,6 +284,17 @@ impl<'a> Reader<'a> {
         names: &[&str],
         keep: &mut dyn FnMut(&Record) -> bool,
     ) -> Result<Vec<Known>, LogError> {
+        self.inputs_worth(progress, names, &|_| true, keep)
+    }
+
+    /// The same, without those whose bytes are not worth a look.
+    fn inputs_worth(
+        &mut self,
+        progress: &Progress,
+        names: &[&str],
+        worth: &dyn Fn(&[u8]) -> bool,
+        keep: &mut dyn FnMut(&Record) -> bool,
+    ) -> Result<Vec<Known>, LogError> {
         let mut parts = Vec::new();
         for offset in progress.offsets.iter().filter(|o| names.contains(&o.topic.as_str())) {
             let at = TopicPartition { topic: Arc::from(offset.topic.as_str()), partition: offset.partition };
@@ -234,6 +316,9 @@ impl<'a> Reader<'a> {
             let (offset, stamp) = (record.offset, record.stamp);
             let lane = lanes.entry(place).or_default();
             lane.pass(stamp, &mut all);
+            if !record.value.as_deref().is_some_and(worth) {
+                return Ok(());
+            }
             let (topic, partition) = (Arc::clone(&record.topic), record.partition);
             if let AtDoor::In(arrival, _) = admit(record, schemas)
                 && keep(&arrival.record)

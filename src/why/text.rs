@@ -2,6 +2,8 @@
 //!
 //! Every figure stands beside the record that it comes from. Nothing personal is in it: see the pipeline's views.
 
+mod lists;
+
 use std::fmt::Write as _;
 
 use tocsin_pipeline::why::{
@@ -23,6 +25,7 @@ pub fn of(answer: &Answer) -> String {
         What::Case(all) => page.each(all),
         What::Incident(incident) => page.incident_page(incident),
         What::Enterprise(enterprise) => page.enterprise_page(enterprise),
+        What::Listed(listed) => page.listed(listed),
     }
     page.line(0, "");
     page.line(
@@ -77,7 +80,7 @@ impl Page<'_> {
         );
         self.head("By which rule");
         self.numbers(&why.numbers, alert);
-        self.line(1, policy(why));
+        self.line(1, policy(&why.policy));
         self.head(match alert.change {
             Change::Corrected => "What it took back, as known before the decision",
             _ => "What it stood on, as known at the decision",
@@ -412,6 +415,7 @@ impl Page<'_> {
         self.head("Its incidents today");
         self.incidents(1, &why.incidents);
         self.differences(&why.differences);
+        self.entries(&why.lists);
         self.head(&"=".repeat(78));
         if why.alerts.is_empty() {
             self.line(0, "Nothing was said of it.");
@@ -487,8 +491,8 @@ pub fn place_name(code: &str) -> String {
     }
 }
 
-fn policy(why: &AlertExplained) -> String {
-    let PolicyUsed { hash, used_hash, used_because, effective_from, .. } = &why.policy;
+fn policy(used: &PolicyUsed) -> String {
+    let PolicyUsed { hash, used_hash, used_because, effective_from, .. } = used;
     let table = effective_from.map_or_else(String::new, |day| format!(", table effective from {day}"));
     match used_because {
         UsedBecause::Named => format!("policy {hash}{table}"),

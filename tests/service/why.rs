@@ -46,6 +46,15 @@ fn everything_adds_up(mut house: House) {
     for id in [alerts[0].uscc.as_str(), &*alerts[0].case_no] {
         assert_eq!(why(id).status.code(), Some(0), "{id}");
     }
+    let list = tocsin(&["why", "annual|2025", "--config", config.to_str().unwrap(), "--json"]);
+    assert_eq!(list.status.code(), Some(0), "{}", String::from_utf8_lossy(&list.stderr));
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    let members = list["listed"]["whole"]["members"].as_array().unwrap();
+    assert!(!members.is_empty());
+    for member in members {
+        let done = why(&format!("annual|2025|{}", member["uscc"].as_str().unwrap()));
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    }
     let missing = why("AAAAAAAAAAAAAAAAAAAAAAAAAA");
     assert_eq!(missing.status.code(), Some(1));
     let said = String::from_utf8_lossy(&missing.stderr).into_owned();

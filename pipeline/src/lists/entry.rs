@@ -12,7 +12,7 @@ use crate::rates::Stamp;
 /// What an entry says that makes it be said again when it changes. All else in it follows from this and from what was
 /// taken at a midnight.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Said {
+pub(crate) struct Said {
     pub verdict: Verdict,
     pub incidents: u32,
     pub persons: u32,

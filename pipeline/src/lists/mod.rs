@@ -23,7 +23,8 @@ mod live;
 mod persistent;
 mod streaks;
 
-pub(crate) use annual::Year;
+pub(crate) use annual::{Against, Year, judge};
+pub(crate) use entry::Said;
 pub(crate) use firms::{Firm, Happened};
 pub(crate) use freeze::Freeze;
 pub use hazards::{Details, Hazard, Hazards};
@@ -31,5 +32,6 @@ pub(crate) use hazards::{Harm, How, rank as hazards};
 pub(crate) use industries::judge as industries;
 pub use industries::{Candidate, Industries, Industry, YearFigures};
 pub(crate) use live::{Before, Lists, ListsChange, Moved};
+pub(crate) use persistent::key_years;
 pub(crate) use streaks::rank as streaks;
 pub use streaks::{Streak, Streaks};

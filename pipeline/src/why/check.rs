@@ -301,6 +301,14 @@ fn escalation(
         (true, _) => &[Occasion::Midnight],
         (false, _) => &[Occasion::Batch],
     };
+    // Which number an incident kept may not be certain; the alert says it, and was decided by it.
+    let said = &alert.facts.severe_incident_ids;
+    let severe = if seen.may_be_severe(said, &alert.incident_ids) {
+        said.clone()
+    } else {
+        differ(&mut differences, "severe_incident_ids", words(said), words(&seen.severe()));
+        seen.severe()
+    };
     let steps = &policies.on(alert.as_of).escalation;
     let verdict_on = |occasion: Occasion| {
         escalation::decide(
@@ -313,7 +321,7 @@ fn escalation(
                 begun: policies.begun_on(alert.as_of),
                 occasion,
             },
-            || seen.severe(),
+            || severe.clone(),
             || escalation::under_yesterday(&seen.book, &alert.uscc, policies, alert.as_of),
         )
     };
@@ -432,8 +440,14 @@ impl<'k> Windowed<'k> {
             f.seen.reports.iter().any(|r| numbers.get(&r.key).is_some_and(|(n, sure)| *sure && n == id))
         };
         let split = |id: &IncidentId| then.incidents.iter().filter(|f| of_number(f, id)).count() > 1;
-        let is_sure =
-            |(id, _): &&(IncidentId, Severity)| by_id.get(id).is_some_and(|f| of_number(f, id)) && !split(id);
+        // Where reports of several numbers stand in one incident, as after another policy, which of them stayed.
+        let alone = |f: &&Found, id: &IncidentId| {
+            let sure = f.seen.reports.iter().filter_map(|r| numbers.get(&r.key)).filter(|(_, sure)| *sure);
+            sure.map(|(n, _)| n).all(|n| n == id)
+        };
+        let is_sure = |(id, _): &&(IncidentId, Severity)| {
+            by_id.get(id).is_some_and(|f| of_number(f, id) && alone(f, id)) && !split(id)
+        };
         Windowed {
             days,
             succeeded,
@@ -452,6 +466,14 @@ impl<'k> Windowed<'k> {
     fn severe(&self) -> Vec<IncidentId> {
         let pairs = self.ids.iter().zip(&self.severities);
         pairs.filter(|(_, s)| **s >= Severity::Severe).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether the severe and fatal ones can have had these numbers, of all that were said: as many, with every certain
+    /// number of a severe one and none of another.
+    fn may_be_severe(&self, said: &[IncidentId], of: &[IncidentId]) -> bool {
+        let severe = self.severe();
+        let agrees = |id: &IncidentId| severe.contains(id) == said.contains(id);
+        said.len() == severe.len() && said.iter().all(|id| of.contains(id)) && self.sure.iter().all(agrees)
     }
 
     fn reports(&self) -> Vec<ReportKey> {
@@ -525,11 +547,16 @@ pub(super) fn record(record: &Incident, now: &Knowledge) -> Vec<Difference> {
     differences
 }
 
-fn differ(all: &mut Vec<Difference>, field: &'static str, said: impl ToString, recomputed: impl ToString) {
+pub(super) fn differ(
+    all: &mut Vec<Difference>,
+    field: &'static str,
+    said: impl ToString,
+    recomputed: impl ToString,
+) {
     all.push(Difference { field, said: said.to_string(), recomputed: recomputed.to_string() });
 }
 
-fn option<T: ToString>(value: Option<T>) -> String {
+pub(super) fn option<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "none".to_owned(), |v| v.to_string())
 }
 
@@ -537,7 +564,7 @@ fn list(keys: &[ReportKey]) -> String {
     words(keys)
 }
 
-fn words<'x, T: ToString + 'x>(all: impl IntoIterator<Item = &'x T>) -> String {
+pub(super) fn words<'x, T: ToString + 'x>(all: impl IntoIterator<Item = &'x T>) -> String {
     let all: Vec<String> = all.into_iter().map(ToString::to_string).collect();
     if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }

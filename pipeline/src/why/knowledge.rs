@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tocsin_schemas::ids::{PersonKey, ReportKey, Uscc};
 use tocsin_schemas::records::Record;
-use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::time::{Day, Instant, Month};
 
 use super::{Known, Records};
 use crate::Verdict;
@@ -32,6 +32,8 @@ pub(super) struct Knowledge {
     pub reports: BTreeMap<ReportKey, Shared>,
     /// What the door said of each known report, in order: its place in [`Records::arrivals`].
     pub verdicts: BTreeMap<ReportKey, Vec<(usize, Verdict)>>,
+    /// The headcount of each month that stands: its place in [`Records::arrivals`].
+    pub headcounts: BTreeMap<(Uscc, Month), usize>,
     pub registry: Registry,
     pub incidents: Vec<Found>,
 }
@@ -51,6 +53,7 @@ impl Knowledge {
         let (mut versions, mut registry) = (Versions::default(), Registry::default());
         let mut reports: BTreeMap<ReportKey, Shared> = BTreeMap::new();
         let mut verdicts: BTreeMap<ReportKey, Vec<(usize, Verdict)>> = BTreeMap::new();
+        let mut headcounts = BTreeMap::new();
         for (index, arrival) in
             records.arrivals.iter().enumerate().filter(|(i, _)| known[*i]).map(|(i, k)| (i, &k.arrival))
         {
@@ -65,12 +68,18 @@ impl Knowledge {
                 Record::Enterprise(enterprise) => {
                     registry.take(enterprise.clone(), arrival.digest, 0);
                 }
-                Record::Headcount(_) | Record::Contact(_) | Record::Governance(_) => {}
+                Record::Headcount(headcount) => {
+                    let (_, replaced) = versions.headcount(headcount, arrival.digest);
+                    if replaced.is_some() {
+                        headcounts.insert((headcount.uscc, headcount.month), index);
+                    }
+                }
+                Record::Contact(_) | Record::Governance(_) => {}
             }
         }
         registry.advance(day);
         let incidents = incidents(&reports, &registry, policies);
-        Knowledge { reports, verdicts, registry, incidents }
+        Knowledge { reports, verdicts, headcounts, registry, incidents }
     }
 
     /// The incidents that hold any of these reports.

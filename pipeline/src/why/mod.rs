@@ -23,6 +23,7 @@
 mod before;
 mod check;
 mod knowledge;
+mod listed;
 mod picture;
 pub(crate) mod since;
 mod view;
@@ -34,9 +35,13 @@ use std::sync::Arc;
 use tocsin_schemas::codes::{Change, Rule};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
-use tocsin_schemas::time::Instant;
+use tocsin_schemas::time::{Day, Instant};
 
 use self::knowledge::{Found, Knowledge};
+pub use self::listed::{
+    EntryExplained, EntrySince, EventView, HeadcountView, ListedExplained, MovedOnList, OnList,
+    WholeExplained, Written, YearBefore, YearBy,
+};
 pub use self::view::{
     AlertExplained, CaseView, Changed, Check, Difference, EnterpriseExplained, Given, How, IncidentExplained,
     IncidentView, LinkBy, LinkView, Numbers, Place, PolicyUsed, Registered, ReportView, SeverityWhy, Since,
@@ -73,6 +78,12 @@ pub struct Records {
     pub alerts: Vec<Alert>,
     /// Incidents as last written.
     pub incidents: Vec<Incident>,
+    /// Records of the topic `lists`, in its order.
+    pub lists: Vec<Written>,
+    /// Headcounts, as arrivals are; beside them, as no alert asks for any.
+    pub headcounts: Vec<Known>,
+    /// Events that ask to freeze a list, in the order of arrival.
+    pub events: Vec<Known>,
 }
 
 /// The policies that can be looked up.
@@ -171,35 +182,50 @@ impl<'a, 'r> Why<'a, 'r> {
                 .collect(),
             differences: written.flat_map(|r| check::record(r, &self.now)).collect(),
             alerts: alerts.into_iter().map(|a| self.explain(a)).collect(),
+            lists: self.entries(uscc),
         })
     }
 
-    fn explain(&self, alert: &Alert) -> AlertExplained {
-        let named = (self.rules.of)(&alert.policy_hash);
-        let likely = if named.is_none() { (self.rules.likely)(alert.decided_at) } else { None };
+    /// Judges by the policy of a hash, as of a day. Where it is not at hand: by the one that was likely in force at the
+    /// instant, if all adds up under it; else by either, which checks only what no policy moves.
+    fn judged_by<T>(
+        &self,
+        (hash, decided_at, as_of): (&Arc<str>, Instant, Day),
+        judge: impl Fn(&Policies, bool) -> T,
+        check: impl Fn(&T) -> &Check,
+    ) -> (T, &Policies, PolicyUsed) {
+        let named = (self.rules.of)(hash);
+        let likely = if named.is_none() { (self.rules.likely)(decided_at) } else { None };
         let policies = named.or(likely).unwrap_or(self.rules.at_hand);
-        let tried = likely.map(|likely| check::alert(self, alert, likely, true));
-        let judged = match tried.filter(|judged| judged.check.adds_up()) {
+        let tried = likely.map(|likely| judge(likely, true));
+        let judged = match tried.filter(|judged| check(judged).adds_up()) {
             Some(judged) => judged,
-            None => check::alert(self, alert, policies, named.is_some()),
+            None => judge(policies, named.is_some()),
         };
+        let used = PolicyUsed {
+            hash: Arc::clone(hash),
+            at_hand: named.is_some(),
+            used_hash: Arc::clone(policies.hash()),
+            used_because: match (named, likely) {
+                (Some(_), _) => UsedBecause::Named,
+                (None, Some(_)) => UsedBecause::Likely,
+                (None, None) => UsedBecause::AtHand,
+            },
+            effective_from: named.or(likely).map(|_| policies.on(as_of).effective_from),
+        };
+        (judged, policies, used)
+    }
+
+    fn explain(&self, alert: &Alert) -> AlertExplained {
+        let judge = |policies: &Policies, at_hand| check::alert(self, alert, policies, at_hand);
+        let by = (&alert.policy_hash, alert.decided_at, alert.as_of);
+        let (judged, policies, policy) = self.judged_by(by, judge, |judged| &judged.check);
         let numbers = self.numbers(Some(alert));
         let views = |founds: &[Found], of: &Knowledge| {
             founds.iter().map(|f| picture::incident(f, of, &numbers, policies, self)).collect::<Vec<_>>()
         };
-        let table = policies.on(alert.as_of).effective_from;
         AlertExplained {
-            policy: PolicyUsed {
-                hash: Arc::clone(&alert.policy_hash),
-                at_hand: named.is_some(),
-                used_hash: Arc::clone(policies.hash()),
-                used_because: match (named, likely) {
-                    (Some(_), _) => UsedBecause::Named,
-                    (None, Some(_)) => UsedBecause::Likely,
-                    (None, None) => UsedBecause::AtHand,
-                },
-                effective_from: named.or(likely).map(|_| table),
-            },
+            policy,
             incidents: views(&judged.stood_on, judged.was.as_ref().unwrap_or(&judged.then)),
             became: views(&judged.became, &judged.then),
             numbers: judged.numbers,

@@ -39,7 +39,7 @@ pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, known: &Cut) -> Since {
 }
 
 /// The versions of these reports that were not known, each with what it changed.
-fn changed(why: &Why<'_, '_>, known: &Cut, keys: &BTreeSet<ReportKey>) -> Vec<Changed> {
+pub(super) fn changed(why: &Why<'_, '_>, known: &Cut, keys: &BTreeSet<ReportKey>) -> Vec<Changed> {
     let mut versions = Versions::default();
     let mut changes = Vec::new();
     for (index, arrived) in why.records.arrivals.iter().enumerate() {
@@ -102,7 +102,7 @@ pub(super) fn register(records: &Records, uscc: Uscc) -> Vec<Registered> {
     register_after(records, uscc, &vec![false; records.arrivals.len()])
 }
 
-fn register_after(records: &Records, uscc: Uscc, known: &Cut) -> Vec<Registered> {
+pub(super) fn register_after(records: &Records, uscc: Uscc, known: &Cut) -> Vec<Registered> {
     let unknown = records.arrivals.iter().zip(known).filter(|(_, known)| !**known).map(|(k, _)| &k.arrival);
     unknown
         .filter_map(|arrival| match &arrival.record {

@@ -11,6 +11,7 @@ use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::{Day, Instant};
 
+use super::listed::EntryExplained;
 use crate::Verdict;
 
 /// Why one alert was said.
@@ -81,6 +82,8 @@ pub struct EnterpriseExplained {
     pub differences: Vec<Difference>,
     /// Every alert about it, in the order of decision.
     pub alerts: Vec<AlertExplained>,
+    /// Its newest entry on each list, live and frozen, by key.
+    pub lists: Vec<EntryExplained>,
 }
 
 /// One version of an enterprise's registration.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tocsin_schemas::codes::Rule;
 use tocsin_schemas::ids::{IncidentId, PersonKey, ReportKey, Uscc};
-use tocsin_schemas::records::{Alert, Incident, Record, Report};
+use tocsin_schemas::records::{Alert, Headcount, Incident, Record, Report};
 
 /// What is asked for, and whatever belongs to it.
 ///
@@ -54,6 +54,11 @@ impl Wanted {
         alert.reports.iter().for_each(|key| self.report(key));
     }
 
+    /// The enterprises that were asked for, or belong to those.
+    pub fn enterprises(&self) -> impl Iterator<Item = &Uscc> {
+        self.enterprises.iter()
+    }
+
     /// Whether nothing was added since the last call. If not: pass again.
     pub fn settled(&mut self) -> bool {
         !std::mem::take(&mut self.grown)
@@ -71,6 +76,20 @@ impl Wanted {
         self.incidents.contains(&incident.incident_id)
             || incident.uscc.is_some_and(|u| self.enterprises.contains(&u))
             || incident.reports.iter().chain(&incident.withdrawn).any(|key| self.reports.contains(key))
+    }
+
+    /// Whether a record of the topic `lists` belongs to it, by its key: an entry of its enterprises, and every list as a
+    /// whole.
+    pub fn wants_listed(&self, key: &str) -> bool {
+        key.rsplit('|')
+            .next()
+            .and_then(|last| last.parse().ok())
+            .is_none_or(|u: Uscc| self.enterprises.contains(&u))
+    }
+
+    /// Whether a headcount belongs to it.
+    pub fn wants_headcount(&self, headcount: &Headcount) -> bool {
+        self.enterprises.contains(&headcount.uscc)
     }
 
     /// Whether a record in belongs to it; takes in what it adds.

@@ -3,6 +3,8 @@
 //!
 //! Over another stream: `TOCSIN_TEST_STREAM=FILE TOCSIN_TEST_POLICY_FROM=DATE cargo test --release -p tocsin why::`
 
+mod lists;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -331,7 +333,7 @@ fn an_id_tells_by_its_form_what_it_is_of() {
         ("000000019", "check symbol"),
         ("000000019", "expected an alert's (26 letters"),
         ("91330784XX00000191", "check symbol"),
-        ("91330784XX00000191", "or a USCC (18 symbols)"),
+        ("91330784XX00000191", "a USCC (18 symbols), or the key of a list"),
         ("é", "no id"),
     ] {
         let why = Asked::parse(wrong).unwrap_err();
