@@ -124,7 +124,7 @@ pub(super) fn bare(year: i32, reference: Option<&Reference>, stamp: &Stamp) -> L
         event_id: None,
         as_of: stamp.as_of,
         decided_at: stamp.decided_at,
-        policy_hash: stamp.policy_hash.clone(),
+        policy_hash: std::sync::Arc::clone(&stamp.policy_hash),
         reference: reference.cloned(),
         whole: None,
         member: None,
