@@ -23,12 +23,9 @@ use tocsin_oracle::{History, OraclePolicy, Step, scenario};
 use tocsin_pipeline::why::{
     AlertExplained, CaseView, Given, How, Known, LinkBy, Numbers, Records, Rules, SeverityWhy, Wanted, Why,
 };
-use tocsin_pipeline::{Arrival, Engine, Occasion, Options, Outcome, Policies};
 use tocsin_schemas::codes::{Change, Level, Reason, Rule, Source, State};
 use tocsin_schemas::door::{admit, admit_line};
-use tocsin_schemas::records::{Alert, Record};
-use tocsin_schemas::time::Instant;
-use tocsin_schemas::topics;
+use tocsin_schemas::records::Alert;
 use tocsin_schemas::wire::NoIds;
 
 /// The part of the log that concerns an alert, as the command reads it: pass after pass.

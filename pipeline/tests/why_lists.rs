@@ -169,10 +169,13 @@ fn every_record_of_the_lists_of_random_histories_adds_up() {
     }
 }
 
+/// A change of a record that somebody might make.
+type Change = fn(&mut Listed);
+
 /// Each field of an entry, changed as somebody might who wants another picture.
 #[test]
 fn an_entry_that_was_changed_does_not_add_up() {
-    let changes: [(&str, fn(&mut Listed)); 13] = [
+    let changes: [(&str, Change); 13] = [
         ("class", |l| member(l).class = ListClass::General),
         ("reasons", |l| member(l).reasons = vec![ListReason::Incidents]),
         ("undetermined", |l| member(l).undetermined.clear()),

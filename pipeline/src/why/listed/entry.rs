@@ -60,7 +60,7 @@ pub(super) fn explain(why: &Why<'_, '_>, place: usize, listed: &Listed) -> Optio
     let views = judged.counted.iter().map(|f| picture::incident(f, &judged.then, &numbers, policies, why));
     let places = |of: &[usize]| of.iter().map(|i| why.place(*i)).collect::<Vec<Place>>();
     let key = listed.key();
-    let after = why.records.lists[place + 1..].iter().filter(|w| w.key == key);
+    let mut after = why.records.lists[place + 1..].iter().filter(|w| w.key == key);
     let frozen_by = |w: &&super::Written| {
         listed.list == List::Frozen
             && w.listed
@@ -70,7 +70,7 @@ pub(super) fn explain(why: &Why<'_, '_>, place: usize, listed: &Listed) -> Optio
     let whole = why.records.lists.iter().find(frozen_by).and_then(|w| w.listed.as_ref()?.whole.as_ref());
     Some(EntryExplained {
         name: judged.then.registry.in_force(&member.uscc).map(|e| Arc::clone(&e.name)),
-        taken_off: after.last().is_some_and(|w| w.listed.is_none()),
+        taken_off: after.next_back().is_some_and(|w| w.listed.is_none()),
         approved: whole.map(|whole| whole.approver.is_some()),
         limits: policies.on(listed.as_of).lists,
         from: of.days.0,
