@@ -109,7 +109,7 @@ impl Count {
 
 #[test]
 fn every_record_of_the_lists_of_random_histories_adds_up() {
-    let many = std::env::var("TOCSIN_TEST_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    let many = std::env::var("TOCSIN_TEST_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
     let mut count = Count::default();
     for seed in 0..many {
         let log = played(&history(seed, 40));

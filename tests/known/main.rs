@@ -126,7 +126,9 @@ fn same(side: &Value, rows: &[Value]) {
     assert_eq!(windows.len(), rows.len(), "{side}");
     for window in windows {
         let row = rows.iter().find(|row| row["window"] == window["window"]).unwrap();
-        for (figure, value) in window.as_object().unwrap() {
+        // Shrunken rates hang on the model of a midnight, not on the records of an instant: known leaves them out.
+        let shrunken = |figure: &str| figure.starts_with("shrunken");
+        for (figure, value) in window.as_object().unwrap().iter().filter(|(figure, _)| !shrunken(figure)) {
             assert_eq!(row.get(figure), Some(value), "{figure}: {row}");
         }
     }
