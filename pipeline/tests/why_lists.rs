@@ -160,7 +160,6 @@ fn every_record_of_the_lists_of_random_histories_adds_up() {
         "frozen as a whole",
         "undetermined",
         "persistent",
-        "by a frozen list",
         "by the live list",
         "moved since",
         "taken off",
@@ -204,7 +203,9 @@ fn an_entry_that_was_changed_does_not_add_up() {
             };
             let records = concerning(&log.records, &as_it_was);
             let ListedExplained::Entry(found) = explained(&log, &records, place) else { continue };
-            if !found.check.adds_up() || found.member().class != ListClass::Key {
+            // Of two decisions at one instant the log does not say which was first: another number may be the other's.
+            let guessed = !found.taken_later.is_empty() || !found.stamped_ahead.is_empty();
+            if guessed || !found.check.adds_up() || found.member().class != ListClass::Key {
                 continue;
             }
             for (field, change) in changes {
@@ -218,7 +219,12 @@ fn an_entry_that_was_changed_does_not_add_up() {
                 let ListedExplained::Entry(found) = explained(&log, &records, place) else { continue };
                 // Another order of arrival may give what was never said; then the page names that order.
                 let guessed = !found.taken_later.is_empty() || !found.stamped_ahead.is_empty();
-                assert!(!found.check.adds_up() || guessed, "seed {seed}: {field} of {}", found.key);
+                assert!(
+                    !found.check.adds_up() || guessed,
+                    "seed {seed}: {field} of {}: {:#?}",
+                    found.key,
+                    found
+                );
                 let named = found.check.differences.iter().any(|d| d.field == field);
                 *caught.entry(field).or_default() += u32::from(named);
             }
