@@ -188,3 +188,86 @@ fn a_restart_recalls_what_was_taken_at_midnights_and_changes_nothing() {
     let lists = |outcomes: Vec<Outcome>| outcomes.into_iter().flat_map(|o| o.lists).collect::<Vec<_>>();
     assert_eq!(lists(again.tick_to(day)), lists(engine.tick_to(day)));
 }
+
+/// Everything that was written of frozen lists, by key; panics where a key is written a second time.
+fn frozen_once(outcomes: &[Outcome]) -> BTreeMap<String, Listed> {
+    let mut frozen = BTreeMap::new();
+    for (key, listed) in outcomes.iter().flat_map(|o| &o.lists) {
+        if let Some(listed) = listed.as_ref().filter(|l| l.list == List::Frozen) {
+            assert_eq!(frozen.insert(key.clone(), listed.clone()), None, "{key} was written twice");
+        }
+    }
+    frozen
+}
+
+/// An event's id is free text. None of them may overwrite what another event froze.
+#[test]
+fn no_event_id_writes_over_what_another_event_froze() {
+    let (mut engine, _, _) = city();
+    let now = at("2025-01-20T09:00:00+08:00");
+    let mut outcomes = engine.arrive(now, [freeze("G1", "2024", Some("the head"), now)]);
+    let odd = format!("G1|{}", uscc(3));
+    outcomes.extend(engine.arrive(now, [freeze(&odd, "2024", None, now)]));
+    let escaped = odd.replace('|', "%7C");
+    outcomes.extend(engine.arrive(now, [freeze(&escaped, "2024", None, now)]));
+    let frozen = frozen_once(&outcomes);
+    assert!(frozen[&format!("frozen|2024|G1|{}", uscc(3))].member.is_some());
+    assert_eq!(frozen.values().filter(|l| l.whole.as_ref().is_some_and(|w| w.refused.is_some())).count(), 2);
+}
+
+/// One event may be a megabyte long. What it makes Tocsin write may not grow with that for every enterprise.
+#[test]
+fn a_long_event_id_is_not_written_once_for_each_enterprise() {
+    let (mut engine, _, _) = city();
+    let now = at("2025-01-20T09:00:00+08:00");
+    let long = "G".repeat(900_000);
+    let outcomes = engine.arrive(now, [freeze(&long, "2024", Some("the head"), now)]);
+    let written: usize = changed(&outcomes)
+        .iter()
+        .map(|(key, listed)| {
+            key.len() + listed.as_ref().map_or(0, |l| tocsin_schemas::wire::encode(l).len())
+        })
+        .sum();
+    assert!(written < 4_000_000, "{written} bytes for one event");
+}
+
+fn enterprise(firm: usize, version: u64, from: &str, successor_of: Option<usize>, at: Instant) -> Arrival {
+    let value = json!({
+        "uscc": uscc(firm), "version": version, "name": format!("E{firm}"), "area": "330784001",
+        "industry": "33", "valid_from": from, "status": "active", "successor_of": successor_of.map(uscc),
+    });
+    arrival("registry.enterprises", at, &value)
+}
+
+fn insured(firm: usize, month: &str, insured: u32, version: u64, at: Instant) -> Arrival {
+    let value = json!({"uscc": uscc(firm), "month": month, "insured": insured, "version": version});
+    arrival("registry.headcount", at, &value)
+}
+
+/// Sources give their greatest number for "unknown".
+#[test]
+fn no_figure_is_out_of_the_range_of_numbers_whatever_the_headcounts() {
+    for (some, others) in [(u32::MAX, u32::MAX), (u32::MAX, 1), (1, u32::MAX), (0, u32::MAX)] {
+        let (mut engine, mut outcomes, _) = city();
+        let now = at("2025-01-20T09:00:00+08:00");
+        let restated = (0..FIRMS).flat_map(|firm| {
+            let n = if firm % 7 == 3 { some } else { others };
+            (1..=12).map(move |month| insured(firm, &format!("2024-{month:02}"), n, 2, now))
+        });
+        outcomes.extend(engine.arrive(now, restated));
+        outcomes.extend(engine.arrive(now, [report(9_003, 3, "2024-12-30", now)]));
+        outcomes.extend(engine.tick_to("2025-03-02".parse().unwrap()));
+        for (key, listed) in changed(&outcomes) {
+            let Some(listed) = listed else { continue };
+            let text = serde_json::to_value(listed).unwrap().to_string();
+            let again: Listed =
+                tocsin_schemas::wire::decode(&tocsin_schemas::wire::encode(listed)).unwrap();
+            assert_eq!(&again, listed, "{key}: a NaN is not equal to itself: {text}");
+            let Some(member) = &listed.member else { continue };
+            for x in [member.per_thousand, member.shrunken_per_thousand, member.chance_above_city,
+                member.chance_of_as_many].into_iter().flatten() {
+                assert!(x.is_finite() && x >= 0.0, "{key}: {text}");
+            }
+        }
+    }
+}
