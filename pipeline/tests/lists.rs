@@ -229,6 +229,8 @@ fn a_long_event_id_is_not_written_once_for_each_enterprise() {
         })
         .sum();
     assert!(written < 4_000_000, "{written} bytes for one event");
+    let refused = frozen_once(&outcomes).into_values().filter_map(|l| l.whole?.refused);
+    assert_eq!(refused.collect::<Vec<_>>(), [FreezeRefusal::EventIdTooLong]);
 }
 
 fn enterprise(firm: usize, version: u64, from: &str, successor_of: Option<usize>, at: Instant) -> Arrival {
@@ -270,4 +272,73 @@ fn no_figure_is_out_of_the_range_of_numbers_whatever_the_headcounts() {
             }
         }
     }
+}
+
+/// What a log holds of lists, for a restart: everything that was written, in order.
+fn restarted(outcomes: &[Outcome], arrived: &[Arrival], clock: Instant, workers: usize) -> (Engine, Outcome) {
+    let (mut written, mut said) = (Memory::default(), Memory::default());
+    outcomes.iter().flat_map(|o| &o.incidents).for_each(|i| written.incident(i.clone()));
+    outcomes.iter().flat_map(|o| &o.alerts).for_each(|a| said.alert(a));
+    written.index();
+    let mut again = Engine::new(Policies::default(), Options { workers });
+    again.recover(Some(clock));
+    again.load(arrived.to_vec());
+    outcomes.iter().flat_map(|o| &o.lists).for_each(|(key, listed)| again.recall(key, listed.clone()));
+    let resumed = again.resume(written.with(said));
+    (again, resumed)
+}
+
+/// A successor that takes over on New Year's Day, of a key enterprise whose list was frozen, twice, under odd names.
+#[test]
+fn a_successor_of_new_years_day_inherits_the_years_and_a_restart_knows_it() {
+    let (mut engine, mut outcomes, mut arrived) = city();
+    let mut take = |engine: &mut Engine, outcomes: &mut Vec<Outcome>, now: Instant, records: Vec<Arrival>| {
+        arrived.extend(records.iter().cloned());
+        outcomes.extend(engine.arrive(now, records));
+    };
+    let now = at("2025-01-20T09:00:00+08:00");
+    take(&mut engine, &mut outcomes, now, vec![
+        freeze("E1", "2024", Some("the head"), now),
+        freeze("E10", "2024", Some("the head"), now),
+        enterprise(100, 1, "2026-01-01", Some(3), now),
+    ]);
+    let now = at("2025-06-01T09:00:00+08:00");
+    let mut more: Vec<Arrival> = (1..=5).map(|n| report(9_100 + n, 3, &format!("2025-05-{n:02}"), now)).collect();
+    more.extend((1..=12).map(|m| insured(3, &format!("2025-{m:02}"), 2, 1, now)));
+    more.extend((0..FIRMS).filter(|f| *f != 3).map(|f| insured(f, "2025-01", 20, 1, now)));
+    take(&mut engine, &mut outcomes, now, more);
+    outcomes.extend(engine.tick_to("2025-12-31".parse().unwrap()));
+    let entry = |engine: &Engine, year: i32, firm: usize| {
+        let key = format!("annual|{year}|{}", uscc(firm));
+        engine.lists().into_iter().find(|l| l.key() == key).and_then(|l| l.member)
+    };
+    assert_eq!(entry(&engine, 2025, 3).map(|m| (m.key_years, m.persistent)), Some((2, true)));
+    outcomes.extend(engine.tick_to("2026-01-01".parse().unwrap()));
+    assert_eq!(entry(&engine, 2025, 3), None);
+    assert_eq!(entry(&engine, 2025, 100).map(|m| (m.key_years, m.persistent)), Some((2, true)));
+    let clock = engine.clock().unwrap();
+    for workers in [1, 2, 3] {
+        let (again, resumed) = restarted(&outcomes, &arrived, clock, workers);
+        assert_eq!(resumed.lists, [], "{workers} workers");
+        assert_eq!(again.lists(), engine.lists());
+    }
+}
+
+/// Nobody froze the list before: the list of the year, which is frozen in January, still says who was key before.
+#[test]
+fn the_turn_of_a_year_alone_takes_no_years_running_from_a_list() {
+    let (mut engine, mut outcomes, _) = city();
+    let now = at("2025-06-01T09:00:00+08:00");
+    let mut more: Vec<Arrival> = (1..=5).map(|n| report(9_100 + n, 3, &format!("2025-05-{n:02}"), now)).collect();
+    more.extend((1..=12).map(|m| insured(3, &format!("2025-{m:02}"), 2, 1, now)));
+    more.extend((0..FIRMS).filter(|f| *f != 3).map(|f| insured(f, "2025-01", 20, 1, now)));
+    outcomes.extend(engine.arrive(now, more));
+    outcomes.extend(engine.tick_to("2025-12-31".parse().unwrap()));
+    let entry = |engine: &Engine| {
+        let key = format!("annual|2025|{}", uscc(3));
+        engine.lists().into_iter().find(|l| l.key() == key).and_then(|l| l.member).map(|m| (m.key_years, m.persistent))
+    };
+    assert_eq!(entry(&engine), Some((2, true)));
+    outcomes.extend(engine.tick_to("2026-01-01".parse().unwrap()));
+    assert_eq!(entry(&engine), Some((2, true)), "nothing was reported overnight");
 }
