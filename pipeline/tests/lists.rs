@@ -342,3 +342,40 @@ fn the_turn_of_a_year_alone_takes_no_years_running_from_a_list() {
     outcomes.extend(engine.tick_to("2026-01-01".parse().unwrap()));
     assert_eq!(entry(&engine), Some((2, true)), "nothing was reported overnight");
 }
+
+/// An engine without rates, and one of several workers, keep the same lists: over a leap day, two turns of a year and a
+/// policy that is taken over on the way.
+#[test]
+fn every_engine_keeps_the_same_lists() {
+    let day = |text: &str| text.parse().unwrap();
+    let strict = "[[policy]]\neffective_from='2020-11-20'\nlists.rate_factor=1.0\nlists.chance_below=0.2\nmerge.case_days=9\n\
+                  [[policy]]\neffective_from='2025-07-01'\nlists.persistent_years=3\nlists.severe_is_key=false\n";
+    let run = |mut engine: Engine| {
+        let (_, _, first) = city();
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        let mut begun = 0;
+        while begun < first.len() {
+            let when = first[begun].arrived_at;
+            let n = first[begun..].iter().take_while(|a| a.arrived_at == when).count();
+            outcomes.extend(engine.arrive(when, first[begun..begun + n].to_vec()));
+            begun += n;
+        }
+        outcomes.extend(engine.tick_to(day("2025-02-28")));
+        let now = at("2025-02-28T09:00:00+08:00");
+        outcomes.extend(engine.arrive(now, [enterprise(100, 1, "2026-01-01", Some(3), now), enterprise(101, 1, "2025-12-31", Some(7), now)]));
+        outcomes.push(engine.adopt(Policies::parse(strict).unwrap()));
+        let now = at("2025-03-01T09:00:00+08:00");
+        outcomes.extend(engine.arrive(now, (0..9).map(|n| report(9_200 + n, 7 * n, "2024-02-29", now))));
+        outcomes.extend(engine.arrive(at("2026-03-01T09:00:00+08:00"), [freeze("E", "2025", Some("x"), now)]));
+        let lists: Vec<Vec<ListsChange>> = outcomes.into_iter().map(|o| o.lists).filter(|l| !l.is_empty()).collect();
+        (lists, engine.lists())
+    };
+    let expected = run(Engine::new(Policies::default(), Options { workers: 1 }));
+    assert!(expected.0.len() > 700 && !expected.1.is_empty());
+    for workers in [1, 3] {
+        assert!(run(Engine::of_decisions(Policies::default(), Options { workers })) == expected, "{workers}");
+    }
+    assert!(run(Engine::new(Policies::default(), Options { workers: 4 })) == expected);
+}
+
+type ListsChange = (String, Option<Listed>);
