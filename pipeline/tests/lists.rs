@@ -224,9 +224,7 @@ fn a_long_event_id_is_not_written_once_for_each_enterprise() {
     let outcomes = engine.arrive(now, [freeze(&long, "2024", Some("the head"), now)]);
     let written: usize = changed(&outcomes)
         .iter()
-        .map(|(key, listed)| {
-            key.len() + listed.as_ref().map_or(0, |l| tocsin_schemas::wire::encode(l).len())
-        })
+        .map(|(key, listed)| key.len() + listed.as_ref().map_or(0, |l| tocsin_schemas::wire::encode(l).len()))
         .sum();
     assert!(written < 4_000_000, "{written} bytes for one event");
     let refused = frozen_once(&outcomes).into_values().filter_map(|l| l.whole?.refused);
@@ -262,12 +260,18 @@ fn no_figure_is_out_of_the_range_of_numbers_whatever_the_headcounts() {
         for (key, listed) in changed(&outcomes) {
             let Some(listed) = listed else { continue };
             let text = serde_json::to_value(listed).unwrap().to_string();
-            let again: Listed =
-                tocsin_schemas::wire::decode(&tocsin_schemas::wire::encode(listed)).unwrap();
+            let again: Listed = tocsin_schemas::wire::decode(&tocsin_schemas::wire::encode(listed)).unwrap();
             assert_eq!(&again, listed, "{key}: a NaN is not equal to itself: {text}");
             let Some(member) = &listed.member else { continue };
-            for x in [member.per_thousand, member.shrunken_per_thousand, member.chance_above_city,
-                member.chance_of_as_many].into_iter().flatten() {
+            for x in [
+                member.per_thousand,
+                member.shrunken_per_thousand,
+                member.chance_above_city,
+                member.chance_of_as_many,
+            ]
+            .into_iter()
+            .flatten()
+            {
                 assert!(x.is_finite() && x >= 0.0, "{key}: {text}");
             }
         }
@@ -297,13 +301,19 @@ fn a_successor_of_new_years_day_inherits_the_years_and_a_restart_knows_it() {
         outcomes.extend(engine.arrive(now, records));
     };
     let now = at("2025-01-20T09:00:00+08:00");
-    take(&mut engine, &mut outcomes, now, vec![
-        freeze("E1", "2024", Some("the head"), now),
-        freeze("E10", "2024", Some("the head"), now),
-        enterprise(100, 1, "2026-01-01", Some(3), now),
-    ]);
+    take(
+        &mut engine,
+        &mut outcomes,
+        now,
+        vec![
+            freeze("E1", "2024", Some("the head"), now),
+            freeze("E10", "2024", Some("the head"), now),
+            enterprise(100, 1, "2026-01-01", Some(3), now),
+        ],
+    );
     let now = at("2025-06-01T09:00:00+08:00");
-    let mut more: Vec<Arrival> = (1..=5).map(|n| report(9_100 + n, 3, &format!("2025-05-{n:02}"), now)).collect();
+    let mut more: Vec<Arrival> =
+        (1..=5).map(|n| report(9_100 + n, 3, &format!("2025-05-{n:02}"), now)).collect();
     more.extend((1..=12).map(|m| insured(3, &format!("2025-{m:02}"), 2, 1, now)));
     more.extend((0..FIRMS).filter(|f| *f != 3).map(|f| insured(f, "2025-01", 20, 1, now)));
     take(&mut engine, &mut outcomes, now, more);
@@ -329,14 +339,20 @@ fn a_successor_of_new_years_day_inherits_the_years_and_a_restart_knows_it() {
 fn the_turn_of_a_year_alone_takes_no_years_running_from_a_list() {
     let (mut engine, mut outcomes, _) = city();
     let now = at("2025-06-01T09:00:00+08:00");
-    let mut more: Vec<Arrival> = (1..=5).map(|n| report(9_100 + n, 3, &format!("2025-05-{n:02}"), now)).collect();
+    let mut more: Vec<Arrival> =
+        (1..=5).map(|n| report(9_100 + n, 3, &format!("2025-05-{n:02}"), now)).collect();
     more.extend((1..=12).map(|m| insured(3, &format!("2025-{m:02}"), 2, 1, now)));
     more.extend((0..FIRMS).filter(|f| *f != 3).map(|f| insured(f, "2025-01", 20, 1, now)));
     outcomes.extend(engine.arrive(now, more));
     outcomes.extend(engine.tick_to("2025-12-31".parse().unwrap()));
     let entry = |engine: &Engine| {
         let key = format!("annual|2025|{}", uscc(3));
-        engine.lists().into_iter().find(|l| l.key() == key).and_then(|l| l.member).map(|m| (m.key_years, m.persistent))
+        engine
+            .lists()
+            .into_iter()
+            .find(|l| l.key() == key)
+            .and_then(|l| l.member)
+            .map(|m| (m.key_years, m.persistent))
     };
     assert_eq!(entry(&engine), Some((2, true)));
     outcomes.extend(engine.tick_to("2026-01-01".parse().unwrap()));
@@ -362,12 +378,17 @@ fn every_engine_keeps_the_same_lists() {
         }
         outcomes.extend(engine.tick_to(day("2025-02-28")));
         let now = at("2025-02-28T09:00:00+08:00");
-        outcomes.extend(engine.arrive(now, [enterprise(100, 1, "2026-01-01", Some(3), now), enterprise(101, 1, "2025-12-31", Some(7), now)]));
+        outcomes.extend(engine.arrive(
+            now,
+            [enterprise(100, 1, "2026-01-01", Some(3), now), enterprise(101, 1, "2025-12-31", Some(7), now)],
+        ));
         outcomes.push(engine.adopt(Policies::parse(strict).unwrap()));
         let now = at("2025-03-01T09:00:00+08:00");
         outcomes.extend(engine.arrive(now, (0..9).map(|n| report(9_200 + n, 7 * n, "2024-02-29", now))));
-        outcomes.extend(engine.arrive(at("2026-03-01T09:00:00+08:00"), [freeze("E", "2025", Some("x"), now)]));
-        let lists: Vec<Vec<ListsChange>> = outcomes.into_iter().map(|o| o.lists).filter(|l| !l.is_empty()).collect();
+        outcomes
+            .extend(engine.arrive(at("2026-03-01T09:00:00+08:00"), [freeze("E", "2025", Some("x"), now)]));
+        let lists: Vec<Vec<ListsChange>> =
+            outcomes.into_iter().map(|o| o.lists).filter(|l| !l.is_empty()).collect();
         (lists, engine.lists())
     };
     let expected = run(Engine::new(Policies::default(), Options { workers: 1 }));

@@ -290,7 +290,7 @@ mod tests {
         for topic in ["alerts", "incidents", "progress"] {
             found.bounds.get_mut(topic).unwrap().iter_mut().for_each(|b| b.end = 0);
         }
-        let expected = Trouble::ProgressLost("rates, deliveries, quarantine".into());
+        let expected = Trouble::ProgressLost("rates, lists, deliveries, quarantine".into());
         assert_eq!(of_all(&found, None), [expected]);
     }
 
