@@ -23,6 +23,8 @@ pub(crate) struct Registry {
     claims: BTreeMap<Uscc, BTreeSet<Uscc>>,
     /// Only those that are read as another's.
     roots: BTreeMap<Uscc, Uscc>,
+    /// The same the other way round: who is read as an enterprise beside itself.
+    read_as: HashMap<Uscc, Vec<Uscc>>,
     /// Of each enterprise in a loop, the loop.
     loops: BTreeMap<Uscc, Loop>,
     /// Loops that came to be since [`Registry::found`] was asked.
@@ -155,12 +157,19 @@ impl Registry {
         self.roots.get(uscc).copied().unwrap_or(*uscc)
     }
 
+    /// Who is read as this enterprise today beside itself, sorted; the other way round from [`Registry::root`].
+    pub fn read_as(&self, root: &Uscc) -> &[Uscc] {
+        self.read_as.get(root).map(Vec::as_slice).unwrap_or_default()
+    }
+
     fn refresh(&mut self, mut touched: BTreeSet<Uscc>, taken: &BTreeMap<Uscc, usize>) -> Vec<Moved> {
         let shaken = self.reclaim(&touched);
         if !shaken.is_empty() {
             self.find_loops(&shaken, taken);
             let before = std::mem::take(&mut self.roots);
             self.roots = self.successions();
+            self.read_as.clear();
+            self.roots.iter().for_each(|(former, root)| self.read_as.entry(*root).or_default().push(*former));
             let differs = |u: &Uscc| before.get(u) != self.roots.get(u);
             touched.extend(before.keys().chain(self.roots.keys()).filter(|u| differs(u)).copied());
         }
@@ -331,6 +340,11 @@ mod tests {
         assert_eq!(at("2025-01-15", &all).root(&uscc(1)), uscc(1));
         assert_eq!(at("2025-02-15", &all).root(&uscc(1)), uscc(2));
         assert_eq!(at("2025-03-15", &all).root(&uscc(1)), uscc(3));
+        assert_eq!(at("2025-02-15", &all).read_as(&uscc(2)), [uscc(1)]);
+        let mut read_as = at("2025-03-15", &all).read_as(&uscc(3)).to_vec();
+        read_as.sort();
+        assert_eq!((read_as.len(), at("2025-03-15", &all).read_as(&uscc(2)).len()), (2, 0));
+        assert!(read_as.contains(&uscc(1)) && read_as.contains(&uscc(2)));
     }
 
     #[test]

@@ -188,3 +188,215 @@ fn a_restart_recalls_what_was_taken_at_midnights_and_changes_nothing() {
     let lists = |outcomes: Vec<Outcome>| outcomes.into_iter().flat_map(|o| o.lists).collect::<Vec<_>>();
     assert_eq!(lists(again.tick_to(day)), lists(engine.tick_to(day)));
 }
+
+/// Everything that was written of frozen lists, by key; panics where a key is written a second time.
+fn frozen_once(outcomes: &[Outcome]) -> BTreeMap<String, Listed> {
+    let mut frozen = BTreeMap::new();
+    for (key, listed) in outcomes.iter().flat_map(|o| &o.lists) {
+        if let Some(listed) = listed.as_ref().filter(|l| l.list == List::Frozen) {
+            assert_eq!(frozen.insert(key.clone(), listed.clone()), None, "{key} was written twice");
+        }
+    }
+    frozen
+}
+
+/// An event's id is free text. None of them may overwrite what another event froze.
+#[test]
+fn no_event_id_writes_over_what_another_event_froze() {
+    let (mut engine, _, _) = city();
+    let now = at("2025-01-20T09:00:00+08:00");
+    let mut outcomes = engine.arrive(now, [freeze("G1", "2024", Some("the head"), now)]);
+    let odd = format!("G1|{}", uscc(3));
+    outcomes.extend(engine.arrive(now, [freeze(&odd, "2024", None, now)]));
+    let escaped = odd.replace('|', "%7C");
+    outcomes.extend(engine.arrive(now, [freeze(&escaped, "2024", None, now)]));
+    let frozen = frozen_once(&outcomes);
+    assert!(frozen[&format!("frozen|2024|G1|{}", uscc(3))].member.is_some());
+    assert_eq!(frozen.values().filter(|l| l.whole.as_ref().is_some_and(|w| w.refused.is_some())).count(), 2);
+}
+
+/// One event may be a megabyte long. What it makes Tocsin write may not grow with that for every enterprise.
+#[test]
+fn a_long_event_id_is_not_written_once_for_each_enterprise() {
+    let (mut engine, _, _) = city();
+    let now = at("2025-01-20T09:00:00+08:00");
+    let long = "G".repeat(900_000);
+    let outcomes = engine.arrive(now, [freeze(&long, "2024", Some("the head"), now)]);
+    let written: usize = changed(&outcomes)
+        .iter()
+        .map(|(key, listed)| key.len() + listed.as_ref().map_or(0, |l| tocsin_schemas::wire::encode(l).len()))
+        .sum();
+    assert!(written < 4_000_000, "{written} bytes for one event");
+    let refused = frozen_once(&outcomes).into_values().filter_map(|l| l.whole?.refused);
+    assert_eq!(refused.collect::<Vec<_>>(), [FreezeRefusal::EventIdTooLong]);
+}
+
+fn enterprise(firm: usize, version: u64, from: &str, successor_of: Option<usize>, at: Instant) -> Arrival {
+    let value = json!({
+        "uscc": uscc(firm), "version": version, "name": format!("E{firm}"), "area": "330784001",
+        "industry": "33", "valid_from": from, "status": "active", "successor_of": successor_of.map(uscc),
+    });
+    arrival("registry.enterprises", at, &value)
+}
+
+fn insured(firm: usize, month: &str, insured: u32, version: u64, at: Instant) -> Arrival {
+    let value = json!({"uscc": uscc(firm), "month": month, "insured": insured, "version": version});
+    arrival("registry.headcount", at, &value)
+}
+
+/// Sources give their greatest number for "unknown".
+#[test]
+fn no_figure_is_out_of_the_range_of_numbers_whatever_the_headcounts() {
+    for (some, others) in [(u32::MAX, u32::MAX), (u32::MAX, 1), (1, u32::MAX), (0, u32::MAX)] {
+        let (mut engine, mut outcomes, _) = city();
+        let now = at("2025-01-20T09:00:00+08:00");
+        let restated = (0..FIRMS).flat_map(|firm| {
+            let n = if firm % 7 == 3 { some } else { others };
+            (1..=12).map(move |month| insured(firm, &format!("2024-{month:02}"), n, 2, now))
+        });
+        outcomes.extend(engine.arrive(now, restated));
+        outcomes.extend(engine.arrive(now, [report(9_003, 3, "2024-12-30", now)]));
+        outcomes.extend(engine.tick_to("2025-03-02".parse().unwrap()));
+        for (key, listed) in changed(&outcomes) {
+            let Some(listed) = listed else { continue };
+            let text = serde_json::to_value(listed).unwrap().to_string();
+            let again: Listed = tocsin_schemas::wire::decode(&tocsin_schemas::wire::encode(listed)).unwrap();
+            assert_eq!(&again, listed, "{key}: a NaN is not equal to itself: {text}");
+            let Some(member) = &listed.member else { continue };
+            for x in [
+                member.per_thousand,
+                member.shrunken_per_thousand,
+                member.chance_above_city,
+                member.chance_of_as_many,
+            ]
+            .into_iter()
+            .flatten()
+            {
+                assert!(x.is_finite() && x >= 0.0, "{key}: {text}");
+            }
+        }
+    }
+}
+
+/// What a log holds of lists, for a restart: everything that was written, in order.
+fn restarted(outcomes: &[Outcome], arrived: &[Arrival], clock: Instant, workers: usize) -> (Engine, Outcome) {
+    let (mut written, mut said) = (Memory::default(), Memory::default());
+    outcomes.iter().flat_map(|o| &o.incidents).for_each(|i| written.incident(i.clone()));
+    outcomes.iter().flat_map(|o| &o.alerts).for_each(|a| said.alert(a));
+    written.index();
+    let mut again = Engine::new(Policies::default(), Options { workers });
+    again.recover(Some(clock));
+    again.load(arrived.to_vec());
+    outcomes.iter().flat_map(|o| &o.lists).for_each(|(key, listed)| again.recall(key, listed.clone()));
+    let resumed = again.resume(written.with(said));
+    (again, resumed)
+}
+
+/// A successor that takes over on New Year's Day, of a key enterprise whose list was frozen, twice, under odd names.
+#[test]
+fn a_successor_of_new_years_day_inherits_the_years_and_a_restart_knows_it() {
+    let (mut engine, mut outcomes, mut arrived) = city();
+    let mut take = |engine: &mut Engine, outcomes: &mut Vec<Outcome>, now: Instant, records: Vec<Arrival>| {
+        arrived.extend(records.iter().cloned());
+        outcomes.extend(engine.arrive(now, records));
+    };
+    let now = at("2025-01-20T09:00:00+08:00");
+    take(
+        &mut engine,
+        &mut outcomes,
+        now,
+        vec![
+            freeze("E1", "2024", Some("the head"), now),
+            freeze("E10", "2024", Some("the head"), now),
+            enterprise(100, 1, "2026-01-01", Some(3), now),
+        ],
+    );
+    let now = at("2025-06-01T09:00:00+08:00");
+    let mut more: Vec<Arrival> =
+        (1..=5).map(|n| report(9_100 + n, 3, &format!("2025-05-{n:02}"), now)).collect();
+    more.extend((1..=12).map(|m| insured(3, &format!("2025-{m:02}"), 2, 1, now)));
+    more.extend((0..FIRMS).filter(|f| *f != 3).map(|f| insured(f, "2025-01", 20, 1, now)));
+    take(&mut engine, &mut outcomes, now, more);
+    outcomes.extend(engine.tick_to("2025-12-31".parse().unwrap()));
+    let entry = |engine: &Engine, year: i32, firm: usize| {
+        let key = format!("annual|{year}|{}", uscc(firm));
+        engine.lists().into_iter().find(|l| l.key() == key).and_then(|l| l.member)
+    };
+    assert_eq!(entry(&engine, 2025, 3).map(|m| (m.key_years, m.persistent)), Some((2, true)));
+    outcomes.extend(engine.tick_to("2026-01-01".parse().unwrap()));
+    assert_eq!(entry(&engine, 2025, 3), None);
+    assert_eq!(entry(&engine, 2025, 100).map(|m| (m.key_years, m.persistent)), Some((2, true)));
+    let clock = engine.clock().unwrap();
+    for workers in [1, 2, 3] {
+        let (again, resumed) = restarted(&outcomes, &arrived, clock, workers);
+        assert_eq!(resumed.lists, [], "{workers} workers");
+        assert_eq!(again.lists(), engine.lists());
+    }
+}
+
+/// Nobody froze the list before: the list of the year, which is frozen in January, still says who was key before.
+#[test]
+fn the_turn_of_a_year_alone_takes_no_years_running_from_a_list() {
+    let (mut engine, mut outcomes, _) = city();
+    let now = at("2025-06-01T09:00:00+08:00");
+    let mut more: Vec<Arrival> =
+        (1..=5).map(|n| report(9_100 + n, 3, &format!("2025-05-{n:02}"), now)).collect();
+    more.extend((1..=12).map(|m| insured(3, &format!("2025-{m:02}"), 2, 1, now)));
+    more.extend((0..FIRMS).filter(|f| *f != 3).map(|f| insured(f, "2025-01", 20, 1, now)));
+    outcomes.extend(engine.arrive(now, more));
+    outcomes.extend(engine.tick_to("2025-12-31".parse().unwrap()));
+    let entry = |engine: &Engine| {
+        let key = format!("annual|2025|{}", uscc(3));
+        engine
+            .lists()
+            .into_iter()
+            .find(|l| l.key() == key)
+            .and_then(|l| l.member)
+            .map(|m| (m.key_years, m.persistent))
+    };
+    assert_eq!(entry(&engine), Some((2, true)));
+    outcomes.extend(engine.tick_to("2026-01-01".parse().unwrap()));
+    assert_eq!(entry(&engine), Some((2, true)), "nothing was reported overnight");
+}
+
+/// An engine without rates, and one of several workers, keep the same lists: over a leap day, two turns of a year and a
+/// policy that is taken over on the way.
+#[test]
+fn every_engine_keeps_the_same_lists() {
+    let day = |text: &str| text.parse().unwrap();
+    let strict = "[[policy]]\neffective_from='2020-11-20'\nlists.rate_factor=1.0\nlists.chance_below=0.2\nmerge.case_days=9\n\
+                  [[policy]]\neffective_from='2025-07-01'\nlists.persistent_years=3\nlists.severe_is_key=false\n";
+    let run = |mut engine: Engine| {
+        let (_, _, first) = city();
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        let mut begun = 0;
+        while begun < first.len() {
+            let when = first[begun].arrived_at;
+            let n = first[begun..].iter().take_while(|a| a.arrived_at == when).count();
+            outcomes.extend(engine.arrive(when, first[begun..begun + n].to_vec()));
+            begun += n;
+        }
+        outcomes.extend(engine.tick_to(day("2025-02-28")));
+        let now = at("2025-02-28T09:00:00+08:00");
+        outcomes.extend(engine.arrive(
+            now,
+            [enterprise(100, 1, "2026-01-01", Some(3), now), enterprise(101, 1, "2025-12-31", Some(7), now)],
+        ));
+        outcomes.push(engine.adopt(Policies::parse(strict).unwrap()));
+        let now = at("2025-03-01T09:00:00+08:00");
+        outcomes.extend(engine.arrive(now, (0..9).map(|n| report(9_200 + n, 7 * n, "2024-02-29", now))));
+        outcomes
+            .extend(engine.arrive(at("2026-03-01T09:00:00+08:00"), [freeze("E", "2025", Some("x"), now)]));
+        let lists: Vec<Vec<ListsChange>> =
+            outcomes.into_iter().map(|o| o.lists).filter(|l| !l.is_empty()).collect();
+        (lists, engine.lists())
+    };
+    let expected = run(Engine::new(Policies::default(), Options { workers: 1 }));
+    assert!(expected.0.len() > 700 && !expected.1.is_empty());
+    for workers in [1, 3] {
+        assert!(run(Engine::of_decisions(Policies::default(), Options { workers })) == expected, "{workers}");
+    }
+    assert!(run(Engine::new(Policies::default(), Options { workers: 4 })) == expected);
+}
+
+type ListsChange = (String, Option<Listed>);

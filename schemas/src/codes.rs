@@ -442,6 +442,8 @@ codes! {
         YearNotOver = "year_not_over",
         /// The list of that year is not kept any more: only the last one is.
         YearTooOld = "year_too_old",
+        /// The id of the event is too long to stand in every record of a list.
+        EventIdTooLong = "event_id_too_long",
     }
 }
 

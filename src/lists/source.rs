@@ -232,13 +232,14 @@ impl Log {
         loop {
             match inputs.next(LOOK) {
                 Ok(Next::Batch(taken, _)) => {
-                    moved = Monotonic::now();
                     bar.inc(taken.len() as u64);
                     for taken in taken {
                         if !self.take(taken.record, batches)? {
                             return Ok(());
                         }
                     }
+                    // From here on: a batch may hold months of midnights, and the log does not stand still meanwhile.
+                    moved = Monotonic::now();
                 }
                 Ok(Next::End) => return Ok(()),
                 Ok(_) => {}

@@ -26,7 +26,7 @@ use tocsin_pipeline::{Outcome, Policies};
 use tocsin_schemas::codes::{Change, List, Rule, Scope, State};
 use tocsin_schemas::door::{self, LineRefusal, Refusal, admit_line};
 use tocsin_schemas::log::LogRecord;
-use tocsin_schemas::records::{Incident, Listed, Quarantined, Rates};
+use tocsin_schemas::records::{Incident, Listed, Quarantined, Rates, Whole};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 
@@ -220,6 +220,12 @@ struct Replay {
     alerts_file: Pending,
     flags_file: Pending,
     quarantine_file: Pending,
+}
+
+/// Without the name of who approved it, which is personal data: the files are passed on, and the event says who it was.
+fn nameless(listed: Listed) -> Listed {
+    let whole = listed.whole.map(|whole| Whole { approver: None, ..whole });
+    Listed { whole, ..listed }
 }
 
 fn disk(dir: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
@@ -452,7 +458,7 @@ impl Replay {
             file.keep()?;
             let mut file = Pending::begin(out, "lists.jsonl")?;
             for listed in engine.lists().iter().chain(self.frozen.values()) {
-                file.line(listed)?;
+                file.line(&nameless(listed.clone()))?;
             }
             file.keep()?;
             let mut file = Pending::begin(out, "summary.json")?;

@@ -394,3 +394,17 @@ fn the_list_of_a_year_says_who_and_why_and_by_whom_it_was_frozen() {
     let none = done(&tocsin(dir.path(), &["lists", "annual", "stream.jsonl", "--frozen", "--year", "2023"]));
     assert!(none.contains("No list was frozen."), "{none}");
 }
+
+/// The files of a replay are passed on: who approved that a list was frozen is in the event.
+#[test]
+fn the_files_of_a_replay_name_no_approver() {
+    let dir = place();
+    done(&tocsin(dir.path(), &["replay", "stream.jsonl", "--out", "out"]));
+    for file in fs::read_dir(dir.path().join("out")).unwrap() {
+        let path = file.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("the head"), "{}: {text}", path.display());
+    }
+    let lists = fs::read_to_string(dir.path().join("out/lists.jsonl")).unwrap();
+    assert!(lists.lines().any(|line| line.contains("\"event_id\":\"G1\"")), "{lists}");
+}

@@ -11,6 +11,9 @@ use tocsin_schemas::time::Day;
 /// The kind of event that freezes a list.
 const KIND: &str = "freeze_list";
 
+/// The longest event id, in bytes, that a list is frozen under: it stands in the key and the value of every record.
+const LONGEST_ID: usize = 256;
+
 /// A wish to freeze a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Freeze {
@@ -35,7 +38,8 @@ impl Freeze {
     /// The year to freeze, as seen from a day, and who answers for it.
     ///
     /// # Errors
-    /// Why it is not frozen: no year, no name, a year that is not over, or one whose list is not kept any more.
+    /// Why it is not frozen: no year, no name, a year that is not over, one whose list is not kept any more, or an event
+    /// id that is too long.
     pub fn decide(&self, as_of: Day) -> Result<(i32, &str), FreezeRefusal> {
         let this_year = i32::from(as_of.date().year());
         match (self.year, self.approver.as_deref()) {
@@ -43,6 +47,7 @@ impl Freeze {
             (Some(year), _) if year >= this_year => Err(FreezeRefusal::YearNotOver),
             (Some(year), _) if year < this_year - 1 => Err(FreezeRefusal::YearTooOld),
             (Some(_), None) => Err(FreezeRefusal::NoApprover),
+            _ if self.event_id.len() > LONGEST_ID => Err(FreezeRefusal::EventIdTooLong),
             (Some(year), Some(approver)) => Ok((year, approver)),
         }
     }

@@ -274,7 +274,9 @@ impl Lists {
     /// there is none.
     fn was_key(&self, year: i32, uscc: Uscc, than: i32, registry: &Registry) -> bool {
         match self.frozen.get(&year) {
-            Some(key) => key.contains(&uscc) || key.iter().any(|former| registry.root(former) == uscc),
+            Some(key) => {
+                key.contains(&uscc) || registry.read_as(&uscc).iter().any(|former| key.contains(former))
+            }
             None => {
                 let said = self.years.get(&year).and_then(|of| of.on.get(&uscc));
                 year + 1 == than && said.is_some_and(Said::is_key)

@@ -8,7 +8,7 @@ use crate::ids::Uscc;
 use crate::time::{Day, Instant};
 
 /// An enterprise on the list of a year, or the list as a whole (topic `lists`; key `annual|YEAR`, `annual|YEAR|USCC`,
-/// `frozen|YEAR|EVENT`, `frozen|YEAR|EVENT|USCC`).
+/// `frozen|YEAR|EVENT`, `frozen|YEAR|EVENT|USCC`; in EVENT `%` is `%25` and `|` is `%7C`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
     /// Which list.
@@ -120,11 +120,12 @@ pub struct Member {
 }
 
 impl Listed {
-    /// Its key in the topic.
+    /// Its key in the topic. An event's id is free text: what parts a key is written otherwise in it, so that no event
+    /// writes over what another one froze.
     pub fn key(&self) -> String {
         let Listed { list, year, .. } = self;
-        let event = self.event_id.iter().map(String::as_str);
-        let uscc = self.member.iter().map(|member| member.uscc.as_str());
+        let event = self.event_id.iter().map(|id| id.replace('%', "%25").replace('|', "%7C"));
+        let uscc = self.member.iter().map(|member| member.uscc.to_string());
         event.chain(uscc).fold(format!("{list}|{year}"), |key, part| format!("{key}|{part}"))
     }
 }

@@ -40,7 +40,7 @@ pub enum Rule {
 pub struct Stamp {
     /// When it arrived.
     pub at: Instant,
-    /// Read ahead of its turn (registry and governance come before reports): it moves the clock only when
+    /// Read ahead of its turn (the registry comes before reports): it moves the clock only when
     /// nothing else in the batch does.
     pub ahead: bool,
 }

@@ -4,8 +4,10 @@
 //! looked up); one that is at its goal holds nobody up. *Live*: whatever one poll brings is a batch.
 //! Between them: [`Next::CaughtUp`], after which wall-clock midnights may join in.
 //!
-//! Order in a batch: registry and governance first, then by arrival time, then by the catalogue's order of
-//! topics, partition and offset. With [`Order::Arrivals`] registry comes first only among equal times.
+//! Order in a batch: registry first, then by arrival time, then by the catalogue's order of topics, partition and
+//! offset. With [`Order::Arrivals`] registry comes first only among equal times. Governance events have their turn like
+//! reports, and at equal times after them: one freezes the list of a year as it stands at its decision (S11), so it must
+//! not be decided before what had arrived before it.
 //!
 //! While behind, a partition with a long backlog has a reader of its own, because a common one would have
 //! to hold everything that it brings of the others; the short ones share one.
@@ -30,7 +32,7 @@ const LOOKS: u32 = 3;
 /// In which order records are handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Service: registry and governance are read to their end before the first report.
+    /// Service: registry and policy are read to their end before the first report.
     Service,
     /// Strictly by the records' own times; equal times are never parted.
     Arrivals,
@@ -54,7 +56,7 @@ pub struct Options {
 pub struct Taken {
     /// The record.
     pub record: LogRecord,
-    /// Not a report: it comes before its turn.
+    /// Of the registry, or a policy: it comes before its turn.
     pub ahead: bool,
 }
 
@@ -80,7 +82,8 @@ pub fn input_topics() -> impl Iterator<Item = &'static Topic> {
 
 struct Lane {
     at: TopicPartition,
-    report: bool,
+    /// Reports and governance events: what is not read ahead.
+    in_turn: bool,
     /// Its place among lanes with equal times.
     rank: usize,
     buffer: VecDeque<LogRecord>,
@@ -122,7 +125,7 @@ pub struct Inputs {
     shared: bool,
     /// Looks at the ends since the last long backlog.
     looks: u32,
-    /// Registry and governance records that wait for the first report.
+    /// Records of registry and policy that wait for the first report.
     ahead: Vec<LogRecord>,
 }
 
@@ -141,10 +144,11 @@ impl Inputs {
         for (at, offset) in from {
             let place = topics::catalogue().iter().position(|t| *t.name == *at.topic);
             let report = place.is_some_and(|p| topics::catalogue()[p].source.is_some());
-            let rank = usize::from(report) * 1000 + place.unwrap_or(999);
+            let in_turn = report || &*at.topic == topics::GOVERNANCE;
+            let rank = usize::from(in_turn) * 1000 + place.unwrap_or(999);
             by_topic.entry(Arc::clone(&at.topic)).or_default().push(lanes.len());
             let (buffer, read, goal) = (VecDeque::new(), *offset, *offset);
-            lanes.push(Lane { at: at.clone(), report, rank, buffer, read, goal });
+            lanes.push(Lane { at: at.clone(), in_turn, rank, buffer, read, goal });
         }
         let (readers, ahead) = (Vec::new(), Vec::new());
         let (phase, shared, looks) = (Phase::First, false, 0);
@@ -179,11 +183,11 @@ impl Inputs {
 
     fn next_behind(&mut self, wait: Duration) -> Result<Next, LogError> {
         if self.phase == Phase::First && self.options.order == Order::Service {
-            while let Some(starving) = self.lanes.iter().position(|l| !l.report && l.starving()) {
+            while let Some(starving) = self.lanes.iter().position(|l| !l.in_turn && l.starving()) {
                 if !self.fill(starving, wait)? {
                     return Ok(Next::Nothing);
                 }
-                for lane in self.lanes.iter_mut().filter(|l| !l.report) {
+                for lane in self.lanes.iter_mut().filter(|l| !l.in_turn) {
                     self.ahead.extend(lane.buffer.drain(..));
                 }
             }
@@ -348,9 +352,9 @@ impl Inputs {
         if self.options.order == Order::Arrivals {
             return records.into_iter().map(|record| Taken { record, ahead: false }).collect();
         }
-        let report = |r: &LogRecord| self.lane_of(r).is_some_and(|lane| self.lanes[lane].report);
+        let in_turn = |r: &LogRecord| self.lane_of(r).is_some_and(|lane| self.lanes[lane].in_turn);
         let mut taken: Vec<Taken> =
-            records.into_iter().map(|record| Taken { ahead: !report(&record), record }).collect();
+            records.into_iter().map(|record| Taken { ahead: !in_turn(&record), record }).collect();
         // Nearly always there are reports alone, in order already.
         taken.sort_by_key(|t| !t.ahead);
         taken

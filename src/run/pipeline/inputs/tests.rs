@@ -108,6 +108,33 @@ fn registry_is_read_to_its_end_before_the_first_report() {
     assert_eq!(&first[1..], [("reports.hr".into(), 10), ("reports.hr".into(), 11)]);
 }
 
+/// A list is frozen as it stands when its event arrived. A service that was down, or is behind, must not freeze it before
+/// what had arrived by then; it would refuse last year's list where its clock still stands in that year.
+#[test]
+fn a_governance_event_has_its_turn() {
+    let house = house();
+    house.append(&[
+        ("reports.hr", "a", 10),
+        ("reports.health", "a", 20),
+        ("governance.events", "G1", 20),
+        ("reports.hr", "a", 30),
+        ("registry.enterprises", "u", 40),
+    ]);
+    let expected =
+        ["registry.enterprises", "reports.hr", "reports.health", "governance.events", "reports.hr"];
+    let mut inputs = house.inputs(&from_the_beginning(), options(Order::Service, 64, false));
+    let topics = |taken: Vec<(String, i64)>| taken.into_iter().map(|(topic, _)| topic).collect::<Vec<_>>();
+    assert_eq!(topics(batch(&mut inputs)), expected);
+    // The same once it is live.
+    let Next::CaughtUp = next(&mut inputs) else { panic!("expected to be caught up") };
+    house.append(&[("governance.events", "G2", 60), ("reports.hr", "a", 50), ("reports.health", "a", 60)]);
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        seen.extend(topics(batch(&mut inputs)));
+    }
+    assert_eq!(seen, ["reports.hr", "reports.health", "governance.events"]);
+}
+
 #[test]
 fn equal_arrivals_are_never_parted_and_registry_comes_first_among_them() {
     let house = house();
