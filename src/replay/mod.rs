@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tocsin_pipeline::{Outcome, Policies};
-use tocsin_schemas::codes::{Change, List, Rule, Scope, State};
+use tocsin_schemas::codes::{Change, Rule, Scope, State};
 use tocsin_schemas::door::{self, LineRefusal, Refusal, admit_line};
 use tocsin_schemas::log::LogRecord;
 use tocsin_schemas::records::{Incident, Listed, Quarantined, Rates, Whole};
@@ -215,8 +215,8 @@ struct Replay {
     /// Lines refused since the last decision.
     refused: Vec<QuarantineLine>,
     alerts: BTreeMap<Rule, BTreeMap<Change, u64>>,
-    /// Lists that were frozen, by key.
-    frozen: BTreeMap<String, Listed>,
+    /// The lists of all years and what was frozen, as they were last written, by key.
+    listed: BTreeMap<String, Listed>,
     alerts_file: Pending,
     flags_file: Pending,
     quarantine_file: Pending,
@@ -244,7 +244,7 @@ impl Replay {
             batch: Vec::new(),
             refused: Vec::new(),
             alerts: BTreeMap::new(),
-            frozen: BTreeMap::new(),
+            listed: BTreeMap::new(),
             alerts_file: begin("alerts.jsonl")?,
             flags_file: begin("flags.jsonl")?,
             quarantine_file: begin("quarantine.jsonl")?,
@@ -387,8 +387,10 @@ impl Replay {
             *self.alerts.entry(alert.rule).or_default().entry(alert.change).or_insert(0) += 1;
         }
         for (key, listed) in outcomes.iter().flat_map(|o| &o.lists) {
-            let frozen = listed.as_ref().filter(|listed| listed.list == List::Frozen);
-            self.frozen.extend(frozen.map(|listed| (key.clone(), listed.clone())));
+            match listed {
+                Some(listed) => self.listed.insert(key.clone(), nameless(listed.clone())),
+                None => self.listed.remove(key),
+            };
         }
         Ok(())
     }
@@ -423,6 +425,8 @@ impl Replay {
             _ => {}
         }
         let engine = self.station.engine();
+        // Those of the last two years as they stand beside the city's rate of today.
+        self.listed.extend(engine.lists().into_iter().map(|listed| (listed.key(), nameless(listed))));
         let incidents = engine.incidents();
         let mut counters = self.station.counters();
         counters.quarantined += self.without_envelope;
@@ -457,8 +461,8 @@ impl Replay {
             }
             file.keep()?;
             let mut file = Pending::begin(out, "lists.jsonl")?;
-            for listed in engine.lists().iter().chain(self.frozen.values()) {
-                file.line(&nameless(listed.clone()))?;
+            for listed in self.listed.values() {
+                file.line(listed)?;
             }
             file.keep()?;
             let mut file = Pending::begin(out, "summary.json")?;

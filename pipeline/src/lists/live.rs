@@ -33,6 +33,8 @@ pub(crate) struct Lists {
     years: BTreeMap<i32, OfYear>,
     /// Key enterprises by year, as last frozen.
     frozen: BTreeMap<i32, BTreeSet<Uscc>>,
+    /// Key enterprises of the years before those, as their lists last stood.
+    left: BTreeMap<i32, BTreeSet<Uscc>>,
     /// Events that were decided on.
     events: BTreeSet<String>,
 }
@@ -143,7 +145,7 @@ impl Lists {
     /// Takes what enterprises are compared with from the figures of a midnight, and fits the models that were asked
     /// for. Years that are not kept any more go.
     pub fn midnight(&mut self, figures: &Figures, day: Day, census: &BTreeMap<usize, Census>) {
-        self.years.retain(|year, _| kept(day).iter().any(|(y, _)| y == year));
+        self.leave(day);
         for (year, slot) in kept(day) {
             let of = self.years.entry(year).or_default();
             let mut modelled_on = of.reference.as_ref().and_then(|r| r.modelled_on);
@@ -176,7 +178,7 @@ impl Lists {
         let as_of = before.stamp.as_of;
         let mut changes = Vec::new();
         if matches!(moved, Moved::All) {
-            self.years.retain(|year, _| kept(as_of).iter().any(|(y, _)| y == year));
+            self.leave(as_of);
         }
         let [last, this] = kept(as_of);
         for uscc in self.moved(last, before, moved) {
@@ -270,10 +272,19 @@ impl Lists {
         of.on.insert(uscc, said);
     }
 
-    /// Whether an enterprise was key in a year before `than`, by that year's frozen list, or by the live one while
-    /// there is none.
+    /// Lets go of the years that are not kept on a day. Who was key in them is remembered, as they last stood.
+    fn leave(&mut self, as_of: Day) {
+        let is_kept = |year: &i32| kept(as_of).iter().any(|(y, _)| y == year);
+        for (year, of) in self.years.extract_if(.., |year, _| !is_kept(year)) {
+            let key = of.on.iter().filter(|(_, said)| said.is_key()).map(|(uscc, _)| *uscc);
+            self.left.insert(year, key.collect());
+        }
+    }
+
+    /// Whether an enterprise was key in a year before `than`: by that year's frozen list; while there is none by the live
+    /// one, or as that last stood.
     fn was_key(&self, year: i32, uscc: Uscc, than: i32, registry: &Registry) -> bool {
-        match self.frozen.get(&year) {
+        match self.frozen.get(&year).or_else(|| self.left.get(&year)) {
             Some(key) => {
                 key.contains(&uscc) || registry.read_as(&uscc).iter().any(|former| key.contains(former))
             }

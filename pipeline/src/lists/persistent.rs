@@ -1,7 +1,7 @@
 //! Persistently multi-incident enterprises (S36, 持续多发): key for years running.
 //!
 //! The notice does not define it; the default is two years. A year counts by its frozen list, which is what was told to
-//! others; last year's counts as it stands while nobody has frozen it.
+//! others; one that nobody has frozen counts as its list stands, or last stood.
 
 /// For how many years running an enterprise has been key up to and including `year`, in which it is key; `key` says
 /// whether it was in a year.

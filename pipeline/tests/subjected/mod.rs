@@ -120,7 +120,7 @@ impl Subject for Subjected {
         assert!(self.rates == all, "the changes of rates do not add up to the rates");
         rates.iter().flat_map(Rates::rows).collect()
     }
-    fn lists(&mut self) -> Option<(Vec<Listed>, Vec<Listed>)> {
+    fn lists(&mut self) -> Option<[Vec<Listed>; 3]> {
         let lists = self.engine.lists();
         // What the topic says must be what is so: each change, folded. What it was compared with may be another day's.
         let plain = |listed: &Listed| {
@@ -138,7 +138,8 @@ impl Subject for Subjected {
         let told = self.lists.values().filter(|l| l.list == List::Annual && years.contains(&l.year));
         let (told, so): (Vec<_>, Vec<_>) = (told.map(plain).collect(), lists.iter().map(plain).collect());
         assert_eq!(told, so, "the changes of lists do not add up to the lists");
-        Some((lists, std::mem::take(&mut self.frozen)))
+        let left = self.lists.values().filter(|l| l.list == List::Annual && !years.contains(&l.year));
+        Some([lists, std::mem::take(&mut self.frozen), left.cloned().collect()])
     }
     fn findings(&mut self) -> Option<Vec<Shown>> {
         Some(std::mem::take(&mut self.shown))

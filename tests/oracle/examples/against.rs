@@ -118,10 +118,12 @@ fn main() -> Outcome<ExitCode> {
 /// oracle's shrunken rates come from their model, which was judged.
 fn listed(oracle: &mut Oracle, file: &Path) -> Outcome<bool> {
     let all: Result<Vec<Listed>, _> = fs::read_to_string(file)?.lines().map(serde_json::from_str).collect();
-    let live: Vec<Listed> = all?.into_iter().filter(|l| l.list == List::Annual).collect();
     let at = oracle.clock().unwrap_or(Instant(0));
+    let last_year = i32::from(at.day().year()) - 1;
+    let annual = all?.into_iter().filter(|l| l.list == List::Annual);
+    let (live, left): (Vec<Listed>, Vec<Listed>) = annual.partition(|l| l.year >= last_year);
     let nothing = Step { adopt: None, at, arrivals: Vec::new(), flagged: 0 };
-    let compared = compare_lists(oracle, &nothing, &live, &[]);
+    let compared = compare_lists(oracle, &nothing, &live, &[], &left);
     oracle.shrink_by(spread(&live, oracle.clock()));
     match &compared {
         Ok(seen) => println!(

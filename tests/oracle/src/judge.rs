@@ -29,8 +29,9 @@ pub trait Subject {
     fn incidents(&mut self) -> Vec<Incident>;
     /// The rates at the clock's day.
     fn rates(&mut self) -> Vec<Rate>;
-    /// The lists at the clock's day, and what was frozen since the last call, if the subject keeps any.
-    fn lists(&mut self) -> Option<(Vec<Listed>, Vec<Listed>)> {
+    /// The lists at the clock's day, what was frozen since the last call, and the lists of earlier years as they last
+    /// stood, if the subject keeps any.
+    fn lists(&mut self) -> Option<[Vec<Listed>; 3]> {
         None
     }
     /// What the clerk was shown since the last call, if the subject keeps that.
@@ -77,8 +78,8 @@ pub fn judge(history: &History, subject: &mut dyn Subject, restarts: Restarts) -
         let alerts: Vec<Alert> = decisions.into_iter().flatten().collect();
         revisions.follow(&alerts).map_err(failed)?;
         matcher.compare(&alerts, &said, &subject.incidents(), &oracle.incidents()).map_err(failed)?;
-        if let Some((lists, frozen)) = subject.lists() {
-            let listed = compare_lists(&mut oracle, step, &lists, &frozen).map_err(failed)?;
+        if let Some([lists, frozen, left]) = subject.lists() {
+            let listed = compare_lists(&mut oracle, step, &lists, &frozen, &left).map_err(failed)?;
             witness.listed(&listed);
             // By the engine's own model, which was judged with the lists.
             oracle.shrink_by(spread(&lists, oracle.clock()));

@@ -277,7 +277,8 @@ pub fn spread(lists: &[Listed], clock: Option<Instant>) -> Option<Spread> {
     Some(Spread { nu: model.nu, alpha: model.alpha, per_person_year: model.per_person_year })
 }
 
-/// Compares the lists after a step, and what was frozen in it; the oracle keeps what was.
+/// Compares the lists after a step, and what was frozen in it; the oracle keeps what was. `left` are the lists of the
+/// years before those two, as they last stood.
 ///
 /// # Errors
 /// What differs, as text for a person.
@@ -286,6 +287,7 @@ pub fn compare_lists(
     step: &Step,
     engine: &[Listed],
     frozen: &[Listed],
+    left: &[Listed],
 ) -> Result<Compared, String> {
     let (mut wrong, mut seen) = (String::new(), Compared::default());
     let (Some(clock), Some(limits)) = (oracle.clock(), oracle.limits()) else { return Ok(seen) };
@@ -309,7 +311,11 @@ pub fn compare_lists(
                 None if before == this_year - 1 && year == this_year => {
                     lists[&before].get(&uscc).is_some_and(|m| m.class == ListClass::Key)
                 }
-                None => false,
+                // As the list last stood, which was judged while it was live.
+                None => left.iter().filter(|l| l.year == before).filter_map(|l| l.member.as_ref()).any(|m| {
+                    let own = m.uscc == uscc || basis.registry.root(m.uscc) == uscc;
+                    own && m.class == ListClass::Key
+                }),
             };
             let years = |uscc: Uscc| (1..).take_while(|back| was_key(uscc, year - back)).count() as u32 + 1;
             let on = firms(basis, span).into_iter().filter(|(_, firm)| firm.incidents > 0);

@@ -82,9 +82,26 @@ impl Topic<'_> {
         }
         let this_year = self.entry.as_of.date().year();
         if i32::from(this_year) != self.entry.year || year + 1 != self.entry.year {
-            return (Some(false), YearBy::NotFrozen);
+            return (Some(self.left(year)), YearBy::NotFrozen);
         }
         (self.live(year), YearBy::Live)
+    }
+
+    /// By the list of a year that was not kept any more, as it last stood.
+    fn left(&self, year: i32) -> bool {
+        let mut last: BTreeMap<Uscc, bool> = BTreeMap::new();
+        for written in &self.lists[..self.upto] {
+            let mut parts = written.key.split('|');
+            let annual = parts.next() == Some(List::Annual.as_str());
+            let of_year = parts.next().and_then(|y| y.parse().ok()) == Some(year);
+            let uscc = parts.next().and_then(|uscc| uscc.parse().ok());
+            if let Some(uscc) = uscc.filter(|_| annual && of_year) {
+                let member = written.listed.as_ref().and_then(|l| l.member.as_ref());
+                last.insert(uscc, member.is_some_and(|m| m.class == ListClass::Key));
+            }
+        }
+        let own = |uscc: &Uscc| *uscc == self.uscc || self.registry.root(uscc) == self.uscc;
+        last.iter().any(|(uscc, key)| *key && own(uscc))
     }
 
     /// By the live list of a year. `None`: the topic has no record of it before the decision.
