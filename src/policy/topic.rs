@@ -164,29 +164,6 @@ mod tests {
         }
     }
 
-    /// The release before let the first day of a policy be moved back, and has decided by such a one since: a later
-    /// release must rebuild under it, whatever it would say to a new one.
-    #[test]
-    fn a_policy_that_decided_under_an_earlier_release_still_decides() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = tocsin_connectors::log::sqlite::SqliteLog::open(&dir.path().join("log.db")).unwrap();
-        log.ensure(&tocsin_schemas::topics::settings(), false).unwrap();
-        let from = |day: &str| format!("[[policy]]\neffective_from = \"{day}\"\n");
-        for text in [from("2020-11-20"), from("2009-07-01")] {
-            let policies = Policies::parse(&text).unwrap();
-            log.writer("policy").unwrap().append(&[crate::policy::publish::record(&policies, text)]).unwrap();
-        }
-        let decided = Policies::parse(&from("2009-07-01")).unwrap();
-        let progress = tocsin_schemas::records::Progress {
-            policy_hash: decided.hash().to_string(),
-            offsets: vec![tocsin_schemas::records::Offset { topic: POLICY.into(), partition: 0, next: 2 }],
-            ..Default::default()
-        };
-        let started =
-            crate::run::pipeline::policy::start(read(&log).unwrap(), Some(&progress), &Policies::default());
-        assert_eq!(started.decided.begins(), decided.begins());
-    }
-
     /// The service reads on from `next`: what stands behind it is read again, so it is not to be here too.
     #[test]
     fn what_is_held_lies_before_the_offset_to_go_on_from() {
