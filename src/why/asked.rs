@@ -4,6 +4,7 @@ use std::fmt;
 
 use tocsin_schemas::codes::List;
 use tocsin_schemas::ids::{IncidentId, Uscc};
+use tocsin_schemas::records::Listed;
 
 /// Length of an alert's id.
 const ALERT: usize = 26;
@@ -72,10 +73,15 @@ impl Asked {
             (List::Annual, None) => Some(Asked::List(id.to_owned(), None)),
             (List::Annual, Some(uscc)) => Some(Asked::Entry(id.to_owned(), uscc.parse().ok()?)),
             (List::Frozen, None | Some("")) => None,
-            (List::Frozen, Some(rest)) => Some(match rest.rsplit_once('|').map(|(_, last)| last.parse()) {
-                Some(Ok(uscc)) => Asked::Entry(id.to_owned(), uscc),
-                _ => Asked::List(id.to_owned(), Some(rest.to_owned())),
-            }),
+            (List::Frozen, Some(rest)) => {
+                // As the key has it, or as the event does.
+                let plain = |event: &str| event.replace("%7C", "|").replace("%25", "%");
+                let whole = |event: &str| format!("{list}|{year}|{}", Listed::event_in_key(&plain(event)));
+                Some(match rest.rsplit_once('|').map(|(event, last)| (event, last.parse::<Uscc>())) {
+                    Some((event, Ok(uscc))) => Asked::Entry(format!("{}|{uscc}", whole(event)), uscc),
+                    _ => Asked::List(whole(rest), Some(plain(rest))),
+                })
+            }
         }
     }
 }

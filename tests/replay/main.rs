@@ -10,11 +10,12 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "incidents.jsonl",
     "flags.jsonl",
     "rates.jsonl",
     "statistics.jsonl",
+    "lists.jsonl",
     "alerts.jsonl",
     "quarantine.jsonl",
     "summary.json",

@@ -120,11 +120,16 @@ pub struct Member {
 }
 
 impl Listed {
+    /// An event's id as it stands in a key, whose parts are held apart by `|`.
+    pub fn event_in_key(event_id: &str) -> String {
+        event_id.replace('%', "%25").replace('|', "%7C")
+    }
+
     /// Its key in the topic. An event's id is free text: what parts a key is written otherwise in it, so that no event
     /// writes over what another one froze.
     pub fn key(&self) -> String {
         let Listed { list, year, .. } = self;
-        let event = self.event_id.iter().map(|id| id.replace('%', "%25").replace('|', "%7C"));
+        let event = self.event_id.iter().map(|id| Listed::event_in_key(id));
         let uscc = self.member.iter().map(|member| member.uscc.to_string());
         event.chain(uscc).fold(format!("{list}|{year}"), |key, part| format!("{key}|{part}"))
     }
