@@ -123,7 +123,7 @@ fn published(log: &Log, source: &Source) -> Result<(Heading, Vec<Listed>, Engine
         clock,
         policy: source.policy.clone(),
         policy_hash: progress.policy_hash.as_str().into(),
-        from: format!("the topic lists of {}", source.name()),
+        source: format!("the topic lists of {}", source.name()),
         records,
         refused: 0,
     };

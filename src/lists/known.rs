@@ -80,7 +80,7 @@ impl Known {
             clock: self.clock,
             policy: self.source.policy.clone(),
             policy_hash: Arc::clone(self.engine.policies().hash()),
-            from: self.source.name(),
+            source: self.source.name(),
             records: self.read.records,
             refused: self.read.refused,
         }

@@ -162,7 +162,7 @@ pub struct Heading {
     /// SHA-256 (hex) of the policy.
     pub policy_hash: Arc<str>,
     /// Where the records come from.
-    pub from: String,
+    pub source: String,
     /// How many lines or records were looked at.
     pub records: u64,
     /// Those that were refused: no sound envelope, or at the door.

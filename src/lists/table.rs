@@ -75,7 +75,7 @@ pub fn heading(heading: &Heading) -> String {
     let hash: String = heading.policy_hash.chars().take(12).collect();
     format!(
         "As of:   {}, by the day of the accident; clock {}\nPolicy:  {}, hash {hash}…\nFrom:    {}, {} records, {} refused\n\n",
-        heading.as_of, heading.clock, heading.policy, heading.from, heading.records, heading.refused
+        heading.as_of, heading.clock, heading.policy, heading.source, heading.records, heading.refused
     )
 }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tocsin_pipeline::{Outcome, Policies};
-use tocsin_schemas::codes::{Change, Rule, Scope, State};
+use tocsin_schemas::codes::{Change, Reason, Rule, Scope, State};
 use tocsin_schemas::door::{self, LineRefusal, Refusal, admit_line};
 use tocsin_schemas::log::LogRecord;
 use tocsin_schemas::records::{Incident, Listed, Quarantined, Rates, Whole};
@@ -160,11 +160,12 @@ struct Finished {
 }
 
 /// What to know of a history that began before the policy did: it says little, and that is no finding.
-fn before_policy(incidents: &[Incident], policies: &Policies) -> Option<String> {
+fn before_policy(incidents: &[Incident], policies: &Policies, not_due: u64) -> Option<String> {
     let counted = || incidents.iter().filter(|i| i.state == State::Counted);
     let begins = policies.begins();
     let earlier = counted().filter(|i| i.occurred_on < begins).count();
-    (earlier > 0).then(|| {
+    // What was first reported after that day is told all the same.
+    (earlier > 0 && not_due > 0).then(|| {
         format!(
             "{earlier} of {} counted incidents occurred before the policy's first day, {begins}: nobody is told of what \
              was first reported before it (not_due in summary.json). To run them as if a policy of one table had held \
@@ -432,7 +433,8 @@ impl Replay {
         counters.quarantined += self.without_envelope;
         let as_of = as_of.or(last);
         let (out, failed) = (&self.out, disk(&self.out));
-        let before_policy = before_policy(&incidents, engine.policies());
+        let not_due = engine.accounts().not_due.get(&Reason::BeforePolicy).copied().unwrap_or(0);
+        let before_policy = before_policy(&incidents, engine.policies(), not_due);
         let summary = Summary::new(
             self.lines,
             counters,

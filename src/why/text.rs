@@ -293,7 +293,7 @@ impl Page<'_> {
             self.line(
                 1,
                 match alert.change {
-                    Change::Suppressed => "nobody: it was due but not said",
+                    Change::Suppressed => "nobody: it was not due, and why is the reason above",
                     _ => "nobody: recorded, not sent",
                 },
             );

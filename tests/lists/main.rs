@@ -305,7 +305,7 @@ fn fill(dir: &Path) {
 
 /// Without what says where it was read.
 fn list_of(mut page: Value) -> Value {
-    for key in ["from", "policy", "records", "refused"] {
+    for key in ["source", "policy", "records", "refused"] {
         page.as_object_mut().unwrap().remove(key);
     }
     page

@@ -15,6 +15,8 @@ use tocsin_schemas::records::{Alert, Headcount, Incident, Record, Report};
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     enterprises: BTreeSet<Uscc>,
+    /// Others that its reports name: only their registration, without which an incident that moved there looks unmatched.
+    named: BTreeSet<Uscc>,
     persons: BTreeSet<PersonKey>,
     /// Those among them whose reports are asked for.
     asked: BTreeSet<PersonKey>,
@@ -99,7 +101,7 @@ impl Wanted {
             Record::Enterprise(e) => {
                 let near = |u: &Uscc| self.enterprises.contains(u);
                 if !near(&e.uscc) && !e.successor_of.as_ref().is_some_and(near) {
-                    return false;
+                    return self.named.contains(&e.uscc);
                 }
                 self.enterprise(e.uscc);
                 if let Some(before) = e.successor_of {
@@ -128,7 +130,52 @@ impl Wanted {
         let wanted = known || report.person_key.is_some_and(|p| self.persons.contains(&p));
         if wanted {
             self.grown |= self.known.insert(key);
+            for uscc in [report.uscc, report.host_uscc].into_iter().flatten() {
+                self.grown |= self.named.insert(uscc);
+            }
         }
         wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tocsin_schemas::door::admit;
+    use tocsin_schemas::time::Instant;
+    use tocsin_schemas::wire::NoIds;
+
+    use super::*;
+
+    fn record(topic: &str, value: &Value) -> Record {
+        admit(topic, value.to_string().as_bytes(), Instant(1_750_000_000_000), &NoIds).unwrap().record
+    }
+
+    /// An incident that moved away is counted where it went only if that enterprise is known to be registered.
+    #[test]
+    fn of_where_an_incident_moved_the_registration_is_wanted_and_no_more() {
+        let [here, there, elsewhere] = ["91330784XX00000190", "91330784XX000006X3", "91330784XX0000027T"];
+        let report = |id: &str, version: u64, uscc: &str| {
+            let value = json!({"source": "hr", "source_record_id": id, "version": version, "status": "recognised",
+                "occurred_on": "2025-02-01", "reported_at": "2025-02-02T08:00:00+08:00", "uscc": uscc});
+            record("reports.hr", &value)
+        };
+        let registered = |uscc: &str| {
+            let value = json!({"uscc": uscc, "version": 1, "name": "E", "area": "330784001", "industry": "33",
+                "valid_from": "2020-01-01", "status": "active"});
+            record("registry.enterprises", &value)
+        };
+        let mut wanted = Wanted::default();
+        wanted.enterprise(here.parse().unwrap());
+        let all =
+            [report("1", 1, here), report("1", 2, there), report("2", 1, there), report("3", 1, elsewhere)];
+        while !wanted.settled() {
+            for report in &all {
+                wanted.wants(report);
+            }
+        }
+        assert_eq!(all.each_ref().map(|report| wanted.wants(report)), [true, true, false, false]);
+        let wants = [here, there, elsewhere].map(|uscc| wanted.wants(&registered(uscc)));
+        assert_eq!(wants, [true, true, false]);
     }
 }

@@ -126,7 +126,7 @@ fn a_frozen_entry_shows_incidents_headcounts_years_and_what_moved_since() {
         "frozen with event G|1, approved by a named person",
         "severe: holds",
         "the city's rate, taken at the midnight that began 2025-01-20: ",
-        "2023: not key, as nobody froze a list of it",
+        "2023: not key, by its list as that last stood: nobody froze one",
         "read as HEIR's, which took the enterprise over",
         "2024-12 ",
         "and says the same",

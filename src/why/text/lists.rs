@@ -193,6 +193,7 @@ impl Page<'_> {
         };
         self.line(1, model);
         self.line(1, "both are made of the records of every enterprise, and are not made again here");
+        self.line(1, "later midnights compare with later ones: what replay and `tocsin lists` show beside it is theirs");
     }
 
     fn chances(&mut self, member: &Member) {
@@ -361,7 +362,9 @@ fn before(year: &YearBefore) -> String {
             format!("{}: {key}, by the list that event {event_id} froze", year.year)
         }
         YearBy::Live => format!("{}: {key}, by the live list, as nobody had frozen it", year.year),
-        YearBy::NotFrozen => format!("{}: {key}, as nobody froze a list of it", year.year),
+        YearBy::NotFrozen => {
+            format!("{}: {key}, by its list as that last stood: nobody froze one", year.year)
+        }
     }
 }
 
