@@ -79,8 +79,11 @@ fn told_and_refused(house: House) -> House {
 /// The past is lost but for its traces: a start from zero would tell everybody again.
 fn traces_only(house: &House, lose: impl FnOnce(&House)) {
     lose(house);
-    let why =
-        &["rates, deliveries, quarantine", "no progress of the pipeline", "nothing was decided or sent"];
+    let why = &[
+        "rates, lists, deliveries, quarantine",
+        "no progress of the pipeline",
+        "nothing was decided or sent",
+    ];
     refuses(house, &[], why);
     refuses(house, &["--accept-difference"], why);
     refuses(house, &["--only", "pipeline"], why);
