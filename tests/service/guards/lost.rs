@@ -95,6 +95,8 @@ fn a_lost_past_of_which_traces_are_left_stops_the_start() {
     traces_only(&house, |house| PAST.iter().for_each(|topic| house.lose(topic)));
     // Each trace alone is enough.
     house.lose(topics::RATES);
+    refuses(&house, &[], &["records in lists, deliveries, quarantine,"]);
+    house.lose(topics::LISTS);
     refuses(&house, &[], &["records in deliveries, quarantine,"]);
     house.lose(topics::DELIVERIES);
     refuses(&house, &[], &["records in quarantine,"]);
