@@ -236,6 +236,9 @@ fn every_record_out_survives_its_encoding() {
     let [full, bare] = listed();
     survives(&full, &format!("frozen|2024|G-1|{}", uscc()));
     survives(&bare, "annual|2024");
+    let live = Listed { list: List::Annual, event_id: None, ..full.clone() };
+    assert_eq!(Listed::live_entry(&live.key()), Some((2024, uscc())));
+    assert_eq!([&full, &bare].map(|listed| Listed::live_entry(&listed.key())), [None, None]);
     survives(&delivery(), "d");
     survives(&progress(), "pipeline");
     survives(&quarantined(), "reports.hr/1/12");

@@ -72,10 +72,7 @@ impl Lists {
                 }
                 Some(_) => {}
                 None => {
-                    let mut parts = key.split('|').skip(1);
-                    let year = parts.next().and_then(|year| year.parse().ok());
-                    let uscc = parts.next().and_then(|uscc| uscc.parse().ok());
-                    year.zip(uscc).map(|gone| self.0.remove(&gone));
+                    Listed::live_entry(key).map(|gone| self.0.remove(&gone));
                 }
             }
         }

@@ -122,10 +122,7 @@ impl Lists {
     }
 
     fn recall_gone(&mut self, key: &str) {
-        let mut parts = key.split('|').skip(1);
-        let year = parts.next().and_then(|year| year.parse().ok());
-        let uscc: Option<Uscc> = parts.next().and_then(|uscc| uscc.parse().ok());
-        let Some((year, uscc)) = year.zip(uscc) else { return };
+        let Some((year, uscc)) = Listed::live_entry(key) else { return };
         let Some(of) = self.years.get_mut(&year) else { return };
         if let Some(former) = of.on.remove(&uscc) {
             of.sizes.count(&former, false);

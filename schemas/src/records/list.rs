@@ -120,6 +120,12 @@ pub struct Member {
 }
 
 impl Listed {
+    /// The year and enterprise of an entry of a live list, by its key; `None` for every other key.
+    pub fn live_entry(key: &str) -> Option<(i32, Uscc)> {
+        let (year, uscc) = key.strip_prefix(List::Annual.as_str())?.strip_prefix('|')?.split_once('|')?;
+        Some((year.parse().ok()?, uscc.parse().ok()?))
+    }
+
     /// An event's id as it stands in a key, whose parts are held apart by `|`.
     pub fn event_in_key(event_id: &str) -> String {
         event_id.replace('%', "%25").replace('|', "%7C")

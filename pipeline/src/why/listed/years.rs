@@ -91,11 +91,7 @@ impl Topic<'_> {
     fn left(&self, year: i32) -> bool {
         let mut last: BTreeMap<Uscc, bool> = BTreeMap::new();
         for written in &self.lists[..self.upto] {
-            let mut parts = written.key.split('|');
-            let annual = parts.next() == Some(List::Annual.as_str());
-            let of_year = parts.next().and_then(|y| y.parse().ok()) == Some(year);
-            let uscc = parts.next().and_then(|uscc| uscc.parse().ok());
-            if let Some(uscc) = uscc.filter(|_| annual && of_year) {
+            if let Some((_, uscc)) = Listed::live_entry(&written.key).filter(|(y, _)| *y == year) {
                 let member = written.listed.as_ref().and_then(|l| l.member.as_ref());
                 last.insert(uscc, member.is_some_and(|m| m.class == ListClass::Key));
             }
