@@ -59,11 +59,6 @@ impl Mask {
         })
     }
 
-    /// Those in both.
-    pub fn and(self, other: Mask) -> Mask {
-        Mask(self.0 & other.0)
-    }
-
     /// Those in either.
     pub fn or(self, other: Mask) -> Mask {
         Mask(self.0 | other.0)

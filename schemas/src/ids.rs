@@ -1,6 +1,8 @@
 //! Identifiers: the enterprise's code, the person's keyed hash, a report's key, an incident's number.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use compact_str::CompactString;
@@ -19,8 +21,8 @@ pub enum IdError {
     CheckSymbol,
 }
 
-/// A unified social credit code (GB 32100-2015): 18 symbols, the last one a check symbol.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A unified social credit code (GB 32100-2015): 18 symbols, the last one a check symbol. Ordered as text.
+#[derive(Clone, Copy)]
 pub struct Uscc([u8; 18]);
 
 const USCC_ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
@@ -38,6 +40,13 @@ const USCC_VALUES: [u8; 256] = {
 const USCC_WEIGHTS: [usize; 17] = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28];
 
 impl Uscc {
+    /// The symbols as two numbers that are ordered as the text is. Enterprises are looked up and sorted by the million:
+    /// numbers are compared and hashed in a step or two, text in a call.
+    fn words(&self) -> (u128, u16) {
+        let [first @ .., a, b] = self.0;
+        (u128::from_be_bytes(first), u16::from_be_bytes([a, b]))
+    }
+
     /// The code as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -53,6 +62,34 @@ impl Uscc {
             sum += usize::from(value) * weight;
         }
         Some(USCC_ALPHABET[(31 - sum % 31) % 31])
+    }
+}
+
+impl PartialEq for Uscc {
+    fn eq(&self, other: &Uscc) -> bool {
+        self.words() == other.words()
+    }
+}
+
+impl Eq for Uscc {}
+
+impl PartialOrd for Uscc {
+    fn partial_cmp(&self, other: &Uscc) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Uscc {
+    fn cmp(&self, other: &Uscc) -> Ordering {
+        self.words().cmp(&other.words())
+    }
+}
+
+impl Hash for Uscc {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (first, last) = self.words();
+        state.write_u64((first >> 64) as u64);
+        state.write_u64(first as u64 ^ u64::from(last));
     }
 }
 
@@ -239,6 +276,34 @@ mod tests {
             Err(IdError::Form("18 symbols of 0-9 A-Y without I O S V Z"))
         );
         assert_eq!("91350100M000100Y44".parse::<Uscc>(), Err(IdError::CheckSymbol));
+    }
+
+    #[test]
+    fn codes_are_equal_and_ordered_as_their_texts() {
+        let hashed = |code: &Uscc| {
+            let mut state = std::hash::DefaultHasher::new();
+            code.hash(&mut state);
+            state.finish()
+        };
+        let first = b"91330784XX0000019";
+        let mut codes = Vec::new();
+        // One that differs in each place, before and behind.
+        for place in 0..17 {
+            for symbol in [b'0', b'8', b'Y'] {
+                let mut other = *first;
+                other[place] = symbol;
+                let check = Uscc::check_symbol(&other).unwrap();
+                let text = [&other[..], &[check]].concat();
+                codes.push(std::str::from_utf8(&text).unwrap().parse::<Uscc>().unwrap());
+            }
+        }
+        for a in &codes {
+            for b in &codes {
+                assert_eq!(a.cmp(b), a.as_str().cmp(b.as_str()), "{a} {b}");
+                assert_eq!(a == b, a.as_str() == b.as_str());
+                assert_eq!(hashed(a) == hashed(b), a == b, "{a} {b}");
+            }
+        }
     }
 
     #[test]

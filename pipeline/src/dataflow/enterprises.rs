@@ -6,7 +6,7 @@
 //! the epoch touched. That makes a month that enters or leaves a window, which touches every enterprise, one
 //! pass over the state, and one change for each industry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use compact_str::{CompactString, ToCompactString};
@@ -66,7 +66,37 @@ pub(crate) struct Enterprises {
     numbers: HashMap<ScopeKey, u32>,
     /// What the epoch under way changed of each scope, by number, and of which it did.
     gained: Vec<Sums>,
-    touched: BTreeSet<u32>,
+    touched: Touched,
+}
+
+/// Some of the scopes, by number.
+#[derive(Default)]
+struct Touched {
+    which: Vec<u32>,
+    /// By number, whether it is among them.
+    among: Vec<bool>,
+}
+
+impl Touched {
+    fn touch(&mut self, scopes: &[u32]) {
+        for scope in scopes {
+            let at = *scope as usize;
+            if at >= self.among.len() {
+                self.among.resize(at + 1, false);
+            }
+            if !std::mem::replace(&mut self.among[at], true) {
+                self.which.push(*scope);
+            }
+        }
+    }
+
+    /// Takes them all out, sorted.
+    fn take(&mut self) -> Vec<u32> {
+        let mut which = std::mem::take(&mut self.which);
+        which.iter().for_each(|scope| self.among[*scope as usize] = false);
+        which.sort_unstable();
+        which
+    }
 }
 
 /// The windows that share a day with each month: those of `first`, of the month after it, and so on.
@@ -74,11 +104,25 @@ pub(crate) struct Enterprises {
 struct Months {
     first: Month,
     windows: Vec<Mask>,
+    /// By window: its first month and the one after its last, counted from `first`. A window has no gaps.
+    spans: [(usize, usize); SUMMED],
 }
 
 impl Default for Months {
     fn default() -> Months {
-        Months { first: Month(0), windows: Vec::new() }
+        Months::from(Month(0), Vec::new())
+    }
+}
+
+/// Sums over the months before each, so that those of any window are a difference: a window has up to 13 months, and
+/// there are eight of them.
+struct Running(SmallVec<[Heads; 32]>);
+
+impl Running {
+    fn within(&self, (from, to): (usize, usize)) -> Heads {
+        let (mut sum, before) = (self.0[to], self.0[from]);
+        sum.plus_equals(&before.multiply(&-1));
+        sum
     }
 }
 
@@ -126,26 +170,25 @@ impl Change {
 impl Enterprise {
     /// Its insured persons by window.
     fn heads(&self, months: &Months) -> [Heads; SUMMED] {
-        let mut heads = [Heads::default(); SUMMED];
-        let begin = self.insured.partition_point(|(month, ..)| *month < months.first);
-        for (month, _, insured) in &self.insured[begin..] {
-            let Some(windows) = months.windows.get((month.0 - months.first.0) as usize) else { break };
-            windows.slots().for_each(|slot| heads[slot].month(*insured));
-        }
-        heads
+        let running = self.running(months);
+        std::array::from_fn(|slot| running.within(months.spans[slot]))
     }
 
-    /// Its insured persons in one window.
-    fn heads_of(&self, slot: usize, months: &Months) -> Heads {
-        let mut heads = Heads::default();
-        let begin = self.insured.partition_point(|(month, ..)| *month < months.first);
-        for (month, _, insured) in &self.insured[begin..] {
-            let Some(windows) = months.windows.get((month.0 - months.first.0) as usize) else { break };
-            if windows.slots().any(|s| s == slot) {
-                heads.month(*insured);
+    /// Its insured persons before each of the months, and before the one after them.
+    fn running(&self, months: &Months) -> Running {
+        let (first, count) = (months.first, months.windows.len());
+        let begin =
+            self.insured.iter().rposition(|(month, ..)| *month < first).map_or(0, |before| before + 1);
+        let mut insured = self.insured[begin..].iter().peekable();
+        let (mut running, mut sum) = (SmallVec::with_capacity(count + 1), Heads::default());
+        running.push(sum);
+        for month in (first.0..).take(count) {
+            if let Some((_, _, insured)) = insured.next_if(|(m, ..)| m.0 == month) {
+                sum.month(*insured);
             }
+            running.push(sum);
         }
-        heads
+        Running(running)
     }
 
     fn tallies(&self) -> &[Tally; KEPT] {
@@ -235,57 +278,71 @@ impl Enterprises {
         if turned {
             self.turn(&old_months, &touched, out);
         }
-        for number in std::mem::take(&mut self.touched) {
+        for number in self.touched.take() {
             let (scope, gained) = (&self.scopes[number as usize], &mut self.gained[number as usize]);
             if !gained.is_zero() {
                 out.push((Answer::Sums(scope.clone(), Box::new(std::mem::take(gained))), 1));
             }
         }
-        out.extend(asked.into_iter().map(|slot| (Answer::Census(slot, self.census(slot)), 1)));
+        if !asked.is_empty() {
+            out.extend(self.census(asked).map(|(slot, census)| (Answer::Census(slot, census), 1)));
+        }
     }
 
-    /// The enterprises of a window: one pass over the state.
-    fn census(&self, slot: usize) -> Census {
-        let mut counts: HashMap<(i32, i128), u32> = HashMap::new();
+    /// The enterprises of these windows: one pass over the state.
+    fn census(&self, slots: Vec<usize>) -> impl Iterator<Item = (usize, Census)> {
+        let mut counts: Vec<HashMap<(i32, i128), u32>> = vec![HashMap::new(); slots.len()];
         for enterprise in self.all.values().filter(|enterprise| !enterprise.scopes.is_empty()) {
-            if let Some(parts) = enterprise.heads_of(slot, &self.months).parts().filter(|parts| *parts > 0) {
-                *counts.entry((enterprise.tallies()[slot].incidents, parts)).or_default() += 1;
+            let (running, tallies) = (enterprise.running(&self.months), enterprise.tallies());
+            for (slot, counts) in slots.iter().zip(&mut counts) {
+                let parts = running.within(self.months.spans[*slot]).parts();
+                if let Some(parts) = parts.filter(|parts| *parts > 0) {
+                    *counts.entry((tallies[*slot].incidents, parts)).or_default() += 1;
+                }
             }
         }
-        counts.into_iter().collect()
+        slots.into_iter().zip(counts.into_iter().map(|counts| counts.into_iter().collect()))
     }
 
     /// Months entered or left windows: every enterprise but those that were settled already (sorted). Only the
     /// windows that a month entered or left are worked out: no headcount of another has changed.
     fn turn(&mut self, old_months: &Months, settled: &[Uscc], out: &mut Vec<(Answer, isize)>) {
         let turned = old_months.turned(&self.months);
-        let (old_within, new_within) = (old_months.within(turned), self.months.within(turned));
+        // Over the same months both ways, so that these are summed once.
+        let (before, after) = (old_months.among(&self.months), self.months.among(old_months));
         for (uscc, enterprise) in &self.all {
             if settled.binary_search(uscc).is_ok() {
                 continue;
             }
-            let (old, new) = (enterprise.heads(&old_within), enterprise.heads(&new_within));
-            if old == new {
-                continue;
-            }
-            for slot in turned.slots().filter(|slot| old[*slot] != new[*slot]) {
+            let running = enterprise.running(&after);
+            let mut differs = false;
+            for slot in turned.slots() {
+                let (old, new) = (running.within(before.spans[slot]), running.within(after.spans[slot]));
+                if old == new {
+                    continue;
+                }
+                differs = true;
                 let tally = enterprise.tallies()[slot];
-                let mut gain = Sum::of(tally, new[slot]);
-                gain.plus_equals(&Sum::of(tally, old[slot]).multiply(&-1));
-                self.touched.extend(&enterprise.scopes);
+                let mut gain = Sum::of(tally, new);
+                gain.plus_equals(&Sum::of(tally, old).multiply(&-1));
                 for scope in &enterprise.scopes {
                     self.gained[*scope as usize].windows[slot].plus_equals(&gain);
                 }
             }
+            if !differs {
+                continue;
+            }
+            self.touched.touch(&enterprise.scopes);
             if let Some(tallies) = enterprise.tallies.as_deref() {
-                let total = Total { tallies: *tallies, heads: enterprise.heads(&self.months) };
+                let heads = std::array::from_fn(|slot| running.within(after.spans[slot]));
+                let total = Total { tallies: *tallies, heads };
                 out.push((Answer::Total(*uscc, Some(Arc::new(total))), 1));
             }
         }
     }
 
     fn gain(&mut self, scopes: &[u32], gain: &Sums) {
-        self.touched.extend(scopes);
+        self.touched.touch(scopes);
         for scope in scopes {
             self.gained[*scope as usize].plus_equals(gain);
         }
@@ -321,12 +378,23 @@ impl Months {
         };
         let months = (first.0..=last.0).map(Month);
         let windows = months.map(|month| all.get(&month).copied().unwrap_or_default());
-        Months { first: *first, windows: windows.collect() }
+        Months::from(*first, windows.collect())
     }
 
-    /// The same months, in these windows only.
-    fn within(&self, only: Mask) -> Months {
-        Months { first: self.first, windows: self.windows.iter().map(|windows| windows.and(only)).collect() }
+    fn from(first: Month, windows: Vec<Mask>) -> Months {
+        let spans = std::array::from_fn(|slot| {
+            let holds = |windows: &Mask| windows.slots().any(|s| s == slot);
+            let span = windows.iter().position(holds).zip(windows.iter().rposition(holds));
+            span.map_or((0, 0), |(from, last)| (from, last + 1))
+        });
+        Months { first, windows, spans }
+    }
+
+    /// All months of this and another, in the windows that they are in here.
+    fn among(&self, other: &Months) -> Months {
+        let all = || self.all().chain(other.all());
+        let (Some(first), Some(last)) = (all().min(), all().max()) else { return Months::default() };
+        Months::from(first, (first.0..=last.0).map(|month| self.of(Month(month))).collect())
     }
 
     /// The windows that a month entered or left.

@@ -34,9 +34,10 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 ///   a  a report published until its alert can be read (p50, p99), over a bare transactional produce and consume
 ///   b  reports a second of the engine at batches of 1, 100 and 10,000, over a plain loop on hash maps
 ///   c  reports a second from Kafka to Kafka, over a loop that consumes, decodes and writes as much
-///   d  memory an incident, over that of the plain loop
+///   d  memory an incident and a firm, over that of the plain loop
 ///   e  rebuild of a million incidents from each log, over reading and decoding the same topics
-///   f  p99 of one report at a million incidents, over that at a hundred thousand
+///   f  p99 of one report at a million incidents, over that at a hundred thousand, and over a millisecond;
+///      with --long ten million over a million (needs 12 GB)
 ///   g  a midnight of 12,000 firms and of five million (needs 16 GB), over its bar
 ///   k  seconds of `tocsin backtest` over ten years of a city, over the 60 that it may take
 ///
@@ -58,6 +59,9 @@ struct Cli {
     /// What the made-up city is a function of
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// (f): histories ten times as long
+    #[arg(long)]
+    long: bool,
     /// (b): only these batch sizes, for whoever tunes
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(["1", "100", "10000"]).try_map(|n| n.parse::<usize>()))]
     batch: Vec<usize>,
@@ -67,9 +71,11 @@ struct Cli {
     /// Runs one side alone and prints its memory; this command calls itself with it.
     #[arg(long, hide = true, value_enum)]
     memory_of: Option<engine::memory::Side>,
-    /// How many incidents that side takes.
+    /// What that side is filled with, and how many of it.
+    #[arg(long, hide = true, value_enum, default_value = "incidents")]
+    load: engine::memory::Load,
     #[arg(long, hide = true, default_value_t = 0)]
-    incidents: u32,
+    many: u32,
 }
 
 const EXAMPLES: &str = "\
@@ -101,6 +107,8 @@ pub struct Options {
     pub quick: bool,
     /// What the workload is a function of.
     pub seed: u64,
+    /// Histories of (f) ten times as long.
+    pub long: bool,
     /// Batch sizes of (b); empty: all.
     pub batch: Vec<usize>,
     /// Slices of each batch size of (b), if not as many as usual.
@@ -116,9 +124,15 @@ impl Options {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let options = Options { quick: cli.quick, seed: cli.seed, batch: cli.batch.clone(), slices: cli.slices };
+    let options = Options {
+        quick: cli.quick,
+        seed: cli.seed,
+        long: cli.long,
+        batch: cli.batch.clone(),
+        slices: cli.slices,
+    };
     if let Some(side) = cli.memory_of {
-        return match engine::memory::child(side, cli.incidents, &options) {
+        return match engine::memory::child(side, cli.load, cli.many, &options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => {
                 eprintln!("{why}");

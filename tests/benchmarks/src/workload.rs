@@ -17,6 +17,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::RangeInclusive;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -119,6 +120,35 @@ fn versions(n: u32, rng: &mut ChaCha8Rng) -> Vec<Enterprise> {
 
 fn area(n: u32) -> String {
     format!("330784{:03}", n + 1)
+}
+
+/// Plain firms, each registered once and with the headcounts of these months (as numbers).
+pub fn firms(count: u32, months: RangeInclusive<i32>, seed: u64) -> impl Iterator<Item = Record> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x4649_524d_5321);
+    (0..count).flat_map(move |n| {
+        let enterprise = Record::Enterprise(firm(n, &mut rng));
+        let headcounts = months.clone().map(move |month| {
+            let insured = 5 + 1_000_000 / (500 + 3 * (n % 12_000)) + month as u32 % 7;
+            Record::Headcount(Headcount { uscc: uscc(n), month: Month(month), insured, version: 1 })
+        });
+        std::iter::once(enterprise).chain(headcounts)
+    })
+}
+
+fn firm(n: u32, rng: &mut ChaCha8Rng) -> Enterprise {
+    let divisions = divisions();
+    Enterprise {
+        uscc: uscc(n),
+        version: 1,
+        name: format!("第{n}五金制品有限公司").into(),
+        short_name: None,
+        area: format!("330784{:03}", rng.random_range(1..=16)).into(),
+        industry: divisions[rng.random_range(0..divisions.len())].code.to_owned(),
+        valid_from: first_day(),
+        status: EnterpriseStatus::Active,
+        tags: Vec::new(),
+        successor_of: None,
+    }
 }
 
 /// The reports in the order of arrival, without an end.

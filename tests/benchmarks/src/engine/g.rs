@@ -10,17 +10,16 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tocsin_pipeline::Arrival;
-use tocsin_schemas::areas::divisions;
-use tocsin_schemas::codes::{Category, Cause, EnterpriseStatus, Source, Status};
+use tocsin_schemas::codes::{Category, Cause, Source, Status};
 use tocsin_schemas::ids::PersonKey;
-use tocsin_schemas::records::{Enterprise, Headcount, Record, Report};
-use tocsin_schemas::time::{Day, Month, TimeOfDay};
+use tocsin_schemas::records::{Record, Report};
+use tocsin_schemas::time::{Day, TimeOfDay};
 
 use super::engine;
 use super::stopwatch::Stopwatch;
 use crate::progress::Progress;
 use crate::table::{Figure, Goal, Row, grouped};
-use crate::workload::{first_day, uscc};
+use crate::workload::{firms, first_day, uscc};
 use crate::{Failure, Options};
 
 /// A place to tick.
@@ -96,13 +95,8 @@ impl Place {
                 work.advance(PIECE as u64);
             }
         };
-        for firm in 0..self.firms {
-            take(Record::Enterprise(enterprise(firm, &mut rng)), first, &mut piece);
-            for month in self.months.clone() {
-                let insured = 5 + 1_000_000 / (500 + 3 * (firm % 12_000)) + month as u32 % 7;
-                let headcount = Headcount { uscc: uscc(firm), month: Month(month), insured, version: 1 };
-                take(Record::Headcount(headcount), first, &mut piece);
-            }
+        for record in firms(self.firms, self.months.clone(), options.seed) {
+            take(record, first, &mut piece);
         }
         let until = self.from.0 - first.0;
         let daily = |day: i32| {
@@ -156,22 +150,6 @@ impl Place {
             )),
             row("the slowest midnight", worst),
         ])
-    }
-}
-
-fn enterprise(n: u32, rng: &mut ChaCha8Rng) -> Enterprise {
-    let divisions = divisions();
-    Enterprise {
-        uscc: uscc(n),
-        version: 1,
-        name: format!("第{n}五金制品有限公司").into(),
-        short_name: None,
-        area: format!("330784{:03}", rng.random_range(1..=16)).into(),
-        industry: divisions[rng.random_range(0..divisions.len())].code.to_owned(),
-        valid_from: first_day(),
-        status: EnterpriseStatus::Active,
-        tags: Vec::new(),
-        successor_of: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! One side alone in a process of its own, to be weighed.
 //!
 //! Memory that a process once had does not reliably go back to the system, so each weighing is a new
-//! process: this command calls itself with `--memory-of`. The child takes the register and reports in
-//! batches of 1,000 until so many incidents have begun, drops all that is not the side's state, and reads
+//! process: this command calls itself with `--memory-of`. The child takes its load in batches of 1,000,
+//! drops all that is not the side's state, and reads
 //! its resident set. The allocator is asked for nothing (no trimming): what it keeps is memory that the
 //! machine does not have. The maker of reports holds the next weeks' reports, a few megabytes, the same on
 //! both sides and at every size.
@@ -10,9 +10,12 @@
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
+use tocsin_pipeline::Arrival;
+use tocsin_schemas::door;
+use tocsin_schemas::time::Instant;
 
 use super::{engine, floor, register};
-use crate::workload::Reports;
+use crate::workload::{Reports, firms, first_day};
 use crate::{Failure, Options};
 
 /// Which side.
@@ -38,23 +41,43 @@ impl Side {
 pub struct Weight {
     /// Resident set at the end.
     pub rss_bytes: u64,
-    /// Incidents that had begun.
-    pub incidents: u64,
+    /// Incidents that had begun, or firms that were registered.
+    pub holds: u64,
 }
 
-/// Runs a side to this many incidents in a process of its own and weighs it.
+/// What a side is filled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Load {
+    /// The register, and reports until so many incidents have begun.
+    Incidents,
+    /// So many firms with the headcounts of two years, and nothing that happened.
+    Firms,
+}
+
+impl Load {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Load::Incidents => "incidents",
+            Load::Firms => "firms",
+        }
+    }
+}
+
+/// Fills a side with so many in a process of its own and weighs it.
 ///
 /// # Errors
 /// The child cannot be started, fails, or says something else than its weight.
-pub fn weigh(side: Side, incidents: u32, options: &Options) -> Result<Weight, Failure> {
+pub fn weigh(side: Side, load: Load, many: u32, options: &Options) -> Result<Weight, Failure> {
     let child = Command::new(std::env::current_exe()?)
         .args(["--memory-of", side.as_str()])
-        .args(["--incidents", &incidents.to_string()])
+        .args(["--load", load.as_str(), "--many", &many.to_string()])
         .args(["--seed", &options.seed.to_string()])
         .output()?;
     if !child.status.success() {
         let said = String::from_utf8_lossy(&child.stderr);
-        return Err(format!("the {} at {incidents} incidents: {} {said}", side.as_str(), child.status).into());
+        return Err(
+            format!("the {} at {many} {}: {} {said}", side.as_str(), load.as_str(), child.status).into()
+        );
     }
     Ok(serde_json::from_slice(&child.stdout)?)
 }
@@ -63,23 +86,20 @@ pub fn weigh(side: Side, incidents: u32, options: &Options) -> Result<Weight, Fa
 ///
 /// # Errors
 /// No `/proc`: this is measured on Linux.
-pub fn child(side: Side, incidents: u32, options: &Options) -> Result<(), Failure> {
-    let reports = Reports::new(options.seed);
+pub fn child(side: Side, load: Load, many: u32, options: &Options) -> Result<(), Failure> {
     // The side stays alive until it was weighed.
     let weight = match side {
         Side::Engine => {
             let mut engine = engine()?;
-            register(options.seed).for_each(|piece| drop(engine.arrive(piece[0].arrived_at, piece)));
-            let begun = fill(reports, incidents, |at, batch| drop(engine.arrive(at, batch)));
-            let weight = Weight { rss_bytes: resident()?, incidents: begun };
+            let holds = fill(load, many, options, |at, batch| drop(engine.arrive(at, batch)));
+            let weight = Weight { rss_bytes: resident()?, holds };
             drop(engine);
             weight
         }
         Side::Floor => {
             let mut floor = floor()?;
-            register(options.seed).for_each(|piece| drop(floor.arrive(piece[0].arrived_at, piece)));
-            let begun = fill(reports, incidents, |at, batch| drop(floor.arrive(at, batch)));
-            let weight = Weight { rss_bytes: resident()?, incidents: begun };
+            let holds = fill(load, many, options, |at, batch| drop(floor.arrive(at, batch)));
+            let weight = Weight { rss_bytes: resident()?, holds };
             drop(floor);
             weight
         }
@@ -88,16 +108,32 @@ pub fn child(side: Side, incidents: u32, options: &Options) -> Result<(), Failur
     Ok(())
 }
 
-fn fill(
-    mut reports: Reports,
-    incidents: u32,
-    mut arrive: impl FnMut(tocsin_schemas::time::Instant, Vec<tocsin_pipeline::Arrival>),
-) -> u64 {
-    while reports.incidents() < u64::from(incidents) {
-        let batch = reports.take_next(1_000);
-        arrive(batch[batch.len() - 1].arrived_at, batch);
+fn fill(load: Load, many: u32, options: &Options, mut arrive: impl FnMut(Instant, Vec<Arrival>)) -> u64 {
+    match load {
+        Load::Incidents => {
+            register(options.seed).for_each(|piece| arrive(piece[0].arrived_at, piece));
+            let mut reports = Reports::new(options.seed);
+            while reports.incidents() < u64::from(many) {
+                let batch = reports.take_next(1_000);
+                arrive(batch[batch.len() - 1].arrived_at, batch);
+            }
+            reports.incidents()
+        }
+        Load::Firms => {
+            let first = first_day();
+            let months = first.month().0 - 24..=first.month().0 - 1;
+            let mut records = firms(many, months, options.seed);
+            loop {
+                let arrival =
+                    |record| Arrival { digest: door::digest(&record), record, arrived_at: first.midnight() };
+                let piece: Vec<Arrival> = records.by_ref().take(1_000).map(arrival).collect();
+                if piece.is_empty() {
+                    return u64::from(many);
+                }
+                arrive(first.midnight(), piece);
+            }
+        }
     }
-    reports.incidents()
 }
 
 /// The resident set of this process, in bytes.
