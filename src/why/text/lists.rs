@@ -51,6 +51,12 @@ impl Page<'_> {
                 None => "and the list as a whole is not in the topic",
             };
             self.line(0, format!("frozen with event {by}, {approved}"));
+            if !why.frozen_again.is_empty() {
+                self.line(
+                    0,
+                    format!("and, without any change, again with event {}", why.frozen_again.join(", ")),
+                );
+            }
         }
         self.head("By which rule");
         self.tests(why);
@@ -192,7 +198,10 @@ impl Page<'_> {
             (None, None) => "no model of the rates of all enterprises yet".to_owned(),
         };
         self.line(1, model);
-        self.line(1, "both are made of the records of every enterprise, and are not made again here");
+        self.line(
+            1,
+            "both are made of the records of every enterprise, and are not made again here",
+        );
         self.line(1, "later midnights compare with later ones: what replay and `tocsin lists` show beside it is theirs");
     }
 
@@ -336,8 +345,11 @@ fn sizes(listed: &Listed) -> String {
         (List::Frozen, Some(_)) => "; approved by a named person",
         (List::Frozen, None) => "; approved by nobody with a name",
     };
+    let same = whole.same_as.as_ref().map_or_else(String::new, |event| {
+        format!("; equal to what event {event} froze, whose entries it has")
+    });
     format!(
-        "key {}, of these for years running {}; general {}{approved}",
+        "key {}, of these for years running {}; general {}{approved}{same}",
         whole.key, whole.persistent, whole.general
     )
 }
