@@ -149,7 +149,7 @@ pub fn run(
     let mut first = Vec::new();
     if policy.publish {
         let text = config.policy_text().map_err(Failure::failed)?;
-        first.push(publish::record(&config.policies, text));
+        first.push(publish::record(&config.policies, text, wall.stamp()));
     }
     // Tells an idle predecessor at once that it was fenced.
     if let Err(failure) = sink.commit(first, progress.clone()).and_then(|()| sink.watch()) {
@@ -268,7 +268,11 @@ impl Pipeline {
             let policy = if *progress.policy_hash == **self.engine.policies().hash() {
                 "records are missing or were changed".to_owned()
             } else {
-                "the policy differs from the one that decided".to_owned()
+                format!(
+                    "the policy differs from the one that decided, whose hash {} no policy at hand has: if its file is kept, \
+                     name it under [policy] in the configuration for this start",
+                    progress.policy_hash
+                )
             };
             whys.push(format!("what should have been said differs from what was said ({policy}): {counts}"));
         }
