@@ -7,6 +7,7 @@ use tocsin_schemas::codes::{List, ListClass, ListReason};
 use tocsin_schemas::records::{Listed, Member, Reference};
 use tocsin_schemas::time::Instant;
 
+use super::super::deep::Again;
 use super::{Page, changed, counted, policy, registered};
 
 /// So many of a list are shown; JSON has all.
@@ -200,9 +201,21 @@ impl Page<'_> {
         self.line(1, model);
         self.line(
             1,
-            "both are made of the records of every enterprise, and are not made again here",
+            "both are made of the records of every enterprise, and are not made again here: --deep does",
         );
         self.line(1, "later midnights compare with later ones: what replay and `tocsin lists` show beside it is theirs");
+    }
+
+    /// What it was compared with, made again.
+    pub(super) fn deep(&mut self, again: &Again) {
+        self.head("The city's rate and the model, made again from the records of every enterprise (--deep)");
+        self.line(1, format!("{} records were read", again.records));
+        if again.differences.is_empty() {
+            self.line(1, "they come out again as the entry names them");
+        }
+        for d in &again.differences {
+            self.line(1, format!("{}: said {}; the records give {}", d.field, d.said, d.recomputed));
+        }
     }
 
     fn chances(&mut self, member: &Member) {
