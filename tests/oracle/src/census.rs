@@ -20,7 +20,7 @@ use crate::said::Said;
 pub struct Census(BTreeMap<&'static str, u64>);
 
 /// Everything that is counted.
-const KINDS: [&str; 50] = [
+const KINDS: [&str; 51] = [
     "records",
     "duplicates",
     "stale",
