@@ -255,6 +255,24 @@ impl Lists {
         all
     }
 
+    /// The windows of [`Lists::wants`], for both years.
+    pub const MODELS: [usize; 2] = [LAST_YEAR, MODELLED];
+
+    /// The entries of one enterprise, last year's first, and what each was compared with.
+    pub fn of(&self, uscc: Uscc, before: &Before) -> Vec<Listed> {
+        let kept = kept(before.stamp.as_of).into_iter();
+        let all = kept.filter_map(|(year, slot)| {
+            let of = self.years.get(&year)?;
+            Some(of.listed(year, slot, uscc, of.on.get(&uscc)?, before))
+        });
+        all.collect()
+    }
+
+    /// What the years are compared with, last year's first.
+    pub fn references(&self) -> impl Iterator<Item = (i32, &Reference)> {
+        self.years.iter().filter_map(|(year, of)| Some((*year, of.reference.as_ref()?)))
+    }
+
     /// Whose entries in a list are to be looked at.
     fn moved(&self, (year, slot): (i32, usize), before: &Before, moved: &Moved) -> Vec<Uscc> {
         let on = self.years.get(&year).map(|of| &of.on);

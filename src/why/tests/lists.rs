@@ -238,7 +238,8 @@ fn what_lists_were_compared_with_is_made_again_from_every_record() {
         );
         assert!(text::of(&answer).contains("they come out again as the entry names them"), "{key}");
     }
-    assert!(compared >= 10, "{compared}");
+    // Those of 2024: nobody was insured in 2025 yet.
+    assert!(compared > 5, "{compared}");
     // Somebody made the city safer than it is: the enterprise stands out more.
     let mut all: Vec<Listed> = Vec::new();
     read::Reader::quiet(&*source.log, &NoIds).own(&mut |l: Listed| all.push(l)).unwrap();
