@@ -21,7 +21,7 @@ use crate::exposure::{self, Exposure};
 use crate::facts::{Facts, Shared};
 use crate::findings::{Finding, Loop, jumps};
 use crate::incidents::Seen;
-use crate::lists::{Before, Freeze, Lists, ListsChange, Moved as Affected};
+use crate::lists::{Asked, Before, Freeze, Lists, ListsChange, ListsFound, Moved as Affected};
 use crate::policy::Policies;
 use crate::rates::{Figures, RatesChange, Stamp};
 use crate::registry::{Moved, Registry};
@@ -128,6 +128,8 @@ pub struct Engine {
     lists: Lists,
     /// Lists to freeze, with the decision that falls next.
     freezes: Vec<Freeze>,
+    /// What the events that a rebuild brought asked for.
+    asked: Asked,
     dataflow: Dataflow,
     workers: usize,
     clock: Option<Instant>,
@@ -155,6 +157,7 @@ impl Engine {
             decider: Decider::default(),
             lists: Lists::default(),
             freezes: Vec::new(),
+            asked: Asked::default(),
             clock: None,
             active: None,
             loaded: Changes::default(),
@@ -180,14 +183,21 @@ impl Engine {
     /// arrived is not found again.
     pub fn load(&mut self, arrivals: impl IntoIterator<Item = Arrival>) -> Vec<Verdict> {
         let mut inputs = Inputs::default();
-        let verdicts = self.admit(arrivals.into_iter(), &mut inputs, None);
+        let mut asked = std::mem::take(&mut self.asked);
+        let arrivals = arrivals.into_iter().inspect(|arrival| {
+            if let Record::Governance(event) = &arrival.record {
+                asked.by(event);
+            }
+        });
+        let verdicts = self.admit(arrivals, &mut inputs, None);
+        self.asked = asked;
         // The register stands at its day from the start, else every incident would come twice: before its
         // enterprise was registered, and after. The windows stay empty until the end.
         if let Some(clock) = self.clock {
             feed(self.registry.advance(clock.day()), &mut inputs);
         }
         self.loaded.add(self.dataflow.run(inputs));
-        // What was to be frozen was, or was refused, when it came; the lists that were written say so.
+        // What was to be frozen was, or was refused, when it came; the lists that were written say so, or it was lost.
         self.freezes.clear();
         verdicts
     }
@@ -198,6 +208,18 @@ impl Engine {
         self.lists.recall(key, listed);
     }
 
+    /// What of the lists was taken back, for the guard of the caller; after everything was loaded and recalled, before
+    /// [`Engine::resume`]. What is lost is not made again: a list that was frozen cannot be, and the others are compared
+    /// with what was taken at midnights.
+    pub fn lists_found(&self) -> ListsFound {
+        self.lists.found(&self.asked)
+    }
+
+    /// How many records stand in the topic `lists`, with everything that was decided so far.
+    pub fn lists_standing(&self) -> u32 {
+        self.lists.standing()
+    }
+
     /// Ends a rebuild: desired minus emitted, and what differs in the lists. The guard of the caller: the outcome must be silent
     /// ([`Outcome::silent`]), else something is missing or was changed.
     pub fn resume(&mut self, recalled: Recalled) -> Outcome {
@@ -206,6 +228,7 @@ impl Engine {
         let occasion = if other_policy { Occasion::Policy } else { Occasion::Batch };
         self.decider.recall(recalled);
         let loaded = std::mem::take(&mut self.loaded);
+        self.freezes = self.lists.recalled(&std::mem::take(&mut self.asked));
         match self.clock {
             Some(clock) => {
                 let outcome = self.decide(occasion, clock, Inputs::default(), Some(loaded));

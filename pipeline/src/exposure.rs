@@ -2,7 +2,9 @@
 //!
 //! The windows of the dataflow end today; a comparison looks at days that somebody chose. This reads what stands
 //! once, at its end, by the same rules (records.md section 3): the mean of `insured` over those months that share a
-//! day with the span and have a record; successors with their predecessors; registered enterprises only.
+//! day with the span and have a record; successors with their predecessors; registered enterprises only. So a
+//! predecessor that is not registered itself has no part in it: its reports are matched to nobody, and its headcounts
+//! would make the rate of its successor too low.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +38,8 @@ pub(crate) fn of(
     to: Day,
 ) -> Exposure {
     let months = from.month()..=to.month();
-    let registered = |uscc: &Uscc| Some(registry.root(uscc)).filter(|root| registry.in_force(root).is_some());
+    // Whoever is read as another is so by a registered one.
+    let registered = |uscc: &Uscc| registry.in_force(uscc).map(|_| registry.root(uscc));
     let mut records: HashMap<Uscc, Vec<(i32, u64)>> = HashMap::new();
     for (uscc, (month, insured)) in versions.headcounts().filter(|(_, (m, _))| months.contains(m)) {
         if let Some(root) = registered(&uscc) {
@@ -105,7 +108,7 @@ mod tests {
     #[test]
     fn months_with_a_record_make_the_mean_and_successors_read_with_their_predecessors() {
         let (mut versions, mut registry) = (Versions::default(), Registry::default());
-        for (n, successor_of) in [(1, None), (2, Some(uscc(1))), (3, None)] {
+        for (n, successor_of) in [(1, None), (2, Some(uscc(1))), (3, Some(uscc(5)))] {
             let enterprise = Enterprise {
                 uscc: uscc(n),
                 version: 1,
@@ -121,7 +124,8 @@ mod tests {
             registry.take(enterprise, [n as u8; 32], n as usize);
         }
         registry.advance("2025-06-01".parse().unwrap());
-        // 1 and 2 are one: 10 + 20 in January, 30 in March; February has no record. 4 is not registered.
+        // 1 and 2 are one: 10 + 20 in January, 30 in March; February has no record. 4 is not registered, nor is 5, though 3
+        // says that it took it over.
         let records = [
             (1, "2025-01", 10),
             (2, "2025-01", 20),
@@ -129,6 +133,7 @@ mod tests {
             (2, "2025-04", 900),
             (3, "2025-02", 0),
             (4, "2025-02", 50),
+            (5, "2025-02", 70),
         ];
         for (n, month, insured) in records {
             let headcount = Headcount { uscc: uscc(n), month: month.parse().unwrap(), insured, version: 1 };

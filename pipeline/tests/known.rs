@@ -12,7 +12,7 @@ use policies::policies;
 use tocsin_oracle::histories::history;
 use tocsin_oracle::{History, Oracle, OraclePolicy, WINDOWS};
 use tocsin_pipeline::Arrival;
-use tocsin_pipeline::known::{Because, Comparing, Comparison, Effect, Question, Side};
+use tocsin_pipeline::known::{Because, Comparing, Comparison, Effect, ListEntry, Question, Side};
 use tocsin_schemas::codes::{Category, Scope};
 use tocsin_schemas::records::{Digest, Rate, Record, Window};
 use tocsin_schemas::time::{Day, Instant};
@@ -95,6 +95,33 @@ fn same(side: &Side, rows: &BTreeMap<Window, &Rate>, place: &str) {
     }
 }
 
+/// The entry of the day's year is what the row of the year to date says, against the city's row of the same days.
+fn listed(side: &Side, rows: &[Rate], question: &Question, place: &str) {
+    if question.scope != Scope::Enterprise {
+        assert_eq!(side.lists, [], "{place}");
+        return;
+    }
+    let year = i32::from(question.as_of.year());
+    let entry = side.lists.iter().find(|entry| entry.year == year);
+    let row = of(rows, question).get(&Window::Year).copied().filter(|row| row.incidents > 0);
+    assert_eq!(entry.is_some(), row.is_some(), "{place}: {entry:?} {row:?}");
+    let Some((entry, row)) = entry.zip(row) else { return };
+    let figures = (entry.incidents, entry.persons, entry.headcount, entry.per_thousand);
+    assert_eq!(figures, (row.incidents, row.persons, row.headcount, row.per_thousand), "{place}");
+    let city = rows.iter().find(|r| r.scope == Scope::City && r.window == Window::Year);
+    let expected =
+        row.headcount.zip(city.and_then(|city| city.per_thousand)).map(|(h, rate)| h * rate / 1000.0);
+    let Some(chance) = entry.chance_of_as_many else { return };
+    // As many or more, by summing up what is below.
+    let mut term = (-expected.unwrap()).exp();
+    let mut below = 0.0;
+    for k in 0..row.incidents {
+        below += term;
+        term *= expected.unwrap() / f64::from(k + 1);
+    }
+    assert!((chance - (1.0 - below)).abs() < 1e-9, "{place}: {chance} for {}", 1.0 - below);
+}
+
 /// Counts and headcount of a row; zeros where there is none.
 fn counts(row: Option<&&Rate>) -> ([i64; 3], f64, BTreeMap<Category, i64>) {
     let Some(row) = row else { return Default::default() };
@@ -140,7 +167,9 @@ fn then_and_now_are_the_oracles_and_the_differences_add_up() {
         let is = rows(now, all, question.as_of);
         same(&found.then, &of(&was, question), &place);
         same(&found.now, &of(&is, question), &place);
-        assert!(found.adds_up(), "{place}: {:?}", found.unexplained);
+        assert!(found.adds_up(), "{place}: {:?} {:?}", found.unexplained, found.lists_unexplained);
+        listed(&found.then, &was, question, &place);
+        listed(&found.now, &is, question, &place);
         let each = found.differences.iter().flat_map(|d| &d.effect);
         leads(each, &of(&was, question), &of(&is, question), &place);
         leads(found.explained.iter(), &of(&was, question), &of(&is, question), &place);
@@ -173,6 +202,12 @@ fn then_and_now_are_the_oracles_and_the_differences_add_up() {
         "persons",
         "appeared",
         "vanished",
+        "compared",
+        "none to general",
+        "general to none",
+        "general to general",
+        "general to key",
+        "key to general",
     ] {
         assert!(kinds.contains_key(kind), "{kind} never occurred: {kinds:?}");
     }
@@ -185,6 +220,10 @@ fn census(found: &Comparison, kinds: &mut BTreeMap<String, usize>) {
         match &difference.cause {
             Because::Policy { .. } if difference.effect.is_empty() => {}
             Because::Policy { .. } => count("policy".to_owned()),
+            Because::ComparedWith { lists } => {
+                assert!(!lists.is_empty() && !difference.lists.is_empty());
+                count("compared".to_owned());
+            }
             Because::Report { did, .. } => count(word(did)),
             Because::Headcount { .. } => count("headcount".to_owned()),
             Because::Register { moved, .. } => {
@@ -200,6 +239,11 @@ fn census(found: &Comparison, kinds: &mut BTreeMap<String, usize>) {
         }
         difference.incidents.iter().flat_map(|t| &t.how).for_each(|how| count(word(how)));
         difference.row.iter().for_each(|row| count(word(row)));
+        for moved in &difference.lists {
+            let class =
+                |side: &Option<ListEntry>| side.as_ref().map_or("none".to_owned(), |e| e.class.to_string());
+            count(format!("{} to {}", class(&moved.before), class(&moved.since)));
+        }
     }
 }
 

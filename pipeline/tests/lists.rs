@@ -231,6 +231,114 @@ fn a_long_event_id_is_not_written_once_for_each_enterprise() {
     assert_eq!(refused.collect::<Vec<_>>(), [FreezeRefusal::EventIdTooLong]);
 }
 
+/// A sender that tries again under new ids gets a record for each, and the list once.
+#[test]
+fn an_equal_list_is_not_written_again_but_named() {
+    let (mut engine, outcomes, arrived) = city();
+    let mut log = (outcomes, arrived);
+    type Log = (Vec<Outcome>, Vec<Arrival>);
+    let ask = |engine: &mut Engine, log: &mut Log, id: &str, when: &str, more: Option<Arrival>| {
+        let records: Vec<Arrival> =
+            more.into_iter().chain([freeze(id, "2024", Some("the head"), at(when))]).collect();
+        log.1.extend(records.iter().cloned());
+        let decided = engine.arrive(at(when), records);
+        let frozen = frozen_once(&decided);
+        log.0.extend(decided);
+        let whole = frozen[&format!("frozen|2024|{id}")].whole.clone().unwrap();
+        assert_eq!(whole.key + whole.general, 45);
+        (frozen.len(), whole.same_as)
+    };
+    let same = |id: &str| (1, Some(id.to_owned()));
+    assert_eq!(ask(&mut engine, &mut log, "A", "2025-01-20T09:00:00+08:00", None), (46, None));
+    assert_eq!(ask(&mut engine, &mut log, "B", "2025-01-20T09:01:00+08:00", None), same("A"));
+    // Another injury of somebody who is on it already.
+    let late = report(9_001, 9, "2024-11-11", at("2025-01-20T09:02:00+08:00"));
+    let (written, same_as) = ask(&mut engine, &mut log, "C", "2025-01-20T09:02:00+08:00", Some(late));
+    assert_eq!((written > 45, same_as), (true, None));
+    assert_eq!(ask(&mut engine, &mut log, "D", "2025-01-20T09:03:00+08:00", None), same("C"));
+    // Another policy is another list, though nobody stands on it otherwise.
+    let other = "[[policy]]\neffective_from = \"2020-11-20\"\nowner_alert.max_age_days = 91\n";
+    let policies = Policies::parse(other).unwrap();
+    log.0.push(engine.adopt(policies.clone()));
+    let (written, same_as) = ask(&mut engine, &mut log, "E", "2025-01-20T09:04:00+08:00", None);
+    assert_eq!((written > 45, same_as), (true, None));
+    // A restart knows it, and how much it wrote.
+    let standing = engine.lists_standing();
+    let (mut again, resumed) = restarted_under(policies, &log.0, &log.1, engine.clock().unwrap(), 1);
+    assert_eq!((resumed.lists.len(), again.lists_standing()), (0, standing));
+    assert_eq!(ask(&mut again, &mut log, "F", "2025-01-20T09:05:00+08:00", None), same("E"));
+    assert_eq!(again.lists_standing(), standing + 1);
+}
+
+/// The count that a restart holds against the topic is that of the keys that stand in it, whatever came and went.
+#[test]
+fn the_records_that_stand_are_counted_as_the_topic_has_them() {
+    let (mut engine, mut outcomes, mut arrived) = city();
+    let mut stand: BTreeMap<String, Listed> = BTreeMap::new();
+    let mut fold = |outcomes: &[Outcome], standing: u32| {
+        for (key, listed) in outcomes.iter().flat_map(|o| &o.lists) {
+            match listed {
+                Some(listed) => drop(stand.insert(key.clone(), listed.clone())),
+                None => drop(stand.remove(key)),
+            }
+        }
+        assert_eq!(stand.len(), standing as usize);
+    };
+    fold(&outcomes, engine.lists_standing());
+    let gone = json!({
+        "source": "hr", "source_record_id": "101", "version": 2, "status": "withdrawn",
+        "occurred_on": "2024-01-10", "reported_at": "2025-01-20T09:00:00+08:00", "uscc": uscc(1),
+    });
+    let now = at("2025-01-20T09:00:00+08:00");
+    for record in [
+        arrival("reports.hr", now, &gone),
+        freeze("A", "2024", Some("the head"), now),
+        freeze("B", "2023", Some("the head"), now),
+    ] {
+        arrived.push(record.clone());
+        let decided = engine.arrive(now, [record]);
+        fold(&decided, engine.lists_standing());
+        outcomes.extend(decided);
+    }
+    // The turn of a year: what is not kept any more stands there still.
+    let turned = engine.tick_to("2026-01-02".parse().unwrap());
+    fold(&turned, engine.lists_standing());
+    outcomes.extend(turned);
+    let (again, _) = restarted(&outcomes, &arrived, engine.clock().unwrap(), 1);
+    assert_eq!(again.lists_standing(), engine.lists_standing());
+}
+
+/// An event that a rebuild brings and the topic does not know is lost, and is not frozen from what is known now. One that
+/// asks for something else in another version may never have been decided on: that is no loss.
+#[test]
+fn an_event_without_a_record_is_lost_and_not_frozen_anew() {
+    let (engine, outcomes, mut arrived) = city();
+    let now = engine.clock().unwrap();
+    arrived.push(freeze("A", "2024", Some("the head"), now));
+    let letter = |id: &str, version: u32| {
+        let value = json!({"event_id": id, "kind": "letter", "subject": "2024", "on": "2025-01-02", "version": version,
+            "actor": "clerk", "details": {}});
+        arrival("governance.events", now, &value)
+    };
+    arrived.extend([letter("L", 1), freeze("M", "2024", None, now), letter("M", 2)]);
+    let mut again = Engine::new(Policies::default(), Options { workers: 1 });
+    again.recover(Some(now));
+    again.load(arrived);
+    outcomes.iter().flat_map(|o| &o.lists).for_each(|(key, listed)| again.recall(key, listed.clone()));
+    let found = again.lists_found();
+    assert_eq!((found.lost, found.records), (vec!["A".to_owned()], engine.lists_standing()));
+    let (mut written, mut said) = (Memory::default(), Memory::default());
+    outcomes.iter().flat_map(|o| &o.incidents).for_each(|i| written.incident(i.clone()));
+    outcomes.iter().flat_map(|o| &o.alerts).for_each(|a| said.alert(a));
+    written.index();
+    let resumed = again.resume(written.with(said));
+    let [(key, Some(listed))] = &resumed.lists[..] else { panic!("{:?}", resumed.lists) };
+    assert_eq!(
+        (&**key, listed.whole.as_ref().unwrap().refused),
+        ("frozen|2024|A", Some(FreezeRefusal::NoRecord))
+    );
+}
+
 fn enterprise(firm: usize, version: u64, from: &str, successor_of: Option<usize>, at: Instant) -> Arrival {
     let value = json!({
         "uscc": uscc(firm), "version": version, "name": format!("E{firm}"), "area": "330784001",
@@ -280,11 +388,21 @@ fn no_figure_is_out_of_the_range_of_numbers_whatever_the_headcounts() {
 
 /// What a log holds of lists, for a restart: everything that was written, in order.
 fn restarted(outcomes: &[Outcome], arrived: &[Arrival], clock: Instant, workers: usize) -> (Engine, Outcome) {
+    restarted_under(Policies::default(), outcomes, arrived, clock, workers)
+}
+
+fn restarted_under(
+    policies: Policies,
+    outcomes: &[Outcome],
+    arrived: &[Arrival],
+    clock: Instant,
+    workers: usize,
+) -> (Engine, Outcome) {
     let (mut written, mut said) = (Memory::default(), Memory::default());
     outcomes.iter().flat_map(|o| &o.incidents).for_each(|i| written.incident(i.clone()));
     outcomes.iter().flat_map(|o| &o.alerts).for_each(|a| said.alert(a));
     written.index();
-    let mut again = Engine::new(Policies::default(), Options { workers });
+    let mut again = Engine::new(policies, Options { workers });
     again.recover(Some(clock));
     again.load(arrived.to_vec());
     outcomes.iter().flat_map(|o| &o.lists).for_each(|(key, listed)| again.recall(key, listed.clone()));

@@ -444,6 +444,9 @@ codes! {
         YearTooOld = "year_too_old",
         /// The id of the event is too long to stand in every record of a list.
         EventIdTooLong = "event_id_too_long",
+        /// It was taken in before, and the topic has no record of what was made of it: that was lost, or no lists were
+        /// kept yet.
+        NoRecord = "no_record",
     }
 }
 

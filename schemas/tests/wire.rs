@@ -132,6 +132,7 @@ fn listed() -> [Listed; 2] {
             general: u32::MAX,
             approver: Some("某某".into()),
             refused: Some(FreezeRefusal::NoApprover),
+            same_as: Some("G-0".into()),
         }),
         member: Some(Member {
             uscc: uscc(),
@@ -193,6 +194,7 @@ fn progress() -> Progress {
         counters: Counters { accepted: 1, duplicates: 2, stale: 3, conflicts: 4, quarantined: 5, flagged: 6 },
         policy_hash: String::new(),
         next_incident: 9,
+        lists: Some(u32::MAX),
     }
 }
 
@@ -244,6 +246,36 @@ fn every_record_out_survives_its_encoding() {
     survives(&quarantined(), "reports.hr/1/12");
 }
 
+fn bytes(hex: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+/// Bytes as they were written before a list could be equal to one frozen before, and before the topic was counted.
+#[test]
+fn earlier_lists_and_progress_are_still_read() {
+    let list = concat!(
+        "c301603853ac2ceacca50c66726f7a656ed01f0206472d3114323032352d30312d323032323032352d30312d32305430303a",
+        "30303a30302b30383a30300461620214323032352d30312d3230e05d02abaaaaaaaa46004102000000000080464002143230",
+        "32352d30312d30310214323032352d30312d30316e8b321b6412fe3f555555555555d53f0ad7a3703d0aa73f0e6d6f6d656e",
+        "7473c0bb01feffffff1f020202feffffff1f020ce69f90e69f9002166e6f5f617070726f7665720224393133333037383458",
+        "583030303030313930066b65790412686967685f726174650c7365766572650002327365766572616c5f616e645f61626f76",
+        "655f61766572616765106e6f5f6d6f64656c0006080202555555555555d53f02000000000094c14000020000000000001000",
+        "022b8716d9cef7ef3f0259f3f8c21f6ea5010401"
+    );
+    let [mut expected, _] = listed();
+    expected.whole.as_mut().unwrap().same_as = None;
+    assert_eq!(wire::decode::<Listed>(&bytes(list)), Ok(expected.clone()));
+    let of = concat!(
+        "c3010025f0f6c266563510706970656c696e6502780232313937302d30312d30315430383a30303a30302b30383a30300214",
+        "7265706f7274732e687204feffffffffffffffff0100020406080a0c0012"
+    );
+    assert_eq!(wire::decode::<Progress>(&bytes(of)), Ok(Progress { lists: None, ..progress() }));
+    // Written anew, they have the present schemas.
+    assert_ne!(wire::encode(&expected)[2..10], bytes(list)[2..10]);
+    assert_ne!(wire::encode(&progress())[2..10], bytes(of)[2..10]);
+}
+
 /// Bytes as they were written before rates had limits and shrunken values.
 #[test]
 fn earlier_rates_are_still_read() {
@@ -253,8 +285,7 @@ fn earlier_rates_are_still_read() {
         "286f636375706174696f6e616c5f64697365617365feffffff1f0010796561725f61676f0608040000022268656164636f756e",
         "745f756e6b6e6f776e0000"
     );
-    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-    let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+    let bytes = bytes(hex);
     let mut expected = rates();
     for window in &mut expected.windows {
         (window.low, window.high, window.shrunken) = (None, None, None);

@@ -164,7 +164,15 @@ impl Topics {
     /// # Errors
     /// Those of the log; a topic that is missing or not whole: half a history would answer wrongly.
     pub fn open(config: &Config) -> Result<Topics, Failure> {
-        let log = open::open(config, open::Missing::Refuse)?;
+        let schemas: Arc<dyn SchemaIds> = Arc::<tocsin_schemas::wire::FileMap>::clone(&config.schema_ids);
+        Topics::of(open::open(config, open::Missing::Refuse)?, schemas)
+    }
+
+    /// The same of a log that is open.
+    ///
+    /// # Errors
+    /// As for [`Topics::open`].
+    pub fn of(log: Arc<dyn EventLog>, schemas: Arc<dyn SchemaIds>) -> Result<Topics, Failure> {
         let progress = start::read_progress(&*log)?;
         let (found, troubles) = start::look(&*log, progress.as_ref())?;
         if let Some(trouble) = troubles.first() {
@@ -173,7 +181,6 @@ impl Topics {
         let from = start::positions(&found, None);
         let bounds = found.bounds.iter().filter(|(name, _)| from.iter().any(|(at, _)| at.topic == **name));
         let there: u64 = bounds.flat_map(|(_, parts)| parts).map(|b| b.end - b.first).sum();
-        let schemas: Arc<dyn SchemaIds> = Arc::<tocsin_schemas::wire::FileMap>::clone(&config.schema_ids);
         Topics::new(log, &from, schemas, there)
     }
 

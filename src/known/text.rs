@@ -2,6 +2,7 @@
 //! text out. Nothing personal is in it: see the pipeline's views.
 
 mod differences;
+mod listed;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -33,6 +34,7 @@ pub fn of(answer: &Answer) -> String {
         }
     }
     let _ = writeln!(out, "\n{}", figures(c));
+    out.push_str(&listed::entries(c));
     out.push_str(&differences::of(c));
     let _ = writeln!(
         out,

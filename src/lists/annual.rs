@@ -153,7 +153,9 @@ fn choose(args: &Annual, heading: &Heading, entries: Vec<Listed>, names: &Engine
     let mut lists: Vec<OfYear> = Vec::new();
     for listed in entries.iter().filter(wanted) {
         let Some(sizes) = &listed.whole else { continue };
-        let same = |l: &&Listed| l.year == listed.year && l.event_id == listed.event_id;
+        // One that is equal to an earlier one has the entries of that.
+        let event_id = sizes.same_as.as_ref().or(listed.event_id.as_ref());
+        let same = |l: &&Listed| l.year == listed.year && l.event_id.as_ref() == event_id;
         let members = entries.iter().filter(wanted).filter(same).filter_map(|l| l.member.clone());
         let mut members: Vec<Row> = members.map(|member| row(member, names)).collect();
         members.sort_by(|a, b| {

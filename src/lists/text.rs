@@ -44,6 +44,9 @@ fn year(list: &OfYear, top: usize) -> String {
         let _ = writeln!(out, "  not frozen: {refused}");
         return out;
     }
+    if let Some(event) = &s.same_as {
+        let _ = writeln!(out, "  the same as event {} froze", clean(event));
+    }
     let _ = writeln!(
         out,
         "  on it: {} key (重点), {} of them for years running (持续多发); {} general (一般)",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tocsin_pipeline::Policies;
 use tocsin_schemas::log::{EventLog, LogError, NewRecord};
-use tocsin_schemas::time::Day;
+use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics::POLICY;
 
 use super::topic::{self, Held};
@@ -51,7 +51,9 @@ pub fn run(args: &Args) -> CommandResult {
         Ok((topic::read(&*to_read)?, decided))
     })?;
     let before = held.newest().map(|newest| newest.policies.clone());
-    let today = WallClock::new(config.clock_start).now().day();
+    // The door judges by the day of the record's stamp: both are of one clock.
+    let wall = WallClock::new(config.clock_start);
+    let today = wall.now().day();
     let allowed = match &before {
         Some(before) => may_publish(before, &policies, today),
         // Decided before the topic was read, or after it was lost: by what is configured.
@@ -67,7 +69,7 @@ pub fn run(args: &Args) -> CommandResult {
         say!("would publish {file} as version {version}: {what}; nothing was written");
         return Ok(());
     }
-    let record = record(&policies, text);
+    let record = record(&policies, text, wall.stamp());
     let expected = Arc::clone(policies.hash());
     let version = open::within(open::LIMIT, &config.log, move || append(&*log, record, &expected, held))?;
     say!("published {file} as version {version}: {what}");
@@ -103,13 +105,13 @@ fn may_publish(old: &Policies, new: &Policies, today: Day) -> Result<(), String>
     follow::may_follow(old, new, today)
 }
 
-/// A policy as a record.
-pub fn record(policies: &Policies, text: String) -> NewRecord {
+/// A policy as a record; without a stamp it has the log's.
+pub fn record(policies: &Policies, text: String, stamp: Option<Instant>) -> NewRecord {
     NewRecord {
         topic: Arc::from(POLICY),
         key: policies.begins().to_string().into_bytes(),
         value: Some(text.into_bytes()),
-        stamp: None,
+        stamp,
     }
 }
 

@@ -227,6 +227,7 @@ impl Station {
             counters: self.counters,
             policy_hash: self.policy_hash.clone(),
             next_incident: self.engine.next_incident(),
+            lists: Some(self.engine.lists_standing()),
         };
         self.sink.commit(std::mem::take(&mut self.undecided), progress)
     }

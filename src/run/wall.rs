@@ -28,6 +28,12 @@ impl WallClock {
         Instant(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
+    /// The stamp of what is appended now: the log's own, but for a clock that was set, so that whoever reads the record
+    /// sees the day on which it was written.
+    pub fn stamp(&self) -> Option<Instant> {
+        self.start.map(|_| self.now())
+    }
+
     /// How long until the next local midnight.
     pub fn until_midnight(&self) -> Duration {
         let now = self.now();

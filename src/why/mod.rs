@@ -2,11 +2,13 @@
 //!
 //! - [`asked`]: what kind of id was given
 //! - [`read`]: finds in the log what belongs to it, reading only, beside a running service
+//! - [`deep`]: what an entry was compared with, made again from everything
 //! - [`text`]: the explanation for people; `--json` prints it as it is
 //!
 //! The explaining itself is [`tocsin_pipeline::why`]. Page: `docs/why.md`.
 
 mod asked;
+mod deep;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -53,7 +55,7 @@ never shown.
 Examples:
   tocsin why 000000901 --config tocsin.toml
   tocsin why 91330784XX00000190 --config tocsin.toml --json
-  tocsin why 'annual|2025|91330784XX00000190' --config tocsin.toml
+  tocsin why 'annual|2025|91330784XX00000190' --config tocsin.toml --deep
   tocsin replay old.jsonl --out out --keep-log old.db && tocsin why EALFNNLNRR --log-file old.db
 
 Exit codes: 0 explained, and it adds up. 1: not found; or the records do not give again what was said (\"does not add
@@ -75,6 +77,10 @@ pub struct Args {
     /// That policy took effect on this day, as `replay --policy-from` had it.
     #[arg(long, value_name = "DATE")]
     pub policy_from: Option<Day>,
+    /// Of a list or an entry on it: make the city's rate and the model again, from the records of every enterprise. Reads
+    /// the whole history.
+    #[arg(long)]
+    pub deep: bool,
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,
@@ -118,6 +124,9 @@ struct Answer {
     records_unchecked: bool,
     /// What became of the messages, by alert.
     deliveries: Vec<Delivery>,
+    /// What the list was compared with, made again; if that was asked for and there is anything to make.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deep: Option<deep::Again>,
 }
 
 /// How far the log was read.
@@ -152,11 +161,20 @@ enum What {
 /// id, the log cannot be read, or the records do not give again what was said.
 pub fn run(args: Args) -> CommandResult {
     let asked = Asked::parse(&args.id).map_err(Failure::wrong_call)?;
+    if args.deep && !matches!(asked, Asked::List(..) | Asked::Entry(..)) {
+        return Err(Failure::wrong_call(
+            "--deep makes again what an entry of a list was compared with: expected the key of one, such as \
+             'annual|2025|USCC', or of a list as a whole, 'annual|2025'",
+        ));
+    }
     let source = source(&args)?;
     let found = read::find(&*source.log, &*source.schemas, &asked)?;
-    let Some(answer) = answer(&source, &asked, found.as_ref()) else {
+    let Some(mut answer) = answer(&source, &asked, found.as_ref()) else {
         return Err(not_found(&asked, found.as_ref()));
     };
+    if args.deep {
+        answer.look_deep(&source)?;
+    }
     if args.json {
         let text = serde_json::to_string_pretty(&answer).map_err(Failure::failed)?;
         say!("{text}");
@@ -232,6 +250,7 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
         },
         deliveries: found.deliveries.clone(),
         records_unchecked: false,
+        deep: None,
         what,
     };
     let explained: BTreeSet<String> = answer.alerts().iter().map(|a| a.alert.alert_id.clone()).collect();
@@ -248,6 +267,23 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
 }
 
 impl Answer {
+    /// Makes again what the list was compared with, by the policy that decided.
+    fn look_deep(&mut self, source: &Source) -> CommandResult {
+        let What::Listed(listed) = &self.what else { return Ok(()) };
+        let listed = match listed {
+            ListedExplained::Entry(entry) => &entry.entry,
+            ListedExplained::Whole(whole) => &whole.entry,
+        };
+        let Some(policies) = source.policy_of(&listed.policy_hash) else {
+            return Err(Failure::failed(
+                "not checked: the policy that decided is not at hand, and --deep needs it. Give the one of that time with \
+                 --policy FILE (and --policy-from DATE, if the run had it)",
+            ));
+        };
+        self.deep = deep::again(&source.log, &source.schemas, listed, policies)?;
+        Ok(())
+    }
+
     fn alerts(&self) -> Vec<&AlertExplained> {
         match &self.what {
             What::Alert(alert) => vec![alert],
@@ -323,6 +359,13 @@ impl Answer {
                  with --policy FILE (and --policy-from DATE, if the run had it)",
                 unchecked.join(", ")
             )));
+        }
+        if self.deep.as_ref().is_some_and(|deep| !deep.differences.is_empty()) {
+            return Err(Failure::failed(
+                "the city's rate or the model does not come out again: see the end of the page. Another policy at that \
+                 midnight, or a record that came late or within seconds of it and was taken in on the other side of it, can be \
+                 why; else it is a defect: report it with this output",
+            ));
         }
         let unknown: Vec<&str> =
             self.entries().iter().filter(|e| e.years_unknown).map(|e| e.key.as_str()).collect();

@@ -27,6 +27,9 @@ pub fn of(answer: &Answer) -> String {
         What::Enterprise(enterprise) => page.enterprise_page(enterprise),
         What::Listed(listed) => page.listed(listed),
     }
+    if let Some(again) = &answer.deep {
+        page.deep(again);
+    }
     page.line(0, "");
     page.line(
         0,

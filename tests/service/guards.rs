@@ -1,6 +1,7 @@
 //! What stops a start, and what a newer `run` does to an older one. Whatever happens, nothing is sent.
 
 mod compaction;
+mod lists;
 mod lost;
 mod worker;
 

@@ -454,3 +454,46 @@ fn a_policy_is_checked_shown_and_compared() {
     assert_eq!(warned(&house), ["new blue policy"]);
     assert_eq!(escalations(&house)[0].uscc.as_str(), FIRM);
 }
+
+/// An earlier release let the first day of a policy be moved back. A log of it starts as it stopped.
+#[test]
+fn a_log_whose_policy_was_moved_back_under_an_earlier_release_goes_on_under_it() {
+    let house = told(House::embedded());
+    let moved = "[[policy]]\neffective_from = \"2009-07-01\"\n";
+    by_hand(&house, moved.as_bytes());
+    let mut progress = house.progress().unwrap();
+    progress.policy_hash = hash(moved);
+    progress.offsets.iter_mut().find(|o| o.topic == topics::POLICY).unwrap().next = 2;
+    house.forge(&progress);
+    let said = house.said();
+    let run = house.run_caught_up(&[]);
+    assert_eq!(house.said(), said);
+    house.report("b", DAY, AT);
+    until("the next one is decided", || house.said().len() > said.len());
+    // It is what the next one follows.
+    let next = format!("{moved}escalation.blue = 1\n");
+    published(&house, &next);
+    until("that is taken over", || house.progress().is_some_and(|p| p.policy_hash == hash(&next)));
+    assert_eq!(run.stop(), Some(0));
+    assert_eq!(house.quarantined(), []);
+    let decided: BTreeSet<String> =
+        house.alerts().iter().skip(said.len()).map(|a| a.policy_hash.to_string()).collect();
+    assert!(decided.contains(&hash(moved)), "{decided:?}");
+    assert_eq!(house.run_caught_up(&[]).stop(), Some(0));
+}
+
+/// `publish` and the door of the topic go by one clock, also where that was set: what the one lets pass the other takes.
+#[test]
+fn what_is_published_under_a_set_clock_is_judged_by_its_day() {
+    let mut house = House::embedded().started();
+    let from = |day: &str| format!("[[policy]]\neffective_from = \"{day}\"\n");
+    house.policy(&from("2025-06-01"));
+    let run = house.run_caught_up(&["--only", "pipeline"]);
+    // It is the 1st of March there: one that has not begun may be moved within the future.
+    published(&house, &from("2025-05-01"));
+    until("it is taken over", || {
+        house.progress().is_some_and(|p| p.policy_hash == hash(&from("2025-05-01")))
+    });
+    assert_eq!(run.stop(), Some(0));
+    assert_eq!(house.quarantined(), []);
+}

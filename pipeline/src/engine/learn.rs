@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tocsin_schemas::codes::Scope;
 use tocsin_schemas::ids::{ReportKey, Uscc};
-use tocsin_schemas::records::{Rates, Window};
+use tocsin_schemas::records::{Listed, Rates, Reference, Window};
 use tocsin_schemas::time::Month;
 
-use super::{Arrival, Engine, Inputs, Verdict};
+use super::{Affected, Arrival, Engine, Inputs, Lists, Verdict};
 use crate::dataflow::{Exact, Updates};
 use crate::facts::Shared;
 use crate::incidents::Seen;
@@ -53,6 +53,35 @@ impl Engine {
         self.figures.apply(changes.totals, changes.sums, Window::Year, drop);
         learnt.incidents = changes.incidents;
         learnt
+    }
+
+    /// Takes what the lists are compared with from what is known now, as a midnight at the end of the clock's day would; the
+    /// models too, whatever the day.
+    pub(crate) fn compare_lists(&mut self) {
+        let Some(clock) = self.clock else { return };
+        let inputs = Inputs { census: Lists::MODELS.to_vec(), ..Inputs::default() };
+        let changes = self.dataflow.run(inputs);
+        self.lists.midnight(&self.figures, clock.day(), &changes.census);
+        self.list(&self.stamp(clock), &Affected::All);
+    }
+
+    /// Brings the entries of one enterprise up to date with what was learnt.
+    pub(crate) fn list_again(&mut self, uscc: Uscc) {
+        if let Some(clock) = self.clock {
+            self.list(&self.stamp(clock), &Affected::These(&[uscc]));
+        }
+    }
+
+    /// The entries of one enterprise in the lists of the clock's year and the one before.
+    pub(crate) fn entries_of(&self, uscc: Uscc) -> Vec<Listed> {
+        let Some(clock) = self.clock else { return Vec::new() };
+        let stamp = self.stamp(clock);
+        self.lists.of(uscc, &self.before(&stamp))
+    }
+
+    /// What the lists of the two years are compared with.
+    pub(crate) fn references(&self) -> impl Iterator<Item = (i32, &Reference)> {
+        self.lists.references()
     }
 
     /// The rates of one scope as of the clock's day; `None`: it has none.

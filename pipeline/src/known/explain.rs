@@ -9,11 +9,11 @@ use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::{Enterprise, Headcount, Record, Report};
 use tocsin_schemas::time::Instant;
 
-use super::effect;
 use super::incidents::{Side, transitions};
 use super::relevant::Relevant;
 use super::view::{Because, Belongs, Difference, Moved, ReportDid, Row};
 use super::{Arrival, Engine, Policies, Question};
+use super::{effect, listed};
 use crate::dataflow::{Exact, scopes_of_incident, scopes_of_member};
 use crate::engine::Learnt;
 use crate::facts::{Facts, Shared};
@@ -39,6 +39,7 @@ impl Here<'_> {
             engine.decided_on().map(|seen| (seen.reports[0].key.clone(), seen)).collect()
         };
         let (was, sums, row) = (by_first(engine), self.sums(engine), self.row(engine));
+        let entries = listed::entries(engine, listed::whose(self.question));
         engine.adopt(to);
         let is = by_first(engine);
         let differs = |one: &BTreeMap<ReportKey, Arc<Seen>>, other: &BTreeMap<ReportKey, Arc<Seen>>| {
@@ -55,6 +56,7 @@ impl Here<'_> {
             row: came_or_went(row, self.row(engine)),
             effect: effect::shown(&change),
             incidents,
+            lists: listed::moved(&entries, &listed::entries(engine, listed::whose(self.question))),
         };
         (difference, change)
     }
@@ -71,7 +73,13 @@ impl Here<'_> {
             Record::Report(report) => engine.report_of(&report.key()).cloned(),
             _ => None,
         };
+        let whose = listed::whose(self.question);
+        let entries = listed::entries(engine, whose);
         let learnt = engine.learn(arrival.clone());
+        if let Some(uscc) = whose {
+            engine.list_again(uscc);
+        }
+        let lists = listed::moved(&entries, &listed::entries(engine, whose));
         let change = effect::between(sums.as_ref(), self.sums(engine).as_ref());
         let register = engine.register();
         let earlier = |uscc: &Uscc| match learnt.profiles.iter().any(|((u, _), _)| u == uscc) {
@@ -86,7 +94,7 @@ impl Here<'_> {
         let incidents = transitions(went, came);
         let row = came_or_went(row, self.row(engine));
         let effect = effect::shown(&change);
-        if effect.is_empty() && incidents.is_empty() && row.is_none() {
+        if effect.is_empty() && incidents.is_empty() && row.is_none() && lists.is_empty() {
             return (None, change);
         }
         let cause = match &arrival.record {
@@ -96,7 +104,7 @@ impl Here<'_> {
             // They are never learnt.
             Record::Contact(_) | Record::Governance(_) => return (None, change),
         };
-        (Some(Difference { taken_in_at: Some(taken_in_at), cause, row, effect, incidents }), change)
+        (Some(Difference { taken_in_at: Some(taken_in_at), cause, row, effect, incidents, lists }), change)
     }
 
     fn sums(&self, engine: &Engine) -> Option<Exact> {

@@ -16,16 +16,18 @@
 //! - [`view`]: what comes out
 //! - `explain`: from what one record changed to a named cause
 //! - `incidents`: what became of incidents
+//! - `listed`: entries in lists
 //! - `effect`: exact sums and their differences
 //! - `relevant`: which records can matter to a day at all
 //!
 //! *Taken in* is the decision clock: a record that came late, stamped before the clock, was in no figure before it.
-//! The row is compared whatever it holds; what is added up are its sums. A list of enterprises would be another thing
-//! to compare beside [`Engine::rates_of`], with the same steps from one picture to the other.
+//! The row is compared whatever it holds; what is added up are its sums. Of an enterprise its entries in lists are compared
+//! beside it, with the same steps from one picture to the other.
 
 mod effect;
 mod explain;
 mod incidents;
+mod listed;
 mod relevant;
 mod view;
 
@@ -39,8 +41,8 @@ use tocsin_schemas::time::{Day, Instant};
 use self::explain::Here;
 use self::relevant::Relevant;
 pub use self::view::{
-    Absent, Because, Belongs, Comparison, Difference, Effect, Gap, How, Moved, Picture, ReportDid, Row, Side,
-    Transition,
+    Absent, Because, Belongs, Compared, Comparison, Difference, Effect, Gap, How, ListEntry, ListMoved,
+    Moved, Picture, ReportDid, Row, Side, Transition,
 };
 use crate::dataflow::Exact;
 use crate::decider::Recalled;
@@ -138,16 +140,26 @@ impl Comparing {
         self.then.resume(Recalled::default());
         self.now.resume(Recalled::default());
         let Question { scope, key, known_at, .. } = self.question.clone();
+        let whose = listed::whose(&self.question);
+        if whose.is_some() {
+            self.then.compare_lists();
+            self.now.compare_lists();
+        }
         // A day that is not over yet is known as far as the history goes.
         let then = side(&self.then, &self.question, known_at.min(clock), self.known.0);
         let now = side(&self.now, &self.question, clock, self.known.1);
         let was = self.then.sums_of(scope, &key);
         let is = self.now.sums_of(scope, &key);
-        let (differences, explained) = self.explain(progress);
+        let (mut differences, explained) = self.explain(progress);
+        if whose.is_some() {
+            differences.extend(listed::compared_anew(&mut self.then, whose));
+        }
+        let reached = listed::entries(&self.then, whose);
         let listed = differences.iter().filter(|d| d.taken_in_at.is_some()).count() as u64;
         Comparison {
             unexplained: effect::gaps(was.as_ref(), &explained, is.as_ref()),
             explained: effect::shown(&explained),
+            lists_unexplained: listed::moved(&reached, &now.lists),
             without_effect: self.known.1 - self.known.0 - listed,
             differences,
             scope,
@@ -209,6 +221,7 @@ fn side(engine: &Engine, question: &Question, known_at: Instant, records: u64) -
         records,
         windows: rates.map(|rates| rates.windows.into_iter().map(given_again).collect()),
         absent,
+        lists: listed::entries(engine, listed::whose(question)),
     }
 }
 

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tocsin_schemas::codes::{Category, Cause, EnterpriseStatus, Scope, Severity, State, Status};
+use tocsin_schemas::codes::{
+    Category, Cause, EnterpriseStatus, ListClass, ListReason, Scope, Severity, State, Status, Undetermined,
+};
 use tocsin_schemas::ids::{ReportKey, Uscc};
-use tocsin_schemas::records::{Window, WindowRate};
+use tocsin_schemas::records::{Reference, Window, WindowRate};
 use tocsin_schemas::time::{Day, Instant, Month, TimeOfDay};
 
 /// The figures of one scope for one day, as known at two instants, and what lies between them.
@@ -29,14 +31,18 @@ pub struct Comparison {
     pub explained: Vec<Effect>,
     /// Where `then` and `explained` together do not give `now`. Not empty: it does not add up, and that is a defect.
     pub unexplained: Vec<Gap>,
+    /// Entries in lists that the differences do not lead to: by year, as they make it (`before`) and as it is (`since`). Not
+    /// empty: it does not add up.
+    pub lists_unexplained: Vec<ListMoved>,
     /// Records that were taken in after the past instant and changed nothing here.
     pub without_effect: u64,
 }
 
 impl Comparison {
-    /// Whether `then` and the named differences give `now`: incidents, persons, headcount, in every window.
+    /// Whether `then` and the named differences give `now`: incidents, persons, headcount, in every window, and the
+    /// entries in lists.
     pub fn adds_up(&self) -> bool {
-        self.unexplained.is_empty()
+        self.unexplained.is_empty() && self.lists_unexplained.is_empty()
     }
 }
 
@@ -55,6 +61,50 @@ pub struct Side {
     pub windows: Option<Vec<WindowRate>>,
     /// Why there is no row.
     pub absent: Option<Absent>,
+    /// Of an enterprise: its entries in the lists of the day's year and the one before, compared with the city's rate and the
+    /// model that the end of the day would take from the same records.
+    pub lists: Vec<ListEntry>,
+}
+
+/// An entry of an enterprise in the list of a year (S11). The fields are those of the topic `lists`, without for how
+/// many years running it is key: that hangs on what was frozen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of the topic lists")]
+pub struct ListEntry {
+    pub year: i32,
+    pub class: ListClass,
+    pub reasons: Vec<ListReason>,
+    pub undetermined: BTreeMap<ListReason, Undetermined>,
+    pub incidents: u32,
+    pub persons: u32,
+    pub severe: u32,
+    pub headcount: Option<f64>,
+    pub per_thousand: Option<f64>,
+    pub shrunken_per_thousand: Option<f64>,
+    pub chance_above_city: Option<f64>,
+    pub chance_of_as_many: Option<f64>,
+}
+
+/// An entry before and since.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ListMoved {
+    /// Of which year.
+    pub year: i32,
+    /// `None`: not on the list.
+    pub before: Option<ListEntry>,
+    /// `None`: not on the list.
+    pub since: Option<ListEntry>,
+}
+
+/// What the list of a year is compared with, by what was known then and by what is known now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Compared {
+    /// The year.
+    pub year: i32,
+    /// By what was known then.
+    pub then: Reference,
+    /// By what is known now.
+    pub now: Reference,
 }
 
 /// Why a scope has no figures. Its counts are taken as 0 and its headcount as none in what is added up.
@@ -88,6 +138,8 @@ pub struct Difference {
     pub effect: Vec<Effect>,
     /// What became of the incidents of this scope, in any of its windows.
     pub incidents: Vec<Transition>,
+    /// What became of the entries in lists, compared as then.
+    pub lists: Vec<ListMoved>,
 }
 
 /// Whether a row is published.
@@ -111,6 +163,11 @@ pub enum Because {
         from: Arc<str>,
         /// That of the newest one.
         to: Arc<str>,
+    },
+    /// The lists compared with the city's rate and the model of what is known now, after every record.
+    ComparedWith {
+        /// The lists on which the entry differs by it.
+        lists: Vec<Compared>,
     },
     /// A version of a report.
     Report {

@@ -108,7 +108,7 @@ impl Sizes {
     /// As a record has them.
     pub fn whole(self) -> Whole {
         let Sizes { key, persistent, general } = self;
-        Whole { key, persistent, general, approver: None, refused: None }
+        Whole { key, persistent, general, approver: None, refused: None, same_as: None }
     }
 }
 

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tocsin_schemas::codes::{CITY, FreezeRefusal, List, ListClass, Scope};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::records::{Listed, Reference, Whole};
+use tocsin_schemas::records::{Listed, Member, Reference, Whole};
 use tocsin_schemas::time::Day;
 
 use super::annual::{Against, judge};
 use super::entry::{Said, Sizes, bare};
-use super::freeze::Freeze;
+use super::freeze::{Asked, Freeze, Frozen};
 use super::persistent::key_years;
 use crate::dataflow::{Census, PARTS, Sum};
 use crate::model::Model;
@@ -33,10 +33,25 @@ pub(crate) struct Lists {
     years: BTreeMap<i32, OfYear>,
     /// Key enterprises by year, as last frozen.
     frozen: BTreeMap<i32, BTreeSet<Uscc>>,
+    /// The list that was last frozen in full: what another event may freeze again.
+    last: Option<Frozen>,
     /// Key enterprises of the years before those, as their lists last stood.
     left: BTreeMap<i32, BTreeSet<Uscc>>,
     /// Events that were decided on.
     events: BTreeSet<String>,
+    /// The keys that were taken back.
+    recalled: HashSet<String>,
+    /// How many records stand in the topic.
+    standing: u32,
+}
+
+/// What a restart finds in the topic `lists`, to be held against what was written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListsFound {
+    /// How many records stand in it.
+    pub records: u32,
+    /// Events that asked to freeze a list and were taken in, of which it has no record. Sorted.
+    pub lost: Vec<String>,
 }
 
 /// The list of a year.
@@ -91,7 +106,8 @@ impl Lists {
     /// Takes a record of the topic back, in the order of the topic; `None`: an enterprise left its list.
     pub fn recall(&mut self, key: &str, listed: Option<Listed>) {
         let Some(listed) = listed else { return self.recall_gone(key) };
-        let Listed { list, year, event_id, reference, whole, member, .. } = listed;
+        self.recalled.insert(key.to_owned());
+        let Listed { list, year, event_id, policy_hash, reference, whole, member, .. } = listed;
         match (list, member, whole) {
             (List::Annual, Some(member), _) => {
                 let of = self.years.entry(year).or_default();
@@ -108,20 +124,46 @@ impl Lists {
                 of.told = Some((reference, Sizes::from(&whole)));
             }
             (List::Frozen, None, Some(whole)) => {
-                self.events.extend(event_id);
-                if whole.refused.is_none() {
+                let Some(event_id) = event_id else { return };
+                self.events.insert(event_id.clone());
+                if whole.refused.is_none() && whole.same_as.is_none() {
                     // The members of an earlier freezing of the year came before.
                     self.frozen.insert(year, BTreeSet::new());
+                    self.last = Some(Frozen { year, event_id, policy_hash, members: BTreeMap::new() });
                 }
             }
-            (List::Frozen, Some(member), _) if member.class == ListClass::Key => {
-                self.frozen.entry(year).or_default().insert(member.uscc);
+            (List::Frozen, Some(member), _) => {
+                if member.class == ListClass::Key {
+                    self.frozen.entry(year).or_default().insert(member.uscc);
+                }
+                if let Some(last) = self.last.as_mut().filter(|l| Some(&l.event_id) == event_id.as_ref()) {
+                    last.members.insert(member.uscc, member);
+                }
             }
-            (List::Frozen, Some(_), _) | (_, None, None) => {}
+            (_, None, None) => {}
         }
     }
 
+    /// What was taken back, beside the events that were taken in.
+    pub fn found(&self, asked: &Asked) -> ListsFound {
+        let lost = asked.lost(&self.events).map(|freeze| freeze.event_id);
+        ListsFound { records: self.recalled.len().try_into().unwrap_or(u32::MAX), lost: lost.collect() }
+    }
+
+    /// Everything is taken back. Gives the events that were taken in before and have no record: they get one that says so.
+    pub fn recalled(&mut self, asked: &Asked) -> Vec<Freeze> {
+        self.standing = self.found(asked).records;
+        self.recalled = HashSet::new();
+        asked.lost(&self.events).collect()
+    }
+
+    /// How many records stand in the topic, with all that was said so far.
+    pub fn standing(&self) -> u32 {
+        self.standing
+    }
+
     fn recall_gone(&mut self, key: &str) {
+        self.recalled.remove(key);
         let Some((year, uscc)) = Listed::live_entry(key) else { return };
         let Some(of) = self.years.get_mut(&year) else { return };
         if let Some(former) = of.on.remove(&uscc) {
@@ -213,6 +255,24 @@ impl Lists {
         all
     }
 
+    /// The windows of [`Lists::wants`], for both years.
+    pub const MODELS: [usize; 2] = [LAST_YEAR, MODELLED];
+
+    /// The entries of one enterprise, last year's first, and what each was compared with.
+    pub fn of(&self, uscc: Uscc, before: &Before) -> Vec<Listed> {
+        let kept = kept(before.stamp.as_of).into_iter();
+        let all = kept.filter_map(|(year, slot)| {
+            let of = self.years.get(&year)?;
+            Some(of.listed(year, slot, uscc, of.on.get(&uscc)?, before))
+        });
+        all.collect()
+    }
+
+    /// What the years are compared with, last year's first.
+    pub fn references(&self) -> impl Iterator<Item = (i32, &Reference)> {
+        self.years.iter().filter_map(|(year, of)| Some((*year, of.reference.as_ref()?)))
+    }
+
     /// Whose entries in a list are to be looked at.
     fn moved(&self, (year, slot): (i32, usize), before: &Before, moved: &Moved) -> Vec<Uscc> {
         let on = self.years.get(&year).map(|of| &of.on);
@@ -258,6 +318,7 @@ impl Lists {
         let of = self.years.entry(year).or_default();
         if let Some(former) = of.on.remove(&uscc) {
             of.sizes.count(&former, false);
+            self.standing = self.standing.saturating_sub(1);
         }
         let Some(said) = desired else {
             changes.push((format!("{}|{year}|{uscc}", List::Annual), None));
@@ -267,6 +328,7 @@ impl Lists {
         changes.push((listed.key(), Some(listed)));
         of.sizes.count(&said, true);
         of.on.insert(uscc, said);
+        self.standing += 1;
     }
 
     /// Lets go of the years that are not kept on a day. Who was key in them is remembered, as they last stood.
@@ -299,11 +361,13 @@ impl Lists {
         if of.told.as_ref() != Some(&now) {
             let listed = of.whole(year, before.stamp);
             changes.push((listed.key(), Some(listed)));
+            self.standing += u32::from(of.told.is_none());
             of.told = Some(now);
         }
     }
 
-    /// Writes a list down as it stands, or why not. An event that was decided on is not decided again.
+    /// Writes a list down as it stands, or that it stands frozen already, or why not. An event that was decided on is not
+    /// decided again.
     fn freeze(&mut self, freeze: &Freeze, before: &Before, changes: &mut Vec<ListsChange>) {
         if !self.events.insert(freeze.event_id.clone()) {
             return;
@@ -311,22 +375,31 @@ impl Lists {
         let mut write = |listed: Listed| {
             let listed = Listed { list: List::Frozen, event_id: Some(freeze.event_id.clone()), ..listed };
             changes.push((listed.key(), Some(listed)));
+            self.standing += 1;
         };
         let nothing = OfYear::default();
-        match freeze.decide(before.stamp.as_of) {
-            Err(refused) => write(refusal(freeze, refused, before.stamp)),
-            Ok((year, approver)) => {
-                let of = self.years.get(&year).unwrap_or(&nothing);
-                let approver = Some(approver.to_owned());
-                let whole = Whole { approver, ..of.sizes.whole() };
-                write(Listed { whole: Some(whole), ..bare(year, of.reference.as_ref(), before.stamp) });
-                for (uscc, said) in &of.on {
-                    write(of.listed(year, LAST_YEAR, *uscc, said, before));
-                }
-                let key = of.on.iter().filter(|(_, said)| said.is_key()).map(|(uscc, _)| *uscc);
-                self.frozen.insert(year, key.collect());
-            }
+        let (year, approver) = match freeze.decide(before.stamp.as_of) {
+            Err(refused) => return write(refusal(freeze, refused, before.stamp)),
+            Ok(what) => what,
+        };
+        let of = self.years.get(&year).unwrap_or(&nothing);
+        let member = |(uscc, said): (&Uscc, &Said)| (*uscc, of.member(LAST_YEAR, *uscc, said, before));
+        let members: BTreeMap<Uscc, Member> = of.on.iter().map(member).collect();
+        let policy_hash = Arc::clone(&before.stamp.policy_hash);
+        let same_as = self.last.as_ref().and_then(|last| last.same(year, &policy_hash, &members));
+        let same_as = same_as.map(ToOwned::to_owned);
+        let bare = || bare(year, of.reference.as_ref(), before.stamp);
+        let whole = Whole { approver: Some(approver.to_owned()), same_as, ..of.sizes.whole() };
+        let again = whole.same_as.is_some();
+        write(Listed { whole: Some(whole), ..bare() });
+        if again {
+            return;
         }
+        members.values().for_each(|member| write(Listed { member: Some(member.clone()), ..bare() }));
+        let key = members.values().filter(|m| m.class == ListClass::Key).map(|m| m.uscc);
+        self.frozen.insert(year, key.collect());
+        let event_id = freeze.event_id.clone();
+        self.last = Some(Frozen { year, event_id, policy_hash, members });
     }
 }
 
@@ -342,9 +415,13 @@ impl OfYear {
 
     /// An entry with everything that explains it.
     fn listed(&self, year: i32, slot: usize, uscc: Uscc, said: &Said, before: &Before) -> Listed {
-        let now = before.figures.year(&uscc, slot).unwrap_or_default();
-        let member = said.member(uscc, now, &self.against(slot, before));
+        let member = self.member(slot, uscc, said, before);
         Listed { member: Some(member), ..bare(year, self.reference.as_ref(), before.stamp) }
+    }
+
+    fn member(&self, slot: usize, uscc: Uscc, said: &Said, before: &Before) -> Member {
+        let now = before.figures.year(&uscc, slot).unwrap_or_default();
+        said.member(uscc, now, &self.against(slot, before))
     }
 
     /// The list as a whole.

@@ -82,6 +82,10 @@ pub struct Whole {
     pub approver: Option<String>,
     /// Why it was not frozen: there is nothing else of it then.
     pub refused: Option<FreezeRefusal>,
+    /// Of a frozen list that is equal to the one that was last frozen of the year: the event that froze that one. The
+    /// enterprises on it stand there, and not a second time.
+    #[serde(default)]
+    pub same_as: Option<String>,
 }
 
 /// An enterprise on a list. All counts are of the year, to date while it runs; production incidents only.

@@ -20,6 +20,9 @@ pub struct Progress {
     pub policy_hash: String,
     /// The next incident number.
     pub next_incident: u32,
+    /// How many records stand in the topic `lists`; null of a release that did not count them, and of `alerts`.
+    #[serde(default)]
+    pub lists: Option<u32>,
 }
 
 /// A place in one partition.

@@ -90,6 +90,10 @@ impl Kind {
 /// read. Before a file in `schemas/avro/` changes, its old text is copied to `schemas/avro/earlier/` and
 /// listed here.
 const EARLIER: &[&str] = &[
+    // Before the records of the topic lists were counted.
+    include_str!("../../avro/earlier/progress-1.avsc"),
+    // Before a list could be equal to one frozen before.
+    include_str!("../../avro/earlier/list-1.avsc"),
     // Before limits and shrunken rates.
     include_str!("../../avro/earlier/rates-1.avsc"),
 ];

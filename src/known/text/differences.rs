@@ -7,7 +7,7 @@ use tocsin_pipeline::known::{
 };
 use tocsin_schemas::records::Window;
 
-use super::{number, signed};
+use super::{listed, number, signed};
 use crate::why::{place_name, value};
 
 /// Both parts.
@@ -31,6 +31,9 @@ pub fn of(c: &Comparison) -> String {
         for line in difference.incidents.iter().flat_map(transition) {
             let _ = writeln!(out, "      {line}");
         }
+        for moved in &difference.lists {
+            let _ = writeln!(out, "      {}", listed::moved(moved));
+        }
     }
     if c.without_effect > 0 {
         let _ = writeln!(
@@ -52,8 +55,18 @@ fn head(difference: &Difference) -> String {
     match &difference.cause {
         Because::Policy { from, to } => {
             let nothing = difference.effect.is_empty() && difference.incidents.is_empty();
+            let nothing = nothing && difference.lists.is_empty();
             let changed = if nothing { ", which changes nothing here" } else { "" };
             format!("policy {from} -> {to}{changed}")
+        }
+        Because::ComparedWith { lists } => {
+            let mut text =
+                "lists compared with what the end of the day would take from the records as known now"
+                    .to_owned();
+            for compared in lists {
+                let _ = write!(text, "\n      {}", listed::compared(compared));
+            }
+            text
         }
         Because::Report { report, version, arrived_at, verdict, status, did, fields } => {
             let late = late(*arrived_at);
@@ -242,6 +255,9 @@ fn sums(c: &Comparison) -> String {
                 signed(gap.explained),
                 number(gap.now)
             );
+        }
+        for gap in &c.lists_unexplained {
+            let _ = writeln!(out, "  explained, and now: {}", listed::moved(gap));
         }
         return out;
     }

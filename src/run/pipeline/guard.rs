@@ -3,8 +3,10 @@
 //! service before it decides or sends anything.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
+use tocsin_pipeline::lists::ListsFound;
 use tocsin_schemas::log::{Bounds, Retention, TopicSettings};
 use tocsin_schemas::records::Progress;
 use tocsin_schemas::topics::{Direction, PROGRESS, Topic};
@@ -176,6 +178,48 @@ fn against(found: &Found, progress: &Progress, troubles: &mut Vec<Trouble>) {
     }
 }
 
+/// How many events an error names.
+const NAMED: usize = 5;
+
+/// The topic `lists` does not hold what was written to it. A list that was frozen cannot be made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListsMissing {
+    /// What it holds.
+    pub found: ListsFound,
+    /// How many records progress says; `None`: that is of a release that did not count them.
+    pub wanted: Option<u32>,
+}
+
+impl fmt::Display for ListsMissing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ListsMissing { found: ListsFound { records, lost }, wanted } = self;
+        write!(f, "the topic lists holds {records} records")?;
+        if let Some(wanted) = wanted {
+            write!(f, ", progress says {wanted}")?;
+        }
+        if !lost.is_empty() {
+            let more = lost.len().checked_sub(NAMED).filter(|more| *more > 0);
+            let more = more.map_or_else(String::new, |more| format!(" and {more} more"));
+            let named = lost.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+            write!(f, ", and nothing of what event {named}{more} asked to freeze")?;
+        }
+        f.write_str(
+            ": it was emptied or half restored; restore it. Accepted, the lists of this year and the last are made anew, \
+             compared with what the next midnight takes, and what was frozen stays lost",
+        )
+    }
+}
+
+/// Compares what the topic `lists` holds with what progress says of it. A release that did not count may never have
+/// written any: then what it would have frozen is no loss of this log.
+pub fn lists(found: &ListsFound, wanted: Option<u32>) -> Option<ListsMissing> {
+    let missing = match wanted {
+        Some(wanted) => found.records != wanted || !found.lost.is_empty(),
+        None => found.records > 0 && !found.lost.is_empty(),
+    };
+    missing.then(|| ListsMissing { found: found.clone(), wanted })
+}
+
 fn numbered<'a>(found: &'a Found, topic: &str) -> impl Iterator<Item = (u32, Bounds)> + use<'a> {
     found.bounds.get(topic).into_iter().flat_map(|all| (0..).zip(all.iter().copied()))
 }
@@ -292,6 +336,29 @@ mod tests {
         }
         let expected = Trouble::ProgressLost("rates, lists, deliveries, quarantine".into());
         assert_eq!(of_all(&found, None), [expected]);
+    }
+
+    #[test]
+    fn lists_that_are_not_there_are_counted_and_events_named() {
+        let found = |records, lost: &[&str]| ListsFound {
+            records,
+            lost: lost.iter().map(|id| (*id).to_owned()).collect(),
+        };
+        for (found, wanted) in [(found(7, &[]), Some(7)), (found(0, &["G"]), None), (found(7, &[]), None)] {
+            assert_eq!(lists(&found, wanted), None, "{found:?} {wanted:?}");
+        }
+        let said = |found: &ListsFound, wanted| lists(found, wanted).map(|missing| missing.to_string());
+        let text = said(&found(6, &[]), Some(7)).unwrap();
+        assert!(
+            text.starts_with("the topic lists holds 6 records, progress says 7: it was emptied"),
+            "{text}"
+        );
+        let text = said(&found(7, &["A", "B", "C", "D", "E", "F", "G"]), None).unwrap();
+        assert!(
+            text.contains("holds 7 records, and nothing of what event A, B, C, D, E and 2 more"),
+            "{text}"
+        );
+        assert!(said(&found(8, &[]), Some(7)).is_some() && said(&found(7, &["G"]), Some(7)).is_some());
     }
 
     #[test]

@@ -49,6 +49,7 @@ use inputs::{Inputs, Order};
 use out::{Out, Said};
 use policy::{Arrived, Standing};
 use sink::Sink;
+use start::Rebuilt;
 
 /// The name of the writer, and of its progress.
 pub const WRITER: &str = "pipeline";
@@ -148,7 +149,7 @@ pub fn run(
     let mut first = Vec::new();
     if policy.publish {
         let text = config.policy_text().map_err(Failure::failed)?;
-        first.push(publish::record(&config.policies, text));
+        first.push(publish::record(&config.policies, text, wall.stamp()));
     }
     // Tells an idle predecessor at once that it was fenced.
     if let Err(failure) = sink.commit(first, progress.clone()).and_then(|()| sink.watch()) {
@@ -196,9 +197,10 @@ pub fn run(
         caught_up: false,
         done: Done::default(),
     };
-    pipeline.difference(rebuilt.outcome, &progress)?;
+    let records = rebuilt.records;
+    pipeline.difference(rebuilt, &progress)?;
     tracing::info!(
-        records = rebuilt.records,
+        records,
         seconds = began.elapsed().as_secs_f64(),
         clock = pipeline.engine.clock().map(|c| c.to_string()),
         "read back what was decided"
@@ -240,9 +242,18 @@ fn stopped_early(stop: &Stop, failure: Failure) -> Result<Done, Failure> {
 }
 
 impl Pipeline {
-    /// The guard of the restart.
-    fn difference(&mut self, outcome: Outcome, progress: &Progress) -> Result<(), Failure> {
-        if outcome.silent() {
+    /// The guard of the restart: whether nothing is missing of what was said and written before.
+    fn difference(&mut self, rebuilt: Rebuilt, progress: &Progress) -> Result<(), Failure> {
+        let Rebuilt { outcome, lists, .. } = rebuilt;
+        let missing = guard::lists(&lists, progress.lists);
+        if missing.is_none() && !lists.lost.is_empty() {
+            tracing::warn!(
+                events = lists.lost.join(", "),
+                "events that ask to freeze a list were taken in by a release that kept no lists: what they would have frozen \
+                 is not known any more, and stands as refused (no_record); freeze again under another event"
+            );
+        }
+        if outcome.silent() && missing.is_none() {
             // Nobody hears of a list: what differs there is only put right.
             if outcome.lists.is_empty() {
                 return Ok(());
@@ -251,19 +262,27 @@ impl Pipeline {
             self.commit(vec![outcome], Vec::new())?;
             return self.out.settle();
         }
-        let counts = start::counts(&outcome);
-        let policy = if *progress.policy_hash == **self.engine.policies().hash() {
-            "records are missing or were changed"
-        } else {
-            "the policy differs from the one that decided"
-        };
+        let mut whys: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        if !outcome.silent() {
+            let counts = start::counts(&outcome);
+            let policy = if *progress.policy_hash == **self.engine.policies().hash() {
+                "records are missing or were changed".to_owned()
+            } else {
+                format!(
+                    "the policy differs from the one that decided, whose hash {} no policy at hand has: if its file is kept, \
+                     name it under [policy] in the configuration for this start",
+                    progress.policy_hash
+                )
+            };
+            whys.push(format!("what should have been said differs from what was said ({policy}): {counts}"));
+        }
+        let why = whys.join("; and ");
         if !self.how.accept_difference {
             return Err(Failure::failed(format!(
-                "what should have been said differs from what was said ({policy}): {counts}. Nothing was sent; \
-                 if each of these is right, start once with --accept-difference"
+                "{why}. Nothing was sent; if each of these is right, start once with --accept-difference"
             )));
         }
-        tracing::warn!(%counts, "difference accepted: writing it");
+        tracing::warn!(%why, "difference accepted: writing it");
         self.commit(vec![outcome], Vec::new())?;
         self.out.settle()
     }
@@ -505,6 +524,7 @@ impl Pipeline {
             counters: self.counters,
             policy_hash: self.engine.policies().hash().to_string(),
             next_incident: self.engine.next_incident(),
+            lists: Some(self.engine.lists_standing()),
         };
         self.done.commits += 1;
         self.out.commit(Said { outcomes, refused, progress })

@@ -6,7 +6,8 @@
 //! 3. Fold `lists`, `incidents` and `alerts` into the engine's memory; load every input partition exactly up to the
 //!    offsets of `progress`, registry first. The fold, the reading with the door, and the engine run side
 //!    by side.
-//! 4. [`Engine::resume`] at the clock of `progress`. What it would say now must be nothing. A policy that was published
+//! 4. [`Engine::resume`] at the clock of `progress`. What it would say now must be nothing, and the topic `lists` must hold
+//!    what was written to it ([`super::guard::lists`]). A policy that was published
 //!    meanwhile is taken over after that.
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant as Monotonic};
 
+use tocsin_pipeline::lists::ListsFound;
 use tocsin_pipeline::{Arrival, Engine, Memory, Outcome};
 use tocsin_schemas::log::{Bounds, EventLog, LogError, LogRecord, TopicPartition};
 use tocsin_schemas::records::{Alert, Incident, Listed, Progress};
@@ -93,6 +95,8 @@ pub struct Rebuilt {
     pub records: u64,
     /// What the engine would say now, though nothing has arrived.
     pub outcome: Outcome,
+    /// What the topic `lists` holds.
+    pub lists: ListsFound,
 }
 
 /// Reads back what was said and what had arrived, and asks the engine what it would say. The two do not
@@ -160,8 +164,9 @@ pub fn rebuild(
     })?;
     recalled.given(progress.next_incident);
     recalled.decided_by(&progress.policy_hash);
+    let lists = engine.lists_found();
     let outcome = engine.resume(recalled);
-    Ok(Rebuilt { records, outcome })
+    Ok(Rebuilt { records, outcome, lists })
 }
 
 /// A piece of a partition to be read.

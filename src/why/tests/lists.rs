@@ -222,6 +222,68 @@ fn an_entry_that_somebody_changed_does_not_add_up() {
     assert_eq!(ask(&source, uscc(30).as_str()).unwrap().wrong(), [format!("entry {key}")]);
 }
 
+/// Every record of the topic, with the city's rate and the model made again from all enterprises.
+#[test]
+fn what_lists_were_compared_with_is_made_again_from_every_record() {
+    let (_dir, lists) = lists();
+    let source = source(&lists);
+    let mut compared = 0;
+    for key in keys(&source) {
+        let mut answer = ask(&source, &key).unwrap();
+        answer.look_deep(&source).unwrap();
+        answer.verdict().unwrap_or_else(|end| panic!("{key}: {end:?}: {}", text::of(&answer)));
+        let Some(deep) = &answer.deep else { continue };
+        compared += usize::from(
+            deep.reference.as_ref().is_some_and(|r| r.per_thousand.is_some() && r.model.is_some()),
+        );
+        assert!(text::of(&answer).contains("they come out again as the entry names them"), "{key}");
+    }
+    // Those of 2024: nobody was insured in 2025 yet.
+    assert!(compared > 5, "{compared}");
+    // Somebody made the city safer than it is: the enterprise stands out more.
+    let mut all: Vec<Listed> = Vec::new();
+    read::Reader::quiet(&*source.log, &NoIds).own(&mut |l: Listed| all.push(l)).unwrap();
+    let key = format!("frozen|2024|G%7C1|{}", uscc(30));
+    let mut entry = all.iter().find(|l| l.key() == key).unwrap().clone();
+    let reference = entry.reference.as_mut().unwrap();
+    reference.incidents -= 1;
+    reference.per_thousand = Some(f64::from(reference.incidents) * 1000.0 / reference.headcount.unwrap());
+    reference.model.as_mut().unwrap().nu *= 1.01;
+    write(&source, &[entry]);
+    let mut answer = ask(&source, &key).unwrap();
+    answer.look_deep(&source).unwrap();
+    let fields: Vec<&str> = answer.deep.as_ref().unwrap().differences.iter().map(|d| d.field).collect();
+    assert_eq!(fields, ["city incidents", "city rate", "model"]);
+    assert!(answer.verdict().is_err());
+}
+
+/// A sender that tried again under another id: the entries are those of the first event, under both names.
+#[test]
+fn a_list_that_was_frozen_again_without_a_change_is_found_under_both_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = stream(dir.path());
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    let again = text.lines().find(|line| line.contains("G|1")).unwrap().replace("G|1", "G3");
+    let at = text.find(text.lines().find(|line| line.contains("G2")).unwrap()).unwrap();
+    text.insert_str(at, &format!("{again}\n"));
+    std::fs::write(&path, text).unwrap();
+    let replayed = replayed(&path, None);
+    let source = source(&replayed);
+    assert!(!keys(&source).iter().any(|key| key.starts_with("frozen|2024|G3|")));
+    let whole = ask(&source, "frozen|2024|G3").unwrap();
+    whole.verdict().unwrap();
+    let page = text::of(&whole);
+    assert!(page.contains("equal to what event G|1 froze") && page.contains(uscc(30).as_str()), "{page}");
+    let [first, second] = ["G%7C1", "G3"].map(|event| format!("frozen|2024|{event}|{}", uscc(30)));
+    let answer = ask(&source, &second).unwrap();
+    answer.verdict().unwrap();
+    let page = text::of(&answer);
+    assert!(page.contains(&first) && page.contains("again with event G3"), "{page}");
+    // This year counts the list by whichever event.
+    let running = json_of(&source, &format!("annual|2025|{}", uscc(30)));
+    assert_eq!(running["listed"]["entry"]["years"][0]["key"], true);
+}
+
 #[test]
 fn under_another_policy_an_entry_is_not_judged_and_that_is_no_success() {
     let (_dir, lists) = lists();

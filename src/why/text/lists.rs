@@ -7,6 +7,7 @@ use tocsin_schemas::codes::{List, ListClass, ListReason};
 use tocsin_schemas::records::{Listed, Member, Reference};
 use tocsin_schemas::time::Instant;
 
+use super::super::deep::Again;
 use super::{Page, changed, counted, policy, registered};
 
 /// So many of a list are shown; JSON has all.
@@ -51,6 +52,12 @@ impl Page<'_> {
                 None => "and the list as a whole is not in the topic",
             };
             self.line(0, format!("frozen with event {by}, {approved}"));
+            if !why.frozen_again.is_empty() {
+                self.line(
+                    0,
+                    format!("and, without any change, again with event {}", why.frozen_again.join(", ")),
+                );
+            }
         }
         self.head("By which rule");
         self.tests(why);
@@ -192,8 +199,23 @@ impl Page<'_> {
             (None, None) => "no model of the rates of all enterprises yet".to_owned(),
         };
         self.line(1, model);
-        self.line(1, "both are made of the records of every enterprise, and are not made again here");
+        self.line(
+            1,
+            "both are made of the records of every enterprise, and are not made again here: --deep does",
+        );
         self.line(1, "later midnights compare with later ones: what replay and `tocsin lists` show beside it is theirs");
+    }
+
+    /// What it was compared with, made again.
+    pub(super) fn deep(&mut self, again: &Again) {
+        self.head("The city's rate and the model, made again from the records of every enterprise (--deep)");
+        self.line(1, format!("{} records were read", again.records));
+        if again.differences.is_empty() {
+            self.line(1, "they come out again as the entry names them");
+        }
+        for d in &again.differences {
+            self.line(1, format!("{}: said {}; the records give {}", d.field, d.said, d.recomputed));
+        }
     }
 
     fn chances(&mut self, member: &Member) {
@@ -336,8 +358,11 @@ fn sizes(listed: &Listed) -> String {
         (List::Frozen, Some(_)) => "; approved by a named person",
         (List::Frozen, None) => "; approved by nobody with a name",
     };
+    let same = whole.same_as.as_ref().map_or_else(String::new, |event| {
+        format!("; equal to what event {event} froze, whose entries it has")
+    });
     format!(
-        "key {}, of these for years running {}; general {}{approved}",
+        "key {}, of these for years running {}; general {}{approved}{same}",
         whole.key, whole.persistent, whole.general
     )
 }

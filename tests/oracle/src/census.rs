@@ -20,7 +20,7 @@ use crate::said::Said;
 pub struct Census(BTreeMap<&'static str, u64>);
 
 /// Everything that is counted.
-const KINDS: [&str; 50] = [
+const KINDS: [&str; 51] = [
     "records",
     "duplicates",
     "stale",
@@ -65,6 +65,7 @@ const KINDS: [&str; 50] = [
     "undetermined tests",
     "persistently key",
     "lists frozen",
+    "lists frozen as before",
     "freezings refused",
     "headcount jumps",
     "loops by a record",
@@ -185,6 +186,7 @@ impl Witness {
         c.add("undetermined tests", seen.undetermined);
         c.add("persistently key", seen.persistent);
         c.add("lists frozen", seen.frozen);
+        c.add("lists frozen as before", seen.frozen_again);
         c.add("freezings refused", seen.refused);
     }
 

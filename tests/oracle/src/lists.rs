@@ -18,7 +18,7 @@ use crate::arrivals::Verdict;
 use crate::beside::Spread;
 use crate::histories::Step;
 use crate::oracle::Oracle;
-use crate::policy::ListLimits;
+use crate::policy::{ListLimits, Tables};
 use crate::rates::{Basis, Fraction};
 
 /// An enterprise in a year.
@@ -40,6 +40,15 @@ impl Firm {
 
 type Firms = BTreeMap<Uscc, Firm>;
 
+/// The list that was last written down as frozen.
+#[derive(Debug)]
+pub(crate) struct LastFrozen {
+    year: i32,
+    event_id: String,
+    tables: Tables,
+    list: BTreeMap<Uscc, Member>,
+}
+
 /// What happened while lists were compared, for the census.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Compared {
@@ -55,6 +64,8 @@ pub struct Compared {
     pub persistent: u64,
     /// Lists that were frozen.
     pub frozen: u64,
+    /// Those among them that are equal to the one before.
+    pub frozen_again: u64,
     /// Wishes to freeze that were refused.
     pub refused: u64,
 }
@@ -394,6 +405,7 @@ fn same(
         general: count(|m| m.class == ListClass::General),
         approver: None,
         refused: None,
+        same_as: None,
     };
     if whole.and_then(|l| l.whole.as_ref()) != Some(&sizes) {
         let _ = writeln!(wrong, "  list of {year}: engine {whole:?}\n  oracle {sizes:?}");
@@ -454,6 +466,22 @@ fn check_frozen(
             continue;
         };
         seen.frozen += 1;
+        // What was last frozen in full is not written again, but named.
+        let equal_to = oracle
+            .last_frozen
+            .as_ref()
+            .filter(|last| last.year == year && last.tables == oracle.tables && last.list == *list);
+        let same_as = equal_to.map(|last| last.event_id.clone());
+        if whole.map(|w| &w.same_as) != Some(&same_as) {
+            let _ = writeln!(wrong, "  freezing {event:?}: engine {whole:?}, oracle the same as {same_as:?}");
+        }
+        if same_as.is_some() {
+            seen.frozen_again += 1;
+            if of.iter().any(|l| l.member.is_some()) {
+                let _ = writeln!(wrong, "  what was frozen already is written again: {of:?}");
+            }
+            continue;
+        }
         let members: BTreeMap<Uscc, &Member> =
             of.iter().filter_map(|l| l.member.as_ref()).map(|m| (m.uscc, m)).collect();
         let alike = members.len() == list.len()
@@ -463,6 +491,8 @@ fn check_frozen(
         }
         let key = list.values().filter(|m| m.class == ListClass::Key).map(|m| m.uscc);
         oracle.frozen.insert(year, key.collect());
+        let (event_id, tables, list) = (event.event_id.clone(), oracle.tables.clone(), list.clone());
+        oracle.last_frozen = Some(LastFrozen { year, event_id, tables, list });
     }
     if frozen.iter().any(|l| l.event_id.as_ref().is_none_or(|event| !expected.contains(event))) {
         let _ = writeln!(wrong, "  frozen by no event of this step: {frozen:?}");

@@ -13,6 +13,7 @@ use crate::cases;
 use crate::escalation::{self, Occasion, Warned};
 use crate::findings::{self, Finding};
 use crate::identity::{self, Before, Known, Moves};
+use crate::lists::LastFrozen;
 use crate::owner::{self, Moment, Told};
 use crate::policy::{ListLimits, OraclePolicy, Tables};
 use crate::rates::Basis;
@@ -24,7 +25,7 @@ use crate::said::Said;
 /// It keeps only that list, the clock, and the history: which number an incident has, and what was said. What follows
 /// from the list whatever the day is made anew when the list or the policy is another one, not at each midnight.
 pub struct Oracle {
-    tables: Tables,
+    pub(crate) tables: Tables,
     arrivals: Vec<Arrival>,
     stands: arrivals::Stands,
     verdicts: Vec<Verdict>,
@@ -40,6 +41,8 @@ pub struct Oracle {
     pub(crate) modelled: Option<Midnight>,
     /// Key enterprises of the years that were frozen.
     pub(crate) frozen: BTreeMap<i32, BTreeSet<Uscc>>,
+    /// The last of them that was written down.
+    pub(crate) last_frozen: Option<LastFrozen>,
     /// Events that were decided on.
     pub(crate) freezes: BTreeSet<String>,
     spread: Option<Spread>,
@@ -105,6 +108,7 @@ impl Oracle {
             midnight: None,
             modelled: None,
             frozen: BTreeMap::new(),
+            last_frozen: None,
             freezes: BTreeSet::new(),
             spread: None,
             findings: Vec::new(),

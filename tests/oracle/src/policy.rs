@@ -171,7 +171,7 @@ impl Default for OraclePolicy {
 }
 
 /// All tables, by the day from which they hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tables(Vec<OraclePolicy>);
 
 impl Tables {

@@ -68,10 +68,17 @@ pub(super) fn explain(why: &Why<'_, '_>, place: usize, listed: &Listed) -> Optio
                 .is_some_and(|l| l.member.is_none() && l.year == listed.year && l.event_id == listed.event_id)
     };
     let whole = why.records.lists.iter().find(frozen_by).and_then(|w| w.listed.as_ref()?.whole.as_ref());
+    let frozen =
+        why.records.lists.iter().filter_map(|w| w.listed.as_ref()).filter(|l| l.list == List::Frozen);
+    let again = frozen.filter(|l| {
+        let same_as = l.whole.as_ref().and_then(|whole| whole.same_as.as_ref());
+        l.year == listed.year && same_as.is_some() && same_as == listed.event_id.as_ref()
+    });
     Some(EntryExplained {
         name: judged.then.registry.in_force(&member.uscc).map(|e| Arc::clone(&e.name)),
         taken_off: after.next_back().is_some_and(|w| w.listed.is_none()),
         approved: whole.map(|whole| whole.approver.is_some()),
+        frozen_again: again.filter_map(|l| l.event_id.clone()).collect(),
         limits: policies.on(listed.as_of).lists,
         from: of.days.0,
         to: of.days.1,

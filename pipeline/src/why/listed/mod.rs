@@ -18,6 +18,11 @@ pub use self::view::{
 };
 use super::{Records, Why};
 
+/// Of a frozen list as a whole, the event under whose keys the enterprises on it stand.
+fn stand_with(whole: &Listed) -> Option<&String> {
+    whole.whole.as_ref().and_then(|w| w.same_as.as_ref()).or(whole.event_id.as_ref())
+}
+
 /// A record of the topic `lists`.
 #[derive(Debug, Clone)]
 pub struct Written {
@@ -28,9 +33,16 @@ pub struct Written {
 }
 
 impl Why<'_, '_> {
-    /// The newest record under a key of the topic `lists`. `None`: there is none.
+    /// The newest record under a key of the topic `lists`; of an entry of a list that was frozen again, the one that it
+    /// was frozen with first. `None`: there is none.
     pub fn listed(&self, key: &str) -> Option<ListedExplained> {
-        let place = self.records.lists.iter().rposition(|w| w.key == key && w.listed.is_some())?;
+        let last = |key: &str| self.records.lists.iter().rposition(|w| w.key == key && w.listed.is_some());
+        let place = last(key).or_else(|| {
+            let (list, uscc) = key.rsplit_once('|')?;
+            let whole = self.records.lists[last(list)?].listed.as_ref()?;
+            let first = whole.whole.as_ref()?.same_as.as_ref()?;
+            last(&format!("{}|{}|{}|{uscc}", whole.list, whole.year, Listed::event_in_key(first)))
+        })?;
         self.listed_at(place)
     }
 

@@ -38,6 +38,8 @@ pub struct EntryExplained {
     pub taken_off: bool,
     /// Of a frozen list: whether somebody with a name approved it; `None`: its record as a whole is not there.
     pub approved: Option<bool>,
+    /// Of a frozen list: the events that froze an equal one after it, and name this one instead of repeating it.
+    pub frozen_again: Vec<String>,
     /// By which policy.
     pub policy: PolicyUsed,
     /// Its thresholds.

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tocsin_schemas::codes::{List, ListClass};
+use tocsin_schemas::codes::{FreezeRefusal, List, ListClass};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{GovernanceEvent, Listed, Member, Record, Whole};
 
 use super::entry::masked;
 use super::view::{EventView, MovedOnList, OnList, WholeExplained};
-use super::years;
+use super::{stand_with, years};
 use crate::lists::Freeze;
 use crate::why::check::{differ, option};
 use crate::why::view::{Check, Difference, Place};
@@ -17,7 +17,7 @@ use crate::why::{Known, Why};
 
 /// Explains the record in this place of the topic.
 pub(super) fn explain(why: &Why<'_, '_>, place: usize, listed: &Listed) -> WholeExplained {
-    let on = members(why, listed.list, listed.year, listed.event_id.as_deref());
+    let on = members(why, listed.list, listed.year, stand_with(listed).map(String::as_str));
     let mut differences = Vec::new();
     let key = listed.key();
     let newest = !why.records.lists[place + 1..].iter().any(|w| w.key == key);
@@ -81,7 +81,9 @@ fn froze<'e>(
     let named = listed.whole.as_ref().is_some_and(|whole| whole.approver.is_some());
     let mut found = Vec::new();
     for wish in events.filter_map(Freeze::of) {
-        let refused = wish.decide(listed.as_of).err();
+        // That an event's record was lost hangs on the topic, not on the event.
+        let lost = said == Some(FreezeRefusal::NoRecord);
+        let refused = Freeze { lost, ..wish.clone() }.decide(listed.as_of).err();
         if (wish.year.unwrap_or(0), refused, wish.approver.is_some()) == (listed.year, said, named) {
             return;
         }

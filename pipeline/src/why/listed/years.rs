@@ -6,8 +6,8 @@ use tocsin_schemas::codes::{List, ListClass};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::Listed;
 
-use super::Written;
 use super::view::{YearBefore, YearBy};
+use super::{Written, stand_with};
 use crate::lists::key_years;
 use crate::registry::Registry;
 
@@ -74,7 +74,7 @@ impl Topic<'_> {
         let frozen = |l: &&Listed| l.list == List::Frozen && l.year == year;
         let known = || self.lists[..self.upto].iter().filter_map(|w| w.listed.as_ref()).filter(frozen);
         let stands = |l: &&Listed| l.whole.as_ref().is_some_and(|whole| whole.refused.is_none());
-        if let Some(event_id) = known().rfind(stands).and_then(|l| l.event_id.clone()) {
+        if let Some(event_id) = known().rfind(stands).and_then(stand_with).cloned() {
             let of_event = known().filter(|l| l.event_id.as_ref() == Some(&event_id));
             let mut key = of_event.filter_map(|l| l.member.as_ref()).filter(|m| m.class == ListClass::Key);
             let own = key.any(|m| m.uscc == self.uscc || self.registry.root(&m.uscc) == self.uscc);

@@ -1,0 +1,75 @@
+//! Entries in lists, as lines.
+
+use std::fmt::Write as _;
+
+use tocsin_pipeline::known::{Compared, Comparison, ListEntry, ListMoved};
+use tocsin_schemas::records::Reference;
+
+use super::number;
+
+/// The entries then and now; nothing where there is none on either side.
+pub fn entries(c: &Comparison) -> String {
+    let mut years: Vec<i32> = c.then.lists.iter().chain(&c.now.lists).map(|entry| entry.year).collect();
+    years.sort_unstable();
+    years.dedup();
+    let mut out = String::new();
+    for year in years {
+        let of = |all: &[ListEntry]| entry(all.iter().find(|entry| entry.year == year));
+        let _ = writeln!(out, "List of {year}");
+        let _ = writeln!(out, "  then  {}", of(&c.then.lists));
+        let _ = writeln!(out, "  now   {}", of(&c.now.lists));
+    }
+    if !out.is_empty() {
+        out.push_str(
+            "  (compared with the city's rate and the model that the end of the day would take from the same records; what was \
+             published was compared with those of a midnight, see `tocsin why`)\n\n",
+        );
+    }
+    out
+}
+
+/// What became of an entry.
+pub fn moved(moved: &ListMoved) -> String {
+    format!("list of {}: {} -> {}", moved.year, entry(moved.before.as_ref()), entry(moved.since.as_ref()))
+}
+
+/// What a list is compared with.
+pub fn compared(compared: &Compared) -> String {
+    let side = |r: &Reference| {
+        let rate = r
+            .per_thousand
+            .map_or_else(|| "without a rate".to_owned(), |n| format!("{} per 1,000", number(n)));
+        let model = r.model.as_ref();
+        let model = model.map(|m| format!("model of {} enterprises, {} incidents", m.firms, m.incidents));
+        format!("{rate}, {}", model.unwrap_or_else(|| "no model".to_owned()))
+    };
+    format!("list of {}: the city {} -> {}", compared.year, side(&compared.then), side(&compared.now))
+}
+
+fn entry(entry: Option<&ListEntry>) -> String {
+    let Some(e) = entry else { return "not on it".to_owned() };
+    let reasons: Vec<String> = e.reasons.iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "{} ({}), incidents {}, persons {}, severe {}",
+        e.class,
+        reasons.join(", "),
+        e.incidents,
+        e.persons,
+        e.severe
+    );
+    for (what, figure) in [
+        ("headcount", e.headcount),
+        ("per 1,000", e.per_thousand),
+        ("shrunken", e.shrunken_per_thousand),
+        ("chance above the city", e.chance_above_city),
+        ("chance of as many", e.chance_of_as_many),
+    ] {
+        if let Some(figure) = figure {
+            let _ = write!(text, ", {what} {}", number(figure));
+        }
+    }
+    for (test, why) in &e.undetermined {
+        let _ = write!(text, ", {test} cannot be tested ({why})");
+    }
+    text
+}
