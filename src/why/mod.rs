@@ -33,7 +33,7 @@ use crate::policy::topic;
 use crate::{config, open};
 use asked::{Asked, forms};
 use read::Found;
-pub use text::{place_name, value};
+pub use text::{place_name, said, value};
 
 /// What to explain.
 #[derive(Debug, clap::Args)]

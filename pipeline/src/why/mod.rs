@@ -21,6 +21,7 @@
 //! - *Which incident keeps which number* is history: numbers are read from alerts and `incidents`, not recomputed.
 
 mod before;
+mod brought;
 mod check;
 mod knowledge;
 mod listed;
@@ -42,10 +43,11 @@ pub use self::listed::{
     EntryExplained, EntrySince, EventView, HeadcountView, ListedExplained, MovedOnList, OnList,
     WholeExplained, Written, YearBefore, YearBy,
 };
+pub use self::since::FieldChange;
 pub use self::view::{
-    AlertExplained, CaseView, Changed, Check, Difference, EnterpriseExplained, Given, How, IncidentExplained,
-    IncidentView, LinkBy, LinkView, Numbers, Place, PolicyUsed, Registered, ReportView, SeverityWhy, Since,
-    StateWhy, UsedBecause, VersionView,
+    AlertExplained, Brought, CaseView, Changed, Check, Differ, Difference, EnterpriseExplained, Given, How,
+    IncidentExplained, IncidentView, LinkBy, LinkView, Numbers, Place, PolicyUsed, Registered, ReportView,
+    Said, SeverityWhy, Since, StateWhy, TakenBy, UsedBecause, VersionView,
 };
 pub use self::wanted::Wanted;
 use crate::engine::Arrival;
@@ -224,8 +226,10 @@ impl<'a, 'r> Why<'a, 'r> {
         let views = |founds: &[Found], of: &Knowledge| {
             founds.iter().map(|f| picture::incident(f, of, &numbers, policies, self)).collect::<Vec<_>>()
         };
+        let brought = brought::brought(self, alert, &judged, policies);
         AlertExplained {
             policy,
+            brought,
             incidents: views(&judged.stood_on, judged.was.as_ref().unwrap_or(&judged.then)),
             became: views(&judged.became, &judged.then),
             numbers: judged.numbers,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::Policies;
 use tocsin_pipeline::why::{Records, Rules, Wanted, Why};
-use tocsin_schemas::codes::{Change, DeliveryState, Role};
+use tocsin_schemas::codes::{Change, DeliveryState, Level, Reason, Role};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::log::{EventLog, NewRecord};
 use tocsin_schemas::records::{Alert, Delivery, Incident, Progress, Record};
@@ -228,6 +228,66 @@ fn the_page_reads_as_agreed() {
     let page = text::of(&ask(&source, &alert.alert_id).unwrap());
     let expected = include_str!("upgraded.txt");
     assert!(page.trim() == expected.trim(), "{page}");
+}
+
+/// A correction, and the escalation that it closed, name the record that did it.
+#[test]
+fn a_correction_and_what_it_closed_name_the_record_that_did_it() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let all = alerts(&source);
+    let of = |reason| {
+        let closed = |a: &&Alert| a.change == Change::Closed && a.reason == Some(Reason::Corrected);
+        let corrected = |a: &&Alert| a.change == Change::Corrected && a.reason == Some(reason);
+        [all.iter().find(corrected).unwrap(), all.iter().find(closed).unwrap()]
+    };
+    for alert in of(Reason::Withdrawn) {
+        let page = text::of(&ask(&source, &alert.alert_id).unwrap());
+        let (_, brought) = page.split_once("What brought it about\n").unwrap();
+        assert_eq!(
+            brought.lines().next().unwrap().trim(),
+            "2025-05-10T09:00:00+08:00 report hr/HR-4 version 2, withdrawn, accepted: status reported -> withdrawn  \
+             reports.hr/1@4"
+        );
+    }
+    // Nobody says of a person that it lives.
+    let died = all.iter().find(|a| a.change == Change::Raised && a.level == Some(Level::Red)).unwrap();
+    let page = text::of(&ask(&source, &died.uscc.to_string()).unwrap());
+    assert!(
+        page.contains("not given") && !page.contains("nothing ->") && !page.contains("died false"),
+        "{page}"
+    );
+}
+
+/// Who said what, and which rule took one of them.
+#[test]
+fn where_sources_differ_the_page_says_who_said_what_and_which_was_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = std::fs::read_to_string(town()).unwrap();
+    let firm = more.lines().next().unwrap();
+    let report = |source: &str, id: &str, day: &str, more: &str| {
+        format!(
+            r#"{{"topic":"reports.{source}","arrived_at":"2025-03-06T09:00:00+08:00","value":{{"source":"{source}","source_record_id":"{id}","version":1,"status":"reported","occurred_on":"{day}","reported_at":"2025-03-06T09:00:00+08:00","uscc":"91330784XX00000190","person_key":"{}"{more}}}}}"#,
+            "24".repeat(32)
+        )
+    };
+    let stream = dir.path().join("stream.jsonl");
+    let (hr, health) = (
+        report("hr", "1", "2025-03-04", r#","lost_days":5"#),
+        report("health", "7", "2025-03-03", r#","lost_days":200"#),
+    );
+    std::fs::write(&stream, format!("{firm}\n{hr}\n{health}\n")).unwrap();
+    let replayed = replayed(&stream, None);
+    let source = source(&replayed);
+    let page = text::of(&ask(&source, "000000018").unwrap());
+    for line in [
+        "they differ on occurred_on: hr/1 (version 1) says 2025-03-04, health/7 (version 1) says 2025-03-03; taken: \
+         2025-03-04, of the source that comes first in the source order",
+        "they differ on lost_days: hr/1 (version 1) says 5, health/7 (version 1) says 200; taken: 5, of the source",
+        "they differ on severity: hr/1 (version 1) says minor, health/7 (version 1) says severe; taken: minor, fatal if",
+    ] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
 }
 
 #[test]
