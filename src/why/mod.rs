@@ -40,12 +40,14 @@ pub use text::{place_name, said, value};
 #[command(group = clap::ArgGroup::new("event_log").args(["config", "log_file"]).required(true))]
 #[command(after_long_help = "\
 ID is one of:
-  an alert       26 letters and digits, as alert_id has them
+  an alert       26 letters and digits, as alert_id has them; its first 6 or more, where only one begins so
   an incident    9 or 10 digits, as messages to owners quote them
   a case number  E and 9 letters and digits, as messages to townships quote them
   an enterprise  its unified social credit code (18 symbols)
+  a report       SOURCE/ID, such as hr/HR-1: its incident
   a list entry   its key: 'annual|2025|USCC' or 'frozen|2024|EVENT|USCC' (in quotes, so that the shell leaves it alone)
   a whole list   'annual|2025' or 'frozen|2024|EVENT'
+Upper and lower case are the same, but in the key of a list.
 
 It reads the event log and writes nothing, also beside a running service. Names, notes and phones of persons are
 never shown.
@@ -118,6 +120,8 @@ struct Answer {
     records_unchecked: bool,
     /// What became of the messages, by alert.
     deliveries: Vec<Delivery>,
+    /// Whether the log holds a delivery of any alert; what a replay leaves holds none.
+    delivered: bool,
 }
 
 /// How far the log was read.
@@ -153,6 +157,7 @@ enum What {
 pub fn run(args: Args) -> CommandResult {
     let asked = Asked::parse(&args.id).map_err(Failure::wrong_call)?;
     let source = source(&args)?;
+    let asked = read::resolve(&*source.log, &*source.schemas, asked)?;
     let found = read::find(&*source.log, &*source.schemas, &asked)?;
     let Some(answer) = answer(&source, &asked, found.as_ref()) else {
         return Err(not_found(&asked, found.as_ref()));
@@ -219,6 +224,7 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
             let all: Vec<AlertExplained> = of_it.filter_map(|a| why.alert(&a.alert_id)).collect();
             What::Case(if all.is_empty() { return None } else { all })
         }
+        Asked::AlertBegins(_) | Asked::Report(..) => return None,
         Asked::Incident(id) => What::Incident(Box::new(why.incident(*id)?)),
         Asked::Enterprise(uscc) => What::Enterprise(Box::new(why.enterprise(*uscc)?)),
         Asked::List(key, _) | Asked::Entry(key, _) => What::Listed(why.listed(key)?),
@@ -231,6 +237,7 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
             offsets: found.progress.offsets.clone(),
         },
         deliveries: found.deliveries.clone(),
+        delivered: found.delivered,
         records_unchecked: false,
         what,
     };

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use tocsin_pipeline::why::{
     AlertExplained, Changed, Difference, EnterpriseExplained, FieldChange, IncidentExplained, Numbers, Place,
-    PolicyUsed, Registered, UsedBecause,
+    PolicyUsed, RefusedView, Registered, UsedBecause,
 };
 use tocsin_schemas::areas;
 use tocsin_schemas::codes::{Cause, Change, Level, Reason, Rule};
@@ -20,7 +20,7 @@ use super::{Answer, What};
 
 /// The whole text.
 pub fn of(answer: &Answer) -> String {
-    let mut page = Page { text: String::new(), deliveries: &answer.deliveries };
+    let mut page = Page { text: String::new(), deliveries: &answer.deliveries, delivered: answer.delivered };
     match &answer.what {
         What::Alert(alert) => page.alert(alert),
         What::Case(all) => page.each(all),
@@ -42,6 +42,8 @@ pub fn of(answer: &Answer) -> String {
 struct Page<'a> {
     text: String,
     deliveries: &'a [Delivery],
+    /// Whether the log holds any delivery.
+    delivered: bool,
 }
 
 impl Page<'_> {
@@ -261,7 +263,13 @@ impl Page<'_> {
                 self.line(2, text);
             }
             if !found {
-                self.line(2, "the ledger has no delivery to it");
+                self.line(
+                    2,
+                    match self.delivered {
+                        true => "the ledger has no delivery to it",
+                        false => "decided, and not sent from this log: a replay sends nothing, nor does `tocsin run --only pipeline`",
+                    },
+                );
             }
         }
     }
@@ -332,6 +340,14 @@ impl Page<'_> {
         self.each(&why.alerts);
     }
 
+    fn refused(&mut self, all: &[RefusedView]) {
+        let Some(first) = all.first() else { return };
+        let (number, since) = (counted(all.len() as i64, "report"), first.arrived_at.day());
+        self.head("In quarantine");
+        self.line(1, format!("{number} that the door refused, since {since}: counted nowhere, and nobody knows whether it is an injury"));
+        all.iter().for_each(|r| self.line(1, refused(r)));
+    }
+
     fn enterprise_page(&mut self, why: &EnterpriseExplained) {
         self.line(0, format!("ENTERPRISE {}, as of {}", why.uscc, why.as_of));
         if let Some(other) = why.read_as {
@@ -347,6 +363,7 @@ impl Page<'_> {
         }
         self.head("Its incidents today");
         self.incidents(1, &why.incidents);
+        self.refused(&why.refused);
         self.differences(&why.differences);
         self.entries(&why.lists);
         self.head(&"=".repeat(78));
@@ -355,6 +372,14 @@ impl Page<'_> {
         }
         self.each(&why.alerts);
     }
+}
+
+/// A report in quarantine, as far as it can be read.
+fn refused(r: &RefusedView) -> String {
+    let report =
+        r.report.as_ref().map_or_else(|| "a report without an id".to_owned(), |key| format!("report {key}"));
+    let day = r.occurred_on.map(|day| format!(", accident of {day}")).unwrap_or_default();
+    format!("{} {report} refused: {}{day}  {}", r.arrived_at, r.reason, r.place)
 }
 
 /// A later version of a report, and what it changed.

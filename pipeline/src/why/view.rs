@@ -85,8 +85,25 @@ pub struct EnterpriseExplained {
     pub differences: Vec<Difference>,
     /// Every alert about it, in the order of decision.
     pub alerts: Vec<AlertExplained>,
+    /// Reports in quarantine that name it, in the order of arrival; not those accepted under the same id.
+    pub refused: Vec<RefusedView>,
     /// Its newest entry on each list, live and frozen, by key.
     pub lists: Vec<EntryExplained>,
+}
+
+/// A report that was refused at the door, as far as it can be read.
+#[derive(Debug, Clone, Serialize)]
+pub struct RefusedView {
+    /// Which; null where its id cannot be read.
+    pub report: Option<ReportKey>,
+    /// When it arrived.
+    pub arrived_at: Instant,
+    /// Where the log holds it.
+    pub place: Place,
+    /// The contract's reason.
+    pub reason: String,
+    /// The day of the accident that it names, sound or not.
+    pub occurred_on: Option<Day>,
 }
 
 /// One version of an enterprise's registration.
