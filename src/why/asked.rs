@@ -9,7 +9,7 @@ use tocsin_schemas::records::Listed;
 /// Length of an alert's id.
 const ALERT: usize = 26;
 /// How many first signs of an alert's id are enough to look for it.
-const ALERT_BEGINS: usize = 6;
+const ALERT_BEGINS: usize = 8;
 /// Length of the case number of an escalation.
 const CASE: usize = 10;
 

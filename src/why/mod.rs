@@ -40,7 +40,7 @@ pub use text::{place_name, said, value};
 #[command(group = clap::ArgGroup::new("event_log").args(["config", "log_file"]).required(true))]
 #[command(after_long_help = "\
 ID is one of:
-  an alert       26 letters and digits, as alert_id has them; its first 6 or more, where only one begins so
+  an alert       26 letters and digits, as alert_id has them; its first 8 or more, where only one begins so
   an incident    9 or 10 digits, as messages to owners quote them
   a case number  E and 9 letters and digits, as messages to townships quote them
   an enterprise  its unified social credit code (18 symbols)
