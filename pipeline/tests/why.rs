@@ -13,15 +13,17 @@ mod log;
 #[path = "subjected/policies.rs"]
 mod policies;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
 use log::{Log, played};
+use serde_json::{Value, json};
 use tocsin_oracle::histories::history;
 use tocsin_oracle::{History, OraclePolicy, Step, scenario};
 use tocsin_pipeline::why::{
-    AlertExplained, CaseView, Given, How, Known, LinkBy, Numbers, Records, Rules, SeverityWhy, Wanted, Why,
+    AlertExplained, CaseView, Changed, FieldChange, Given, How, Known, LinkBy, Numbers, Records, Rules,
+    SeverityWhy, TakenBy, Wanted, Why,
 };
 use tocsin_schemas::codes::{Change, Level, Reason, Rule, Source, State};
 use tocsin_schemas::door::{admit, admit_line};
@@ -62,6 +64,10 @@ struct Count {
     uncertain: u64,
     wrong: Vec<String>,
     unsettled: Vec<String>,
+    /// Changes that name a record that did it.
+    brought: u64,
+    /// Those that name none.
+    unnamed: u64,
 }
 
 impl Count {
@@ -83,6 +89,30 @@ impl Count {
             *(if certain { &mut self.certain } else { &mut self.uncertain }) += 1;
             let mut since = log.records.arrivals[had.earlier..had.arrivals].iter();
             let late = since.any(|k| k.not_before < alert.decided_at);
+            // Whatever brought a change about was taken in at that decision; where a record was, one is named.
+            let places = |all: &[Known]| -> BTreeSet<(String, u64)> {
+                all.iter().map(|k| (k.topic.to_string(), k.offset)).collect()
+            };
+            let taken_in = places(&log.records.arrivals[had.earlier..had.arrivals]);
+            let named = found.brought.reports.iter().map(|c| &c.version.place);
+            let named: BTreeSet<(String, u64)> = named.map(|p| (p.topic.to_string(), p.offset)).collect();
+            let registered = !found.brought.registered.is_empty();
+            let first = matches!(alert.change, Change::New | Change::Suppressed);
+            let expected = !first && !matches!(alert.reason, Some(Reason::Expired | Reason::Policy));
+            let midnight = had.arrivals == had.earlier;
+            if certain && !late && !midnight && expected {
+                let list =
+                    if registered || !named.is_empty() { &mut self.brought } else { &mut self.unnamed };
+                *list += 1;
+            }
+            // At a midnight only a registration can take effect.
+            let wrong = if midnight { !named.is_empty() } else { !named.is_subset(&taken_in) };
+            if certain && !late && (wrong || (!expected && (registered || !named.is_empty()))) {
+                self.wrong.push(format!(
+                    "{name}: {} {} {:?} of {} at {} was brought about by {:?}",
+                    alert.rule, alert.change, alert.reason, alert.subject, alert.decided_at, found.brought
+                ));
+            }
             let needless = !late && !found.taken_last.is_empty();
             if !found.check.adds_up() || (certain && (guessed || needless)) {
                 let list = if certain { &mut self.wrong } else { &mut self.unsettled };
@@ -108,12 +138,19 @@ fn every_alert_of_random_histories_adds_up() {
     let (certain, uncertain) = (count.certain, count.uncertain);
     writeln!(
         std::io::stdout().lock(),
-        "{:?}\n{certain} whose records are certain, {uncertain} not, of these {unsettled} unsettled",
-        count.kinds
+        "{:?}\n{certain} whose records are certain, {uncertain} not, of these {unsettled} unsettled; {} changes name \
+         what brought them about, {} do not",
+        count.kinds, count.brought, count.unnamed
     )
     .unwrap();
     assert!(count.wrong.is_empty(), "{} of all: {:#?}", count.wrong.len(), &count.wrong);
     assert!(certain > many * 10, "hardly any is certain");
+    assert!(
+        count.brought > many && count.unnamed * 200 <= count.brought,
+        "{} of {}",
+        count.unnamed,
+        count.brought
+    );
     // The histories shuffle time as no office does. What cannot be told from the log must stay rare even there.
     assert!(unsettled * 100 <= uncertain, "{:#?}", count.unsettled);
 }
@@ -166,8 +203,13 @@ fn every_alert_of_every_scenario_adds_up() {
 fn town() -> Log {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/why/town.jsonl");
     let text = std::fs::read_to_string(path).unwrap();
+    decided(text.lines().map(str::to_owned))
+}
+
+/// Lines of a stream, decided instant by instant.
+fn decided(lines: impl Iterator<Item = String>) -> Log {
     let mut steps: Vec<Step> = Vec::new();
-    for line in text.lines() {
+    for line in lines {
         let line = admit_line(line.as_bytes()).unwrap();
         let at = line.arrived_at;
         let admitted = admit(&line.topic, line.value, at, &NoIds).unwrap();
@@ -236,6 +278,71 @@ fn a_change_of_severity_names_the_report_and_the_version_that_stood_then() {
     assert_eq!(down.incidents[0].cases[0].severity_by, SeverityWhy::Neither);
 }
 
+/// What brought a change about, in one line each.
+fn brought(found: &AlertExplained) -> Vec<String> {
+    let line = |c: &Changed| {
+        let field = |(field, before, now): &FieldChange| {
+            let said = |side: &Option<String>| side.clone().unwrap_or_else(|| "not given".to_owned());
+            format!("{field} {} -> {}", said(before), said(now))
+        };
+        let fields: Vec<String> = c.fields.iter().map(field).collect();
+        let v = &c.version;
+        assert_eq!(v.arrived_at, found.alert.decided_at);
+        format!("{} {} {}: {}", c.report, v.version, v.status, fields.join(", "))
+    };
+    found.brought.reports.iter().map(line).collect()
+}
+
+/// Three sources and two reports of one source tell of one person; of each field the first in source order holds.
+#[test]
+fn where_reports_of_one_case_differ_each_is_named_with_what_it_says_and_the_rule_that_took_one() {
+    let report = |source: &str, id: &str, version: u64, at: &str, more: Value| {
+        let mut value = json!({"source": source, "source_record_id": id, "version": version, "status": "reported",
+            "occurred_on": "2025-03-03", "reported_at": at, "uscc": "91330784XX00000190",
+            "person_key": "24".repeat(32)});
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        (format!("reports.{source}"), at.to_owned(), value)
+    };
+    let firm = json!({"uscc": "91330784XX00000190", "version": 1, "name": "E", "area": "330784001",
+        "industry": "3382", "valid_from": "2024-01-01", "status": "active"});
+    let lines = [
+        ("registry.enterprises".to_owned(), "2025-03-01T08:00:00+08:00".to_owned(), firm),
+        report("hr", "2", 1, "2025-03-05T08:00:00+08:00", json!({"cause": "03", "lost_days": 5})),
+        report("hr", "2", 2, "2025-03-05T09:00:00+08:00", json!({"cause": "03", "lost_days": 10})),
+        report("hr", "3", 1, "2025-03-05T09:00:00+08:00", json!({"cause": "05", "lost_days": 10})),
+        report("emergency", "E", 1, "2025-03-05T09:00:00+08:00", json!({"occurred_on": "2025-03-04"})),
+        report("employer", "M", 1, "2025-03-05T09:00:00+08:00", json!({"cause": "03", "lost_days": 120})),
+    ];
+    let town = decided(
+        lines
+            .iter()
+            .map(|(topic, at, value)| json!({"topic": topic, "arrived_at": at, "value": value}).to_string()),
+    );
+    let last = town.records.alerts.iter().rfind(|a| a.rule == Rule::OwnerIncident).unwrap();
+    let incident = explained(&town, last).since.incidents.remove(0);
+    let case = &incident.cases[0];
+    let said = |field: &str| {
+        let differ = case.differ.iter().find(|d| d.field == field).unwrap();
+        let said = differ.said.iter().map(|s| format!("{} {} {}", s.from, s.version, s.value));
+        (differ.taken.clone(), differ.by, said.collect::<Vec<_>>().join(", "))
+    };
+    let fields: Vec<&str> = case.differ.iter().map(|d| d.field).collect();
+    assert_eq!(fields, ["occurred_on", "cause", "lost_days", "severity"]);
+    let days = "hr/2 2 2025-03-03, hr/3 1 2025-03-03, emergency/E 1 2025-03-04, employer/M 1 2025-03-03";
+    assert_eq!(said("occurred_on"), ("2025-03-03".into(), TakenBy::SourceOrder, days.into()));
+    assert_eq!(
+        said("cause"),
+        ("03".into(), TakenBy::RecordId, "hr/2 2 03, hr/3 1 05, employer/M 1 03".into())
+    );
+    let lost = "hr/2 2 10, hr/3 1 10, employer/M 1 120";
+    assert_eq!(said("lost_days"), ("10".into(), TakenBy::SourceOrder, lost.into()));
+    let severity = "hr/2 2 minor, hr/3 1 minor, employer/M 1 severe";
+    assert_eq!(said("severity"), ("minor".into(), TakenBy::Severity, severity.into()));
+    // And what a higher version of one report replaced.
+    let versions: Vec<_> = case.reports[0].versions.iter().map(|v| v.changed.clone()).collect();
+    assert_eq!(versions, [vec![], vec![("lost_days", Some("5".into()), Some("10".into()))]]);
+}
+
 #[test]
 fn a_correction_shows_what_it_took_back_and_what_it_found() {
     let town = town();
@@ -244,7 +351,9 @@ fn a_correction_shows_what_it_took_back_and_what_it_found() {
     let version = &withdrawn.incidents[0].cases[0].reports[0].versions;
     assert!(version.len() == 1 && version[0].stands, "as known before: {version:?}");
     assert!(withdrawn.became.is_empty());
+    assert_eq!(brought(&withdrawn), ["hr/HR-4 2 withdrawn: status reported -> withdrawn"]);
     let refused = of(Reason::Refused);
+    assert_eq!(brought(&refused), ["hr/HR-3 2 refused: status reported -> refused"]);
     assert_eq!((refused.incidents[0].state, refused.became[0].state), (State::Counted, State::Refused));
     let host = of(Reason::HostChanged);
     assert_eq!((host.incidents[0].hosts.len(), host.became[0].hosts.len()), (1, 0));
@@ -281,11 +390,15 @@ fn an_escalation_has_its_window_its_steps_and_what_left_it() {
     let eased = of(Change::Eased, &|a| a.as_of.to_string() == "2025-05-09");
     assert_eq!(numbers(&eased), (2, 0, Some(Level::Blue), Some(Level::Yellow)));
     assert_eq!(eased.became[0].state, State::Refused, "what left the window");
+    assert_eq!(brought(&eased), ["hr/HR-3 2 refused: status reported -> refused"]);
     let closed = of(Change::Closed, &|a| a.reason == Some(Reason::Corrected));
     assert_eq!(numbers(&closed), (1, 0, None, Some(Level::Blue)));
+    assert_eq!(brought(&closed), ["hr/HR-4 2 withdrawn: status reported -> withdrawn"]);
     // Taken over: closed here, opened at the successor.
     let over = of(Change::Closed, &|a| a.reason == Some(Reason::Succeeded));
     let Numbers::Escalation { read_as: Some(heir), .. } = over.numbers else { panic!("{:?}", over.numbers) };
+    assert!(over.brought.reports.is_empty());
+    assert_eq!(over.brought.registered[0].successor_of, Some(over.alert.uscc));
     let heirs = of(Change::New, &|a| a.uscc == heir);
     assert_eq!(numbers(&heirs), (4, 2, Some(Level::Red), None));
     assert!(heirs.incidents.iter().all(|i| i.read_as == Some(heir)));

@@ -33,6 +33,8 @@ pub struct Chance {
     pub full_from: Option<Day>,
     /// Lowest level first.
     pub levels: Vec<LevelChance>,
+    /// Why the chances of the levels are equal, or near to each other; null: one severe incident is not red, or there was none.
+    pub note: Option<String>,
 }
 
 /// One level.
@@ -98,7 +100,26 @@ pub fn of(policies: &Policies, exposure: &Exposure, spans: &[Span], days: Compar
                 stood: stood.as_ref().map(|stood| stood.get(level).copied().unwrap_or(0.0)),
             })
             .collect(),
+        note: note(exposure, e.severe_is_red),
     }
+}
+
+/// One severe incident that is red by itself stands at or above every level, so all have its chance in common.
+fn note(exposure: &Exposure, severe_is_red: bool) -> Option<String> {
+    let (all, severe) = (exposure.incidents, exposure.severe);
+    if !severe_is_red || severe == 0 {
+        return None;
+    }
+    let why = "one severe or fatal incident alone is red, and whoever is red stands at or above every level";
+    Some(match severe == all {
+        true => {
+            format!("the chances of all levels are equal: {why}, and all {all} incidents are severe or fatal")
+        }
+        false => format!(
+            "the chances of all levels have that of a severe incident in common: {why}; {severe} of {all} incidents are \
+             severe or fatal"
+        ),
+    })
 }
 
 /// Each enterprise is given the city's own rate of the days compared: of all incidents the share that its headcount
@@ -180,11 +201,30 @@ mod tests {
         let blue = poisson(1.0, &[1.0, 1.0]) + poisson(3.0, &[1.0, 3.0]);
         let red = poisson(1.0, &[1.0, 1.0, 0.5, 1.0 / 6.0, 1.0 / 24.0])
             + poisson(3.0, &[1.0, 3.0, 4.5, 4.5, 81.0 / 24.0]);
+        assert_eq!(found.note, None);
         let by_chance: Vec<f64> = found.levels.iter().filter_map(|l| l.by_chance).collect();
         assert!((by_chance[0] - blue).abs() < 1e-12 && (by_chance[3] - red).abs() < 1e-12, "{by_chance:?}");
         // 366 evenings from day 364 on: blue on 36, red on 30 of them.
         let stood: Vec<f64> = found.levels.iter().filter_map(|l| l.stood).collect();
         assert_eq!(stood, [66.0 / 366.0, 30.0 / 366.0, 30.0 / 366.0, 30.0 / 366.0]);
+    }
+
+    #[test]
+    fn where_one_severe_incident_is_red_a_note_says_why_the_chances_are_equal() {
+        let days = Compared { first: Day(0), from: Day(0), to: Day(729) };
+        let policies = Policies::default().effective_from(Day(0)).unwrap();
+        let with = |severe| {
+            let insured = BTreeMap::from([(uscc(1), 100.0)]);
+            let exposure = Exposure { insured, incidents: 8, severe, without_headcount: 0 };
+            of(&policies, &exposure, &[], days)
+        };
+        let (all, some) = (with(8), with(2));
+        let chances: Vec<f64> = all.levels.iter().filter_map(|l| l.by_chance).collect();
+        let expected = 1.0 - (-4.0f64).exp();
+        assert!(chances.len() == 4 && chances.iter().all(|p| (p - expected).abs() < 1e-12), "{chances:?}");
+        assert!(all.note.unwrap().contains("of all levels are equal"));
+        assert!(some.note.unwrap().contains("2 of 8 incidents are severe or fatal"));
+        assert!(some.levels[0].by_chance > some.levels[3].by_chance);
     }
 
     #[test]

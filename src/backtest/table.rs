@@ -243,6 +243,7 @@ fn by_chance(name: &str, c: &Chance) -> String {
             "{rate}: {} incidents ({} severe) at {} enterprises with {:.0} insured; {full}\n",
             c.incidents, c.severe, c.enterprises, c.insured
         )
+        + &c.note.as_ref().map(|note| format!("note: {note}\n")).unwrap_or_default()
 }
 
 fn differences(all: &[Difference]) -> String {

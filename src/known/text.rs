@@ -104,7 +104,7 @@ fn figures(c: &Comparison) -> String {
     let (then, now) = (by_figure(&c.then), by_figure(&c.now));
     let mut names: Vec<&String> = then.keys().chain(now.keys()).collect();
     let rank = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
-    names.sort_by_key(|name| (rank(name), name.as_str()));
+    names.sort_by_key(|name| (rank(name), in_order(name)));
     names.dedup();
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -129,6 +129,16 @@ fn figures(c: &Comparison) -> String {
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n"
+}
+
+/// A figure's name as it is sorted: the lower end of an interval before the upper one.
+fn in_order(name: &str) -> String {
+    let part = |part: &str| match part {
+        "low" | "lower" => "low 1".to_owned(),
+        "high" | "upper" => "low 2".to_owned(),
+        other => other.to_owned(),
+    };
+    name.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
 fn row(figure: &str, side: &str, cells: impl Iterator<Item = String>) -> Vec<String> {
@@ -181,6 +191,13 @@ mod tests {
         let all = [0.0, 12.0, 38.0 / 3.0, 0.5, 0.00004, -2.0, 1200.0].map(number);
         assert_eq!(all, ["0", "12", "12.667", "0.5", "4e-5", "-2", "1200"]);
         assert_eq!((signed(2.0), signed(-0.25)), ("+2".to_owned(), "-0.25".to_owned()));
+    }
+
+    #[test]
+    fn the_lower_end_of_an_interval_comes_first() {
+        let mut names = ["high", "low", "shrunken.upper", "shrunken.lower", "other.commuting"];
+        names.sort_by_key(|name| in_order(name));
+        assert_eq!(names, ["low", "high", "other.commuting", "shrunken.lower", "shrunken.upper"]);
     }
 
     /// A figure that is added to the row later is shown without a change here.

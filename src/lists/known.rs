@@ -1,9 +1,12 @@
 //! An engine that knows what was known by the end of a day.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tocsin_pipeline::lists::RefusedReports;
 use tocsin_pipeline::{Arrival, Engine, Memory, Options};
 use tocsin_schemas::codes::List;
+use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::Listed;
 use tocsin_schemas::time::{Day, Instant};
 
@@ -71,6 +74,11 @@ impl Known {
             Ok(())
         })?;
         Ok((Known { engine, source, read, as_of, clock }, frozen))
+    }
+
+    /// Of each enterprise the reports in quarantine that name it.
+    pub fn refused_reports(&self) -> BTreeMap<Uscc, RefusedReports> {
+        self.engine.refused_reports(&self.read.refused_reports)
     }
 
     /// What the page begins with.

@@ -63,9 +63,10 @@ pub enum Which {
 
 /// Where records and policy come from, and how to show the result.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("records").args(["stream", "config"]).required(true))]
 pub struct Common {
     /// The file of arrivals; left out: the event log of --config.
-    #[arg(value_name = "STREAM.jsonl", required_unless_present = "config", conflicts_with = "config")]
+    #[arg(value_name = "STREAM.jsonl")]
     pub stream: Option<PathBuf>,
     /// The configuration of the service: its event log, and the policy in force there.
     #[arg(long, value_name = "FILE")]
@@ -189,7 +190,7 @@ pub fn run(args: Args) -> CommandResult {
         Which::Streaks(args) => {
             let known = Known::load(Source::open(&args.common)?, args.common.as_of, |_| {})?;
             let heading = known.heading();
-            let list = known.engine.streaks().ok_or_else(nothing)?;
+            let list = known.engine.streaks().ok_or_else(nothing)?.beside(&known.refused_reports());
             let limits = &known.engine.policies().on(heading.as_of).lists;
             show(&args.common, &heading, &list, |top| text::streaks(&list, limits, top))
         }

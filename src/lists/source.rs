@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
+use tocsin_pipeline::lists::Refused;
 use tocsin_pipeline::{Arrival, Policies};
-use tocsin_schemas::door::{self, admit_line};
+use tocsin_schemas::door::{self, Glimpse, admit_line};
 use tocsin_schemas::log::{EventLog, LogError, LogRecord};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
@@ -54,12 +55,14 @@ pub struct Log {
 }
 
 /// What was read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Read {
     /// Lines or records.
     pub records: u64,
     /// Those that were refused.
     pub refused: u64,
+    /// The reports among them in which an enterprise can be read.
+    pub refused_reports: Vec<Refused>,
     /// When the first one arrived.
     pub first: Option<Instant>,
     /// The latest arrival.
@@ -162,6 +165,12 @@ impl Batches<'_> {
         }
     }
 
+    /// The door refused it.
+    fn refuse(&mut self, at: Instant, glimpse: Option<Glimpse>) {
+        self.read.refused += 1;
+        self.read.refused_reports.extend(glimpse.map(|glimpse| Refused { arrived_at: at, glimpse }));
+    }
+
     fn end(&mut self) {
         if let Some((at, arrivals)) = self.begun.take() {
             (self.take)(at, arrivals);
@@ -189,7 +198,7 @@ fn file(mut lines: Lines, batches: &mut Batches<'_>) -> Result<(), Failure> {
                 let (record, digest) = (admitted.record, admitted.digest);
                 batches.add(Arrival { record, digest, arrived_at: at });
             }
-            Err(_) => batches.read.refused += 1,
+            Err(_) => batches.refuse(at, door::glimpse(&envelope.topic, envelope.value, &NoIds)),
         }
     }
     Ok(())
@@ -271,7 +280,9 @@ impl Log {
         batches.read.records += 1;
         match admit(record, &*self.schemas) {
             AtDoor::In(arrival, _) => batches.add(*arrival),
-            AtDoor::Refused(_) => batches.read.refused += 1,
+            AtDoor::Refused(q) => {
+                batches.refuse(q.arrived_at, door::glimpse(&q.topic, &q.raw, &*self.schemas));
+            }
             AtDoor::Nothing | AtDoor::Policy(_) => {}
         }
         Ok(true)

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
-use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use tocsin_schemas::areas;
 
 use super::Heading;
@@ -11,29 +11,40 @@ use super::Heading;
 /// The most characters of a free text in a cell; `--json` has all.
 const LONGEST: usize = 40;
 
+/// How wide a table may be: what a terminal or a sheet of paper on its side shows. Free texts are wrapped.
+const WIDEST: u16 = 120;
+/// How wide a column of free texts may be.
+const WIDEST_TEXT: u16 = 30;
+
 /// A table of one page.
 pub struct Rows {
     table: Table,
     /// Columns of words, which stand to the left.
     words: Vec<usize>,
+    /// Those of free texts, which may be wrapped.
+    texts: Vec<usize>,
     rows: usize,
     top: usize,
 }
 
 impl Rows {
-    /// With these headings; those of columns of words begin with `<`. At most `top` rows are shown.
+    /// With these headings; those of columns of words begin with `<`, those of free texts with `~`. At most `top` rows are
+    /// shown.
     pub fn new(headings: &[&str], top: usize) -> Rows {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(WIDEST);
         let styled = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         if styled {
             table.enforce_styling();
         } else {
             table.force_no_tty();
         }
-        table.set_header(headings.iter().map(|h| h.trim_start_matches('<')));
-        let words = (0..headings.len()).filter(|i| headings[*i].starts_with('<')).collect();
-        Rows { table, words, rows: 0, top }
+        table.set_header(headings.iter().map(|h| h.trim_start_matches(['<', '~'])));
+        let begins = |with: &[char]| (0..headings.len()).filter(|i| headings[*i].starts_with(with)).collect();
+        Rows { table, words: begins(&['<', '~']), texts: begins(&['~']), rows: 0, top }
     }
 
     /// A row; one that stands out is shown in red on a terminal.
@@ -57,6 +68,10 @@ impl Rows {
         for (at, column) in self.table.column_iter_mut().enumerate() {
             let left = self.words.contains(&at);
             column.set_cell_alignment(if left { CellAlignment::Left } else { CellAlignment::Right });
+            column.set_constraint(match self.texts.contains(&at) {
+                true => ColumnConstraint::UpperBoundary(Width::Fixed(WIDEST_TEXT)),
+                false => ColumnConstraint::ContentWidth,
+            });
         }
         let mut text = String::new();
         for line in self.table.lines() {

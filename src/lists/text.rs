@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tocsin_pipeline::lists::{Hazards, Industries, Industry, Streaks};
+use tocsin_pipeline::lists::{Hazards, Industries, Industry, RefusedReports, Streaks, YearFigures};
 use tocsin_pipeline::policy::Lists as Limits;
 use tocsin_schemas::codes::{IndustryVerdict, ListClass, StreakSince};
 use tocsin_schemas::records::{Member, Window};
@@ -60,7 +60,7 @@ fn year(list: &OfYear, top: usize) -> String {
         };
         let _ = writeln!(
             out,
-            "  compared with the city at the midnight of {}: {} incidents, {} insured, {} per 1,000; {model}",
+            "  compared with the city at the midnight of {}: {} incidents, {} insured, {} per 1,000\n  {model}",
             r.taken_on,
             r.incidents,
             number(r.headcount, 0),
@@ -69,72 +69,81 @@ fn year(list: &OfYear, top: usize) -> String {
     }
     let headings = [
         "<CLASS",
-        "<ENTERPRISE",
-        "<USCC",
+        "~ENTERPRISE\nUSCC",
         "<AREA",
-        "INCIDENTS",
-        "PERSONS",
+        "INCI-\nDENTS",
         "SEVERE",
         "INSURED",
-        "PER 1,000",
-        "SHRUNKEN",
-        "KEY YEARS",
-        "<WHY",
-        "<NOT DETERMINED",
+        "PER\n1,000",
+        "KEY\nYEARS",
+        "~WHY",
     ];
     let mut rows = Rows::new(&headings, top);
     list.members.iter().for_each(|row| rows.add(member(row), row.member.class == ListClass::Key));
     let _ = write!(out, "\n{}", rows.shown());
+    out += "Persons, the shrunken rate, both chances and why a rate cannot be computed are in --json.\n";
     out
 }
 
 fn member(row: &Row) -> Vec<String> {
     let m: &Member = &row.member;
     let class = match m.class {
-        ListClass::Key => "重点 key",
-        ListClass::General => "一般 general",
+        ListClass::Key => "重点\nkey",
+        ListClass::General => "一般\ngeneral",
     };
-    let why: Vec<&str> = m.reasons.iter().map(|r| r.as_str()).collect();
-    let open: Vec<String> = m.undetermined.iter().map(|(test, why)| format!("{test}: {why}")).collect();
+    // A reason a line: they are long words.
+    let mut why: Vec<String> = m.reasons.iter().map(ToString::to_string).collect();
+    why.extend(m.persistent.then(|| "persistent".to_owned()));
+    if !m.undetermined.is_empty() {
+        why.push("not determined:".to_owned());
+    }
+    why.extend(m.undetermined.iter().flat_map(|(test, why)| [format!(" {test}:"), format!("  {why}")]));
+    let name = row.name.as_deref().map_or_else(|| "-".to_owned(), clean);
     vec![
         class.to_owned(),
-        row.name.as_deref().map_or_else(|| "-".to_owned(), clean),
-        m.uscc.to_string(),
-        row.area.as_deref().map_or_else(|| "-".to_owned(), area),
+        format!("{name}\n{}", m.uscc),
+        row.area.as_deref().map_or_else(|| "-".to_owned(), |code| area(code).replacen(' ', "\n", 1)),
         m.incidents.to_string(),
-        m.persons.to_string(),
         m.severe.to_string(),
         number(m.headcount, 1),
-        m.reason.map_or_else(|| number(m.per_thousand, 2), |reason| reason.to_string()),
-        number(m.shrunken_per_thousand, 2),
-        format!("{}{}", m.key_years, if m.persistent { " persistent" } else { "" }),
-        why.join(", "),
-        open.join(", "),
+        number(m.per_thousand, 2),
+        m.key_years.to_string(),
+        why.join("\n"),
     ]
 }
 
 /// Streaks without injury.
 pub fn streaks(list: &Streaks, limits: &Limits, top: usize) -> String {
-    let headings = ["DAYS", "<SINCE", "<COUNTED FROM", "<ENTERPRISE", "<USCC", "<AREA", "INSURED"];
+    let headings =
+        ["DAYS", "<SINCE", "<COUNTED FROM", "~ENTERPRISE\nUSCC", "<AREA", "INSURED", "<IN QUARANTINE"];
     let mut rows = Rows::new(&headings, top);
     for s in &list.streaks {
         let from = match s.since_by {
             StreakSince::LastIncident => "last incident",
-            StreakSince::FirstHeadcount => "first headcount: no incident known",
+            StreakSince::FirstHeadcount => "first headcount",
         };
         let cells = vec![
             s.days.to_string(),
             s.since.to_string(),
             from.to_owned(),
-            clean(&s.name),
-            s.uscc.to_string(),
+            format!("{}\n{}", clean(&s.name), s.uscc),
             area(&s.area),
             number(Some(s.headcount), 1),
+            s.refused_reports.map(|r| refused(&r)).unwrap_or_default(),
         ];
         rows.add(cells, false);
     }
+    let unsure = list.streaks.iter().filter(|s| s.refused_reports.is_some()).count();
+    let unsure = match unsure {
+        0 => String::new(),
+        n => format!(
+            "In quarantine: of {n} of them reports that name the enterprise were refused at the door, and not accepted under \
+             the same\nid. Nobody knows whether one is an injury that ends the streak: see the topic quarantine, or \
+             `tocsin why USCC`.\n"
+        ),
+    };
     format!(
-        "STREAKS WITHOUT INJURY: {} enterprises of {} or more insured persons\n\n{}\nLeft out: {}\nFor officers: taking part \
+        "STREAKS WITHOUT INJURY: {} enterprises of {} or more insured persons\n\n{}\nLeft out: {}\nFrom the first headcount on where no incident is known.\n{unsure}For officers: taking part \
          is voluntary. A small enterprise has a long streak by chance; read the insured beside the days.\n",
         list.streaks.len(),
         limits.streak_headcount,
@@ -143,12 +152,18 @@ pub fn streaks(list: &Streaks, limits: &Limits, top: usize) -> String {
     )
 }
 
+/// `2 since 2025-01-05`, when the first one arrived, and the day of the latest accident that can be read in them.
+fn refused(r: &RefusedReports) -> String {
+    let hurt = r.last_occurred_on.map(|day| format!("\naccident on {day}")).unwrap_or_default();
+    format!("{} since {}{hurt}", r.reports, r.first_arrived_on)
+}
+
 /// The industries of a year, and their candidates.
 pub fn industries(list: &Industries, limits: &Limits, top: usize) -> String {
     let named = list.industries.iter().filter(|i| i.verdict == IndustryVerdict::High);
     let mut out = format!(
-        "INDUSTRIES OF {}: {} to {}, against {} to {}\n  {} of {} have many incidents and a high rate; the city: {} incidents, \
-         {} insured, {} per 1,000 (before: {} incidents, {} per 1,000)\n\n",
+        "INDUSTRIES OF {}: {} to {}, against {} to {}\n  {} of {} have many incidents and a high rate\n  the city: {} incidents, {} of \
+         them in the rate, {} insured, {} per 1,000\n  before: {} incidents, {} in the rate, {} per 1,000\n\n",
         list.year,
         list.from,
         list.to,
@@ -157,36 +172,50 @@ pub fn industries(list: &Industries, limits: &Limits, top: usize) -> String {
         named.clone().count(),
         list.industries.len(),
         list.city.incidents,
+        list.city.incidents_with_headcount,
         number(list.city.headcount, 0),
         number(list.city.per_thousand, 3),
         list.city_before.incidents,
+        list.city_before.incidents_with_headcount,
         number(list.city_before.per_thousand, 3)
     );
+    if !list.years.contains(&list.year) {
+        let years: Vec<String> = list.years.iter().map(ToString::to_string).collect();
+        let _ = writeln!(
+            out,
+            "Of {} nothing is known: no incident and no insured persons. There are some of: {}\n",
+            list.year,
+            if years.is_empty() { "no year".to_owned() } else { years.join(", ") }
+        );
+    }
     let headings = [
-        "<INDUSTRY",
-        "ENTERPRISES",
-        "INCIDENTS",
+        "~INDUSTRY",
+        "ENTER-\nPRISES",
+        "YEAR",
+        "INCI-\nDENTS",
+        "IN THE\nRATE",
         "SEVERE",
-        "BEFORE",
         "INSURED",
-        "PER 1,000",
-        "BEFORE",
+        "PER\n1,000",
         "EXPECTED",
         "P",
         "ADJUSTED",
         "<VERDICT",
     ];
     let mut rows = Rows::new(&headings, top);
+    let years = format!("{}\n{}", list.year, list.before_from.year());
     for i in &list.industries {
+        let both =
+            |figure: fn(&YearFigures) -> String| format!("{}\n{}", figure(&i.figures), figure(&i.before));
         let cells = vec![
             industry(&i.industry),
             i.enterprises.to_string(),
-            i.figures.incidents.to_string(),
-            i.figures.severe.to_string(),
-            i.before.incidents.to_string(),
-            number(i.figures.headcount, 0),
-            number(i.figures.per_thousand, 3),
-            number(i.before.per_thousand, 3),
+            years.clone(),
+            both(|f| f.incidents.to_string()),
+            both(|f| f.incidents_with_headcount.to_string()),
+            both(|f| f.severe.to_string()),
+            both(|f| number(f.headcount, 0)),
+            both(|f| number(f.per_thousand, 3)),
             number(i.expected, 2),
             chance(i.chance_of_as_many),
             chance(i.adjusted),
@@ -197,49 +226,38 @@ pub fn industries(list: &Industries, limits: &Limits, top: usize) -> String {
     out += &rows.shown();
     let _ = writeln!(
         out,
-        "\nHigh: {} incidents or more, and chance at the city's rate gives as many so seldom that of all industries named at\n\
-         most {:.1} % are innocent on average (adjusted p).",
+        "\nIn the rate: those of the incidents that happened at enterprises with insured persons; rate, expected and p count\n\
+         only these. The others are at enterprises of which no headcount is known.\n\
+         High: {} incidents in the rate or more, and chance at the city's rate gives as many so seldom that of all industries\n\
+         named at most {:.1} % are innocent on average (adjusted p).",
         limits.industry_incidents,
         limits.industry_innocent * 100.0
     );
     for i in named {
-        let _ = write!(out, "\n{}", candidates(i, limits, top));
+        let _ = write!(out, "\n{}", candidates(i, &years, limits, top));
     }
     out
 }
 
-fn candidates(of: &Industry, limits: &Limits, top: usize) -> String {
+fn candidates(of: &Industry, years: &str, limits: &Limits, top: usize) -> String {
     let Limits { benchmark_least: least, benchmark_most: most, .. } = *limits;
     let n = of.candidates.len();
     let enough = match n < least as usize {
         true => format!("fewer than the {least} that are to be chosen"),
         false => format!("{least} to {most} are to be chosen, by people"),
     };
-    let headings = [
-        "<ENTERPRISE",
-        "<USCC",
-        "<AREA",
-        "INCIDENTS",
-        "BEFORE",
-        "INSURED",
-        "PER 1,000",
-        "BEFORE",
-        "FALL %",
-        "P",
-        "<NOTE",
-    ];
+    let headings =
+        ["~ENTERPRISE\nUSCC", "<AREA", "YEAR", "INCIDENTS", "INSURED", "PER 1,000", "FALL %", "P", "~NOTE"];
     let mut rows = Rows::new(&headings, top);
     for c in &of.candidates {
         let note = if c.few_before { "few before: the fall may be chance" } else { "" };
         let cells = vec![
-            clean(&c.name),
-            c.uscc.to_string(),
+            format!("{}\n{}", clean(&c.name), c.uscc),
             area(&c.area),
-            c.incidents.to_string(),
-            c.incidents_before.to_string(),
-            number(Some(c.headcount), 1),
-            number(Some(c.per_thousand), 2),
-            number(Some(c.per_thousand_before), 2),
+            years.to_owned(),
+            format!("{}\n{}", c.incidents, c.incidents_before),
+            format!("{:.1}\n{:.1}", c.headcount, c.headcount_before),
+            format!("{:.2}\n{:.2}", c.per_thousand, c.per_thousand_before),
             number(Some(c.fall_percent), 1),
             chance(c.conditional_p),
             note.to_owned(),
@@ -259,15 +277,15 @@ pub fn hazards(list: &Hazards, window: Window, limits: &Limits, top: usize) -> S
     let mut out =
         format!("POST x PROCESS x EQUIPMENT: {window}, {} to {}, production incidents\n", list.from, list.to);
     let headings = [
-        "<POST",
-        "<PROCESS",
-        "<EQUIPMENT",
+        "~POST",
+        "~PROCESS",
+        "~EQUIPMENT",
         "INCIDENTS",
         "PERSONS",
         "SEVERE",
         "LOST DAYS",
         "NOT KNOWN",
-        "<NOTE",
+        "~NOTE",
     ];
     for group in list.hazards.chunk_by(|a, b| (a.scope, &a.key) == (b.scope, &b.key)) {
         let mut rows = Rows::new(&headings, top);

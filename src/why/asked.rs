@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use tocsin_schemas::codes::List;
+use tocsin_schemas::codes::{List, Source};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::Listed;
 
 /// Length of an alert's id.
 const ALERT: usize = 26;
+/// How many first signs of an alert's id are enough to look for it.
+const ALERT_BEGINS: usize = 8;
 /// Length of the case number of an escalation.
 const CASE: usize = 10;
 
@@ -16,6 +18,10 @@ const CASE: usize = 10;
 pub enum Asked {
     /// One alert.
     Alert(String),
+    /// The one alert whose id begins so: see `super::read::resolve`.
+    AlertBegins(String),
+    /// The one incident that holds a report, which is named in any case of letters: see `super::read::resolve`.
+    Report(Source, String),
     /// One episode of an escalation, by the number that its messages quote.
     Case(String),
     /// One incident.
@@ -31,9 +37,9 @@ pub enum Asked {
 /// The forms that an id may have.
 pub fn forms() -> String {
     format!(
-        "As an id is expected an alert's ({ALERT} letters A-Z and digits 2-7), an incident's (9 or 10 digits), an \
-         escalation's (E and {} letters A-Z and digits 2-7), a USCC (18 symbols), or the key of a list or of an entry on it \
-         (annual|YEAR, annual|YEAR|USCC, frozen|YEAR|EVENT, frozen|YEAR|EVENT|USCC; in quotes, so that the shell leaves \
+        "As an id is expected an alert's ({ALERT} letters A-Z and digits 2-7, or its first {ALERT_BEGINS} and more), an \
+         incident's (9 or 10 digits), an escalation's (E and {} letters A-Z and digits 2-7), a USCC (18 symbols), a report's \
+         (SOURCE/ID, such as hr/HR-1), all in any case of letters, or the key of a list or of an entry on it (annual|YEAR, annual|YEAR|USCC, frozen|YEAR|EVENT, frozen|YEAR|EVENT|USCC; in quotes, so that the shell leaves \
          it alone)",
         CASE - 1
     )
@@ -45,6 +51,12 @@ impl Asked {
     /// # Errors
     /// One line: which forms there are, or which check symbol does not fit.
     pub fn parse(id: &str) -> Result<Asked, String> {
+        if let Some((source, record_id)) = id.split_once('/')
+            && let Ok(source) = source.to_ascii_lowercase().parse::<Source>()
+            && !record_id.is_empty()
+        {
+            return Ok(Asked::Report(source, record_id.to_owned()));
+        }
         let base32 = |text: &str| text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
         if let Some((list, rest)) = id.split_once('|')
             && let Ok(list) = list.parse::<List>()
@@ -52,6 +64,8 @@ impl Asked {
             return Asked::of_list(id, list, rest)
                 .ok_or_else(|| format!("{id:?} is no key of a list. {}", forms()));
         }
+        let upper = id.to_ascii_uppercase();
+        let id = upper.as_str();
         match id.len() {
             ALERT if base32(id) => Ok(Asked::Alert(id.to_owned())),
             CASE if id.starts_with('E') && base32(id) => Ok(Asked::Case(id.to_owned())),
@@ -62,6 +76,7 @@ impl Asked {
                 .parse()
                 .map(Asked::Enterprise)
                 .map_err(|e| format!("the USCC {id:?}: {e}; compare it with the message. {}", forms())),
+            ALERT_BEGINS..ALERT if base32(id) => Ok(Asked::AlertBegins(id.to_owned())),
             _ => Err(format!("{:?} is no id. {}", id.chars().take(64).collect::<String>(), forms())),
         }
     }
@@ -90,6 +105,8 @@ impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Asked::Alert(id) => write!(f, "alert {id}"),
+            Asked::AlertBegins(id) => write!(f, "alert that begins with {id}"),
+            Asked::Report(source, id) => write!(f, "incident with a report {source}/{id}"),
             Asked::Case(id) => write!(f, "escalation {id}"),
             Asked::Incident(id) => write!(f, "incident {id}"),
             Asked::Enterprise(uscc) => write!(f, "enterprise {uscc}"),

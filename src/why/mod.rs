@@ -35,19 +35,21 @@ use crate::policy::topic;
 use crate::{config, open};
 use asked::{Asked, forms};
 use read::Found;
-pub use text::{place_name, value};
+pub use text::{place_name, said, value};
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("event_log").args(["config", "log_file"]).required(true))]
 #[command(after_long_help = "\
 ID is one of:
-  an alert       26 letters and digits, as alert_id has them
+  an alert       26 letters and digits, as alert_id has them; its first 8 or more, where only one begins so
   an incident    9 or 10 digits, as messages to owners quote them
   a case number  E and 9 letters and digits, as messages to townships quote them
   an enterprise  its unified social credit code (18 symbols)
+  a report       SOURCE/ID, such as hr/HR-1: its incident
   a list entry   its key: 'annual|2025|USCC' or 'frozen|2024|EVENT|USCC' (in quotes, so that the shell leaves it alone)
   a whole list   'annual|2025' or 'frozen|2024|EVENT'
+Upper and lower case are the same, but in the key of a list.
 
 It reads the event log and writes nothing, also beside a running service. Names, notes and phones of persons are
 never shown.
@@ -127,6 +129,8 @@ struct Answer {
     /// What the list was compared with, made again; if that was asked for and there is anything to make.
     #[serde(skip_serializing_if = "Option::is_none")]
     deep: Option<deep::Again>,
+    /// Whether the log holds a delivery of any alert; what a replay leaves holds none.
+    delivered: bool,
 }
 
 /// How far the log was read.
@@ -168,6 +172,7 @@ pub fn run(args: Args) -> CommandResult {
         ));
     }
     let source = source(&args)?;
+    let asked = read::resolve(&*source.log, &*source.schemas, asked)?;
     let found = read::find(&*source.log, &*source.schemas, &asked)?;
     let Some(mut answer) = answer(&source, &asked, found.as_ref()) else {
         return Err(not_found(&asked, found.as_ref()));
@@ -237,6 +242,7 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
             let all: Vec<AlertExplained> = of_it.filter_map(|a| why.alert(&a.alert_id)).collect();
             What::Case(if all.is_empty() { return None } else { all })
         }
+        Asked::AlertBegins(_) | Asked::Report(..) => return None,
         Asked::Incident(id) => What::Incident(Box::new(why.incident(*id)?)),
         Asked::Enterprise(uscc) => What::Enterprise(Box::new(why.enterprise(*uscc)?)),
         Asked::List(key, _) | Asked::Entry(key, _) => What::Listed(why.listed(key)?),
@@ -249,6 +255,7 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
             offsets: found.progress.offsets.clone(),
         },
         deliveries: found.deliveries.clone(),
+        delivered: found.delivered,
         records_unchecked: false,
         deep: None,
         what,

@@ -12,10 +12,13 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tocsin_pipeline::why::{Known, Records, Wanted, Written};
+use tocsin_pipeline::lists::Refused;
+use tocsin_pipeline::why::{Known, Place, Records, RefusedAtDoor, Wanted, Written};
 use tocsin_schemas::codes::Rule;
+use tocsin_schemas::door::{self, Glimpse};
+use tocsin_schemas::ids::{IncidentId, ReportKey};
 use tocsin_schemas::log::{EventLog, LogError, LogRecord, TopicPartition};
-use tocsin_schemas::records::{Alert, Delivery, Incident, Listed, Progress, Record};
+use tocsin_schemas::records::{Alert, Delivery, Incident, Listed, Progress, Quarantined, Record};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;
 use tocsin_schemas::wire::{self, OutputRecord, SchemaIds};
@@ -25,6 +28,9 @@ use crate::exit::Failure;
 use crate::run::pipeline::admit::{AtDoor, admit};
 use crate::run::pipeline::start::{Part, read_parts, read_progress};
 
+/// How many of several things that an id may stand for are named.
+const SHOWN: usize = 5;
+
 /// What was found.
 pub struct Found {
     /// What belongs to the thing.
@@ -33,12 +39,59 @@ pub struct Found {
     pub deliveries: Vec<Delivery>,
     /// The progress up to whose offsets inputs were read.
     pub progress: Progress,
+    /// Whether the ledger has a delivery of any alert at all.
+    pub delivered: bool,
     /// Its clock.
     pub clock: Instant,
     /// Records that were looked at, all passes together.
     pub looked_at: u64,
     /// Records of the thing came in while its incidents were read, so those may be older.
     pub moved_on: bool,
+}
+
+/// What a short form stands for; any other id is that. What nothing in the log has stays as it is.
+///
+/// # Errors
+/// Those of the log. A failure: it stands for several, which are named.
+pub fn resolve(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: Asked) -> Result<Asked, Failure> {
+    let mut reader = Reader::new(log, schemas);
+    let mut all: BTreeMap<String, Asked> = BTreeMap::new();
+    match &asked {
+        Asked::AlertBegins(begin) => reader.own(&mut |alert: Alert| {
+            if alert.alert_id.starts_with(begin.as_str()) {
+                all.insert(alert.alert_id.clone(), Asked::Alert(alert.alert_id));
+            }
+        })?,
+        Asked::Report(source, id) => {
+            // The log may still hold superseded ones: a report is in the incident whose last word names it.
+            let mut last: BTreeMap<IncidentId, Vec<ReportKey>> = BTreeMap::new();
+            reader.own(&mut |i: Incident| {
+                let own = i.reports.iter().chain(&i.withdrawn);
+                let own = own.filter(|key| key.source == *source && key.id.eq_ignore_ascii_case(id));
+                last.insert(i.incident_id, own.cloned().collect());
+            })?;
+            // Two that differ in the case of letters alone: the one that was written so.
+            let exact = last.values().flatten().any(|key| *key.id == **id);
+            for (incident, keys) in last {
+                let fits = keys.into_iter().filter(|key| !exact || *key.id == **id);
+                all.extend(
+                    fits.map(|key| (format!("{key} in incident {incident}"), Asked::Incident(incident))),
+                );
+            }
+        }
+        _ => return Ok(asked),
+    }
+    reader.bar.finish_and_clear();
+    match all.len() {
+        0 => Ok(asked),
+        1 => Ok(all.into_values().next().unwrap_or(asked)),
+        n => {
+            let some: Vec<String> = all.into_keys().take(SHOWN).collect();
+            let more = if n > SHOWN { format!(" and {} more", n - SHOWN) } else { String::new() };
+            let some = some.join(", ");
+            Err(Failure::failed(format!("{asked}: there are {n}: {some}{more}. Name one of them in full")))
+        }
+    }
 }
 
 /// Everything of what is asked for. `None`: the pipeline has not decided anything yet. A thing that is not there gives
@@ -50,12 +103,13 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
     let Some(first) = read_progress(log)? else { return Ok(None) };
     let mut wanted = Wanted::default();
     match asked {
-        Asked::Alert(_) | Asked::Case(_) | Asked::List(..) => {}
+        // A short form that was resolved is another form; one that was not has nothing.
+        Asked::Alert(_) | Asked::AlertBegins(_) | Asked::Report(..) | Asked::Case(_) | Asked::List(..) => {}
         Asked::Incident(id) => wanted.incident(*id),
         Asked::Enterprise(uscc) | Asked::Entry(_, uscc) => wanted.enterprise(*uscc),
     }
     let listed = matches!(asked, Asked::Enterprise(_) | Asked::Entry(..));
-    let mut reader = Reader { log, schemas, looked_at: 0, bar: bar() };
+    let mut reader = Reader::new(log, schemas);
     if let Asked::List(_, event) = asked {
         return reader.list(event.as_deref());
     }
@@ -77,6 +131,7 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
         }
         let names: Vec<&str> = std::iter::once(topics::ENTERPRISES).chain(reports()).collect();
         records.arrivals = reader.inputs(&progress, &names, &mut |record| wanted.wants(record))?;
+        records.refused = std::mem::take(&mut reader.refused);
         if wanted.settled() {
             break;
         }
@@ -85,7 +140,7 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
     if !years.is_empty() {
         records.headcounts = reader.headcounts(&progress, &wanted, &years)?;
     }
-    let deliveries = reader.deliveries(&records.alerts)?;
+    let (deliveries, delivered) = reader.deliveries(&records.alerts)?;
     reader.bar.finish_and_clear();
     let Some(clock) = progress.clock else { return Ok(None) };
     let before = |k: &Known| {
@@ -93,7 +148,7 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
     };
     let moved_on = !records.arrivals.iter().all(before);
     let looked_at = reader.looked_at;
-    Ok(Some(Found { records, deliveries, progress, clock, looked_at, moved_on }))
+    Ok(Some(Found { records, deliveries, delivered, progress, clock, looked_at, moved_on }))
 }
 
 /// The years of the entries among them.
@@ -122,14 +177,27 @@ pub struct Reader<'a> {
     log: &'a dyn EventLog,
     schemas: &'a dyn SchemaIds,
     looked_at: u64,
+    /// Of the inputs read last the refused reports in which an enterprise can be read.
+    refused: Vec<RefusedAtDoor>,
     bar: ProgressBar,
 }
 
+fn refused_at_door(record: Quarantined, glimpse: Glimpse) -> RefusedAtDoor {
+    let Quarantined { topic, partition, offset, arrived_at, reason, .. } = record;
+    let place = Place { topic: Arc::from(topic), partition, offset };
+    RefusedAtDoor { report: Refused { arrived_at, glimpse }, place, reason }
+}
+
 impl<'a> Reader<'a> {
+    /// With a bar.
+    fn new(log: &'a dyn EventLog, schemas: &'a dyn SchemaIds) -> Reader<'a> {
+        Reader { log, schemas, looked_at: 0, refused: Vec::new(), bar: bar() }
+    }
+
     /// Without a bar.
     #[cfg(test)]
     pub fn quiet(log: &'a dyn EventLog, schemas: &'a dyn SchemaIds) -> Reader<'a> {
-        Reader { log, schemas, looked_at: 0, bar: ProgressBar::hidden() }
+        Reader { log, schemas, looked_at: 0, refused: Vec::new(), bar: ProgressBar::hidden() }
     }
 
     fn read(
@@ -199,7 +267,8 @@ impl<'a> Reader<'a> {
         }
         self.bar.finish_and_clear();
         let looked_at = self.looked_at;
-        Ok(Some(Found { records, deliveries: Vec::new(), progress, clock, looked_at, moved_on: false }))
+        let (deliveries, delivered, moved_on) = (Vec::new(), false, false);
+        Ok(Some(Found { records, deliveries, delivered, progress, clock, looked_at, moved_on }))
     }
 
     /// The headcounts of some years of what is wanted. There are more of them than of anything else, so those that do
@@ -232,7 +301,7 @@ impl<'a> Reader<'a> {
                 Asked::Case(case_no) => alert.case_no == *case_no && alert.rule == Rule::Escalation,
                 Asked::Incident(id) => alert.rule == Rule::OwnerIncident && *alert.subject == *id.to_string(),
                 Asked::Enterprise(uscc) => alert.uscc == *uscc,
-                Asked::List(..) | Asked::Entry(..) => false,
+                Asked::AlertBegins(_) | Asked::Report(..) | Asked::List(..) | Asked::Entry(..) => false,
             };
             if named {
                 wanted.alert(&alert);
@@ -262,18 +331,19 @@ impl<'a> Reader<'a> {
         Ok(incidents.into_values().collect())
     }
 
-    /// The ledger's last word on each delivery of these alerts.
-    fn deliveries(&mut self, alerts: &[Alert]) -> Result<Vec<Delivery>, LogError> {
+    /// The ledger's last word on each delivery of these alerts, and whether there is any of any alert.
+    fn deliveries(&mut self, alerts: &[Alert]) -> Result<(Vec<Delivery>, bool), LogError> {
         let ids: std::collections::BTreeSet<&str> = alerts.iter().map(|a| a.alert_id.as_str()).collect();
-        let mut deliveries = BTreeMap::new();
+        let (mut deliveries, mut any) = (BTreeMap::new(), false);
         self.own(&mut |delivery: Delivery| {
+            any = true;
             if ids.contains(delivery.alert_id.as_str()) {
                 deliveries.insert(delivery.delivery_id.clone(), delivery);
             }
         })?;
         let mut all: Vec<Delivery> = deliveries.into_values().collect();
         all.sort_by(|a, b| (a.at, a.role, &a.subject).cmp(&(b.at, b.role, &b.subject)));
-        Ok(all)
+        Ok((all, any))
     }
 
     /// The records of these topics up to the progress that `keep` wants, each with what its partition says of when
@@ -307,7 +377,7 @@ impl<'a> Reader<'a> {
             parts.iter().map(|p| ((Arc::clone(&p.at.topic), p.at.partition), p.upto)).collect();
         let mut lanes: BTreeMap<(Arc<str>, u32), Lane> = BTreeMap::new();
         let mut all: Vec<Known> = Vec::new();
-        let schemas = self.schemas;
+        let (schemas, mut refused) = (self.schemas, Vec::new());
         self.read(&parts, &mut |record| {
             let place = (Arc::clone(&record.topic), record.partition);
             if record.offset >= upto.get(&place).copied().unwrap_or(0) {
@@ -320,9 +390,17 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             let (topic, partition) = (Arc::clone(&record.topic), record.partition);
-            if let AtDoor::In(arrival, _) = admit(record, schemas)
-                && keep(&arrival.record)
-            {
+            let arrival = match admit(record, schemas) {
+                AtDoor::In(arrival, _) => arrival,
+                AtDoor::Refused(record) => {
+                    if let Some(glimpse) = door::glimpse(&record.topic, &record.raw, schemas) {
+                        refused.push(refused_at_door(*record, glimpse));
+                    }
+                    return Ok(());
+                }
+                AtDoor::Policy(_) | AtDoor::Nothing => return Ok(()),
+            };
+            if keep(&arrival.record) {
                 lane.keep(all.len());
                 let not_before = lane.latest;
                 all.push(Known {
@@ -336,6 +414,8 @@ impl<'a> Reader<'a> {
             }
             Ok(())
         })?;
+        refused.sort_by(|a, b| (a.report.arrived_at, &a.place).cmp(&(b.report.arrived_at, &b.place)));
+        self.refused = refused;
         // One order, however the partitions were read.
         all.sort_by(|a, b| {
             (a.not_before, &a.topic, a.partition, a.offset).cmp(&(

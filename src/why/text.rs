@@ -2,16 +2,17 @@
 //!
 //! Every figure stands beside the record that it comes from. Nothing personal is in it: see the pipeline's views.
 
+mod incidents;
 mod lists;
 
 use std::fmt::Write as _;
 
 use tocsin_pipeline::why::{
-    AlertExplained, CaseView, Changed, Difference, EnterpriseExplained, How, IncidentExplained, IncidentView,
-    LinkBy, LinkView, Numbers, Place, PolicyUsed, Registered, ReportView, SeverityWhy, StateWhy, UsedBecause,
+    AlertExplained, Changed, Difference, EnterpriseExplained, FieldChange, IncidentExplained, Numbers, Place,
+    PolicyUsed, RefusedView, Registered, UsedBecause,
 };
 use tocsin_schemas::areas;
-use tocsin_schemas::codes::{Cause, Change, Level, Rule};
+use tocsin_schemas::codes::{Cause, Change, Level, Reason, Rule};
 use tocsin_schemas::records::{Alert, Delivery};
 use tocsin_schemas::time::Instant;
 
@@ -19,7 +20,7 @@ use super::{Answer, What};
 
 /// The whole text.
 pub fn of(answer: &Answer) -> String {
-    let mut page = Page { text: String::new(), deliveries: &answer.deliveries };
+    let mut page = Page { text: String::new(), deliveries: &answer.deliveries, delivered: answer.delivered };
     match &answer.what {
         What::Alert(alert) => page.alert(alert),
         What::Case(all) => page.each(all),
@@ -44,6 +45,8 @@ pub fn of(answer: &Answer) -> String {
 struct Page<'a> {
     text: String,
     deliveries: &'a [Delivery],
+    /// Whether the log holds any delivery.
+    delivered: bool,
 }
 
 impl Page<'_> {
@@ -99,6 +102,7 @@ impl Page<'_> {
         self.order(&why.taken_later, "can have been decided by then, but what was said only follows if it was taken in later (it came late, or at the same instant)");
         self.order(&why.stamped_ahead, "is stamped later, but what was said only follows if it was known (its stamp was ahead of the clock)");
         self.order(&why.taken_last, "arrived before the decision's instant, but what was taken back only stood before if it was taken in at that instant (it came late; the log does not say when)");
+        self.brought(why);
         self.head("What was said to whom");
         self.said(alert);
         self.head("What came since");
@@ -130,6 +134,30 @@ impl Page<'_> {
             }
         }
         self.differences(&why.check.differences);
+    }
+
+    /// The records behind a change of what was said before.
+    fn brought(&mut self, why: &AlertExplained) {
+        let alert = &why.alert;
+        if matches!(alert.change, Change::New | Change::Suppressed) {
+            return;
+        }
+        self.head("What brought it about");
+        for c in &why.brought.reports {
+            self.line(1, format!("{}  {}", changed(c), c.version.place));
+        }
+        why.brought.registered.iter().for_each(|r| self.line(1, registered(r)));
+        if why.brought.reports.is_empty() && why.brought.registered.is_empty() {
+            self.line(
+                1,
+                match alert.reason {
+                    Some(Reason::Expired) => "no record: days went by, and an incident left the window",
+                    Some(Reason::Policy) => "no record: another policy, or another table of it, took effect",
+                    _ => "none of the records above was taken in at this decision: what else changed with it, such as a \
+                          table of the policy, is not on record",
+                },
+            );
+        }
     }
 
     fn differences(&mut self, differences: &[Difference]) {
@@ -198,99 +226,6 @@ impl Page<'_> {
         }
     }
 
-    fn incidents(&mut self, indent: usize, all: &[IncidentView]) {
-        if all.is_empty() {
-            self.line(indent, "no incident");
-        }
-        for incident in all {
-            self.incident(indent, incident);
-        }
-    }
-
-    fn incident(&mut self, indent: usize, i: &IncidentView) {
-        let number = i.incident_id.map_or_else(|| "without a number".to_owned(), |id| id.to_string());
-        let at = i.uscc.map_or_else(|| "an unknown enterprise".to_owned(), |u| u.to_string());
-        let persons = counted(i.persons.into(), "person");
-        self.line(
-            indent,
-            format!(
-                "incident {number}: {} at {at}, {persons}, {}, {}, {}",
-                i.occurred_on, i.category, i.severity, i.state
-            ),
-        );
-        if let Some(other) = i.read_as {
-            self.line(indent + 1, format!("read as {other}'s, which took the enterprise over"));
-        }
-        for host in &i.hosts {
-            self.line(indent + 1, format!("host {host}: the worker was harmed there"));
-        }
-        for link in &i.links {
-            self.line(indent + 1, linked(link));
-        }
-        for case in &i.cases {
-            self.case(indent + 1, case);
-        }
-        for report in &i.withdrawn {
-            self.report(indent + 1, report);
-        }
-    }
-
-    fn case(&mut self, indent: usize, case: &CaseView) {
-        let person = case
-            .person
-            .as_ref()
-            .map_or_else(|| "a person without a key".to_owned(), |p| format!("person {p}…"));
-        self.line(indent, format!("{person}: {}", state(case)));
-        self.line(indent + 1, severity(case));
-        // Fields by the report that gives them: one line each.
-        let mut sources: Vec<String> = case.fields.iter().map(|f| f.from.to_string()).collect();
-        sources.dedup();
-        let mut said: Vec<&str> = Vec::new();
-        for source in &sources {
-            if said.contains(&source.as_str()) {
-                continue;
-            }
-            said.push(source);
-            let own = case.fields.iter().filter(|f| f.from.to_string() == *source);
-            let fields: Vec<String> =
-                own.map(|f| format!("{} {}", f.field, value(f.field, &f.value))).collect();
-            self.line(indent + 1, format!("from {source}: {}", fields.join(", ")));
-        }
-        for report in &case.reports {
-            self.report(indent + 1, report);
-        }
-    }
-
-    fn report(&mut self, indent: usize, report: &ReportView) {
-        let how = match report.how {
-            How::Keyed => "belongs by the key of its person",
-            How::Joined => {
-                "has no key of a person: joined the case of its enterprise and day that comes first"
-            }
-            How::Alone => "has no key of a person and found no case to join",
-            How::Withdrawn => "was withdrawn",
-        };
-        self.line(indent, format!("report {} {how}", report.report));
-        for v in &report.versions {
-            let fate = match (v.stands, v.verdict.as_str()) {
-                (true, _) => "stands",
-                (false, "accepted") => "was replaced",
-                (false, verdict) => verdict,
-            };
-            self.line(
-                indent + 1,
-                format!(
-                    "version {} {:<12} {:<12} arrived {}  {}",
-                    v.version,
-                    v.status.as_str(),
-                    fate,
-                    v.arrived_at,
-                    v.place
-                ),
-            );
-        }
-    }
-
     fn said(&mut self, alert: &Alert) {
         if alert.audiences.is_empty() {
             self.line(
@@ -331,7 +266,13 @@ impl Page<'_> {
                 self.line(2, text);
             }
             if !found {
-                self.line(2, "the ledger has no delivery to it");
+                self.line(
+                    2,
+                    match self.delivered {
+                        true => "the ledger has no delivery to it",
+                        false => "decided, and not sent from this log: a replay sends nothing, nor does `tocsin run --only pipeline`",
+                    },
+                );
             }
         }
     }
@@ -402,6 +343,14 @@ impl Page<'_> {
         self.each(&why.alerts);
     }
 
+    fn refused(&mut self, all: &[RefusedView]) {
+        let Some(first) = all.first() else { return };
+        let (number, since) = (counted(all.len() as i64, "report"), first.arrived_at.day());
+        self.head("In quarantine");
+        self.line(1, format!("{number} that the door refused, since {since}: counted nowhere, and nobody knows whether it is an injury"));
+        all.iter().for_each(|r| self.line(1, refused(r)));
+    }
+
     fn enterprise_page(&mut self, why: &EnterpriseExplained) {
         self.line(0, format!("ENTERPRISE {}, as of {}", why.uscc, why.as_of));
         if let Some(other) = why.read_as {
@@ -417,6 +366,7 @@ impl Page<'_> {
         }
         self.head("Its incidents today");
         self.incidents(1, &why.incidents);
+        self.refused(&why.refused);
         self.differences(&why.differences);
         self.entries(&why.lists);
         self.head(&"=".repeat(78));
@@ -427,17 +377,39 @@ impl Page<'_> {
     }
 }
 
+/// A report in quarantine, as far as it can be read.
+fn refused(r: &RefusedView) -> String {
+    let report =
+        r.report.as_ref().map_or_else(|| "a report without an id".to_owned(), |key| format!("report {key}"));
+    let day = r.occurred_on.map(|day| format!(", accident of {day}")).unwrap_or_default();
+    format!("{} {report} refused: {}{day}  {}", r.arrived_at, r.reason, r.place)
+}
+
 /// A later version of a report, and what it changed.
 fn changed(c: &Changed) -> String {
     let v = &c.version;
     let (report, number, verdict) = (&c.report, v.version, v.verdict.as_str());
     let mut text = format!("{} report {report} version {number}, {}, {verdict}", v.arrived_at, v.status);
-    for (place, (field, before, now)) in c.fields.iter().enumerate() {
-        let side = |side: &Option<String>| side.as_deref().map_or("nothing".to_owned(), |t| value(field, t));
-        let _ =
-            write!(text, "{}{field} {} -> {}", if place == 0 { ": " } else { ", " }, side(before), side(now));
+    if !c.fields.is_empty() {
+        let _ = write!(text, ": {}", changes(&c.fields));
     }
     text
+}
+
+/// What a version changed; of the first one what it says.
+fn changes(fields: &[FieldChange]) -> String {
+    // A status is always there: whoever had none before is new.
+    let new = fields.iter().any(|(field, before, _)| *field == "status" && before.is_none());
+    let words = fields.iter().map(|(field, before, now)| match (new, now) {
+        (true, Some(now)) => format!("{field} {}", value(field, now)),
+        _ => format!("{field} {} -> {}", said(field, before.as_deref()), said(field, now.as_deref())),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// What a report says of a field.
+pub fn said(field: &str, what: Option<&str>) -> String {
+    what.map_or_else(|| "not given".to_owned(), |text| value(field, text))
 }
 
 /// A version of an enterprise's registration.
@@ -538,43 +510,6 @@ fn window(numbers: &Numbers) -> String {
         "{incidents} counted production incidents in {window_days} days ({from} to {to}), {severe} of them severe or \
          fatal: {level} (blue from {blue}, yellow {yellow}, orange {orange}, red {red}{single})"
     )
-}
-
-fn linked(link: &LinkView) -> String {
-    let by = match &link.by {
-        LinkBy::IncidentNo { source, number } => format!("{source} gives both the incident number {number}"),
-        LinkBy::TimeAndCause { cause, minutes_apart, limit } => {
-            format!(
-                "both have the cause {cause} {}, {minutes_apart} minutes apart (limit {limit})",
-                cause.name()
-            )
-        }
-    };
-    format!("{} and {} are one incident: {by}", link.first, link.second)
-}
-
-fn state(case: &CaseView) -> String {
-    let why = match &case.state_by {
-        StateWhy::Status { status, from } => format!("{from}, believed first, says {status}"),
-        StateWhy::OnlySuspects => "only hospitals or the police know of it".to_owned(),
-        StateWhy::NoEnterprise => "no report names an enterprise".to_owned(),
-        StateWhy::NotRegistered => "its enterprise is not registered".to_owned(),
-    };
-    format!("{} ({why})", case.state)
-}
-
-fn severity(case: &CaseView) -> String {
-    let why = match &case.severity_by {
-        SeverityWhy::Died { from } => format!("{from} says that the person died"),
-        SeverityWhy::LostDays { days, limit, from } => {
-            format!("{from} says {days} lost days, severe from {limit}")
-        }
-        SeverityWhy::Grade { grade, limit, from } => {
-            format!("{from} says disability grade {grade}, severe up to {limit}")
-        }
-        SeverityWhy::Neither => "no report reaches a limit".to_owned(),
-    };
-    format!("{} ({why})", case.severity)
 }
 
 /// "1 day", "2 days".

@@ -112,9 +112,14 @@ fn town() -> Town {
 
 /// A folder with the stream.
 fn place() -> tempfile::TempDir {
+    written(&town())
+}
+
+/// A folder with the stream of a town.
+fn written(town: &Town) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let text = |l: &Line| json!({"topic": l.topic, "arrived_at": l.at, "value": l.value}).to_string();
-    let lines: Vec<String> = town().lines.iter().map(text).collect();
+    let lines: Vec<String> = town.lines.iter().map(text).collect();
     fs::write(dir.path().join("stream.jsonl"), lines.join("\n")).unwrap();
     dir
 }
@@ -211,6 +216,64 @@ fn an_industry_is_named_by_what_chance_does_not_explain_and_its_candidate_by_its
     assert_eq!((&page["to"], &page["city"]["incidents"]), (&json!("2024-12-31"), &json!(11)));
 }
 
+/// The rate counts only enterprises with a headcount; both counts stand under their names.
+#[test]
+fn incidents_at_enterprises_without_a_headcount_stand_beside_those_in_the_rate() {
+    let mut town = town();
+    let firm = json!({"uscc": uscc(7), "version": 1, "name": "A site", "area": "330784001", "industry": "33",
+        "valid_from": "2020-01-01", "status": "active"});
+    town.add("registry.enterprises", "2024-01-01T08:00:00+08:00", firm);
+    town.injury(7, "2025-06-29", json!({}));
+    town.lines.sort_by(|a, b| a.at.cmp(&b.at));
+    let dir = written(&town);
+    let page = listed(dir.path(), &["industries", "stream.jsonl"]);
+    let metal = page["industries"].as_array().unwrap().iter().find(|i| i["industry"] == "33").unwrap();
+    let counts = |f: &Value| (f["incidents"].clone(), f["incidents_with_headcount"].clone());
+    assert_eq!(counts(&metal["figures"]), (json!(11), json!(10)));
+    assert_eq!(counts(&page["city"]), (json!(12), json!(11)));
+    let text = done(&tocsin(dir.path(), &["lists", "industries", "stream.jsonl"]));
+    assert!(text.contains("the city: 12 incidents, 11 of them in the rate"), "{text}");
+    let row: Vec<&str> = text.lines().find(|l| l.starts_with(" 33 ")).unwrap().split_whitespace().collect();
+    assert_eq!(row[2..6], ["4", "2025", "11", "10"], "{text}");
+    // A year of which nothing is known names those of which something is.
+    assert_eq!(page["years"], json!([2024, 2025]));
+    let text = done(&tocsin(dir.path(), &["lists", "industries", "stream.jsonl", "--year", "2005"]));
+    assert!(
+        text.contains("Of 2005 nothing is known") && text.contains("There are some of: 2024, 2025"),
+        "{text}"
+    );
+}
+
+/// Nobody knows whether an injury stands behind a report that was refused: it breaks no streak, and is said beside it.
+#[test]
+fn beside_a_streak_stand_the_reports_of_the_firm_that_were_refused() {
+    let mut town = town();
+    let mut refused = |id: &str, arrived: &str, n: u32, on: &str, version: u64| {
+        let value = json!({"source": "hr", "source_record_id": id, "version": version, "status": "accepted",
+            "occurred_on": on, "reported_at": format!("{arrived}T18:00:00+08:00"), "uscc": uscc(n)});
+        town.add("reports.hr", &format!("{arrived}T18:00:00+08:00"), value);
+    };
+    refused("R1", "2025-06-02", 6, "2026-06-01", 1);
+    refused("R2", "2025-06-01", 6, "2025-06-01", 0);
+    // Sent again in a sound form: known.
+    refused("R3", "2025-06-03", 3, "2026-06-03", 1);
+    refused("R3", "2025-06-04", 3, "2025-06-03", 1);
+    town.add("reports.hr", "2025-06-05T18:00:00+08:00", json!({"source": "hr", "uscc": "none"}));
+    town.lines.sort_by(|a, b| a.at.cmp(&b.at));
+    let dir = written(&town);
+    let page = listed(dir.path(), &["streaks", "stream.jsonl"]);
+    assert_eq!(page["refused"], json!(4));
+    let of = |n| page["streaks"].as_array().unwrap().iter().find(|s| s["uscc"] == json!(uscc(n))).unwrap();
+    assert_eq!(
+        of(6)["refused_reports"],
+        json!({"reports": 2, "first_arrived_on": "2025-06-01", "last_occurred_on": "2026-06-01"})
+    );
+    assert_eq!((&of(6)["days"], &of(3)["refused_reports"]), (&json!(546), &Value::Null));
+    let text = done(&tocsin(dir.path(), &["lists", "streaks", "stream.jsonl"]));
+    assert!(text.contains("2 since 2025-06-01") && text.contains("accident on 2026-06-01"), "{text}");
+    assert!(text.contains("of 1 of them reports that name the enterprise were refused"), "{text}");
+}
+
 #[test]
 fn hazards_are_ranked_within_industries_and_clusters_and_few_is_said() {
     let dir = place();
@@ -275,6 +338,10 @@ fn a_wrong_call_says_what_to_do() {
     assert!(early.contains("expected that day or a later one"), "{early}");
     let year = call(&["annual", "stream.jsonl", "--year", "2022"]);
     assert!(year.contains("lists of 2024 and 2025 are kept on 2025-06-30"), "{year}");
+    let neither = call(&["streaks"]);
+    assert!(neither.contains("<STREAM.jsonl|--config <FILE>>"), "{neither}");
+    let both = call(&["streaks", "stream.jsonl", "--config", "tocsin.toml"]);
+    assert!(both.contains("cannot be used with"), "{both}");
     let year = call(&["industries", "stream.jsonl", "--year", "2026"]);
     assert!(year.contains("expected a year from 1990 to 2025"), "{year}");
     let window = call(&["hazards", "stream.jsonl", "--window", "week"]);
@@ -385,7 +452,17 @@ fn the_list_of_a_year_says_who_and_why_and_by_whom_it_was_frozen() {
         text.contains("on it: 1 key (重点), 0 of them for years running (持续多发); 2 general (一般)"),
         "{text}"
     );
-    assert!(text.contains("永康甲门业有限公司") && text.contains("330784001 东城街道"), "{text}");
+    assert!(
+        text.contains("永康甲门业有限公司") && text.contains(" 330784001 ") && text.contains(" 东城街道 "),
+        "{text}"
+    );
+    // Whatever it has to say fits on a terminal.
+    for list in ["annual", "streaks", "industries", "hazards"] {
+        let text = done(&tocsin(dir.path(), &["lists", list, "stream.jsonl"]));
+        let columns = |line: &str| line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>();
+        let wide: Vec<&str> = text.lines().filter(|line| columns(line) > 125).collect();
+        assert!(wide.is_empty(), "{list}: {wide:#?}");
+    }
     let text = done(&tocsin(dir.path(), &["lists", "annual", "stream.jsonl", "--frozen"]));
     assert!(
         text.contains("LIST OF 2024, frozen by event G1") && text.contains("approved by the head"),

@@ -3,18 +3,20 @@
 //! Reading every enterprise and incident is little beside reading the records, so nothing of it is kept up to date. An
 //! engine of [`Engine::of_decisions`] answers as well, and one that was only loaded ([`Engine::load`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_schemas::codes::{Category, EnterpriseStatus, Severity, State};
-use tocsin_schemas::ids::{PersonKey, Uscc};
+use tocsin_schemas::ids::{PersonKey, ReportKey, Uscc};
 use tocsin_schemas::records::{Enterprise, Incident, Window};
 
 use super::Engine;
 use crate::cases::{Case, joined, keyed};
 use crate::facts::Shared;
 use crate::incidents::told;
-use crate::lists::{self, Details, Firm, Happened, Harm, Hazards, How, Industries, Streaks};
+use crate::lists::{
+    self, Details, Firm, Happened, Harm, Hazards, How, Industries, Refused, RefusedReports, Streaks,
+};
 use crate::windows::days;
 
 impl Engine {
@@ -27,6 +29,19 @@ impl Engine {
     pub fn streaks(&self) -> Option<Streaks> {
         let day = self.clock?.day();
         Some(lists::streaks(self.firms().values(), day, &self.policies.on(day).lists))
+    }
+
+    /// Of each enterprise, as its incidents are read, the refused reports that name it. What was accepted under the same
+    /// source and record id is known, and left out.
+    pub fn refused_reports(&self, refused: &[Refused]) -> BTreeMap<Uscc, RefusedReports> {
+        let mut all: BTreeMap<Uscc, Option<RefusedReports>> = BTreeMap::new();
+        let unknown = |key: &ReportKey| self.versions.report_of(key).is_none();
+        for one in refused.iter().filter(|r| r.glimpse.key.as_ref().is_none_or(unknown)) {
+            let named: BTreeSet<Uscc> =
+                one.glimpse.enterprises.iter().map(|uscc| self.registry.root(uscc)).collect();
+            named.into_iter().for_each(|uscc| RefusedReports::add(all.entry(uscc).or_default(), one));
+        }
+        all.into_iter().filter_map(|(uscc, sum)| Some((uscc, sum?))).collect()
     }
 
     /// The industries of a year (S27) as seen from the clock's day; `None` before the first arrival, and of a year that

@@ -14,7 +14,7 @@
 //! The year before is looked at over the same days ([`Window::YearAgo`]). All comparisons are of whole numbers.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -45,6 +45,8 @@ pub struct Industries {
     pub before_from: Day,
     /// See `before_from`.
     pub before_to: Day,
+    /// The years in which a registered enterprise has a counted production incident or insured persons.
+    pub years: Vec<i32>,
     /// The city's figures.
     pub city: YearFigures,
     /// The city's figures of the year before.
@@ -150,7 +152,12 @@ pub(crate) fn judge<'a>(
     let (span, span_before) = (days(Window::Year, day), days(Window::YearAgo, day));
     let mut city = Group::default();
     let mut groups: BTreeMap<CompactString, Group<'_>> = BTreeMap::new();
+    let mut years: BTreeSet<i32> = BTreeSet::new();
     for firm in firms {
+        let happened = firm.incidents.iter().map(|i| i.on);
+        let insured =
+            firm.insured.iter().filter(|(_, insured)| **insured > 0).map(|(month, _)| month.first_day());
+        years.extend(happened.chain(insured).filter(|on| *on <= as_of).map(|on| i32::from(on.year())));
         let (now, before) = (firm.over(span), firm.over(span_before));
         let group = groups.entry(firm.division.clone()).or_default();
         for sums in [&mut city, &mut *group] {
@@ -208,6 +215,7 @@ pub(crate) fn judge<'a>(
         to: span.1,
         before_from: span_before.0,
         before_to: span_before.1,
+        years: years.into_iter().collect(),
         city: figures(&city.now),
         city_before: figures(&city.before),
         industries,

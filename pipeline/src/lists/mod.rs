@@ -7,6 +7,7 @@
 //! - `freeze`: a list of a year as it stood, on the word of somebody with a name
 //! - `streaks` (S54), `industries` (S27), `hazards` (S32, S45): what `tocsin lists` ranks when somebody asks; pure, from
 //!   `firms`, the enterprises as they were read once at the end of what arrived
+//! - `refused`: what is said beside a streak of reports that were refused at the door
 //!
 //! Two things are compared by the list of a year. An enterprise's own figures are live: a report moves it at once. What it is compared with,
 //! the city's rate and the model of all enterprises, is taken at midnights ([`tocsin_schemas::records::Reference`]): the
@@ -21,6 +22,7 @@ mod hazards;
 mod industries;
 mod live;
 mod persistent;
+mod refused;
 mod streaks;
 
 pub(crate) use annual::{Against, Year, judge};
@@ -34,5 +36,6 @@ pub use industries::{Candidate, Industries, Industry, YearFigures};
 pub use live::ListsFound;
 pub(crate) use live::{Before, Lists, ListsChange, Moved};
 pub(crate) use persistent::key_years;
+pub use refused::{Refused, RefusedReports};
 pub(crate) use streaks::rank as streaks;
 pub use streaks::{Streak, Streaks};

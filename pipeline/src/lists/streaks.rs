@@ -17,7 +17,7 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::Window;
 use tocsin_schemas::time::Day;
 
-use super::Firm;
+use super::{Firm, RefusedReports};
 use crate::policy::Lists as Limits;
 use crate::windows::days;
 
@@ -47,6 +47,19 @@ pub struct Streak {
     pub days: u32,
     /// Mean insured persons of the last 365 days.
     pub headcount: f64,
+    /// Reports in quarantine that name it, which break no streak and may be injuries; null: none that can be read.
+    pub refused_reports: Option<RefusedReports>,
+}
+
+impl Streaks {
+    /// The same with the refused reports of each enterprise beside its streak.
+    #[must_use]
+    pub fn beside(mut self, refused: &BTreeMap<Uscc, RefusedReports>) -> Streaks {
+        for streak in &mut self.streaks {
+            streak.refused_reports = refused.get(&streak.uscc).copied();
+        }
+        self
+    }
 }
 
 /// The streaks of these enterprises on a day. Incidents of a later day are not looked at.
@@ -90,5 +103,6 @@ fn streak(firm: &Firm, as_of: Day, limits: &Limits) -> Result<Streak, NoStreak> 
         since_by,
         days: (as_of.0 - since.0).max(0).unsigned_abs(),
         headcount,
+        refused_reports: None,
     })
 }

@@ -31,6 +31,8 @@ pub(super) struct Judged {
     pub then: Knowledge,
     /// Of a correction: what was known before it.
     pub was: Option<Knowledge>,
+    /// Which records those were.
+    pub was_known: Option<Cut>,
     pub stood_on: Vec<Found>,
     pub became: Vec<Found>,
     pub numbers: Numbers,
@@ -108,11 +110,13 @@ fn judge(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool, r
     } else {
         Check { differences: unknown_reports(alert, &then), unchecked: BY_POLICY.to_vec() }
     };
-    let was = attempt.was.map(|known| Knowledge::at(why.records, &known, policies, alert.as_of));
+    let was_known = attempt.was;
+    let was = was_known.as_ref().map(|known| Knowledge::at(why.records, known, policies, alert.as_of));
     Judged {
         known: reading.known,
         then,
         was,
+        was_known,
         stood_on: attempt.stood_on,
         became: attempt.became,
         numbers: attempt.numbers,

@@ -21,6 +21,7 @@
 //! - *Which incident keeps which number* is history: numbers are read from alerts and `incidents`, not recomputed.
 
 mod before;
+mod brought;
 mod check;
 mod knowledge;
 mod listed;
@@ -42,13 +43,15 @@ pub use self::listed::{
     EntryExplained, EntrySince, EventView, HeadcountView, ListedExplained, MovedOnList, OnList,
     WholeExplained, Written, YearBefore, YearBy,
 };
+pub use self::since::FieldChange;
 pub use self::view::{
-    AlertExplained, CaseView, Changed, Check, Difference, EnterpriseExplained, Given, How, IncidentExplained,
-    IncidentView, LinkBy, LinkView, Numbers, Place, PolicyUsed, Registered, ReportView, SeverityWhy, Since,
-    StateWhy, UsedBecause, VersionView,
+    AlertExplained, Brought, CaseView, Changed, Check, Differ, Difference, EnterpriseExplained, Given, How,
+    IncidentExplained, IncidentView, LinkBy, LinkView, Numbers, Place, PolicyUsed, RefusedView, Registered,
+    ReportView, Said, SeverityWhy, Since, StateWhy, TakenBy, UsedBecause, VersionView,
 };
 pub use self::wanted::Wanted;
 use crate::engine::Arrival;
+use crate::lists::Refused;
 use crate::policy::Policies;
 
 /// An admitted record, and where the log holds it.
@@ -84,6 +87,19 @@ pub struct Records {
     pub headcounts: Vec<Known>,
     /// Events that ask to freeze a list, in the order of arrival.
     pub events: Vec<Known>,
+    /// Reports that were refused at the door and name the enterprise, in the order of arrival.
+    pub refused: Vec<RefusedAtDoor>,
+}
+
+/// A refused report as far as it can be read, and where the log holds it.
+#[derive(Debug, Clone)]
+pub struct RefusedAtDoor {
+    /// What can be read of it.
+    pub report: Refused,
+    /// Where it stands.
+    pub place: Place,
+    /// The contract's reason.
+    pub reason: String,
 }
 
 /// The policies that can be looked up.
@@ -157,7 +173,8 @@ impl<'a, 'r> Why<'a, 'r> {
         found.sort_by(|a, b| {
             (a.seen.occurred_on, &a.seen.reports[0].key).cmp(&(b.seen.occurred_on, &b.seen.reports[0].key))
         });
-        if registered.is_empty() && alerts.is_empty() && found.is_empty() {
+        let refused = self.refused(uscc);
+        if registered.is_empty() && alerts.is_empty() && found.is_empty() && refused.is_empty() {
             return None;
         }
         let numbers = self.numbers(None);
@@ -182,8 +199,26 @@ impl<'a, 'r> Why<'a, 'r> {
                 .collect(),
             differences: written.flat_map(|r| check::record(r, &self.now)).collect(),
             alerts: alerts.into_iter().map(|a| self.explain(a)).collect(),
+            refused,
             lists: self.entries(uscc),
         })
+    }
+
+    /// The refused reports that name an enterprise, or one that is read as it; not what was accepted under the same key.
+    fn refused(&self, uscc: Uscc) -> Vec<RefusedView> {
+        let names = |r: &&RefusedAtDoor| {
+            r.report.glimpse.enterprises.iter().any(|u| self.now.registry.root(u) == uscc || *u == uscc)
+        };
+        let unknown = |key: &ReportKey| !self.now.reports.contains_key(key);
+        let stands = |r: &&RefusedAtDoor| r.report.glimpse.key.as_ref().is_none_or(unknown);
+        let view = |r: &RefusedAtDoor| RefusedView {
+            report: r.report.glimpse.key.clone(),
+            arrived_at: r.report.arrived_at,
+            place: r.place.clone(),
+            reason: r.reason.clone(),
+            occurred_on: r.report.glimpse.occurred_on,
+        };
+        self.records.refused.iter().filter(names).filter(stands).map(view).collect()
     }
 
     /// Judges by the policy of a hash, as of a day. Where it is not at hand: by the one that was likely in force at the
@@ -224,8 +259,10 @@ impl<'a, 'r> Why<'a, 'r> {
         let views = |founds: &[Found], of: &Knowledge| {
             founds.iter().map(|f| picture::incident(f, of, &numbers, policies, self)).collect::<Vec<_>>()
         };
+        let brought = brought::brought(self, alert, &judged, policies);
         AlertExplained {
             policy,
+            brought,
             incidents: views(&judged.stood_on, judged.was.as_ref().unwrap_or(&judged.then)),
             became: views(&judged.became, &judged.then),
             numbers: judged.numbers,

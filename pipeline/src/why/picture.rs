@@ -6,16 +6,19 @@ use std::sync::Arc;
 use tocsin_schemas::ids::{IncidentId, PersonKey, ReportKey};
 use tocsin_schemas::records::{Record, Report};
 
-use super::Why;
 use super::knowledge::{Found, Knowledge};
 use super::view::{
-    CaseView, Given, How, IncidentView, LinkBy, LinkView, Place, ReportView, SeverityWhy, StateWhy,
-    VersionView,
+    CaseView, Differ, Given, How, IncidentView, LinkBy, LinkView, Place, ReportView, Said, SeverityWhy,
+    StateWhy, TakenBy, VersionView,
 };
+use super::{Why, since};
 use crate::Verdict;
 use crate::cases::{Case, SeverityBy, StateBy};
+use crate::engine::Arrival;
+use crate::facts::Facts;
 use crate::incidents::LinkedBy;
-use crate::policy::Policies;
+use crate::policy::{Policies, SeverityLimits};
+use crate::versions::{Replaced, Versions};
 
 /// Numbers by report, and whether each is sure: see [`Why::numbers`].
 pub(super) type Numbers = BTreeMap<ReportKey, (IncidentId, bool)>;
@@ -112,6 +115,7 @@ fn case(case: &Case, of: &Knowledge, policies: &Policies, why: &Why<'_, '_>) -> 
             .into_iter()
             .map(|(field, value, from)| Given { field, value, from: from.key.clone() })
             .collect(),
+        differ: differ(case, limits),
         reports: reports.iter().map(|r| report(&r.key, how(r.person_key), of, why)).collect(),
     }
 }
@@ -125,6 +129,14 @@ fn report(key: &ReportKey, how: How, of: &Knowledge, why: &Why<'_, '_>) -> Repor
         .flatten()
         .filter_map(|(index, verdict)| version(why, *index, *verdict))
         .collect();
+    let mut door = Versions::default();
+    for version in &mut versions {
+        let Some((arrival, said)) = arrived(why, &version.place) else { continue };
+        let (_, replaced) = door.report(said, arrival.digest, arrival.arrived_at);
+        if let Some(Replaced { old: Some(old), new: Some(new) }) = replaced {
+            version.changed = since::between(Some(&old), Some(&new));
+        }
+    }
     // Of several arrivals of one content the first one stands.
     let stands = versions.iter().position(|v| {
         standing.is_some_and(|s| s.version == v.version)
@@ -137,10 +149,47 @@ fn report(key: &ReportKey, how: How, of: &Knowledge, why: &Why<'_, '_>) -> Repor
 }
 
 fn content(why: &Why<'_, '_>, place: &Place) -> Option<[u8; 32]> {
+    arrived(why, place).map(|(arrival, _)| arrival.digest)
+}
+
+/// The report at a place of the log.
+fn arrived<'a>(why: &'a Why<'_, '_>, place: &Place) -> Option<(&'a Arrival, &'a Report)> {
     let at = |k: &&super::Known| {
         k.offset == place.offset && k.partition == place.partition && k.topic == place.topic
     };
-    why.records.arrivals.iter().find(at).map(|k| k.arrival.digest)
+    let known = why.records.arrivals.iter().find(at)?;
+    Some((&known.arrival, as_report(&known.arrival.record)?))
+}
+
+/// Where the reports of a case do not say the same; fields as [`Case::given`] has them.
+fn differ(case: &Case, limits: &SeverityLimits) -> Vec<Differ> {
+    let reports = case.reports();
+    let mut all = Vec::new();
+    let mut hold = |field, taken: String, by: Option<TakenBy>, said: Vec<(&Facts, String)>| {
+        let Some((first, rest)) =
+            said.split_first().filter(|(first, rest)| rest.iter().any(|s| s.1 != first.1))
+        else {
+            return;
+        };
+        let other_source = rest.iter().any(|(r, value)| *value != first.1 && r.source() != first.0.source());
+        let by = by.unwrap_or(if other_source { TakenBy::SourceOrder } else { TakenBy::RecordId });
+        let said = said.into_iter();
+        let said = said.map(|(r, value)| Said { from: r.key.clone(), version: r.version, value }).collect();
+        all.push(Differ { field, taken, by, said });
+    };
+    let each: Vec<(&Facts, Case)> = reports.iter().map(|r| (&**r, Case::of(vec![Arc::clone(r)]))).collect();
+    // That one office has recognised what another one reports is no dispute; that one of them refused it is.
+    let counts = reports.iter().filter(|r| r.status.counts()).count();
+    let agreed = counts == 0 || counts == reports.len();
+    for (field, taken, _) in case.given().into_iter().filter(|(field, ..)| !(agreed && *field == "status")) {
+        let own = |one: &Case| one.given().into_iter().find(|(f, ..)| *f == field).map(|(_, value, _)| value);
+        let said = each.iter().filter_map(|(r, one)| Some((*r, own(one)?))).collect();
+        hold(field, taken, None, said);
+    }
+    let speaks = |r: &Facts| r.died || r.lost_days.is_some() || r.disability_grade.is_some();
+    let own = each.iter().filter(|(r, _)| speaks(r)).map(|(r, one)| (*r, one.severity(limits).to_string()));
+    hold("severity", case.severity(limits).to_string(), Some(TakenBy::Severity), own.collect());
+    all
 }
 
 /// A version as it arrived. `None`: the record is no report.
@@ -154,6 +203,7 @@ pub(super) fn version(why: &Why<'_, '_>, index: usize, verdict: Verdict) -> Opti
         status: report.status,
         verdict,
         stands: false,
+        changed: Vec::new(),
     })
 }
 

@@ -11,6 +11,7 @@ use super::knowledge::Cut;
 use super::picture::{self, as_report, digits};
 use super::view::{Changed, Registered, Since};
 use super::{Records, Why};
+use crate::engine::Arrival;
 use crate::facts::{Facts, Shared};
 use crate::versions::{Replaced, Versions};
 
@@ -40,14 +41,24 @@ pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, known: &Cut) -> Since {
 
 /// The versions of these reports that were not known, each with what it changed.
 pub(super) fn changed(why: &Why<'_, '_>, known: &Cut, keys: &BTreeSet<ReportKey>) -> Vec<Changed> {
+    changed_between(why, known, &vec![true; why.records.arrivals.len()], keys)
+}
+
+/// The versions of these reports that were known after and not before, each with what it changed.
+pub(super) fn changed_between(
+    why: &Why<'_, '_>,
+    before: &Cut,
+    after: &Cut,
+    keys: &BTreeSet<ReportKey>,
+) -> Vec<Changed> {
     let mut versions = Versions::default();
     let mut changes = Vec::new();
-    for (index, arrived) in why.records.arrivals.iter().enumerate() {
+    for (index, arrived) in why.records.arrivals.iter().enumerate().filter(|(i, _)| before[*i] || after[*i]) {
         let Some(report) = as_report(&arrived.arrival.record).filter(|r| keys.contains(&r.key())) else {
             continue;
         };
         let (verdict, replaced) = versions.report(report, arrived.arrival.digest, arrived.arrival.arrived_at);
-        if known[index] {
+        if before[index] {
             continue;
         }
         let (old, new) = replaced.map_or((None, None), |Replaced { old, new }| (old, new));
@@ -63,7 +74,7 @@ pub(super) fn changed(why: &Why<'_, '_>, known: &Cut, keys: &BTreeSet<ReportKey>
 }
 
 /// A field that differs: its name, what stood before, what stands since.
-pub(crate) type FieldChange = (&'static str, Option<String>, Option<String>);
+pub type FieldChange = (&'static str, Option<String>, Option<String>);
 
 /// The fields that differ.
 pub(crate) fn between(old: Option<&Shared>, new: Option<&Shared>) -> Vec<FieldChange> {
@@ -93,7 +104,8 @@ fn fields(f: &Facts) -> Vec<(&'static str, Option<String>)> {
         ("cause", text(f.cause)),
         ("lost_days", text(f.lost_days)),
         ("disability_grade", text(f.disability_grade)),
-        ("died", text(Some(f.died))),
+        // Nobody says that a person lives: the date of death is there, or it is not.
+        ("died", text(f.died.then_some(true))),
     ]
 }
 
@@ -104,9 +116,17 @@ pub(super) fn register(records: &Records, uscc: Uscc) -> Vec<Registered> {
 
 pub(super) fn register_after(records: &Records, uscc: Uscc, known: &Cut) -> Vec<Registered> {
     let unknown = records.arrivals.iter().zip(known).filter(|(_, known)| !**known).map(|(k, _)| &k.arrival);
-    unknown
-        .filter_map(|arrival| match &arrival.record {
-            Record::Enterprise(e) if e.uscc == uscc || e.successor_of == Some(uscc) => Some(Registered {
+    let of = BTreeSet::from([uscc]);
+    unknown.filter_map(|arrival| registration(arrival, &of)).collect()
+}
+
+/// A version of the registration of one of these, or of who takes one of them over.
+pub(super) fn registration(arrival: &Arrival, of: &BTreeSet<Uscc>) -> Option<Registered> {
+    match &arrival.record {
+        Record::Enterprise(e)
+            if of.contains(&e.uscc) || e.successor_of.is_some_and(|before| of.contains(&before)) =>
+        {
+            Some(Registered {
                 uscc: e.uscc,
                 version: e.version,
                 arrived_at: arrival.arrived_at,
@@ -116,8 +136,8 @@ pub(super) fn register_after(records: &Records, uscc: Uscc, known: &Cut) -> Vec<
                 valid_from: e.valid_from,
                 status: e.status,
                 successor_of: e.successor_of,
-            }),
-            _ => None,
-        })
-        .collect()
+            })
+        }
+        _ => None,
+    }
 }

@@ -12,6 +12,7 @@ use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::{Day, Instant};
 
 use super::listed::EntryExplained;
+use super::since::FieldChange;
 use crate::Verdict;
 
 /// Why one alert was said.
@@ -38,6 +39,8 @@ pub struct AlertExplained {
     /// what it took back is to have stood before. What was known at the decision is not touched by it. The log does not
     /// say when a late record was taken in: of those that fit, the newest is named.
     pub taken_last: Vec<Place>,
+    /// The records that made it a change of what was said before; of a first message none.
+    pub brought: Brought,
     /// What came after the decision.
     pub since: Since,
     /// Whether the records give the alert's numbers again.
@@ -82,8 +85,25 @@ pub struct EnterpriseExplained {
     pub differences: Vec<Difference>,
     /// Every alert about it, in the order of decision.
     pub alerts: Vec<AlertExplained>,
+    /// Reports in quarantine that name it, in the order of arrival; not those accepted under the same id.
+    pub refused: Vec<RefusedView>,
     /// Its newest entry on each list, live and frozen, by key.
     pub lists: Vec<EntryExplained>,
+}
+
+/// A report that was refused at the door, as far as it can be read.
+#[derive(Debug, Clone, Serialize)]
+pub struct RefusedView {
+    /// Which; null where its id cannot be read.
+    pub report: Option<ReportKey>,
+    /// When it arrived.
+    pub arrived_at: Instant,
+    /// Where the log holds it.
+    pub place: Place,
+    /// The contract's reason.
+    pub reason: String,
+    /// The day of the accident that it names, sound or not.
+    pub occurred_on: Option<Day>,
 }
 
 /// One version of an enterprise's registration.
@@ -210,6 +230,8 @@ pub struct CaseView {
     pub severity_by: SeverityWhy,
     /// Its fields, each with the report that gives it.
     pub fields: Vec<Given>,
+    /// Where its reports do not say the same.
+    pub differ: Vec<Differ>,
     /// Its reports, the one that is believed first first.
     pub reports: Vec<ReportView>,
 }
@@ -223,6 +245,42 @@ pub struct Given {
     pub value: String,
     /// The first report, in source order, that has it.
     pub from: ReportKey,
+}
+
+/// Reports of one case that say different things of a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Differ {
+    /// The field; `severity` is what each report makes of the case by itself.
+    pub field: &'static str,
+    /// What the case has.
+    pub taken: String,
+    /// By which rule (records.md section 2).
+    pub by: TakenBy,
+    /// What each report says that gives it, the one that is believed first first.
+    pub said: Vec<Said>,
+}
+
+/// What one report says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Said {
+    /// The report.
+    pub from: ReportKey,
+    /// Its version that stands; what lower ones said is replaced.
+    pub version: u64,
+    /// What it says.
+    pub value: String,
+}
+
+/// The rule that takes one of several values (records.md section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenBy {
+    /// The first report that gives it, by source order.
+    SourceOrder,
+    /// All are of one source: the smallest record id.
+    RecordId,
+    /// Fatal if any report says that the person died; else the lost days and the grade that are taken decide.
+    Severity,
 }
 
 /// Why a case counts, or not.
@@ -318,6 +376,10 @@ pub struct VersionView {
     pub verdict: Verdict,
     /// Whether it is the one that stands.
     pub stands: bool,
+    /// What it changed of the version that stood before: field, what that said, what it says itself. In a list of
+    /// changes those stand beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<FieldChange>,
 }
 
 fn verdict<S: serde::Serializer>(verdict: &Verdict, s: S) -> Result<S::Ok, S::Error> {
@@ -372,6 +434,15 @@ pub enum LinkBy {
     },
 }
 
+/// The records that a decision took in, which made it a change of the one before.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Brought {
+    /// Versions of the reports concerned, in the order of arrival.
+    pub reports: Vec<Changed>,
+    /// Versions of the enterprise's registration.
+    pub registered: Vec<Registered>,
+}
+
 /// What came after a decision.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Since {
@@ -393,7 +464,7 @@ pub struct Changed {
     /// The version.
     pub version: VersionView,
     /// Field, what stood before, what stands since. Empty: nothing that a rule reads.
-    pub fields: Vec<(&'static str, Option<String>, Option<String>)>,
+    pub fields: Vec<FieldChange>,
 }
 
 /// Whether an explanation and the record agree.

@@ -18,6 +18,7 @@ mod canonical;
 mod check;
 mod contact;
 mod enterprise;
+mod glimpse;
 mod governance;
 mod headcount;
 mod json;
@@ -26,6 +27,7 @@ mod raw;
 mod report;
 
 pub use canonical::{canonical_json, digest};
+pub use glimpse::{Glimpse, glimpse};
 pub use line::{Line, LineRefusal, admit_line};
 
 use std::fmt;
@@ -171,24 +173,9 @@ pub fn admit(
     arrived_at: Instant,
     schemas: &dyn SchemaIds,
 ) -> Result<Admitted, Refusal> {
-    if raw.len() > MAX_RECORD_BYTES {
-        let detail = format!("a record has at most {MAX_RECORD_BYTES} bytes, here are {}", raw.len());
-        return Err(Refusal { reason: RefusalReason::Undecodable, detail });
-    }
     let known = topics::topic(topic).filter(|known| known.direction == Direction::In);
     let known = known.and_then(|known| Some((known, known.schema?)));
-    let input = match framing(raw)? {
-        Framing::Json(text) => Input::Json(json::Object::parse(text)?),
-        Framing::Confluent(id, datum) => {
-            let schema = schemas.schema(id);
-            Input::Avro(schema.ok_or_else(|| unknown(format!("no schema has the id {id}")))?, datum)
-        }
-        Framing::SingleObject(fingerprint, datum) => {
-            let schema = single_object_schema(known.map(|(_, kind)| kind), fingerprint, schemas);
-            let none = || unknown(format!("no schema has the fingerprint {fingerprint:016x}"));
-            Input::Avro(schema.ok_or_else(none)?, datum)
-        }
-    };
+    let input = opened(known.map(|(_, kind)| kind), raw, schemas)?;
     let Some((topic, kind)) = known else {
         let shown: String = topic.chars().take(64).collect();
         return Err(unknown(format!("{shown:?} is no topic for records in")));
@@ -204,6 +191,26 @@ pub fn admit(
     };
     let digest = digest(&record);
     Ok(Admitted { record, digest, flags })
+}
+
+/// Recognises the framing of a record of this kind; of an unknown topic there is none.
+fn opened<'a>(kind: Option<Kind>, raw: &'a [u8], schemas: &dyn SchemaIds) -> Result<Input<'a>, Refusal> {
+    if raw.len() > MAX_RECORD_BYTES {
+        let detail = format!("a record has at most {MAX_RECORD_BYTES} bytes, here are {}", raw.len());
+        return Err(Refusal { reason: RefusalReason::Undecodable, detail });
+    }
+    Ok(match framing(raw)? {
+        Framing::Json(text) => Input::Json(json::Object::parse(text)?),
+        Framing::Confluent(id, datum) => {
+            let schema = schemas.schema(id);
+            Input::Avro(schema.ok_or_else(|| unknown(format!("no schema has the id {id}")))?, datum)
+        }
+        Framing::SingleObject(fingerprint, datum) => {
+            let schema = single_object_schema(kind, fingerprint, schemas);
+            let none = || unknown(format!("no schema has the fingerprint {fingerprint:016x}"));
+            Input::Avro(schema.ok_or_else(none)?, datum)
+        }
+    })
 }
 
 /// The schema of a single object: mostly our own of the topic's record, else another of ours, else one that

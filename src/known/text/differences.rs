@@ -8,7 +8,7 @@ use tocsin_pipeline::known::{
 use tocsin_schemas::records::Window;
 
 use super::{listed, number, signed};
-use crate::why::{place_name, value};
+use crate::why::{place_name, said, value};
 
 /// Both parts.
 pub fn of(c: &Comparison) -> String {
@@ -75,14 +75,10 @@ fn head(difference: &Difference) -> String {
                 door(verdict),
                 word(*did)
             );
-            // Of what is new, what it says; the status stands before, and that nobody died goes without saying.
-            let quiet = |field: &str, since: &Option<String>| {
-                field == "status" || (field == "died" && since.as_deref() == Some("false"))
-            };
-            let told = fields.iter().filter(|(f, _, s)| *did != ReportDid::Arrived || !quiet(f, s));
+            // Of what is new, what it says; the status stands before.
+            let told = fields.iter().filter(|(f, ..)| *did != ReportDid::Arrived || *f != "status");
             for (place, (field, before, since)) in told.enumerate() {
-                let side =
-                    |side: &Option<String>| side.as_deref().map_or("nothing".to_owned(), |t| value(field, t));
+                let side = |side: &Option<String>| said(field, side.as_deref());
                 let start = if place == 0 { "; " } else { ", " };
                 let _ = match did {
                     ReportDid::Arrived => write!(text, "{start}{field} {}", side(since)),

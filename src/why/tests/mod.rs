@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::Policies;
 use tocsin_pipeline::why::{Records, Rules, Wanted, Why};
-use tocsin_schemas::codes::{Change, DeliveryState, Role};
+use tocsin_schemas::codes::{Change, DeliveryState, Level, Reason, Role};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::log::{EventLog, NewRecord};
 use tocsin_schemas::records::{Alert, Delivery, Incident, Progress, Record};
@@ -144,6 +144,7 @@ fn source(of: &Replayed) -> Source {
 /// As the command does it, pass by pass, one thing at a time.
 fn ask(source: &Source, id: &str) -> Option<Answer> {
     let asked = Asked::parse(id).unwrap();
+    let asked = read::resolve(&*source.log, &*source.schemas, asked).unwrap();
     let found = read::find(&*source.log, &*source.schemas, &asked).unwrap();
     answer(source, &asked, found.as_ref())
 }
@@ -228,6 +229,66 @@ fn the_page_reads_as_agreed() {
     let page = text::of(&ask(&source, &alert.alert_id).unwrap());
     let expected = include_str!("upgraded.txt");
     assert!(page.trim() == expected.trim(), "{page}");
+}
+
+/// A correction, and the escalation that it closed, name the record that did it.
+#[test]
+fn a_correction_and_what_it_closed_name_the_record_that_did_it() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let all = alerts(&source);
+    let of = |reason| {
+        let closed = |a: &&Alert| a.change == Change::Closed && a.reason == Some(Reason::Corrected);
+        let corrected = |a: &&Alert| a.change == Change::Corrected && a.reason == Some(reason);
+        [all.iter().find(corrected).unwrap(), all.iter().find(closed).unwrap()]
+    };
+    for alert in of(Reason::Withdrawn) {
+        let page = text::of(&ask(&source, &alert.alert_id).unwrap());
+        let (_, brought) = page.split_once("What brought it about\n").unwrap();
+        assert_eq!(
+            brought.lines().next().unwrap().trim(),
+            "2025-05-10T09:00:00+08:00 report hr/HR-4 version 2, withdrawn, accepted: status reported -> withdrawn  \
+             reports.hr/1@4"
+        );
+    }
+    // Nobody says of a person that it lives.
+    let died = all.iter().find(|a| a.change == Change::Raised && a.level == Some(Level::Red)).unwrap();
+    let page = text::of(&ask(&source, &died.uscc.to_string()).unwrap());
+    assert!(
+        page.contains("not given") && !page.contains("nothing ->") && !page.contains("died false"),
+        "{page}"
+    );
+}
+
+/// Who said what, and which rule took one of them.
+#[test]
+fn where_sources_differ_the_page_says_who_said_what_and_which_was_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = std::fs::read_to_string(town()).unwrap();
+    let firm = more.lines().next().unwrap();
+    let report = |source: &str, id: &str, day: &str, more: &str| {
+        format!(
+            r#"{{"topic":"reports.{source}","arrived_at":"2025-03-06T09:00:00+08:00","value":{{"source":"{source}","source_record_id":"{id}","version":1,"status":"reported","occurred_on":"{day}","reported_at":"2025-03-06T09:00:00+08:00","uscc":"91330784XX00000190","person_key":"{}"{more}}}}}"#,
+            "24".repeat(32)
+        )
+    };
+    let stream = dir.path().join("stream.jsonl");
+    let (hr, health) = (
+        report("hr", "1", "2025-03-04", r#","lost_days":5"#),
+        report("health", "7", "2025-03-03", r#","lost_days":200"#),
+    );
+    std::fs::write(&stream, format!("{firm}\n{hr}\n{health}\n")).unwrap();
+    let replayed = replayed(&stream, None);
+    let source = source(&replayed);
+    let page = text::of(&ask(&source, "000000018").unwrap());
+    for line in [
+        "they differ on occurred_on: hr/1 (version 1) says 2025-03-04, health/7 (version 1) says 2025-03-03; taken: \
+         2025-03-04, of the source that comes first in the source order",
+        "they differ on lost_days: hr/1 (version 1) says 5, health/7 (version 1) says 200; taken: 5, of the source",
+        "they differ on severity: hr/1 (version 1) says minor, health/7 (version 1) says severe; taken: minor, fatal if",
+    ] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
 }
 
 #[test]
@@ -333,12 +394,81 @@ fn an_id_tells_by_its_form_what_it_is_of() {
         ("000000019", "check symbol"),
         ("000000019", "expected an alert's (26 letters"),
         ("91330784XX00000191", "check symbol"),
-        ("91330784XX00000191", "a USCC (18 symbols), or the key of a list"),
+        ("91330784XX00000191", "a USCC (18 symbols), a report's (SOURCE/ID"),
+        ("hr/", "no id"),
+        ("nothing", "no id"),
+        ("nobody/7", "no id"),
         ("é", "no id"),
     ] {
         let why = Asked::parse(wrong).unwrap_err();
         assert!(why.contains(word), "{wrong}: {why}");
     }
+}
+
+/// In any case of letters, by the beginning where it is the only one, and by a report.
+#[test]
+fn an_id_is_found_in_lower_case_by_its_beginning_and_by_a_report() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let alert = upgraded(&source);
+    let whole = text::of(&ask(&source, &alert.alert_id).unwrap());
+    for id in
+        [alert.alert_id.to_lowercase(), alert.alert_id[..8].to_owned(), alert.alert_id[..12].to_lowercase()]
+    {
+        let page = text::of(&ask(&source, &id).unwrap());
+        assert_eq!(page.lines().next(), whole.lines().next(), "{id}");
+    }
+    let lower = ask(&source, &alert.uscc.to_string().to_lowercase()).unwrap();
+    assert!(text::of(&lower).starts_with(&format!("ENTERPRISE {}", alert.uscc)));
+    let incident = format!("INCIDENT {}", alert.subject);
+    for id in ["hr/HR-1", "HR/hr-1", "employer/e-7"] {
+        assert!(text::of(&ask(&source, id).unwrap()).starts_with(&incident), "{id}");
+    }
+    assert!(ask(&source, "hr/nobody").is_none() && ask(&source, "AAAAAAAA").is_none());
+    // Two that begin alike are both named.
+    let mut other = alert.clone();
+    other.alert_id = format!("{}{}", &alert.alert_id[..8], "A".repeat(18));
+    write(&source, &[other.clone()]);
+    let asked = Asked::parse(&alert.alert_id[..8]).unwrap();
+    let end = read::resolve(&*source.log, &*source.schemas, asked).unwrap_err();
+    for word in ["there are 2", &alert.alert_id, &other.alert_id] {
+        assert!(end.text().contains(word), "{word}: {end:?}");
+    }
+}
+
+/// An injury may stand behind a report that was refused, and nothing can have been delivered from a replay's log.
+#[test]
+fn what_stands_in_quarantine_is_on_the_page_of_its_enterprise() {
+    let dir = tempfile::tempdir().unwrap();
+    let uscc = "91330784XX00000190";
+    let line = |id: &str, at: &str, on: &str| {
+        format!(
+            r#"{{"topic":"reports.hr","arrived_at":"{at}T09:00:00+08:00","value":{{"source":"hr","source_record_id":"{id}","version":1,"status":"reported","occurred_on":"{on}","reported_at":"{at}T08:00:00+08:00","uscc":"{uscc}"}}}}"#
+        )
+    };
+    let town = std::fs::read_to_string(town()).unwrap();
+    let lines = [
+        town.lines().next().unwrap().to_owned(),
+        line("1", "2025-03-06", "2025-04-06"),
+        line("2", "2025-03-07", "2025-04-07"),
+        // Sent again in a sound form.
+        line("2", "2025-03-08", "2025-03-07"),
+    ];
+    let stream = dir.path().join("stream.jsonl");
+    std::fs::write(&stream, lines.join("\n")).unwrap();
+    let replayed = replayed(&stream, None);
+    let source = source(&replayed);
+    let page = text::of(&ask(&source, uscc).unwrap());
+    let (_, after) = page.split_once("In quarantine\n").unwrap();
+    let shown: Vec<&str> = after.lines().take(3).map(str::trim).collect();
+    assert!(shown[0].starts_with("1 report that the door refused, since 2025-03-06"), "{page}");
+    assert!(
+        shown[1].starts_with(
+            "2025-03-06T09:00:00+08:00 report hr/1 refused: occurred_after_arrival, accident of 2025-04-06"
+        ) && shown[2].is_empty(),
+        "{page}"
+    );
+    assert!(page.contains("not sent from this log: a replay sends nothing"), "{page}");
 }
 
 /// One line: which forms there are, and where else it could be.

@@ -1,0 +1,107 @@
+//! What a change came from: the records that its decision took in.
+
+use std::collections::BTreeSet;
+
+use tocsin_schemas::codes::{Change, Reason, Rule};
+use tocsin_schemas::ids::{ReportKey, Uscc};
+use tocsin_schemas::records::{Alert, Record};
+use tocsin_schemas::time::Instant;
+
+use super::check::Judged;
+use super::knowledge::{Cut, Found, Knowledge};
+use super::view::{Brought, Numbers};
+use super::{Why, since};
+use crate::policy::Policies;
+
+/// The versions of the reports concerned, or of registrations, that made this message a change of the one before. Of a
+/// first message nothing: what it stood on is the answer there.
+///
+/// A record is decided at the clock of its arrival or later. So it is what was taken in at the decision's instant; of a
+/// correction, what was not known just before it. Where a late record did it, which shows no such instant: what changed
+/// since the message before. At a midnight nothing is taken in, but a registration may take effect.
+pub(super) fn brought(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policies) -> Brought {
+    let by_records = !matches!(alert.reason, Some(Reason::Expired | Reason::Policy));
+    if matches!(alert.change, Change::New | Change::Suppressed) || !by_records {
+        return Brought::default();
+    }
+    let arrivals = &why.records.arrivals;
+    let up_to = |instant: Instant, included: bool| -> Cut {
+        let earlier = |at: Instant| at < instant || (included && at == instant);
+        judged.known.iter().zip(arrivals).map(|(known, k)| *known && earlier(k.not_before)).collect()
+    };
+    let before = judged.was_known.clone().unwrap_or_else(|| up_to(alert.decided_at, false));
+    let found = between(why, alert, judged, policies, &before);
+    if !found.reports.is_empty() || !found.registered.is_empty() {
+        return found;
+    }
+    if alert.decided_at == alert.as_of.midnight() {
+        return taking_effect(why, alert, judged);
+    }
+    let earlier = why.records.alerts.iter().filter(|a| precedes(a, alert)).map(|a| a.decided_at);
+    earlier.max().map_or(found, |last| between(why, alert, judged, policies, &up_to(last, true)))
+}
+
+/// Whether a message comes before another one about the same.
+fn precedes(earlier: &Alert, than: &Alert) -> bool {
+    earlier.rule == than.rule
+        && earlier.subject == than.subject
+        && match than.rule {
+            Rule::OwnerIncident => (earlier.decided_at, earlier.revision) < (than.decided_at, than.revision),
+            Rule::Escalation => earlier.episode == than.episode && earlier.revision < than.revision,
+        }
+}
+
+/// What the decision knew and a state before it did not, of what the alert is about.
+fn between(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policies, before: &Cut) -> Brought {
+    let was = Knowledge::at(why.records, before, policies, alert.as_of);
+    let both = || was.incidents.iter().chain(&judged.then.incidents);
+    let about: Vec<&Found> = both().filter(|f| is_about(f, alert, &judged.numbers)).collect();
+    let keys: Vec<ReportKey> = about.iter().flat_map(|f| f.keys()).collect();
+    // A report that moves a case elsewhere is only where the case is now.
+    let near = was.holding(&keys).chain(judged.then.holding(&keys));
+    let near: BTreeSet<ReportKey> = near.flat_map(Found::keys).chain(alert.reports.iter().cloned()).collect();
+    let taken_in = |keys: &BTreeSet<ReportKey>| {
+        let mut reports = since::changed_between(why, before, &judged.known, keys);
+        reports.retain(|change| !change.fields.is_empty());
+        reports
+    };
+    let mut reports = taken_in(&near);
+    if reports.is_empty() {
+        // Where one report without a person's key joins another case, the next one of its place does, too.
+        let places: BTreeSet<_> = about.iter().map(|f| (f.seen.uscc, f.seen.occurred_on)).collect();
+        let there = both().filter(|f| places.contains(&(f.seen.uscc, f.seen.occurred_on)));
+        reports = taken_in(&there.flat_map(Found::keys).collect());
+    }
+    let mut registered = Vec::new();
+    if reports.is_empty() || alert.reason == Some(Reason::Succeeded) {
+        let mut of: BTreeSet<Uscc> =
+            about.iter().flat_map(|f| [f.seen.uscc, f.seen.root]).flatten().collect();
+        of.insert(alert.uscc);
+        let new = (0..before.len()).filter(|i| judged.known[*i] && !before[*i]);
+        registered.extend(new.filter_map(|i| since::registration(&why.records.arrivals[i].arrival, &of)));
+    }
+    Brought { reports, registered }
+}
+
+/// Whether an alert speaks of an incident: of an escalation, whether it lies in the window.
+fn is_about(found: &Found, alert: &Alert, numbers: &Numbers) -> bool {
+    match numbers {
+        Numbers::OwnerIncident { .. } => found.seen.reports.iter().any(|r| alert.reports.contains(&r.key)),
+        Numbers::Escalation { from, to, .. } => {
+            let day = found.seen.occurred_on;
+            [found.seen.uscc, found.seen.root].contains(&Some(alert.uscc)) && (*from..=*to).contains(&day)
+        }
+    }
+}
+
+/// Registrations that begin to hold on the day of a midnight.
+fn taking_effect(why: &Why<'_, '_>, alert: &Alert, judged: &Judged) -> Brought {
+    let begins = |i: &usize| {
+        let record = &why.records.arrivals[*i].arrival.record;
+        judged.known[*i] && matches!(record, Record::Enterprise(e) if e.valid_from == alert.as_of)
+    };
+    let of = BTreeSet::from([alert.uscc]);
+    let begin = (0..why.records.arrivals.len()).filter(begins);
+    let registered = begin.filter_map(|i| since::registration(&why.records.arrivals[i].arrival, &of));
+    Brought { reports: Vec::new(), registered: registered.collect() }
+}

@@ -1,0 +1,162 @@
+//! Incidents: what made them, who said what, and which report was believed.
+
+use std::fmt::Write as _;
+
+use tocsin_pipeline::why::{
+    CaseView, Differ, How, IncidentView, LinkBy, LinkView, ReportView, SeverityWhy, StateWhy, TakenBy,
+};
+
+use super::{Page, changes, counted, value};
+
+impl Page<'_> {
+    pub(super) fn incidents(&mut self, indent: usize, all: &[IncidentView]) {
+        if all.is_empty() {
+            self.line(indent, "no incident");
+        }
+        for incident in all {
+            self.incident(indent, incident);
+        }
+    }
+
+    fn incident(&mut self, indent: usize, i: &IncidentView) {
+        let number = i.incident_id.map_or_else(|| "without a number".to_owned(), |id| id.to_string());
+        let at = i.uscc.map_or_else(|| "an unknown enterprise".to_owned(), |u| u.to_string());
+        let persons = counted(i.persons.into(), "person");
+        self.line(
+            indent,
+            format!(
+                "incident {number}: {} at {at}, {persons}, {}, {}, {}",
+                i.occurred_on, i.category, i.severity, i.state
+            ),
+        );
+        if let Some(other) = i.read_as {
+            self.line(indent + 1, format!("read as {other}'s, which took the enterprise over"));
+        }
+        for host in &i.hosts {
+            self.line(indent + 1, format!("host {host}: the worker was harmed there"));
+        }
+        for link in &i.links {
+            self.line(indent + 1, linked(link));
+        }
+        for case in &i.cases {
+            self.case(indent + 1, case);
+        }
+        for report in &i.withdrawn {
+            self.report(indent + 1, report);
+        }
+    }
+
+    fn case(&mut self, indent: usize, case: &CaseView) {
+        let person = case
+            .person
+            .as_ref()
+            .map_or_else(|| "a person without a key".to_owned(), |p| format!("person {p}…"));
+        self.line(indent, format!("{person}: {}", state(case)));
+        self.line(indent + 1, severity(case));
+        // Fields by the report that gives them: one line each.
+        let mut sources: Vec<String> = case.fields.iter().map(|f| f.from.to_string()).collect();
+        sources.dedup();
+        let mut said: Vec<&str> = Vec::new();
+        for source in &sources {
+            if said.contains(&source.as_str()) {
+                continue;
+            }
+            said.push(source);
+            let own = case.fields.iter().filter(|f| f.from.to_string() == *source);
+            let fields: Vec<String> =
+                own.map(|f| format!("{} {}", f.field, value(f.field, &f.value))).collect();
+            self.line(indent + 1, format!("from {source}: {}", fields.join(", ")));
+        }
+        for differ in &case.differ {
+            self.line(indent + 1, differs(differ));
+        }
+        for report in &case.reports {
+            self.report(indent + 1, report);
+        }
+    }
+
+    fn report(&mut self, indent: usize, report: &ReportView) {
+        let how = match report.how {
+            How::Keyed => "belongs by the key of its person",
+            How::Joined => {
+                "has no key of a person: joined the case of its enterprise and day that comes first"
+            }
+            How::Alone => "has no key of a person and found no case to join",
+            How::Withdrawn => "was withdrawn",
+        };
+        self.line(indent, format!("report {} {how}", report.report));
+        for v in &report.versions {
+            let fate = match (v.stands, v.verdict.as_str()) {
+                (true, _) => "stands",
+                (false, "accepted") => "was replaced",
+                (false, verdict) => verdict,
+            };
+            let mut text = format!(
+                "version {} {:<12} {:<12} arrived {}  {}",
+                v.version,
+                v.status.as_str(),
+                fate,
+                v.arrived_at,
+                v.place
+            );
+            if !v.changed.is_empty() {
+                let _ = write!(text, "  {}", changes(&v.changed));
+            }
+            self.line(indent + 1, text);
+        }
+    }
+}
+
+fn linked(link: &LinkView) -> String {
+    let by = match &link.by {
+        LinkBy::IncidentNo { source, number } => format!("{source} gives both the incident number {number}"),
+        LinkBy::TimeAndCause { cause, minutes_apart, limit } => {
+            format!(
+                "both have the cause {cause} {}, {minutes_apart} minutes apart (limit {limit})",
+                cause.name()
+            )
+        }
+    };
+    format!("{} and {} are one incident: {by}", link.first, link.second)
+}
+
+fn state(case: &CaseView) -> String {
+    let why = match &case.state_by {
+        StateWhy::Status { status, from } => format!("{from}, believed first, says {status}"),
+        StateWhy::OnlySuspects => "only hospitals or the police know of it".to_owned(),
+        StateWhy::NoEnterprise => "no report names an enterprise".to_owned(),
+        StateWhy::NotRegistered => "its enterprise is not registered".to_owned(),
+    };
+    format!("{} ({why})", case.state)
+}
+
+fn severity(case: &CaseView) -> String {
+    let why = match &case.severity_by {
+        SeverityWhy::Died { from } => format!("{from} says that the person died"),
+        SeverityWhy::LostDays { days, limit, from } => {
+            format!("{from} says {days} lost days, severe from {limit}")
+        }
+        SeverityWhy::Grade { grade, limit, from } => {
+            format!("{from} says disability grade {grade}, severe up to {limit}")
+        }
+        SeverityWhy::Neither => "no report reaches a limit".to_owned(),
+    };
+    format!("{} ({why})", case.severity)
+}
+
+/// What each report says of a field, and which of it was taken.
+fn differs(differ: &Differ) -> String {
+    let Differ { field, taken, by, said } = differ;
+    let by = match by {
+        TakenBy::SourceOrder => "of the source that comes first in the source order",
+        TakenBy::RecordId => "of one source the smallest record id",
+        TakenBy::Severity => {
+            "fatal if any report says so, else by the lost days and the grade that are taken"
+        }
+    };
+    let said: Vec<String> = said
+        .iter()
+        .map(|s| format!("{} (version {}) says {}", s.from, s.version, value(field, &s.value)))
+        .collect();
+    format!("they differ on {field}: {}; taken: {}, {by}", said.join(", "), value(field, taken))
+}
