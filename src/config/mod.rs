@@ -32,6 +32,8 @@
 //! [alerts.webhook]            # left out: only `--only pipeline` can run
 //! url = "https://gateway.example/send"
 //! token = { file = "webhook.token" }
+//! secret = { file = "webhook.secret" }   # the key of the signature; left out: not signed
+//! allow_private = false                  # true: its name may resolve to an address inside this house
 //! timeout_seconds = 10
 //! concurrency = 8
 //!
@@ -132,6 +134,10 @@ pub struct Webhook {
     pub url: url::Url,
     /// Sent as a bearer token.
     pub token: Option<Secret>,
+    /// The key of the signature.
+    pub secret: Option<Secret>,
+    /// Whether the gateway may be at a private address.
+    pub allow_private: bool,
     /// After this a request's outcome is unknown.
     pub timeout: Duration,
     /// Requests at a time.
@@ -187,8 +193,11 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
             let url = webhook_url(&w.url).map_err(|e| wrong(format!("[alerts.webhook] url: {e}")))?;
             let token = w.token.map(|t| t.fetch(base)).transpose();
             let token = token.map_err(|e| wrong(format!("[alerts.webhook] token: {e}")))?;
+            let secret = w.secret.map(|s| s.fetch(base)).transpose();
+            let secret = secret.map_err(|e| wrong(format!("[alerts.webhook] secret: {e}")))?;
             let timeout = Duration::from_secs(w.timeout_seconds);
-            Some(Webhook { url, token, timeout, concurrency: w.concurrency })
+            let (allow_private, concurrency) = (w.allow_private, w.concurrency);
+            Some(Webhook { url, token, secret, allow_private, timeout, concurrency })
         }
     };
     Ok(Config {
@@ -387,6 +396,10 @@ impl fmt::Display for Config {
                 if let Some(token) = &w.token {
                     writeln!(f, "token = {token}")?;
                 }
+                if let Some(secret) = &w.secret {
+                    writeln!(f, "secret = {secret}")?;
+                }
+                writeln!(f, "allow_private = {}", w.allow_private)?;
                 writeln!(f, "timeout_seconds = {}", w.timeout.as_secs())?;
                 writeln!(f, "concurrency = {}", w.concurrency)?;
             }
