@@ -203,6 +203,16 @@ fn addresses_inside_are_known_in_every_dress() {
     assert!(judged(vec![socket("10.0.0.1")], true).is_ok());
 }
 
+#[tokio::test]
+async fn a_name_that_leads_inside_is_not_connected_to() {
+    use reqwest::dns::Resolve;
+
+    let resolved = |allow_private| guard::Resolver { allow_private }.resolve("localhost".parse().unwrap());
+    let error = resolved(false).await.err().unwrap().to_string();
+    assert!(error.contains("a loopback address") && error.contains("allow_private"), "{error}");
+    assert!(resolved(true).await.unwrap().all(|address| address.ip().is_loopback()));
+}
+
 #[test]
 fn a_status_without_the_gateways_word_is_never_a_yes() {
     for status in 100..600 {
