@@ -472,8 +472,10 @@ mod tests {
 
     #[test]
     fn a_missing_secret_is_named_and_a_found_one_is_masked() {
-        let hook =
-            |token: &str| format!("{LOG}[alerts.webhook]\nurl = \"http://h/?key=k1\"\ntoken = {token}\n");
+        let hook = |place: &str| {
+            let url = "url = \"http://h/?key=k1\"\nallow_private = true";
+            format!("{LOG}[alerts.webhook]\n{url}\ntoken = {place}\nsecret = {place}\n")
+        };
         let e = read(&hook("{ env = \"TOCSIN_TEST_NOT_SET\" }")).unwrap_err();
         assert!(e.contains("TOCSIN_TEST_NOT_SET"), "{e}");
         let e = read(&hook("{ file = \"nowhere.token\" }")).unwrap_err();
@@ -482,8 +484,11 @@ mod tests {
         assert!(e.contains("exactly"), "{e}");
         let c = read(&hook("{ env = \"PATH\" }")).unwrap();
         let path = std::env::var("PATH").unwrap();
-        assert_eq!(c.webhook.as_ref().unwrap().token.as_ref().unwrap().expose(), path);
-        for shown in [c.to_string(), format!("{:?}", c.webhook.as_ref().unwrap().token)] {
+        let webhook = c.webhook.as_ref().unwrap();
+        assert_eq!(webhook.token.as_ref().unwrap().expose(), path);
+        assert_eq!(webhook.secret.as_ref().unwrap().expose(), path);
+        assert!(webhook.allow_private && c.to_string().contains("allow_private = true"));
+        for shown in [c.to_string(), format!("{:?}", (&webhook.token, &webhook.secret))] {
             assert!(!shown.contains(&path) && !shown.contains("k1"), "{shown}");
         }
     }

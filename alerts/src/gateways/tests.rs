@@ -227,6 +227,68 @@ fn a_status_without_the_gateways_word_is_never_a_yes() {
     }
 }
 
+/// The examples of gateways.md, "What to do with an error", class by class.
+#[test]
+fn each_code_falls_in_the_class_that_the_reference_names() {
+    let body = |name: &str, code: &str| match name {
+        "aliyun" => json!({"Code": code}),
+        "tencent" => json!({"Response": {"Error": {"Code": code}}}),
+        _ => json!({"errcode": code.parse::<i64>().unwrap()}),
+    };
+    for (class, gateway_name, codes) in [
+        ("transient", "aliyun", &["isp.SYSTEM_ERROR"][..]),
+        ("transient", "tencent", &["InternalError.Timeout", "RequestLimitExceeded.UinLimitExceeded"]),
+        ("transient", "dingtalk_robot", &["-1"]),
+        ("transient", "wecom_robot", &["-1"]),
+        ("window", "aliyun", &["isv.BUSINESS_LIMIT_CONTROL"]),
+        (
+            "window",
+            "tencent",
+            &["LimitExceeded.PhoneNumberDailyLimit", "LimitExceeded.PhoneNumberOneHourLimit"],
+        ),
+        ("window", "dingtalk_robot", &["130101"]),
+        ("window", "wecom_robot", &["45009"]),
+        (
+            "account",
+            "aliyun",
+            &[
+                "isv.OUT_OF_SERVICE",
+                "isv.DAY_LIMIT_CONTROL",
+                "isv.MONTH_LIMIT_CONTROL",
+                "isv.SMS_SIGN_ILLEGAL",
+                "isv.DENY_IP_RANGE",
+                "isp.RAM_PERMISSION_DENY",
+            ],
+        ),
+        (
+            "account",
+            "tencent",
+            &[
+                "AuthFailure.SecretIdNotFound",
+                "AuthFailure.SignatureExpire",
+                "FailedOperation.InsufficientBalanceInSmsPackage",
+            ],
+        ),
+        (
+            "permanent",
+            "aliyun",
+            &["isv.MOBILE_NUMBER_ILLEGAL", "isv.TEMPLATE_MISSING_PARAMETERS", "isv.BLACK_KEY_CONTROL_LIMIT"],
+        ),
+        (
+            "permanent",
+            "tencent",
+            &["FailedOperation.PhoneNumberInBlacklist", "FailedOperation.ContainSensitiveWord"],
+        ),
+    ] {
+        for code in codes {
+            let answer = answer(200, &body(gateway_name, code).to_string());
+            let verdict = gateway(gateway_name).response(&message("13800138000"), &answer, NOW);
+            assert!(told(&verdict).starts_with(class), "{gateway_name} {code}: {}", told(&verdict));
+            assert_eq!(verdict.code.as_deref(), Some(*code));
+        }
+    }
+}
+
 #[test]
 fn segments_are_counted_as_the_carriers_count() {
     let pairs = vector("sms_segments")["pairs"].clone();

@@ -13,9 +13,12 @@ use Class::{Account, Permanent, Transient, Unknown, Window};
 /// Codes of one phone (`SendStatusSet[].Code`) and of the whole call (`Response.Error.Code`).
 pub(super) const CODES: &[Row] = &[
     ("RequestLimitExceeded*", Transient),
+    // The provider says that it may be tried again.
     ("InternalError.Timeout", Transient),
-    ("InternalError.RequestTimeException", Transient),
-    ("InternalError.SendAndRecvFail", Unknown),
+    ("InternalError.RequestTimeException", Account),
+    ("InternalError.SigVerificationFail", Account),
+    ("InternalError.SigFieldMissing", Account),
+    ("InternalError.RestApiInterfaceNotExist", Account),
     ("InternalError*", Unknown),
     ("LimitExceeded.PhoneNumberDailyLimit", Window(Until::Midnight)),
     ("LimitExceeded.PhoneNumberSameContentDailyLimit", Window(Until::Midnight)),
@@ -37,6 +40,7 @@ pub(super) const CODES: &[Row] = &[
     ("FailedOperation.TemplateUnapprovedOrNotExist", Account),
     ("FailedOperation.TemplateIdNotExist", Account),
     ("FailedOperation.MissingSignature", Account),
+    ("FailedOperation.MarketingSendTimeConstraint", Account),
     ("InvalidParameterValue.SdkAppIdNotExist", Account),
     ("FailedOperation.ContainSensitiveWord", Permanent),
     ("FailedOperation.PhoneNumberInBlacklist", Permanent),
