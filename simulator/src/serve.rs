@@ -16,7 +16,7 @@ use crate::state::{Account, Handled, Message, State};
 use crate::{Clock, manage};
 
 /// How long a slow answer waits between its bytes. Real time.
-const SLOW: Duration = Duration::from_millis(50);
+const SLOW: Duration = Duration::from_millis(200);
 
 /// How much a huge answer adds.
 const HUGE: usize = 4 << 20;

@@ -117,3 +117,107 @@ pub fn standard_webhooks(request: &Request, secret: &str) -> bool {
     };
     again().unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The published vectors: not from our client.
+    fn vector(id: &str) -> Value {
+        let all: Vec<Value> =
+            serde_json::from_str(include_str!("../../alerts/tests/gateways/vectors.json")).unwrap();
+        all.into_iter().find(|v| v["id"] == id).unwrap()
+    }
+
+    fn headers(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// Whether the request passes, and whether it still does after each of its parts was changed.
+    fn only_as_it_stands(request: &Request, passes: impl Fn(&Request) -> bool) {
+        assert!(passes(request));
+        for name in request.headers.keys() {
+            let mut changed = request.clone();
+            changed.headers.entry(name.clone()).and_modify(|value| value.push('0'));
+            assert!(!passes(&changed), "{name} may be changed");
+            changed.headers.remove(name);
+            assert!(!passes(&changed), "{name} may be left out");
+        }
+        let mut changed = request.clone();
+        changed.body.push(b' ');
+        assert!(!passes(&changed), "the body may be changed");
+        changed = request.clone();
+        changed.target.push_str(if request.target.contains('?') { "&a=b" } else { "?a=b" });
+        assert!(!passes(&changed), "the query may be changed");
+        changed = request.clone();
+        changed.method = "GET".into();
+        assert!(!passes(&changed), "the method may be changed");
+    }
+
+    #[test]
+    fn acs3_passes_the_vector_and_nothing_else() {
+        let v = vector("acs3_sms");
+        let text = |name: &str| v[name].as_str().unwrap();
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(v["query"].as_object().unwrap().iter().map(|(k, v)| (k, v.as_str().unwrap())))
+            .finish();
+        let names = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version";
+        let authorization = format!(
+            "ACS3-HMAC-SHA256 Credential=testId,SignedHeaders={names},Signature={}",
+            text("signature")
+        );
+        let request = Request {
+            method: "POST".into(),
+            target: format!("/?{query}"),
+            headers: headers(&[
+                ("host", text("host")),
+                ("x-acs-action", text("action")),
+                ("x-acs-version", text("version")),
+                ("x-acs-date", text("date")),
+                ("x-acs-signature-nonce", text("nonce")),
+                ("x-acs-content-sha256", &hex(&Sha256::digest(b""))),
+                ("authorization", &authorization),
+            ]),
+            body: Vec::new(),
+        };
+        only_as_it_stands(&request, |request| acs3(request, "testId", text("sk")));
+        assert!(!acs3(&request, "otherId", text("sk")) && !acs3(&request, "testId", "other"));
+    }
+
+    #[test]
+    fn tc3_passes_the_vector_and_nothing_else() {
+        let v = vector("tc3_sms");
+        let text = |name: &str| v[name].as_str().unwrap();
+        let authorization = format!(
+            "TC3-HMAC-SHA256 Credential=id/2019-02-25/sms/tc3_request, SignedHeaders=content-type;host, Signature={}",
+            text("signature")
+        );
+        let request = Request {
+            method: "POST".into(),
+            target: "/".into(),
+            headers: headers(&[
+                ("host", text("host")),
+                ("content-type", text("content_type")),
+                ("x-tc-timestamp", &v["ts"].to_string()),
+                ("authorization", &authorization),
+            ]),
+            body: text("payload").as_bytes().to_vec(),
+        };
+        only_as_it_stands(&request, |request| tc3(request, "id", text("sk")));
+        assert!(!tc3(&request, "other", text("sk")) && !tc3(&request, "id", "other"));
+    }
+
+    #[test]
+    fn the_robots_signature_passes_the_vector_and_nothing_else() {
+        let v = vector("dingtalk_robot");
+        let text = |name: &str| v[name].as_str().unwrap();
+        let sign = percent_decode_str(text("sign_urlencoded")).decode_utf8().unwrap();
+        assert!(dingtalk(text("timestamp_ms"), &sign, text("secret")));
+        assert!(!dingtalk("1577262236758", &sign, text("secret")));
+        assert!(!dingtalk(text("timestamp_ms"), text("sign_urlencoded"), text("secret")), "encoded twice");
+    }
+}

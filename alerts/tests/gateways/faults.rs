@@ -185,6 +185,19 @@ async fn a_closed_port_is_certainly_not_sent() {
 }
 
 #[tokio::test]
+async fn a_gateway_without_the_right_tls_is_certainly_not_sent_to() {
+    for gateway in Gateway::ALL {
+        // Something answers there, but it does not speak TLS.
+        let house = House::new(Plan::default()).await;
+        let base = format!("https://{}", house.address);
+        let post = client(gateway, &base, "simulated-secret", HandClock::at(NOON), PATIENT);
+        let verdict = post.deliver(&message(gateway, 1)).await;
+        assert_eq!(said(&verdict), "transient connection_refused", "{gateway:?}");
+        assert_eq!(house.simulator.handled().len(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_secret_is_the_operators_and_nothing_is_sent() {
     for gateway in Gateway::ALL {
         let house = House::new(Plan::default()).await;

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod chains;
 mod faults;
 mod limits;
 mod receipts;
@@ -29,8 +30,8 @@ const HOUR: i64 = 3_600_000;
 /// Long enough that only a gateway that does not answer meets it, however busy the machine is.
 const PATIENT: Timeouts = Timeouts { connect_ms: 30_000, total_ms: 60_000 };
 
-/// Much shorter than a slow answer takes (10 s and more).
-const HASTY: Timeouts = Timeouts { connect_ms: 1_000, total_ms: 1_500 };
+/// Much shorter than a slow answer takes (20 s and more), and long enough that the gateway has read the request.
+const HASTY: Timeouts = Timeouts { connect_ms: 30_000, total_ms: 4_000 };
 
 /// The simulator's clock, for the client.
 struct Hand(HandClock);
