@@ -39,6 +39,8 @@ pub enum Fault {
     Html,
     /// It is sent, and the answer breaks off in its middle.
     Truncated,
+    /// It is sent, and the answer is whole by its length, but its JSON is not.
+    HalfJson,
     /// It is sent, and the answer is megabytes long.
     Huge,
     /// The provider's own "system busy", in a 200; nothing was sent.
@@ -49,7 +51,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 13] = [
         Fault::ServerError,
         Fault::ServerErrorAfter,
         Fault::TooMany,
@@ -59,6 +61,7 @@ impl Fault {
         Fault::Reset,
         Fault::Html,
         Fault::Truncated,
+        Fault::HalfJson,
         Fault::Huge,
         Fault::Busy,
         Fault::OddCode,
@@ -66,8 +69,8 @@ impl Fault {
 
     /// Whether the gateway does what it was asked before things go wrong.
     pub const fn after(self) -> bool {
-        use Fault::{AcceptThenDrop, Huge, Reset, ServerErrorAfter, Slow, Truncated};
-        matches!(self, ServerErrorAfter | AcceptThenDrop | Slow | Reset | Truncated | Huge)
+        use Fault::{AcceptThenDrop, HalfJson, Huge, Reset, ServerErrorAfter, Slow, Truncated};
+        matches!(self, ServerErrorAfter | AcceptThenDrop | Slow | Reset | Truncated | HalfJson | Huge)
     }
 
     /// Its word in scripts and records.
@@ -82,6 +85,7 @@ impl Fault {
             Fault::Reset => "reset",
             Fault::Html => "html",
             Fault::Truncated => "truncated",
+            Fault::HalfJson => "half_json",
             Fault::Huge => "huge",
             Fault::Busy => "busy",
             Fault::OddCode => "odd_code",

@@ -196,6 +196,10 @@ fn after(fault: Option<Fault>, response: Response) -> Wire {
         Some(Fault::Reset) => Wire::Reset,
         Some(Fault::Slow) => Wire::Slow(response),
         Some(Fault::Truncated) => Wire::Half(response),
+        Some(Fault::HalfJson) => {
+            let body = response.body[..response.body.len() / 2].to_vec();
+            Wire::Whole(Response { body, ..response })
+        }
         Some(Fault::Huge) => {
             let mut body = vec![b' '; HUGE];
             body.extend(&response.body);

@@ -161,3 +161,9 @@ impl Resolve for Resolver {
         })
     }
 }
+
+#[cfg(test)]
+#[test]
+fn every_line_of_the_table_is_a_network() {
+    assert_eq!(NETS.len(), INSIDE.len());
+}

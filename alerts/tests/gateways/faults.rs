@@ -52,7 +52,9 @@ async fn case(gateway: Gateway, fault: Option<Fault>) -> Row {
         Outcome::Accepted { .. } => "nothing: the gateway's own yes",
         Outcome::Permanent { .. } => "nothing: the gateway's own no",
         Outcome::WindowUsedUp { .. } | Outcome::Account { .. } => "nothing: not before its cause is gone",
-        Outcome::Transient { .. } => {
+        Outcome::Transient { retry_after_ms, .. } => {
+            let asked = (fault == Some(Fault::TooMany)).then_some(60_000);
+            assert_eq!(*retry_after_ms, asked, "{at}: Retry-After");
             assert_eq!(said(&again().await), "accepted", "{at}");
             "sent again: certainly not sent"
         }
@@ -91,7 +93,7 @@ async fn no_fault_loses_or_doubles_what_can_be_settled() {
         }
     }
     rows.sort_by_key(|row| (row.gateway, row.fault));
-    assert_eq!(rows.len(), 78);
+    assert_eq!(rows.len(), 84);
     println!("{:16} {:11} {:19} {:30} {:42} rang", "gateway", "kind", "fault", "came to", "then");
     for row in &rows {
         let fault = row.fault.map_or("-", Fault::as_str);
