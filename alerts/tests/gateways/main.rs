@@ -8,6 +8,7 @@
 mod chains;
 mod faults;
 mod limits;
+mod logs;
 mod receipts;
 
 use std::collections::BTreeMap;
