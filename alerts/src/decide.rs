@@ -287,6 +287,11 @@ pub fn after(delivery: &Delivery, outcome: &Outcome, now: Instant, settings: &Re
             };
         }
         Outcome::Transient { reason, retry_after_ms } => (reason, *retry_after_ms, false),
+        Outcome::WindowUsedUp { reason, until } => {
+            (reason, until.map(|at| at.0.saturating_sub(now.0)), false)
+        }
+        // Whoever is called to repair it has as long as the attempts last.
+        Outcome::Account { reason } => (reason, None, false),
         Outcome::Unknown { reason, retry_after_ms } => (reason, *retry_after_ms, true),
     };
     let uncertain = delivery.uncertain || unseen;

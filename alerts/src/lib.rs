@@ -14,7 +14,8 @@
 //! - [`texts`]: the wording of people.md section 5.3, never over 70 characters
 //! - [`ledger`]: what became of every delivery, a fold of the topic `deliveries`
 //! - [`decide`]: pure: what is due next and why, for each delivery
-//! - [`channel`]: one folder a gateway, one trait
+//! - [`channel`]: what the worker sees of a gateway
+//! - [`gateways`]: one folder a gateway, pure; and the one client that does their I/O
 //! - [`worker`]: the loop around it, which alone does I/O
 //! - [`stats`]: what the worker has done so far, for pages, metrics and whoever waits for it
 //!
@@ -36,6 +37,7 @@ pub mod contacts;
 pub mod decide;
 #[cfg(test)]
 mod fixtures;
+pub mod gateways;
 pub mod ledger;
 pub mod stats;
 pub mod texts;

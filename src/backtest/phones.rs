@@ -8,8 +8,8 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use tocsin_alerts::channel::webhook;
 use tocsin_alerts::contacts::Contacts;
+use tocsin_alerts::gateways::webhook;
 use tocsin_schemas::codes::Role;
 use tocsin_schemas::time::Day;
 

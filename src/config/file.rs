@@ -101,6 +101,9 @@ pub struct Alerts {
 pub struct Webhook {
     pub url: String,
     pub token: Option<SecretRef>,
+    pub secret: Option<SecretRef>,
+    #[serde(default)]
+    pub allow_private: bool,
     #[serde(default = "ten")]
     pub timeout_seconds: u64,
     #[serde(default = "eight")]

@@ -32,6 +32,8 @@
 //! [alerts.webhook]            # left out: only `--only pipeline` can run
 //! url = "https://gateway.example/send"
 //! token = { file = "webhook.token" }
+//! secret = { file = "webhook.secret" }   # the key of the signature; left out: not signed
+//! allow_private = false                  # true: its name may resolve to an address inside this house
 //! timeout_seconds = 10
 //! concurrency = 8
 //!
@@ -132,6 +134,10 @@ pub struct Webhook {
     pub url: url::Url,
     /// Sent as a bearer token.
     pub token: Option<Secret>,
+    /// The key of the signature.
+    pub secret: Option<Secret>,
+    /// Whether the gateway may be at a private address.
+    pub allow_private: bool,
     /// After this a request's outcome is unknown.
     pub timeout: Duration,
     /// Requests at a time.
@@ -187,8 +193,11 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
             let url = webhook_url(&w.url).map_err(|e| wrong(format!("[alerts.webhook] url: {e}")))?;
             let token = w.token.map(|t| t.fetch(base)).transpose();
             let token = token.map_err(|e| wrong(format!("[alerts.webhook] token: {e}")))?;
+            let secret = w.secret.map(|s| s.fetch(base)).transpose();
+            let secret = secret.map_err(|e| wrong(format!("[alerts.webhook] secret: {e}")))?;
             let timeout = Duration::from_secs(w.timeout_seconds);
-            Some(Webhook { url, token, timeout, concurrency: w.concurrency })
+            let (allow_private, concurrency) = (w.allow_private, w.concurrency);
+            Some(Webhook { url, token, secret, allow_private, timeout, concurrency })
         }
     };
     Ok(Config {
@@ -387,6 +396,10 @@ impl fmt::Display for Config {
                 if let Some(token) = &w.token {
                     writeln!(f, "token = {token}")?;
                 }
+                if let Some(secret) = &w.secret {
+                    writeln!(f, "secret = {secret}")?;
+                }
+                writeln!(f, "allow_private = {}", w.allow_private)?;
                 writeln!(f, "timeout_seconds = {}", w.timeout.as_secs())?;
                 writeln!(f, "concurrency = {}", w.concurrency)?;
             }
@@ -459,8 +472,10 @@ mod tests {
 
     #[test]
     fn a_missing_secret_is_named_and_a_found_one_is_masked() {
-        let hook =
-            |token: &str| format!("{LOG}[alerts.webhook]\nurl = \"http://h/?key=k1\"\ntoken = {token}\n");
+        let hook = |place: &str| {
+            let url = "url = \"http://h/?key=k1\"\nallow_private = true";
+            format!("{LOG}[alerts.webhook]\n{url}\ntoken = {place}\nsecret = {place}\n")
+        };
         let e = read(&hook("{ env = \"TOCSIN_TEST_NOT_SET\" }")).unwrap_err();
         assert!(e.contains("TOCSIN_TEST_NOT_SET"), "{e}");
         let e = read(&hook("{ file = \"nowhere.token\" }")).unwrap_err();
@@ -469,8 +484,11 @@ mod tests {
         assert!(e.contains("exactly"), "{e}");
         let c = read(&hook("{ env = \"PATH\" }")).unwrap();
         let path = std::env::var("PATH").unwrap();
-        assert_eq!(c.webhook.as_ref().unwrap().token.as_ref().unwrap().expose(), path);
-        for shown in [c.to_string(), format!("{:?}", c.webhook.as_ref().unwrap().token)] {
+        let webhook = c.webhook.as_ref().unwrap();
+        assert_eq!(webhook.token.as_ref().unwrap().expose(), path);
+        assert_eq!(webhook.secret.as_ref().unwrap().expose(), path);
+        assert!(webhook.allow_private && c.to_string().contains("allow_private = true"));
+        for shown in [c.to_string(), format!("{:?}", (&webhook.token, &webhook.secret))] {
             assert!(!shown.contains(&path) && !shown.contains("k1"), "{shown}");
         }
     }

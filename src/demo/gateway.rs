@@ -41,6 +41,12 @@ pub struct Message {
     pub attempt: u32,
 }
 
+/// The event that carries it.
+#[derive(Deserialize)]
+struct Event {
+    data: Message,
+}
+
 /// What the gateway has seen.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
@@ -109,7 +115,7 @@ impl Gateway {
     fn take(&self, body: &[u8]) -> Response {
         let mut seen = self.seen();
         seen.requests += 1;
-        let Ok(message) = serde_json::from_slice::<Message>(body) else {
+        let Ok(Event { data: message }) = serde_json::from_slice(body) else {
             seen.unreadable += 1;
             return StatusCode::BAD_REQUEST.into_response();
         };
@@ -153,8 +159,8 @@ mod tests {
     use super::*;
 
     fn body(key: &str, attempt: u32) -> Vec<u8> {
-        json!({"idempotency_key": key, "to": "1", "text": "t", "template": "T1", "alert_id": "a",
-            "case_no": "c", "role": "owner", "attempt": attempt})
+        json!({"data": {"idempotency_key": key, "to": "1", "text": "t", "template": "T1", "alert_id": "a",
+            "case_no": "c", "role": "owner", "attempt": attempt}})
         .to_string()
         .into_bytes()
     }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_alerts::channel::webhook::{Webhook, WebhookConfig};
+use tocsin_alerts::clock::SystemClock;
+use tocsin_alerts::gateways::send::{Post, Timeouts};
+use tocsin_alerts::gateways::webhook::{Webhook, WebhookConfig};
 use tocsin_alerts::stats::Stats;
 use tocsin_alerts::worker::{Settings, Worker, WorkerError};
 use tocsin_pipeline::{Outcome, Policies};
@@ -66,8 +68,10 @@ pub async fn run(
     let gateway = Gateway::default();
     let address =
         gateway.serve().await.map_err(|e| Failure::failed(format!("cannot open a port on loopback: {e}")))?;
-    let channel =
+    let webhook =
         Webhook::new(&WebhookConfig::new(&format!("http://{address}/send"))).map_err(Failure::failed)?;
+    let channel =
+        Post::new(Arc::new(webhook), Timeouts::default(), Arc::new(SystemClock)).map_err(Failure::failed)?;
     let clock = SimulatedClock::new(script.start.midnight());
     let worker = Worker::new(log, Arc::new(channel), Arc::new(clock.clone()), Settings::default());
     let stats = worker.stats();

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_alerts::channel::webhook::{Token, Webhook as WebhookChannel, WebhookConfig};
-use tocsin_alerts::clock::{BoxFuture, Clock};
+use tocsin_alerts::clock::{BoxFuture, Clock, SystemClock};
+use tocsin_alerts::gateways::Secret;
+use tocsin_alerts::gateways::send::{Post, Timeouts};
+use tocsin_alerts::gateways::webhook::{Webhook as WebhookGateway, WebhookConfig};
 use tocsin_alerts::worker::{Settings, Worker};
 use tocsin_schemas::log::EventLog;
 use tocsin_schemas::time::Instant;
@@ -38,8 +40,8 @@ impl Clock for WallClock {
 ///
 /// # Errors
 /// A wrong call: `[alerts.webhook]` is missing or cannot be used.
-pub fn channel(config: &Config) -> Result<WebhookChannel, Failure> {
-    let Some(Webhook { url, token, timeout, .. }) = &config.webhook else {
+pub fn channel(config: &Config) -> Result<Post, Failure> {
+    let Some(Webhook { url, token, secret, timeout, allow_private, .. }) = &config.webhook else {
         return Err(Failure::wrong_call(format!(
             "{}: there is no [alerts.webhook], so nobody can be told: add it, or run with --only pipeline",
             config.path.display()
@@ -48,16 +50,18 @@ pub fn channel(config: &Config) -> Result<WebhookChannel, Failure> {
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let webhook = WebhookConfig {
         url: url.to_string(),
-        token: token.as_ref().map(|t| Token::new(t.expose())),
-        connect_timeout_ms: timeout_ms.min(3_000),
-        timeout_ms,
+        token: token.as_ref().map(|t| Secret::new(t.expose())),
+        secret: secret.as_ref().map(|s| Secret::new(s.expose())),
+        allow_private: *allow_private,
     };
-    WebhookChannel::new(&webhook)
+    let timeouts = Timeouts { connect_ms: timeout_ms.min(3_000), total_ms: timeout_ms };
+    WebhookGateway::new(&webhook)
+        .and_then(|webhook| Post::new(Arc::new(webhook), timeouts, Arc::new(SystemClock)))
         .map_err(|e| Failure::wrong_call(format!("{}: [alerts.webhook] {e}", config.path.display())))
 }
 
 /// The worker, ready to run.
-pub fn worker(log: Arc<dyn EventLog>, channel: WebhookChannel, config: &Config, wall: WallClock) -> Worker {
+pub fn worker(log: Arc<dyn EventLog>, channel: Post, config: &Config, wall: WallClock) -> Worker {
     let mut settings = Settings::default();
     if let Some(webhook) = &config.webhook {
         settings.max_in_flight = webhook.concurrency;

@@ -41,6 +41,7 @@ async fn take(
     Path(life): Path<usize>,
     Json(body): Json<Value>,
 ) -> Json<Value> {
+    let body = &body["data"];
     let text = |name: &str| body[name].as_str().unwrap().to_owned();
     let ring = Ring {
         life,

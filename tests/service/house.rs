@@ -48,10 +48,10 @@ impl Gateway {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let calls: Arc<Mutex<Vec<Value>>> = Arc::default();
         let kept = Arc::clone(&calls);
-        let answer = move |axum::Json(body): axum::Json<Value>| {
+        let answer = move |axum::Json(mut event): axum::Json<Value>| {
             let kept = Arc::clone(&kept);
             async move {
-                kept.lock().unwrap().push(body);
+                kept.lock().unwrap().push(event["data"].take());
                 axum::Json(json!({"accepted": true, "ref": "r"}))
             }
         };

@@ -103,6 +103,8 @@ fn an_outcome_moves_a_delivery_like_this() {
     let no = Outcome::Permanent { reason: "http_404".into() };
     let busy = Outcome::Transient { reason: "http_429".into(), retry_after_ms: Some(90_000) };
     let lost = Outcome::Unknown { reason: "timeout".into(), retry_after_ms: None };
+    let used_up = Outcome::WindowUsedUp { reason: "130101".into(), until: Some(NOW.plus_millis(600_000)) };
+    let account = Outcome::Account { reason: "http_401".into() };
     // outcome, attempt, uncertain before; state, reason, uncertain after
     for (outcome, attempt, before, state, reason, uncertain) in [
         (&yes, 1, false, DeliveryState::Accepted, None, false),
@@ -110,6 +112,9 @@ fn an_outcome_moves_a_delivery_like_this() {
         (&no, 2, true, DeliveryState::Failed, Some("http_404"), true),
         (&busy, 1, false, DeliveryState::Planned, Some("http_429"), false),
         (&busy, 3, false, DeliveryState::Failed, Some("gave_up:http_429"), false),
+        (&used_up, 1, false, DeliveryState::Planned, Some("130101"), false),
+        (&account, 1, false, DeliveryState::Planned, Some("http_401"), false),
+        (&account, 3, false, DeliveryState::Failed, Some("gave_up:http_401"), false),
         (&lost, 2, false, DeliveryState::Planned, Some("timeout"), true),
         (&lost, 3, false, DeliveryState::Failed, Some("gave_up:timeout"), true),
     ] {
@@ -125,6 +130,8 @@ fn an_outcome_moves_a_delivery_like_this() {
         Some(NOW.plus_millis(90_000)),
         "Retry-After is kept"
     );
+    let waits = after(&sent, &used_up, NOW, &settings);
+    assert_eq!(waits.due_at, Some(NOW.plus_millis(600_000)), "not before the window opens");
 }
 
 #[test]

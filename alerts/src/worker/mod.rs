@@ -502,6 +502,7 @@ fn outgoing(delivery: &tocsin_schemas::records::Delivery, text: &str, to: &str) 
         to: to.to_owned(),
         text: text.to_owned(),
         template: delivery.template.clone(),
+        slots: Vec::new(),
         alert_id: delivery.alert_id.clone(),
         case_no: delivery.case_no.clone(),
         role: delivery.role,

@@ -8,7 +8,10 @@ use axum::routing::post;
 use tokio::io::AsyncReadExt;
 
 use super::*;
-use crate::channel::webhook::{Token, Webhook, WebhookConfig};
+use crate::clock::SystemClock;
+use crate::gateways::Secret;
+use crate::gateways::send::{Post, Timeouts};
+use crate::gateways::webhook::{Webhook, WebhookConfig};
 
 #[derive(Default)]
 struct Served {
@@ -29,6 +32,7 @@ async fn answer(State(served): State<Arc<Served>>, headers: HeaderMap, body: Byt
         "html" => "<html>accepted: true</html>".into_response(),
         "slow" => std::future::pending().await,
         "429" => (StatusCode::TOO_MANY_REQUESTS, [("Retry-After", "120")]).into_response(),
+        "403" => StatusCode::FORBIDDEN.into_response(),
         "404" => StatusCode::NOT_FOUND.into_response(),
         "redirect" => (StatusCode::FOUND, [("Location", "http://127.0.0.1:1/")]).into_response(),
         "endless" => "x".repeat(200_000).into_response(),
@@ -36,7 +40,7 @@ async fn answer(State(served): State<Arc<Served>>, headers: HeaderMap, body: Byt
     }
 }
 
-async fn serve(answers: &[&'static str]) -> (Arc<Served>, Webhook) {
+async fn serve(answers: &[&'static str]) -> (Arc<Served>, Post) {
     let served =
         Arc::new(Served { answers: Mutex::new(answers.iter().copied().collect()), ..Served::default() });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -46,11 +50,11 @@ async fn serve(answers: &[&'static str]) -> (Arc<Served>, Webhook) {
     (served, webhook(&url))
 }
 
-fn webhook(url: &str) -> Webhook {
+fn webhook(url: &str) -> Post {
     let mut config = WebhookConfig::new(url);
-    config.timeout_ms = 300;
-    config.token = Some(Token::new("t0k3n"));
-    Webhook::new(&config).unwrap()
+    config.token = Some(Secret::new("t0k3n"));
+    let timeouts = Timeouts { total_ms: 300, ..Timeouts::default() };
+    Post::new(Arc::new(Webhook::new(&config).unwrap()), timeouts, Arc::new(SystemClock)).unwrap()
 }
 
 fn message() -> Outgoing {
@@ -59,6 +63,7 @@ fn message() -> Outgoing {
         to: "phone".into(),
         text: "【永康人社】…".into(),
         template: "T1".into(),
+        slots: Vec::new(),
         alert_id: "A".into(),
         case_no: "000000422".into(),
         role: Role::Owner,
@@ -70,6 +75,8 @@ fn name(outcome: &Outcome) -> (&'static str, String, Option<i64>) {
     match outcome {
         Outcome::Accepted { gateway_ref } => ("accepted", gateway_ref.clone().unwrap_or_default(), None),
         Outcome::Transient { reason, retry_after_ms } => ("transient", reason.to_string(), *retry_after_ms),
+        Outcome::WindowUsedUp { reason, .. } => ("window", reason.to_string(), None),
+        Outcome::Account { reason } => ("account", reason.to_string(), None),
         Outcome::Permanent { reason } => ("permanent", reason.to_string(), None),
         Outcome::Unknown { reason, retry_after_ms } => ("unknown", reason.to_string(), *retry_after_ms),
     }
@@ -84,6 +91,7 @@ async fn each_answer_means_what_the_page_says() {
         ("endless", "unknown", "unreadable_answer", None),
         ("slow", "unknown", "timeout", None),
         ("429", "transient", "http_429", Some(120_000)),
+        ("403", "account", "http_403", None),
         ("404", "permanent", "http_404", None),
         ("redirect", "permanent", "http_302", None),
         ("500", "unknown", "http_500", None),
@@ -98,8 +106,13 @@ async fn each_answer_means_what_the_page_says() {
         assert_eq!(
             *body,
             serde_json::json!({
-                "idempotency_key": "K", "to": "phone", "text": "【永康人社】…", "template": "T1",
-                "alert_id": "A", "case_no": "000000422", "role": "owner", "attempt": 1,
+                "specversion": "1.0", "id": "K", "source": "/tocsin/alerts",
+                "type": "tocsin.alert.message.v1", "subject": "000000422",
+                "datacontenttype": "application/json",
+                "data": {
+                    "idempotency_key": "K", "to": "phone", "text": "【永康人社】…", "template": "T1",
+                    "alert_id": "A", "case_no": "000000422", "role": "owner", "attempt": 1,
+                },
             })
         );
     }

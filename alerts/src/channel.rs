@@ -1,11 +1,10 @@
-//! Ways to reach a person. One folder a gateway, split by role (configuration, request, outcome), one
-//! trait. A gateway's own words are turned into an [`Outcome`] in its folder and nowhere else.
-
-pub mod webhook;
+//! What the worker sees of a way to reach a person: a message goes in, an [`Outcome`] comes out. What the
+//! providers say on the wire is known to [`crate::gateways`] and nowhere else.
 
 use std::borrow::Cow;
 
 use tocsin_schemas::codes::Role;
+use tocsin_schemas::time::Instant;
 
 use crate::clock::BoxFuture;
 
@@ -20,6 +19,9 @@ pub struct Outgoing {
     pub text: String,
     /// Which text it is, such as `T1`.
     pub template: String,
+    /// What was put into the text's slots, by the slot's name, for gateways that fill in an approved template
+    /// themselves. Empty where the text alone is sent.
+    pub slots: Vec<(&'static str, String)>,
     /// The alert that it delivers.
     pub alert_id: String,
     /// The number that people quote.
@@ -54,6 +56,20 @@ pub enum Outcome {
         reason: OutcomeReason,
         /// How long the gateway asked us to wait, in milliseconds.
         retry_after_ms: Option<i64>,
+    },
+    /// The message certainly did not go out: a quota of the gateway is used up. Waiting, a digest or another
+    /// channel helps; trying again at once does not.
+    WindowUsedUp {
+        /// Which quota.
+        reason: OutcomeReason,
+        /// When the window ends, where that is known.
+        until: Option<Instant>,
+    },
+    /// The message certainly did not go out, and no message will before a person has acted: money, permission,
+    /// signature, address. The operator's.
+    Account {
+        /// What is wrong.
+        reason: OutcomeReason,
     },
     /// The gateway said no, and will again.
     Permanent {

@@ -1,0 +1,15 @@
+//! The signature of Standard Webhooks: `webhook-signature: v1,` and the base64 of the HMAC-SHA256 of
+//! `"{webhook-id}.{webhook-timestamp}.{body}"`. A secret that begins with `whsec_` is the base64 of the key, as
+//! that specification writes it; another is the key itself.
+
+use crate::gateways::sign::hmac_sha256;
+
+/// The value of `webhook-signature`.
+pub(super) fn signature(secret: &str, id: &str, seconds: i64, body: &[u8]) -> String {
+    let encoded = secret.strip_prefix("whsec_");
+    let decoded = encoded.and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
+    let key = decoded.as_deref().unwrap_or(secret.as_bytes());
+    let mut text = format!("{id}.{seconds}.").into_bytes();
+    text.extend(body);
+    format!("v1,{}", data_encoding::BASE64.encode(&hmac_sha256(key, &text)))
+}
