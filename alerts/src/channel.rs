@@ -7,6 +7,7 @@ use tocsin_schemas::codes::Role;
 use tocsin_schemas::time::Instant;
 
 use crate::clock::BoxFuture;
+use crate::gateways::{Kind, Question, Told};
 
 /// One message to one person.
 #[derive(Clone, PartialEq, Eq)]
@@ -92,4 +93,10 @@ pub trait Channel: Send + Sync {
     /// Makes one request and tells what came of it. Must return within the channel's own time-out and must
     /// not retry by itself: the ledger counts attempts. Dropping the future leaves the outcome unknown.
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Outcome>;
+    /// What follows an unknown outcome.
+    fn kind(&self) -> Kind;
+    /// How long after a request "not found" means "not sent", in milliseconds; of an askable one.
+    fn not_found_counts_after_ms(&self) -> i64;
+    /// Asks what became of a message; of an askable one. As [`Channel::send`]: once, within its time-out.
+    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told>;
 }

@@ -15,9 +15,10 @@
 //!    themselves (T2, T7, T8 read as a first message), so they are sent: a death must not stay unsaid
 //!    because an earlier message failed.
 //! 5. Nobody to reach: failed, `no_contact`.
-//! 6. A request that failed without a yes is asked again with the same key, after an exponential delay,
-//!    until the attempts are used up. A plain no of the gateway ends it.
-//! 7. Once a request may have gone out unseen the delivery is `uncertain` for good.
+//! 6. A request that certainly failed is made again with the same key, after an exponential delay, until the
+//!    attempts are used up. A plain no of the gateway ends it.
+//! 7. A request that may have gone out unseen, the one under way at a stop too, is never sent again blindly: what
+//!    follows is the gateway's kind, see [`crate::settle`].
 
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::Change;
@@ -26,7 +27,9 @@ use tocsin_schemas::time::Instant;
 
 use crate::channel::Outcome;
 use crate::contacts::{Contacts, Person};
+use crate::gateways::Kind;
 use crate::ledger::{Ledger, Past, delivery_id};
+use crate::settle;
 use crate::texts::{self, Message};
 
 /// Why a delivery ends without a gateway's word.
@@ -40,6 +43,10 @@ pub enum Why {
     SamePerson,
     /// A newer message of the thread takes its place.
     Superseded,
+    /// The gateway is asked by the phone, and the contact was changed since: another phone would be "not found".
+    ContactChanged,
+    /// The gateway was asked for too long without an answer.
+    NeverSettled,
 }
 
 impl Why {
@@ -50,6 +57,8 @@ impl Why {
             Why::NothingToCorrect => "nothing_to_correct",
             Why::SamePerson => "same_person",
             Why::Superseded => "superseded",
+            Why::ContactChanged => "contact_changed",
+            Why::NeverSettled => "never_settled",
         }
     }
 }
@@ -65,6 +74,11 @@ pub struct RetrySettings {
     pub max_delay_ms: i64,
     /// The longest `Retry-After` that is believed, in milliseconds.
     pub max_retry_after_ms: i64,
+    /// Whether a gateway that can neither be asked nor knows our key is asked once more after an unknown outcome. The
+    /// phone may ring twice; without it, it may stay silent.
+    pub resend_unknown: bool,
+    /// How long a gateway is asked what became of a message before that is given up, in milliseconds.
+    pub settle_for_ms: i64,
 }
 
 impl Default for RetrySettings {
@@ -74,6 +88,8 @@ impl Default for RetrySettings {
             first_delay_ms: 2_000,
             max_delay_ms: 600_000,
             max_retry_after_ms: 3_600_000,
+            resend_unknown: false,
+            settle_for_ms: 2 * 86_400_000,
         }
     }
 }
@@ -165,6 +181,8 @@ fn new_delivery(
         due_at: Some(now),
         gateway_ref: None,
         uncertain: false,
+        contact_role: None,
+        sent_at: None,
     }
 }
 
@@ -191,6 +209,10 @@ pub struct Situation<'a> {
     pub superseded: bool,
     /// The first person who can be reached now.
     pub person: Option<&'a Person>,
+    /// The gateway's kind.
+    pub kind: Kind,
+    /// When to try again, and when to give up.
+    pub settings: &'a RetrySettings,
     /// The present instant.
     pub now: Instant,
 }
@@ -205,6 +227,13 @@ pub enum Next {
         /// Whether it was found in `sending`.
         resend: bool,
     },
+    /// Ask the gateway what became of its last request.
+    Ask {
+        /// Whom that was sent to.
+        person: Person,
+    },
+    /// Its last request may have gone out: see [`crate::settle::unseen`].
+    Settle,
     /// Nothing before this instant.
     Wait {
         /// The instant.
@@ -218,7 +247,13 @@ pub enum Next {
 
 /// What is due for the first open delivery of a thread.
 pub fn next(s: &Situation<'_>) -> Next {
+    if s.delivery.state == DeliveryState::Uncertain {
+        return ask(s);
+    }
     let resend = s.delivery.state == DeliveryState::Sending;
+    if resend && s.kind != Kind::Idempotent {
+        return Next::Settle;
+    }
     let maybe_out = resend || s.delivery.uncertain;
     if s.superseded && !resend && s.delivery.attempt > 0 {
         return if maybe_out { Next::Fail(Why::Superseded) } else { Next::Skip(Why::Superseded) };
@@ -236,10 +271,32 @@ pub fn next(s: &Situation<'_>) -> Next {
     }
 }
 
+/// What is due for one whose last request may have gone out. Nothing overtakes it: what follows in its thread depends
+/// on what became of it.
+fn ask(s: &Situation<'_>) -> Next {
+    match s.delivery.due_at {
+        Some(due) if due > s.now => return Next::Wait { until: due },
+        _ => {}
+    }
+    if s.now.0.saturating_sub(settle::sent_at(s.delivery).0) > s.settings.settle_for_ms {
+        return Next::Fail(Why::NeverSettled);
+    }
+    let same = |person: &&Person| {
+        s.delivery.contact_role == Some(person.role)
+            && s.delivery.contact_rank == Some(person.rank)
+            && s.delivery.contact_version == i64::try_from(person.version).ok()
+    };
+    match s.person.filter(same) {
+        Some(person) => Next::Ask { person: person.clone() },
+        None => Next::Fail(Why::ContactChanged),
+    }
+}
+
 /// The delivery as it is written before its request. One that was found in `sending` is uncertain from
 /// here on.
 pub fn sending(delivery: &Delivery, person: &Person, now: Instant) -> Delivery {
     Delivery {
+        contact_role: Some(person.role),
         contact_rank: Some(person.rank),
         contact_version: i64::try_from(person.version).ok(),
         state: DeliveryState::Sending,
@@ -248,6 +305,7 @@ pub fn sending(delivery: &Delivery, person: &Person, now: Instant) -> Delivery {
         at: now,
         due_at: None,
         uncertain: delivery.uncertain || delivery.state == DeliveryState::Sending,
+        sent_at: Some(now),
         ..delivery.clone()
     }
 }
@@ -264,9 +322,15 @@ pub fn end(delivery: &Delivery, state: DeliveryState, reason: &str, now: Instant
     }
 }
 
-/// The delivery after the outcome of its request.
-pub fn after(delivery: &Delivery, outcome: &Outcome, now: Instant, settings: &RetrySettings) -> Delivery {
-    let (reason, retry_after_ms, unseen) = match outcome {
+/// The delivery after the outcome of its request at a gateway of this kind.
+pub fn after(
+    delivery: &Delivery,
+    outcome: &Outcome,
+    kind: Kind,
+    now: Instant,
+    settings: &RetrySettings,
+) -> Delivery {
+    let (reason, retry_after_ms) = match outcome {
         Outcome::Accepted { gateway_ref } => {
             return Delivery {
                 state: DeliveryState::Accepted,
@@ -286,22 +350,31 @@ pub fn after(delivery: &Delivery, outcome: &Outcome, now: Instant, settings: &Re
                 ..delivery.clone()
             };
         }
-        Outcome::Transient { reason, retry_after_ms } => (reason, *retry_after_ms, false),
-        Outcome::WindowUsedUp { reason, until } => {
-            (reason, until.map(|at| at.0.saturating_sub(now.0)), false)
-        }
+        Outcome::Transient { reason, retry_after_ms } => (reason, *retry_after_ms),
+        Outcome::WindowUsedUp { reason, until } => (reason, until.map(|at| at.0.saturating_sub(now.0))),
         // Whoever is called to repair it has as long as the attempts last.
-        Outcome::Account { reason } => (reason, None, false),
-        Outcome::Unknown { reason, retry_after_ms } => (reason, *retry_after_ms, true),
+        Outcome::Account { reason } => (reason, None),
+        Outcome::Unknown { reason, retry_after_ms } => {
+            return settle::unseen(delivery, reason, *retry_after_ms, kind, now, settings);
+        }
     };
-    let uncertain = delivery.uncertain || unseen;
+    again(delivery, reason, retry_after_ms, now, settings)
+}
+
+/// The delivery with one request more due, or failed where the attempts are used up.
+pub(crate) fn again(
+    delivery: &Delivery,
+    reason: &str,
+    retry_after_ms: Option<i64>,
+    now: Instant,
+    settings: &RetrySettings,
+) -> Delivery {
     if delivery.attempt >= settings.max_attempts {
         return Delivery {
             state: DeliveryState::Failed,
             reason: Some(format!("gave_up:{reason}")),
             at: now,
             due_at: None,
-            uncertain,
             ..delivery.clone()
         };
     }
@@ -309,10 +382,9 @@ pub fn after(delivery: &Delivery, outcome: &Outcome, now: Instant, settings: &Re
     let delay = backoff_ms(&delivery.delivery_id, delivery.attempt, settings).max(asked);
     Delivery {
         state: DeliveryState::Planned,
-        reason: Some(reason.to_string()),
+        reason: Some(reason.to_owned()),
         at: now,
         due_at: Some(now.plus_millis(delay)),
-        uncertain,
         ..delivery.clone()
     }
 }

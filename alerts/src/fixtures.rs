@@ -89,5 +89,7 @@ pub(crate) fn delivery(alert_id: &str, state: DeliveryState) -> Delivery {
         due_at: None,
         gateway_ref: None,
         uncertain: false,
+        contact_role: None,
+        sent_at: None,
     }
 }

@@ -67,13 +67,19 @@ impl Past {
 
 /// Whether nothing more will happen to a delivery in this state.
 pub fn terminal(state: DeliveryState) -> bool {
-    matches!(state, DeliveryState::Accepted | DeliveryState::Failed | DeliveryState::Skipped)
+    match state {
+        DeliveryState::Planned | DeliveryState::Sending | DeliveryState::Uncertain => false,
+        DeliveryState::Accepted
+        | DeliveryState::Delivered
+        | DeliveryState::Failed
+        | DeliveryState::Skipped => true,
+    }
 }
 
 /// Whether this delivery's message went out or may have.
 fn maybe_out(delivery: &Delivery) -> bool {
     match delivery.state {
-        DeliveryState::Accepted => true,
+        DeliveryState::Accepted | DeliveryState::Delivered => true,
         // The same person read the same words in another delivery of the alert.
         DeliveryState::Skipped => delivery.reason.as_deref() == Some(Why::SamePerson.as_str()),
         _ => delivery.uncertain,

@@ -14,6 +14,7 @@
 //! - [`texts`]: the wording of people.md section 5.3, never over 70 characters
 //! - [`ledger`]: what became of every delivery, a fold of the topic `deliveries`
 //! - [`decide`]: pure: what is due next and why, for each delivery
+//! - [`settle`]: pure: what follows a request whose outcome nobody saw
 //! - [`channel`]: what the worker sees of a gateway
 //! - [`gateways`]: one folder a gateway, pure; and the one client that does their I/O
 //! - [`worker`]: the loop around it, which alone does I/O
@@ -22,8 +23,8 @@
 //! # What holds
 //! - "sending" is written before a request and the outcome after it. `accepted` is only written after the
 //!   gateway's own yes (invariant I5) and is final: no restart sends it again.
-//! - A request that was under way at a stop is sent again with the same idempotency key, and counted
-//!   ([`stats::Stats::resent_in_flight`]).
+//! - A request that may have gone out unseen, one under way at a stop too, is never sent again blindly: with the
+//!   same key where the gateway knows keys ([`stats::Stats::resent_in_flight`]), else after it was asked ([`settle`]).
 //! - The progress of `alerts` never passes an alert that still has a delivery under way (nor one whose
 //!   deliveries were not recorded): a restart reads the facts of such an alert from the alert itself.
 //! - No phone, address or name is logged, put in a metric, or written to `deliveries` (invariant I9).
@@ -39,6 +40,7 @@ pub mod decide;
 mod fixtures;
 pub mod gateways;
 pub mod ledger;
+pub mod settle;
 pub mod stats;
 pub mod texts;
 pub mod worker;

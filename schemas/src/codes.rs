@@ -374,8 +374,12 @@ codes! {
         Planned = "planned",
         /// Written before the request: if this is the last word after a crash, the outcome is unknown.
         Sending = "sending",
+        /// The last request may have gone out unseen: the gateway is asked when it is due.
+        Uncertain = "uncertain",
         /// The gateway said yes.
         Accepted = "accepted",
+        /// The gateway knows that it reached the phone.
+        Delivered = "delivered",
         /// It will not be delivered; the reason says why.
         Failed = "failed",
         /// Nothing was due to this person; the reason says why.

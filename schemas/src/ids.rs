@@ -89,7 +89,8 @@ impl Hash for Uscc {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let (first, last) = self.words();
         state.write_u64((first >> 64) as u64);
-        state.write_u64(first as u64 ^ u64::from(last));
+        // Spread over all bits, so that codes that differ in both parts do not fall together.
+        state.write_u64(first as u64 ^ u64::from(last).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
 }
 

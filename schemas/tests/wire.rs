@@ -182,6 +182,8 @@ fn delivery() -> Delivery {
         due_at: Some(Instant(-1)),
         gateway_ref: None,
         uncertain: true,
+        contact_role: Some(Role::TownshipDuty),
+        sent_at: Some(Instant(0)),
     }
 }
 
@@ -274,6 +276,21 @@ fn earlier_lists_and_progress_are_still_read() {
     // Written anew, they have the present schemas.
     assert_ne!(wire::encode(&expected)[2..10], bytes(list)[2..10]);
     assert_ne!(wire::encode(&progress())[2..10], bytes(of)[2..10]);
+}
+
+/// Bytes as they were written before a delivery told whose contact was asked, and when.
+#[test]
+fn earlier_deliveries_are_still_read() {
+    let hex = concat!(
+        "c301230858124412bc9c0264026112303030303030303735243931333330373834585830303030303139301a746f776e736869705f",
+        "64757479123333303738343130360202000e776562686f6f6b0454310e73656e64696e6700023a313937302d30312d30315430383a",
+        "30303a30302e3030312b30383a3030023a313937302d30312d30315430373a35393a35392e3939392b30383a30300001"
+    );
+    assert_eq!(
+        wire::decode::<Delivery>(&bytes(hex)),
+        Ok(Delivery { contact_role: None, sent_at: None, ..delivery() })
+    );
+    assert_ne!(wire::encode(&delivery())[2..10], bytes(hex)[2..10]);
 }
 
 /// Bytes as they were written before rates had limits and shrunken values.

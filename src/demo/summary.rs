@@ -155,8 +155,8 @@ fn what_was_said(books: &Books<'_>) -> Vec<Check> {
     let (mut accepted, mut open) = (0_u64, 0_u64);
     for delivery in books.deliveries.values() {
         match delivery.state {
-            DeliveryState::Accepted => accepted += 1,
-            DeliveryState::Planned | DeliveryState::Sending => open += 1,
+            DeliveryState::Accepted | DeliveryState::Delivered => accepted += 1,
+            DeliveryState::Planned | DeliveryState::Sending | DeliveryState::Uncertain => open += 1,
             DeliveryState::Failed | DeliveryState::Skipped => {
                 *states.entry(delivery.reason.as_deref().unwrap_or("no reason")).or_insert(0) += 1;
             }

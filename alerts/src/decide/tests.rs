@@ -83,17 +83,59 @@ fn what_is_next_and_why() {
             past,
             superseded,
             person: reachable.then_some(&person),
+            kind: Kind::Idempotent,
+            settings: &RetrySettings::default(),
             now: NOW,
         });
         let found = match next {
             Next::Send { resend: false, .. } => "send".to_owned(),
             Next::Send { resend: true, .. } => "resend".to_owned(),
             Next::Wait { .. } => "wait".to_owned(),
+            Next::Ask { .. } => "ask".to_owned(),
+            Next::Settle => "settle".to_owned(),
             Next::Skip(why) => format!("skip {}", why.as_str()),
             Next::Fail(why) => format!("fail {}", why.as_str()),
         };
         assert_eq!(found, expected, "{row:?}");
     }
+}
+
+#[test]
+fn one_that_may_be_out_is_settled_before_anything_else() {
+    let settings = RetrySettings { settle_for_ms: 1_000, ..RetrySettings::default() };
+    let sent_at = Some(Instant(NOW.0 - 500));
+    let of = |delivery: &Delivery, kind, person: Option<&Person>, superseded| {
+        next(&Situation {
+            delivery,
+            change: Change::Corrected,
+            past: Past { ended: 1, maybe_out: false },
+            superseded,
+            person,
+            kind,
+            settings: &settings,
+            now: NOW,
+        })
+    };
+    let there = person();
+    let sending = Delivery { sent_at, ..sending(&delivery("a", DeliveryState::Planned), &there, NOW) };
+    assert_eq!(of(&sending, Kind::Askable, Some(&there), true), Next::Settle);
+    assert_eq!(of(&sending, Kind::Neither, None, false), Next::Settle);
+    let uncertain = Delivery { state: DeliveryState::Uncertain, sent_at, ..sending };
+    let asks = Next::Ask { person: person() };
+    assert_eq!(of(&uncertain, Kind::Askable, Some(&there), true), asks, "nothing overtakes it");
+    let later = Delivery { due_at: Some(NOW.plus_millis(1)), ..uncertain.clone() };
+    assert!(matches!(of(&later, Kind::Askable, Some(&there), false), Next::Wait { .. }));
+    let changed = Next::Fail(Why::ContactChanged);
+    for other in [
+        None,
+        Some(Person { version: 8, ..person() }),
+        Some(Person { role: Role::SafetyOfficer, ..person() }),
+        Some(Person { rank: 1, ..person() }),
+    ] {
+        assert_eq!(of(&uncertain, Kind::Askable, other.as_ref(), false), changed, "{other:?}");
+    }
+    let old = Delivery { sent_at: Some(Instant(NOW.0 - 1_001)), ..uncertain };
+    assert_eq!(of(&old, Kind::Askable, Some(&there), false), Next::Fail(Why::NeverSettled));
 }
 
 #[test]
@@ -119,18 +161,18 @@ fn an_outcome_moves_a_delivery_like_this() {
         (&lost, 3, false, DeliveryState::Failed, Some("gave_up:timeout"), true),
     ] {
         let sent = Delivery { attempt, uncertain: before, ..delivery("a", DeliveryState::Sending) };
-        let after = after(&sent, outcome, NOW, &settings);
+        let after = after(&sent, outcome, Kind::Idempotent, NOW, &settings);
         assert_eq!((after.state, after.reason.as_deref(), after.uncertain), (state, reason, uncertain));
         assert_eq!(after.due_at.is_some(), state == DeliveryState::Planned);
         assert_eq!(after.gateway_ref.is_some(), state == DeliveryState::Accepted);
     }
     let sent = Delivery { attempt: 1, ..delivery("a", DeliveryState::Sending) };
     assert_eq!(
-        after(&sent, &busy, NOW, &settings).due_at,
+        after(&sent, &busy, Kind::Idempotent, NOW, &settings).due_at,
         Some(NOW.plus_millis(90_000)),
         "Retry-After is kept"
     );
-    let waits = after(&sent, &used_up, NOW, &settings);
+    let waits = after(&sent, &used_up, Kind::Idempotent, NOW, &settings);
     assert_eq!(waits.due_at, Some(NOW.plus_millis(600_000)), "not before the window opens");
 }
 

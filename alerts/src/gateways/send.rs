@@ -254,6 +254,18 @@ impl Channel for Post {
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Outcome> {
         Box::pin(async move { self.deliver(message).await.outcome })
     }
+
+    fn kind(&self) -> Kind {
+        self.gateway.profile().kind
+    }
+
+    fn not_found_counts_after_ms(&self) -> i64 {
+        i64::from(self.gateway.profile().not_found_counts_after_seconds.unwrap_or(u32::MAX)) * 1_000
+    }
+
+    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told> {
+        Box::pin(Post::ask(self, question))
+    }
 }
 
 /// A verdict on the request for a token, as one on the message that was to follow.

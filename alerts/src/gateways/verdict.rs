@@ -66,6 +66,16 @@ impl Verdict {
         Verdict { outcome, code: None, acknowledged: false }
     }
 
+    /// How long the gateway asked us to wait, in milliseconds.
+    pub fn retry_after_ms(&self) -> Option<i64> {
+        match &self.outcome {
+            Outcome::Transient { retry_after_ms, .. } | Outcome::Unknown { retry_after_ms, .. } => {
+                *retry_after_ms
+            }
+            _ => None,
+        }
+    }
+
     /// The gateway's own yes.
     pub fn accepted(gateway_ref: Option<String>) -> Verdict {
         Verdict::of(Outcome::Accepted { gateway_ref })

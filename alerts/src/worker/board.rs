@@ -10,6 +10,7 @@ use tocsin_schemas::time::Instant;
 use super::alerts_offset;
 use crate::channel::Outgoing;
 use crate::decide;
+use crate::gateways::Question;
 use crate::ledger::{ThreadKey, terminal};
 use crate::texts::Message;
 
@@ -17,8 +18,16 @@ use crate::texts::Message;
 pub(super) struct Send {
     /// Which delivery.
     pub seq: u64,
-    /// What to send.
-    pub message: Outgoing,
+    /// What to ask of the gateway.
+    pub errand: Errand,
+}
+
+/// What a gateway is asked for.
+pub(super) enum Errand {
+    /// To send this.
+    Send(Outgoing),
+    /// To tell what became of this.
+    Ask(Question),
 }
 
 /// One delivery under way.

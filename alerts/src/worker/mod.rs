@@ -50,9 +50,11 @@ use crate::clock::Clock;
 use crate::codec::topic;
 use crate::contacts::Contacts;
 use crate::decide::{self, RetrySettings};
+use crate::gateways::{Question, Told, Verdict};
 use crate::ledger::Ledger;
+use crate::settle::{self, Settled};
 use crate::stats::Stats;
-use board::{Board, Send};
+use board::{Board, Errand, Send};
 use commit::Committer;
 use fence::Lookout;
 use merge::Merge;
@@ -263,8 +265,8 @@ impl Worker {
             },
             worker: &self,
         };
-        let mut requests: JoinSet<Outcome> = JoinSet::new();
-        let mut asked: HashMap<tokio::task::Id, u64> = HashMap::new();
+        let mut requests: JoinSet<Done> = JoinSet::new();
+        let mut asked: HashMap<tokio::task::Id, (u64, bool)> = HashMap::new();
         let mut stopping = None;
         // Tells an older worker, which may be idle, that there is a newer one.
         turn.ask(&mut lookout).await?;
@@ -273,10 +275,16 @@ impl Worker {
             if turn.commit().await? {
                 lookout.wrote();
             }
-            for Send { seq, message } in sends {
+            for Send { seq, errand } in sends {
                 let channel = Arc::clone(&self.channel);
-                let task = requests.spawn(async move { channel.send(&message).await });
-                asked.insert(task.id(), seq);
+                let asks = matches!(errand, Errand::Ask(_));
+                let task = requests.spawn(async move {
+                    match errand {
+                        Errand::Send(message) => Done::Sent(channel.send(&message).await),
+                        Errand::Ask(question) => Done::Told(channel.ask(&question).await),
+                    }
+                });
+                asked.insert(task.id(), (seq, asks));
             }
             turn.publish();
             if stopping.is_some() && requests.is_empty() {
@@ -290,15 +298,15 @@ impl Worker {
                     stopping = Some(tokio::time::Instant::now() + self.settings.stop_grace);
                 }
                 () = until(stopping), if stopping.is_some() => {
-                    tracing::warn!(under_way = requests.len(), "stopped with requests under way: sent again at the next start");
+                    tracing::warn!(under_way = requests.len(), "stopped with requests under way: settled at the next start");
                     break;
                 }
                 Some(done) = requests.join_next_with_id() => {
                     let mut next = Some(done);
                     while let Some(done) = next {
-                        let (id, outcome) = outcome_of(done);
-                        if let Some(seq) = asked.remove(&id) {
-                            turn.finish(seq, &outcome);
+                        let (id, done) = done.map_or_else(|e| (e.id(), None), |(id, done)| (id, Some(done)));
+                        if let Some((seq, asks)) = asked.remove(&id) {
+                            turn.finish(seq, &done.unwrap_or_else(|| Done::failed(asks)));
                         }
                         next = requests.try_join_next_with_id();
                     }
@@ -328,14 +336,20 @@ async fn wait_for(clock: &dyn Clock, due: Option<tocsin_schemas::time::Instant>)
     }
 }
 
-fn outcome_of(
-    done: Result<(tokio::task::Id, Outcome), tokio::task::JoinError>,
-) -> (tokio::task::Id, Outcome) {
-    match done {
-        Ok(done) => done,
-        // A panic of a channel is our fault, and what it had asked for is unknown.
-        Err(error) => {
-            (error.id(), Outcome::Unknown { reason: "channel_failed".into(), retry_after_ms: None })
+/// What came of a request.
+enum Done {
+    /// To send.
+    Sent(Outcome),
+    /// To tell what became of one.
+    Told(Told),
+}
+
+impl Done {
+    /// A panic of a channel is our fault, and what it had asked for is unknown.
+    fn failed(asks: bool) -> Done {
+        match asks {
+            true => Done::Told(Told::CannotTell(Verdict::unknown("channel_failed"))),
+            false => Done::Sent(Outcome::Unknown { reason: "channel_failed".into(), retry_after_ms: None }),
         }
     }
 }
@@ -398,23 +412,32 @@ impl Turn<'_> {
             let Some(seq) = self.board.ready_from(from) else { break };
             from = seq + 1;
             let Some(entry) = self.board.get(seq) else { continue };
-            let person = self
+            let delivery = &entry.delivery;
+            let channel = &self.worker.channel;
+            let mut persons = self
                 .contacts
-                .resolve(entry.delivery.role, &entry.delivery.subject, now.day(), self.worker.channel.name())
-                .into_iter()
-                .next();
+                .resolve(delivery.role, &delivery.subject, now.day(), channel.name())
+                .into_iter();
+            // A question is about the one who was asked, everything else goes to the first.
+            let person = match delivery.state {
+                DeliveryState::Uncertain => persons.find(|p| delivery.contact_rank == Some(p.rank)),
+                _ => persons.next(),
+            };
             let next = decide::next(&decide::Situation {
-                delivery: &entry.delivery,
+                delivery,
                 change: entry.alert.change,
                 past: self.ledger.past(entry.thread),
                 superseded: self.board.superseded(seq),
                 person: person.as_ref(),
+                kind: channel.kind(),
+                settings: &self.worker.settings.retry,
                 now,
             });
             match next {
-                decide::Next::Send { person, .. } if self.board.busy(&person.address) => {}
+                decide::Next::Send { person, .. } | decide::Next::Ask { person }
+                    if self.board.busy(&person.address) => {}
                 decide::Next::Send { person, resend } => {
-                    let delivery = decide::sending(&entry.delivery, &person, now);
+                    let delivery = decide::sending(delivery, &person, now);
                     let message = outgoing(&delivery, &entry.text, &person.address);
                     if resend {
                         self.stats.resent_in_flight += 1;
@@ -427,7 +450,25 @@ impl Turn<'_> {
                     self.stats.requests += 1;
                     self.board.start(seq, delivery.clone(), person.address);
                     self.record(&delivery);
-                    sends.push(Send { seq, message });
+                    sends.push(Send { seq, errand: Errand::Send(message) });
+                }
+                decide::Next::Ask { person } => {
+                    let question = Question {
+                        delivery_id: delivery.delivery_id.clone(),
+                        to: person.address.clone(),
+                        sent_at: settle::sent_at(delivery),
+                        gateway_ref: delivery.gateway_ref.clone(),
+                    };
+                    self.stats.questions += 1;
+                    let delivery = delivery.clone();
+                    self.board.start(seq, delivery, person.address);
+                    sends.push(Send { seq, errand: Errand::Ask(question) });
+                }
+                decide::Next::Settle => {
+                    let (settings, kind) = (&self.worker.settings.retry, channel.kind());
+                    let delivery = settle::unseen(delivery, settle::STOPPED, None, kind, now, settings);
+                    self.board.settle(seq, delivery.clone());
+                    self.record(&delivery);
                 }
                 decide::Next::Wait { until } => self.board.wait(seq, until),
                 decide::Next::Skip(why) => self.end(seq, DeliveryState::Skipped, why.as_str(), now),
@@ -443,10 +484,27 @@ impl Turn<'_> {
         }
     }
 
-    fn finish(&mut self, seq: u64, outcome: &Outcome) {
-        let now = self.worker.clock.now();
+    fn finish(&mut self, seq: u64, done: &Done) {
+        let (now, settings) = (self.worker.clock.now(), &self.worker.settings.retry);
+        let channel = &self.worker.channel;
         let Some(delivery) = self.board.get(seq).map(|entry| &entry.delivery) else { return };
-        let delivery = decide::after(delivery, outcome, now, &self.worker.settings.retry);
+        let delivery = match done {
+            Done::Sent(outcome) => decide::after(delivery, outcome, channel.kind(), now, settings),
+            Done::Told(told) => {
+                match settle::told(delivery, told, channel.not_found_counts_after_ms(), now, settings) {
+                    Settled::Moves(delivery) => {
+                        self.stats.settled += 1;
+                        *delivery
+                    }
+                    // Nothing new is known but when to ask again; a restart asks once more than needed.
+                    Settled::Still(until) => {
+                        let delivery =
+                            tocsin_schemas::records::Delivery { due_at: Some(until), ..delivery.clone() };
+                        return self.board.settle(seq, delivery);
+                    }
+                }
+            }
+        };
         self.board.settle(seq, delivery.clone());
         self.record(&delivery);
     }

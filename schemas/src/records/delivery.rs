@@ -43,6 +43,12 @@ pub struct Delivery {
     /// The gateway's own receipt number.
     pub gateway_ref: Option<String>,
     /// Whether some request of this series may have been delivered although no yes was seen (a time-out
-    /// after it was written, a stop between `sending` and the outcome). Once true it stays.
+    /// after it was written, a stop between `sending` and the outcome). Once true it stays, until the gateway was
+    /// asked and knew.
     pub uncertain: bool,
+    /// The role of the contact that was asked: that of `role`, or one fallen back to.
+    pub contact_role: Option<Role>,
+    /// When the `sending` of the last request was written: what a gateway is asked about later. `None` before the
+    /// first one.
+    pub sent_at: Option<Instant>,
 }

@@ -90,6 +90,8 @@ impl Kind {
 /// read. Before a file in `schemas/avro/` changes, its old text is copied to `schemas/avro/earlier/` and
 /// listed here.
 const EARLIER: &[&str] = &[
+    // Before a delivery told whose contact was asked, and when.
+    include_str!("../../avro/earlier/delivery-1.avsc"),
     // Before the records of the topic lists were counted.
     include_str!("../../avro/earlier/progress-1.avsc"),
     // Before a list could be equal to one frozen before.

@@ -224,6 +224,8 @@ fn the_page_reads_as_agreed() {
         due_at: None,
         gateway_ref: Some("r".into()),
         uncertain: false,
+        contact_role: None,
+        sent_at: None,
     };
     write(&source, &[delivery]);
     let page = text::of(&ask(&source, &alert.alert_id).unwrap());

@@ -4,6 +4,7 @@ mod gateway;
 mod kills;
 mod memlog;
 mod order;
+mod settling;
 mod takeover;
 mod trouble;
 
@@ -23,6 +24,7 @@ use super::*;
 use crate::clock::BoxFuture;
 use crate::codec;
 use crate::fixtures::{day, escalation, owner_alert, uscc};
+use crate::gateways::{Fate, Kind};
 use memlog::{Fault, MemLog};
 
 /// Longest that a test waits for anything.
@@ -61,6 +63,14 @@ struct Gateway {
     /// Requests after which the process dies: their number from 0, and whether the phone rings before.
     die_at: Mutex<Option<(usize, bool)>>,
     died: Notify,
+    /// Its kind; without one it knows our keys.
+    kind: Option<Kind>,
+    /// For each address, how many requests ring and are not answered.
+    drops: Mutex<HashMap<String, usize>>,
+    /// What it says when asked, before it tells what is so.
+    answers: Mutex<VecDeque<Told>>,
+    /// Questions put to it.
+    questions: Mutex<Vec<Question>>,
     /// Requests wait here while it is closed.
     gate: Option<tokio::sync::Semaphore>,
 }
@@ -112,12 +122,36 @@ impl Channel for Gateway {
                 std::future::pending::<()>().await;
             }
             self.under_way.lock().unwrap().0.remove(&message.to);
+            if let Some(left) = self.drops.lock().unwrap().get_mut(&message.to).filter(|left| **left > 0) {
+                *left -= 1;
+                self.ring(message);
+                return timeout();
+            }
             let scripted = self.script.lock().unwrap().get_mut(&message.to).and_then(VecDeque::pop_front);
             if let Some(outcome) = scripted {
                 return outcome;
             }
             self.ring(message);
             Outcome::Accepted { gateway_ref: Some(format!("m-{number}")) }
+        })
+    }
+    fn kind(&self) -> Kind {
+        self.kind.unwrap_or(Kind::Idempotent)
+    }
+    fn not_found_counts_after_ms(&self) -> i64 {
+        1_800_000
+    }
+    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told> {
+        Box::pin(async move {
+            self.questions.lock().unwrap().push(question.clone());
+            if let Some(answer) = self.answers.lock().unwrap().pop_front() {
+                return answer;
+            }
+            let rung = self.rung.lock().unwrap();
+            match rung.iter().find(|m| m.idempotency_key == question.delivery_id && m.to == question.to) {
+                Some(_) => Told::Known { fate: Fate::Delivered, gateway_ref: Some("asked".into()) },
+                None => Told::NotFound,
+            }
         })
     }
 }
