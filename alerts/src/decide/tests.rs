@@ -158,12 +158,12 @@ fn each_audience_is_planned_once_for_ever() {
     let mut alert = owner_alert("a", Change::New, Severity::Minor);
     alert.audiences.push(audience(Role::Owner, "host"));
     let none = Contacts::new();
-    let first = plan(&ledger, &alert, &none, "webhook", NOW);
+    let first = plan(&ledger, &alert, &none, &Texts::built_in(), "webhook", NOW);
     assert_eq!(first.len(), 2);
     assert!(first.iter().all(|p| !p.known && p.delivery.state == DeliveryState::Planned));
     ledger.apply(Delivery { state: DeliveryState::Accepted, ..first[0].delivery.clone() });
     ledger.apply(Delivery { state: DeliveryState::Sending, ..first[1].delivery.clone() });
-    let again = plan(&ledger, &alert, &none, "webhook", NOW);
+    let again = plan(&ledger, &alert, &none, &Texts::built_in(), "webhook", NOW);
     assert_eq!(again.len(), 1);
     assert!(again[0].known && again[0].delivery.state == DeliveryState::Sending);
     assert_eq!(again[0].delivery.delivery_id, first[1].delivery.delivery_id);
@@ -172,9 +172,11 @@ fn each_audience_is_planned_once_for_ever() {
 #[test]
 fn nothing_is_planned_for_a_decision_that_nobody_is_told_of() {
     let suppressed = owner_alert("a", Change::Suppressed, Severity::Minor);
-    assert!(plan(&Ledger::new(), &suppressed, &Contacts::new(), "webhook", NOW).is_empty());
+    assert!(
+        plan(&Ledger::new(), &suppressed, &Contacts::new(), &Texts::built_in(), "webhook", NOW).is_empty()
+    );
     let expired = Alert { audiences: Vec::new(), ..escalation(Change::Closed, None, 0) };
-    assert!(plan(&Ledger::new(), &expired, &Contacts::new(), "webhook", NOW).is_empty());
+    assert!(plan(&Ledger::new(), &expired, &Contacts::new(), &Texts::built_in(), "webhook", NOW).is_empty());
 }
 
 #[test]
@@ -187,7 +189,7 @@ fn one_person_reads_the_same_words_once() {
         (Role::IndustryDuty, "33", "other"),
         (Role::EmergencyDuty, "330784", "same"),
     ]);
-    let states: Vec<_> = plan(&Ledger::new(), &alert, &all, "webhook", NOW)
+    let states: Vec<_> = plan(&Ledger::new(), &alert, &all, &Texts::built_in(), "webhook", NOW)
         .into_iter()
         .map(|p| (p.delivery.role, p.delivery.state, p.delivery.reason))
         .collect();
@@ -205,7 +207,7 @@ fn one_person_reads_the_same_words_once() {
         .audiences
         .push(tocsin_schemas::records::Audience { year_to_date: Some(9), ..audience(Role::Owner, "host") });
     let all = contacts(&[(Role::Owner, uscc().as_str(), "same"), (Role::Owner, "host", "same")]);
-    let planned = plan(&Ledger::new(), &alert, &all, "webhook", NOW);
+    let planned = plan(&Ledger::new(), &alert, &all, &Texts::built_in(), "webhook", NOW);
     assert!(planned.iter().all(|p| p.delivery.state == DeliveryState::Planned) && planned.len() == 2);
 }
 
@@ -213,7 +215,7 @@ fn one_person_reads_the_same_words_once() {
 fn an_alert_that_cannot_be_worded_fails_in_sight() {
     let mut alert = owner_alert("a", Change::New, Severity::Minor);
     alert.facts.occurred_on = None;
-    let planned = plan(&Ledger::new(), &alert, &Contacts::new(), "webhook", NOW);
+    let planned = plan(&Ledger::new(), &alert, &Contacts::new(), &Texts::built_in(), "webhook", NOW);
     assert_eq!(planned[0].delivery.state, DeliveryState::Failed);
     assert_eq!(planned[0].delivery.reason.as_deref(), Some("missing_fact"));
 }
