@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::{Slot, Template, TextError, Texts, Wording};
+use super::{LIMIT, Slot, Template, TextError, Texts, Wording};
 use crate::gateways::Profile;
 use crate::gateways::limits::segments;
 use crate::gateways::settings::Templates;
@@ -149,16 +149,24 @@ pub fn texts(texts: &Texts) -> Vec<Problem> {
                     add(Rule::FallbackSignature, what);
                 }
             }
-            if let Err(error) = wording.fill(template, None, longest(template)) {
-                let rule = match error {
-                    TextError::TooLong { .. } => Rule::SeveralSegments,
-                    _ => Rule::NotPlain,
-                };
-                add(rule, format!("with the longest values: {error}"));
+            match wording.longest_chars(template) {
+                Ok(chars) if chars <= LIMIT => {}
+                Ok(chars) => {
+                    let rule = if chars > LONGEST { Rule::TextTooLong } else { Rule::SeveralSegments };
+                    add(rule, too_long(chars));
+                }
+                Err(error) => add(Rule::NotPlain, error.to_string()),
             }
         }
     }
     problems
+}
+
+fn too_long(chars: usize) -> String {
+    format!(
+        "with the longest values {chars} characters, {} segments; expected {LIMIT} at most",
+        segments(chars)
+    )
 }
 
 /// The longest values of a text's slots.
@@ -222,15 +230,15 @@ pub fn gateway(texts: &Texts, template: Template, profile: &Profile) -> Result<C
         texts.word(template, profile.limits.variable_chars, longest(template)).map_err(|error| {
             let rule = match error {
                 TextError::VariableTooLong { .. } => Rule::VariableTooLong,
-                TextError::Unreadable { .. } => Rule::Syntax,
-                _ => Rule::SeveralSegments,
+                TextError::TooLong { chars, .. } => return problem(Rule::SeveralSegments, too_long(chars)),
+                _ => Rule::Syntax,
             };
             problem(rule, format!("with the longest values: {error}"))
         })?;
     let (chars, bytes) = (message.text.chars().count(), message.text.len());
     let most = profile.limits.text_chars.unwrap_or(LONGEST);
     if chars > most || profile.limits.text_bytes.is_some_and(|most| bytes > most) {
-        let what = format!("{chars} characters, {} segments, {bytes} bytes", segments(chars));
+        let what = format!("with the longest values {chars} characters in {bytes} bytes");
         return Err(problem(Rule::TextTooLong, what));
     }
     Ok(Carried { wording: message.wording(), chars, why: message.fallback })

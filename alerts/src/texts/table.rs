@@ -139,27 +139,46 @@ impl FromStr for Template {
 
 /// What a template may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "described by Slot::about")]
 pub enum Slot {
+    /// The month, with its year where that is not this year's.
     YearMonth,
+    /// The year.
     Year,
+    /// The month.
     Month,
+    /// The day of the month.
     DayOfMonth,
+    /// The cause by GB 6441.
     Cause,
+    /// A count.
     Count,
+    /// The number that people quote.
     CaseNo,
+    /// That number without its last 4 characters.
     CaseHead,
+    /// The last 4 characters of that number.
     CaseTail,
+    /// How severe.
     Severity,
+    /// What was done.
     Act,
+    /// Township or zone; an unknown one by its code.
     Town,
+    /// The same, 永康市 where that has over 6 characters.
     Area,
+    /// The enterprise's name, 14 characters at most.
     Enterprise,
+    /// Township and enterprise as one slot, because gateways refuse two side by side.
     TownEnterprise,
+    /// Days looked back.
     Window,
+    /// The level of the warning.
     Level,
+    /// Days left, or hours without data.
     K,
+    /// The office that reports.
     Office,
+    /// Hour and minute.
     Hour,
 }
 
@@ -193,6 +212,11 @@ impl Slot {
         self.row().0
     }
 
+    /// The slot of this name.
+    pub fn named(name: &str) -> Option<Slot> {
+        Slot::ALL.into_iter().find(|slot| slot.name() == name)
+    }
+
     /// An everyday value in this text.
     pub fn example(self, template: Template) -> String {
         match (self, template) {
@@ -219,46 +243,32 @@ impl Slot {
         matches!(self, Enterprise | TownEnterprise)
     }
 
-    /// What stands in it, for pages.
-    pub const fn about(self) -> &'static str {
-        self.row().3
-    }
-
-    /// Name, everyday value, longest value, what it is.
-    const fn row(self) -> (&'static str, &'static str, &'static str, &'static str) {
+    /// Name, everyday value, longest value.
+    const fn row(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            YearMonth => ("M", "3", "2024年12", "the month, with its year where that is not this year's"),
-            Year => ("Y", "2026", "2026", "the year"),
-            Month => ("month", "3", "12", "the month"),
-            DayOfMonth => ("D", "1", "31", "the day of the month"),
-            Cause => ("cause", "物体打击", "中毒和窒息", "the cause by GB 6441"),
-            Count => ("n", "2", "999+", "a count"),
-            CaseNo => ("id", "000000901", "9999999999", "the number that people quote"),
-            CaseHead => ("id_head", "00000", "999999", "that number without its last 4 characters"),
-            CaseTail => ("id_tail", "0901", "9999", "the last 4 characters of that number"),
-            Severity => ("sev", "重伤", "重伤以上", "how severe"),
-            Act => ("act", "撤销", "认定为非工伤", "what was done"),
-            Town => ("town", "东城街道", "YK-LONGE…", "township or zone; an unknown one by its code"),
-            Area => ("area", "东城街道", "江南山水新城", "the same, 永康市 where that has over 6 characters"),
-            Enterprise => ("ent", "长城五金", LONG_NAME, "the enterprise's name, 14 characters at most"),
-            TownEnterprise => {
-                ("town_ent", "东城街道长城五金", LONG_NAME, "township and enterprise as one slot")
-            }
-            Window => ("w", "365", "999+", "days looked back"),
-            Level => ("lv", "黄色", "黄色", "the level of the warning"),
-            K => ("k", "7", "999+", "days left, or hours without data"),
-            Office => ("src", "人社", "用人单位", "the office that reports"),
-            Hour => ("hm", "08:30", "23:59", "hour and minute"),
+            YearMonth => ("M", "3", "2024年12"),
+            Year => ("Y", "2026", "2026"),
+            Month => ("month", "3", "12"),
+            DayOfMonth => ("D", "1", "31"),
+            Cause => ("cause", "物体打击", "中毒和窒息"),
+            Count => ("n", "2", "999+"),
+            CaseNo => ("id", "000000901", "9999999999"),
+            CaseHead => ("id_head", "00000", "999999"),
+            CaseTail => ("id_tail", "0901", "9999"),
+            Severity => ("sev", "重伤", "重伤以上"),
+            Act => ("act", "撤销", "认定为非工伤"),
+            Town => ("town", "东城街道", "YK-LONGE…"),
+            Area => ("area", "东城街道", "江南山水新城"),
+            Enterprise => ("ent", "长城五金", LONG_NAME),
+            TownEnterprise => ("town_ent", "东城街道长城五金", LONG_NAME),
+            Window => ("w", "365", "999+"),
+            Level => ("lv", "黄色", "黄色"),
+            K => ("k", "7", "999+"),
+            Office => ("src", "人社", "用人单位"),
+            Hour => ("hm", "08:30", "23:59"),
         }
     }
 }
 
 /// A registered name that is longer than any text has room for.
 const LONG_NAME: &str = "浙江省永康市长城五金工具制造有限责任公司第二分公司";
-
-impl FromStr for Slot {
-    type Err = ();
-    fn from_str(name: &str) -> Result<Slot, ()> {
-        Slot::ALL.into_iter().find(|slot| slot.name() == name).ok_or(())
-    }
-}

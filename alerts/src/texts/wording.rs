@@ -180,6 +180,19 @@ impl Wording {
         Ok((text, values))
     }
 
+    /// Characters with the longest values that a text's slots may have; of a text that stays too long, with
+    /// the enterprise's name as far as it was cut.
+    ///
+    /// # Errors
+    /// It cannot be filled in.
+    pub fn longest_chars(&self, template: Template) -> Result<usize, TextError> {
+        match self.fill(template, None, |slot, name_limit| Ok(slot.longest(template, name_limit))) {
+            Ok((text, _)) => Ok(text.chars().count()),
+            Err(TextError::TooLong { chars, .. }) => Ok(chars),
+            Err(error) => Err(error),
+        }
+    }
+
     fn text(&self, template: Template, values: &[(Slot, String)]) -> Result<String, TextError> {
         let values: BTreeMap<&'static str, Value> =
             values.iter().map(|(slot, value)| (slot.name(), Value::from(value.as_str()))).collect();
@@ -193,7 +206,7 @@ fn taken_apart(tried: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for part in tried.split_inclusive(MARKS[1]) {
         let (words, slot) = match part.strip_suffix(MARKS[1]).and_then(|part| part.rsplit_once(MARKS[0])) {
-            Some((words, name)) => (words, name.parse().ok()),
+            Some((words, name)) => (words, Slot::named(name)),
             None => (part, None),
         };
         if !words.is_empty() {

@@ -97,8 +97,15 @@ fn a_text_of_two_segments_is_found_and_one_of_exactly_one_is_not() {
     let fixed = "【永康安委办】编号".chars().count() + 10;
     let of = |chars: usize| format!("【永康安委办】{}编号{{{{ id }}}}", "请".repeat(chars - fixed));
     assert_eq!(found("T6", &of(70)), Vec::<String>::new());
-    let expected = "T6: several_segments: with the longest values: T6 would have 71 characters, more than 70";
+    let expected =
+        "T6: several_segments: with the longest values 71 characters, 2 segments; expected 70 at most";
     assert_eq!(found("T6", &of(71)), [expected]);
+    let expected =
+        "T6: several_segments: with the longest values 500 characters, 8 segments; expected 70 at most";
+    assert_eq!(found("T6", &of(500)), [expected]);
+    let expected =
+        "T6: text_too_long: with the longest values 501 characters, 8 segments; expected 70 at most";
+    assert_eq!(found("T6", &of(501)), [expected]);
     // A name gives way until 2 characters are left of it.
     let fixed = "【永康工伤预警】编号发生".chars().count() + 10;
     let of = |name: usize| {
@@ -124,7 +131,7 @@ fn what_one_gateway_cannot_carry_is_found_for_that_one() {
     let expected = "T10 for small: variable_too_long: with the longest values: T10 has 5 characters in hm, and the gateway takes 4";
     assert_eq!(judged(&texts, Template::T10, variables(4)), expected);
     let bytes = Limits { text_bytes: Some(100), ..NO_LIMITS };
-    let expected = "T6 for small: text_too_long: 48 characters, 1 segments, 124 bytes";
+    let expected = "T6 for small: text_too_long: with the longest values 48 characters in 124 bytes";
     assert_eq!(judged(&texts, Template::T6, bytes), expected);
     assert!(
         judged(&texts, Template::T6, Limits { text_chars: Some(47), ..NO_LIMITS }).contains("text_too_long")
@@ -188,7 +195,7 @@ fn a_table_of_approved_templates_is_that_of_the_texts() {
 }
 
 #[test]
-fn every_rule_has_a_name_of_its_own() {
+fn every_rule_and_every_slot_has_a_name_of_its_own_and_a_row_in_the_docs() {
     use Rule::*;
     let all = [
         UnknownText,
@@ -214,4 +221,10 @@ fn every_rule_has_a_name_of_its_own() {
     ];
     let names: std::collections::BTreeSet<&str> = all.iter().map(|rule| rule.as_str()).collect();
     assert_eq!(names.len(), all.len());
+    let slots: std::collections::BTreeSet<&str> = Slot::ALL.iter().map(|slot| slot.name()).collect();
+    assert_eq!(slots.len(), Slot::ALL.len());
+    let docs = include_str!("../../../../docs/templates.md");
+    for name in names.into_iter().chain(slots) {
+        assert!(docs.lines().any(|row| row.starts_with('|') && row.contains(&format!("`{name}`"))), "{name}");
+    }
 }
