@@ -219,3 +219,18 @@ fn an_alert_that_cannot_be_worded_fails_in_sight() {
     assert_eq!(planned[0].delivery.state, DeliveryState::Failed);
     assert_eq!(planned[0].delivery.reason.as_deref(), Some("missing_fact"));
 }
+
+#[test]
+fn the_ledger_names_the_wording_that_the_gateways_variables_have_room_for() {
+    let alert = escalation(Change::New, Some(tocsin_schemas::codes::Level::Blue), 2);
+    for (channel, expected) in [("webhook", "T7"), ("aliyun", "T7"), ("tencent", "T7_fallback")] {
+        let planned = plan(&Ledger::new(), &alert, &Contacts::new(), &Texts::built_in(), channel, NOW);
+        assert_eq!(planned[0].delivery.template, expected, "{channel}");
+        assert_eq!(planned[0].message.as_ref().unwrap().fallback.is_some(), channel == "tencent");
+    }
+    // No room in the fallback either: it fails in sight, and nothing is cut.
+    let long = Alert { case_no: "12345678901".into(), ..alert };
+    let planned = plan(&Ledger::new(), &long, &Contacts::new(), &Texts::built_in(), "tencent", NOW);
+    assert_eq!(planned[0].delivery.state, DeliveryState::Failed);
+    assert_eq!(planned[0].delivery.reason.as_deref(), Some("variable_too_long"));
+}

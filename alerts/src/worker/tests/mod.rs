@@ -5,6 +5,7 @@ mod kills;
 mod memlog;
 mod order;
 mod takeover;
+mod texts;
 mod trouble;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
