@@ -11,7 +11,7 @@ use crate::policy::topic;
 use crate::run::alerts;
 use crate::run::pipeline::guard::Trouble;
 use crate::run::pipeline::start;
-use crate::{config, open};
+use crate::{config, open, templates};
 
 /// How long looking at the topics may take, so that the whole stays within 10 seconds.
 const LIMIT: Duration = Duration::from_millis(5_000);
@@ -45,6 +45,13 @@ pub fn run(args: Args) -> CommandResult {
     };
     if config.webhook.is_some() {
         keep(alerts::channel(&config).map(|_| "[alerts.webhook] can be used (it was not called)".to_owned()));
+    }
+    if config.texts_folder.is_some() {
+        let read = templates::source::for_service(&config);
+        keep(read.map(|_| "[alerts.templates] the texts break no rule".to_owned()));
+    }
+    for line in templates::source::approvals(&config) {
+        keep(line);
     }
     match open::open(&config, open::Missing::Refuse) {
         Err(failure) => keep(Err(failure)),

@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{backtest, check, demo, known, lists, output, policy, replay, run, topics, why};
+use crate::{backtest, check, demo, known, lists, output, policy, replay, run, templates, topics, why};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -63,6 +63,8 @@ pub enum Command {
     Topics(topics::Args),
     /// Check, show, compare and publish the thresholds that decide who is told.
     Policy(policy::Args),
+    /// Judge the texts that phones get, and show them filled in.
+    Templates(templates::Args),
     /// Read the configuration, show it without secrets, and try what it points to.
     CheckConfig(check::Args),
     /// Print a completion script for a shell.

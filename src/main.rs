@@ -11,6 +11,7 @@
 //! - [`why`]: an alert, incident, enterprise or entry on a list explained from the records
 //! - [`known`]: figures of a past day, as known then and now, and what makes the difference
 //! - [`lists`]: the lists that people act on
+//! - [`templates`]: the texts that phones get: judged, and shown
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
 mod backtest;
@@ -28,6 +29,7 @@ mod policy;
 mod replay;
 mod run;
 mod stream;
+mod templates;
 mod topics;
 mod why;
 
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Why(args) => why::run(args),
         Command::Known(args) => known::run(args),
         Command::Lists(args) => lists::run(args),
+        Command::Templates(args) => templates::run(args),
         Command::CheckConfig(args) => check::run(args),
         Command::Completions(args) => cli::completions(args),
     });

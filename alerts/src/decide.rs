@@ -27,10 +27,10 @@ use tocsin_schemas::time::Instant;
 
 use crate::channel::Outcome;
 use crate::contacts::{Contacts, Person};
-use crate::gateways::Kind;
+use crate::gateways::{self, Kind};
 use crate::ledger::{Ledger, Past, delivery_id};
 use crate::settle;
-use crate::texts::{self, Message};
+use crate::texts::{self, Message, Texts};
 
 /// Why a delivery ends without a gateway's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,17 +111,19 @@ pub fn plan(
     ledger: &Ledger,
     alert: &Alert,
     contacts: &Contacts,
+    texts: &Texts,
     channel: &str,
     now: Instant,
 ) -> Vec<Planned> {
     if alert.change == Change::Suppressed {
         return Vec::new();
     }
+    let variable_chars = gateways::find(channel).and_then(|entry| entry.profile.limits.variable_chars);
     let mut planned: Vec<Planned> = Vec::new();
     let mut told: Vec<(String, String)> = Vec::new();
     for audience in &alert.audiences {
         let id = delivery_id(&alert.alert_id, audience.role, &audience.subject, channel);
-        let message = texts::render(alert, audience);
+        let message = texts.render(alert, audience, variable_chars);
         // Who is named twice is found among all audiences, those that ended before a restart included.
         let person =
             contacts.resolve(audience.role, &audience.subject, now.day(), channel).into_iter().next();
@@ -138,7 +140,7 @@ pub fn plan(
             continue;
         }
         let template = match &message {
-            Ok(message) => message.template.id(),
+            Ok(message) => message.wording(),
             Err(_) => texts::template(alert, audience.role).map_or("", texts::Template::id),
         };
         let fresh = new_delivery(alert, audience, id, channel, template, now);

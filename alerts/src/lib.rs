@@ -11,7 +11,7 @@
 //! ```
 //!
 //! - [`contacts`]: whom to reach for a role on a day (a fold, and a pure choice)
-//! - [`texts`]: the wording of people.md section 5.3, never over 70 characters
+//! - [`texts`]: the wording of people.md section 5.3 as templates, never over 70 characters, and its lint
 //! - [`ledger`]: what became of every delivery, a fold of the topic `deliveries`
 //! - [`decide`]: pure: what is due next and why, for each delivery
 //! - [`settle`]: pure: what follows a request whose outcome nobody saw

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tocsin_alerts::gateways::settings::Templates;
 use tocsin_schemas::time::Instant;
 
 use super::secret::{PropertyRef, SecretRef};
@@ -93,6 +94,28 @@ impl Default for Pipeline {
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
     pub webhook: Option<Webhook>,
+    #[serde(default)]
+    pub templates: Texts,
+    #[serde(default)]
+    pub gateways: BTreeMap<String, Approvals>,
+}
+
+/// `[alerts.templates]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Texts {
+    pub folder: Option<PathBuf>,
+}
+
+/// `[alerts.gateways.NAME]`: what a gateway has approved.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approvals {
+    /// The signature of templates that name none of their own, without its brackets.
+    pub sign_name: String,
+    /// The wording's id (`T1`, `T7_fallback`) to the gateway's template.
+    #[serde(default)]
+    pub templates: Templates,
 }
 
 /// `[alerts.webhook]`.

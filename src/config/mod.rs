@@ -37,6 +37,15 @@
 //! timeout_seconds = 10
 //! concurrency = 8
 //!
+//! [alerts.templates]          # left out: the texts as they are delivered
+//! folder = "texts"            # T1.jinja, T7_fallback.jinja, …: those that are there take the place of ours
+//!
+//! [alerts.gateways.aliyun]    # what a gateway has approved: see docs/templates.md
+//! sign_name = "永康人社"      # of templates that name none of their own
+//! [alerts.gateways.aliyun.templates]
+//! T1 = { id = "SMS_1", slots = ["M", "D", "cause", "n", "id"] }
+//! T2 = { id = "SMS_2", slots = ["M", "D", "sev", "cause", "id"], sign_name = "永康应急" }
+//!
 //! [clock]
 //! start = "2025-03-01T08:00:00+08:00"   # for tests only
 //! ```
@@ -53,6 +62,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_alerts::gateways;
 use tocsin_connectors::log::kafka::Stamps;
 use tocsin_pipeline::Policies;
 use tocsin_schemas::time::Instant;
@@ -81,6 +91,10 @@ pub struct Config {
     pub pipeline: file::Pipeline,
     /// The channel to the people; `None`: the alerts half cannot run.
     pub webhook: Option<Webhook>,
+    /// The operator's own texts; `None`: as they are delivered.
+    pub texts_folder: Option<PathBuf>,
+    /// What each gateway has approved, by its name.
+    pub approvals: BTreeMap<String, file::Approvals>,
     /// Where the service's clock begins, for tests.
     pub clock_start: Option<Instant>,
 }
@@ -200,6 +214,16 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
             Some(Webhook { url, token, secret, allow_private, timeout, concurrency })
         }
     };
+    for name in file.alerts.gateways.keys() {
+        if gateways::find(name).is_none_or(|entry| entry.profile.marks.is_none()) {
+            let names =
+                gateways::TABLE.iter().map(|e| e.profile).filter(|p| p.marks.is_some()).map(|p| p.name);
+            let names = names.collect::<Vec<_>>().join(", ");
+            return Err(wrong(format!(
+                "[alerts.gateways.{name}]: only these have templates to approve: {names}"
+            )));
+        }
+    }
     Ok(Config {
         path: path.to_owned(),
         log,
@@ -209,6 +233,8 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         schema_ids: Arc::new(schema_ids),
         pipeline: p,
         webhook,
+        texts_folder: file.alerts.templates.folder.map(|folder| base.join(folder)),
+        approvals: file.alerts.gateways,
         clock_start: file.clock.start,
     })
 }
@@ -403,6 +429,15 @@ impl fmt::Display for Config {
                 writeln!(f, "timeout_seconds = {}", w.timeout.as_secs())?;
                 writeln!(f, "concurrency = {}", w.concurrency)?;
             }
+        }
+        writeln!(
+            f,
+            "\n[alerts.templates]\nfolder = {}",
+            shown(&self.texts_folder, "the texts as delivered")
+        )?;
+        for (name, approvals) in &self.approvals {
+            writeln!(f, "\n[alerts.gateways.{name}]\nsign_name = {:?}", approvals.sign_name)?;
+            writeln!(f, "# {} approved templates", approvals.templates.len())?;
         }
         if let Some(start) = self.clock_start {
             writeln!(f, "\n[clock]\nstart = \"{start}\" # for tests: not the real time")?;

@@ -8,6 +8,7 @@ use tocsin_alerts::clock::{BoxFuture, Clock, SystemClock};
 use tocsin_alerts::gateways::Secret;
 use tocsin_alerts::gateways::send::{Post, Timeouts};
 use tocsin_alerts::gateways::webhook::{Webhook as WebhookGateway, WebhookConfig};
+use tocsin_alerts::texts::Texts;
 use tocsin_alerts::worker::{Settings, Worker};
 use tocsin_schemas::log::EventLog;
 use tocsin_schemas::time::Instant;
@@ -61,11 +62,16 @@ pub fn channel(config: &Config) -> Result<Post, Failure> {
 }
 
 /// The worker, ready to run.
-pub fn worker(log: Arc<dyn EventLog>, channel: Post, config: &Config, wall: WallClock) -> Worker {
+pub fn worker(
+    log: Arc<dyn EventLog>,
+    (channel, texts): (Post, Arc<Texts>),
+    config: &Config,
+    wall: WallClock,
+) -> Worker {
     let mut settings = Settings::default();
     if let Some(webhook) = &config.webhook {
         settings.max_in_flight = webhook.concurrency;
         settings.stop_grace = webhook.timeout + Duration::from_secs(2);
     }
-    Worker::new(log, Arc::new(channel), Arc::new(wall), settings)
+    Worker::new(log, Arc::new(channel), Arc::new(wall), settings).with_texts(texts)
 }

@@ -24,6 +24,7 @@ use crate::config::{self, Config, LogConfig};
 use crate::exit::{CommandResult, Failure};
 use crate::open;
 use crate::output::say;
+use crate::templates::source;
 
 /// How to run the service.
 #[derive(Debug, clap::Args)]
@@ -85,7 +86,8 @@ pub enum ClockKind {
 pub fn run(args: Args) -> CommandResult {
     let config = config::load(&args.config)?;
     let wants = |half| args.only.is_none_or(|only| only == half);
-    let channel = if wants(Half::Alerts) { Some(alerts::channel(&config)?) } else { None };
+    let told = || Ok::<_, Failure>((alerts::channel(&config)?, source::for_service(&config)?));
+    let told = wants(Half::Alerts).then(told).transpose()?;
     let log = open::open(&config, open::Missing::Refuse)?;
     let wall = WallClock::new(config.clock_start);
     if let Some(start) = config.clock_start {
@@ -102,8 +104,8 @@ pub fn run(args: Args) -> CommandResult {
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
-    let worker = channel.map(|channel| {
-        alerts::worker(Arc::clone(&log), channel, &config, wall).accepting_difference(args.accept_difference)
+    let worker = told.map(|told| {
+        alerts::worker(Arc::clone(&log), told, &config, wall).accepting_difference(args.accept_difference)
     });
     let pipeline = wants(Half::Pipeline).then_some(how);
     let embedded = match &config.log {

@@ -207,12 +207,12 @@ fn each_audience_is_planned_once_for_ever() {
     let mut alert = owner_alert("a", Change::New, Severity::Minor);
     alert.audiences.push(audience(Role::Owner, "host"));
     let none = Contacts::new();
-    let first = plan(&ledger, &alert, &none, "webhook", NOW);
+    let first = plan(&ledger, &alert, &none, &Texts::built_in(), "webhook", NOW);
     assert_eq!(first.len(), 2);
     assert!(first.iter().all(|p| !p.known && p.delivery.state == DeliveryState::Planned));
     ledger.apply(Delivery { state: DeliveryState::Accepted, ..first[0].delivery.clone() });
     ledger.apply(Delivery { state: DeliveryState::Sending, ..first[1].delivery.clone() });
-    let again = plan(&ledger, &alert, &none, "webhook", NOW);
+    let again = plan(&ledger, &alert, &none, &Texts::built_in(), "webhook", NOW);
     assert_eq!(again.len(), 1);
     assert!(again[0].known && again[0].delivery.state == DeliveryState::Sending);
     assert_eq!(again[0].delivery.delivery_id, first[1].delivery.delivery_id);
@@ -221,9 +221,11 @@ fn each_audience_is_planned_once_for_ever() {
 #[test]
 fn nothing_is_planned_for_a_decision_that_nobody_is_told_of() {
     let suppressed = owner_alert("a", Change::Suppressed, Severity::Minor);
-    assert!(plan(&Ledger::new(), &suppressed, &Contacts::new(), "webhook", NOW).is_empty());
+    assert!(
+        plan(&Ledger::new(), &suppressed, &Contacts::new(), &Texts::built_in(), "webhook", NOW).is_empty()
+    );
     let expired = Alert { audiences: Vec::new(), ..escalation(Change::Closed, None, 0) };
-    assert!(plan(&Ledger::new(), &expired, &Contacts::new(), "webhook", NOW).is_empty());
+    assert!(plan(&Ledger::new(), &expired, &Contacts::new(), &Texts::built_in(), "webhook", NOW).is_empty());
 }
 
 #[test]
@@ -236,7 +238,7 @@ fn one_person_reads_the_same_words_once() {
         (Role::IndustryDuty, "33", "other"),
         (Role::EmergencyDuty, "330784", "same"),
     ]);
-    let states: Vec<_> = plan(&Ledger::new(), &alert, &all, "webhook", NOW)
+    let states: Vec<_> = plan(&Ledger::new(), &alert, &all, &Texts::built_in(), "webhook", NOW)
         .into_iter()
         .map(|p| (p.delivery.role, p.delivery.state, p.delivery.reason))
         .collect();
@@ -254,7 +256,7 @@ fn one_person_reads_the_same_words_once() {
         .audiences
         .push(tocsin_schemas::records::Audience { year_to_date: Some(9), ..audience(Role::Owner, "host") });
     let all = contacts(&[(Role::Owner, uscc().as_str(), "same"), (Role::Owner, "host", "same")]);
-    let planned = plan(&Ledger::new(), &alert, &all, "webhook", NOW);
+    let planned = plan(&Ledger::new(), &alert, &all, &Texts::built_in(), "webhook", NOW);
     assert!(planned.iter().all(|p| p.delivery.state == DeliveryState::Planned) && planned.len() == 2);
 }
 
@@ -262,7 +264,22 @@ fn one_person_reads_the_same_words_once() {
 fn an_alert_that_cannot_be_worded_fails_in_sight() {
     let mut alert = owner_alert("a", Change::New, Severity::Minor);
     alert.facts.occurred_on = None;
-    let planned = plan(&Ledger::new(), &alert, &Contacts::new(), "webhook", NOW);
+    let planned = plan(&Ledger::new(), &alert, &Contacts::new(), &Texts::built_in(), "webhook", NOW);
     assert_eq!(planned[0].delivery.state, DeliveryState::Failed);
     assert_eq!(planned[0].delivery.reason.as_deref(), Some("missing_fact"));
+}
+
+#[test]
+fn the_ledger_names_the_wording_that_the_gateways_variables_have_room_for() {
+    let alert = escalation(Change::New, Some(tocsin_schemas::codes::Level::Blue), 2);
+    for (channel, expected) in [("webhook", "T7"), ("aliyun", "T7"), ("tencent", "T7_fallback")] {
+        let planned = plan(&Ledger::new(), &alert, &Contacts::new(), &Texts::built_in(), channel, NOW);
+        assert_eq!(planned[0].delivery.template, expected, "{channel}");
+        assert_eq!(planned[0].message.as_ref().unwrap().fallback.is_some(), channel == "tencent");
+    }
+    // No room in the fallback either: it fails in sight, and nothing is cut.
+    let long = Alert { case_no: "12345678901".into(), ..alert };
+    let planned = plan(&Ledger::new(), &long, &Contacts::new(), &Texts::built_in(), "tencent", NOW);
+    assert_eq!(planned[0].delivery.state, DeliveryState::Failed);
+    assert_eq!(planned[0].delivery.reason.as_deref(), Some("variable_too_long"));
 }

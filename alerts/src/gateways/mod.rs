@@ -91,8 +91,19 @@ pub struct Profile {
     pub not_found_counts_after_seconds: Option<u32>,
     /// The hosts that a request may go to. Empty: the one that the operator configured.
     pub hosts: &'static [&'static str],
+    /// How its approved templates mark a variable. `None`: it takes a text as it is.
+    pub marks: Option<Marks>,
     /// Its published limits.
     pub limits: Limits,
+}
+
+/// How an approved template marks a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marks {
+    /// `${name}`: values go by their names.
+    Named,
+    /// `{1}`: values go by their order.
+    Numbered,
 }
 
 /// What a request needs besides the message. Handed in, so that the same bytes can be made again.

@@ -100,15 +100,19 @@ pub struct Approved {
     pub id: String,
     /// The slots that fill it in, in its order.
     pub slots: Vec<String>,
+    /// The signature that it is sent under, without its brackets; left out: the account's.
+    pub sign_name: Option<String>,
 }
 
-/// Our text's id (`T1`) to the gateway's template.
+/// Our wording's id (`T1`, `T7_fallback`) to the gateway's template.
 pub type Templates = BTreeMap<String, Approved>;
 
 /// A gateway's template and what fills it in.
 pub(super) struct Filled<'a> {
     /// The gateway's id of the template.
     pub template: &'a str,
+    /// The signature, where the template has one of its own.
+    pub sign_name: Option<&'a str>,
     /// Slot and value, in the template's order.
     pub values: Vec<(&'a str, &'a str)>,
 }
@@ -134,5 +138,5 @@ pub(super) fn filled<'a>(
         }
         values.push((slot.as_str(), value.as_str()));
     }
-    Ok(Filled { template: &approved.id, values })
+    Ok(Filled { template: &approved.id, sign_name: approved.sign_name.as_deref(), values })
 }

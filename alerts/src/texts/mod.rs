@@ -18,6 +18,14 @@
 //! | others | new or raised otherwise | T7 |
 //! | others | eased, closed | T11 |
 //!
+//! T4, T5, T6, T9 and T10 are worded too; no rule sends them yet.
+//!
+//! # Where the wording stands
+//! In `alerts/templates/`, one file a text, and one for its *fallback*: the same news without the
+//! enterprise's name, in slots of at most 6 characters, for where a gateway's variables are shorter than what
+//! must be said. An operator's own files may take their place ([`Texts::read`]). [`lint`] says what a text
+//! must keep; nothing that breaks it can be used.
+//!
 //! # Slots
 //! - `{M}{D}`: the day of the accident. When its year is not that of the decision, the year stands before
 //!   the month, so that 本年 (this year) in T1 reads as the accident's year, which is the one counted.
@@ -25,49 +33,29 @@
 //! - `{act}`: see [`corrected_act`] and [`eased_act`].
 //! - `{ent}`: short name, else the registered one; over 14 characters it is cut to 13 and `…`; without any
 //!   name 尾号 and the last 8 symbols of its code. Cut further if a text would be too long.
+//! - `{id_head}-{id_tail}`: the whole case number in two parts. Nothing but a name is ever cut.
 //! - counts above 999 read `999+`.
 
+pub mod lint;
 mod slots;
-mod templates;
+mod table;
+mod values;
+mod wording;
 
 pub use slots::{corrected_act, eased_act};
+pub use table::{NoTemplate, Slot, Template};
+pub use wording::Wording;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use tocsin_schemas::codes::{Change, Level, Role, Severity};
 use tocsin_schemas::records::{Alert, Audience};
 
+use lint::Problem;
+
 /// The longest message, in characters: one segment of SMS.
 pub const LIMIT: usize = 70;
-
-/// One approved text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "the ids are those of people.md section 5.3")]
-pub enum Template {
-    T1,
-    T2,
-    T3,
-    T7,
-    T8,
-    T11,
-    T12,
-}
-
-impl Template {
-    /// Every text that is worded here.
-    pub const ALL: [Template; 7] =
-        [Template::T1, Template::T2, Template::T3, Template::T7, Template::T8, Template::T11, Template::T12];
-    /// Its id in people.md.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Template::T1 => "T1",
-            Template::T2 => "T2",
-            Template::T3 => "T3",
-            Template::T7 => "T7",
-            Template::T8 => "T8",
-            Template::T11 => "T11",
-            Template::T12 => "T12",
-        }
-    }
-}
 
 /// A worded message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +64,17 @@ pub struct Message {
     pub template: Template,
     /// The text, with its signature.
     pub text: String,
+    /// What was put into its slots, by the slot's name, in their order.
+    pub slots: Vec<(&'static str, String)>,
+    /// Why it is the fallback, if it is.
+    pub fallback: Option<TextError>,
+}
+
+impl Message {
+    /// The id of its wording, in the ledger and among a gateway's approved templates: `T7`, `T7_fallback`.
+    pub const fn wording(&self) -> &'static str {
+        if self.fallback.is_some() { self.template.fallback_id() } else { self.template.id() }
+    }
 }
 
 /// Why an alert cannot be worded.
@@ -105,6 +104,26 @@ pub enum TextError {
         /// Its length.
         chars: usize,
     },
+    /// A value is longer than a variable of the gateway may be, in the fallback too: kept from being sent.
+    #[error("{} has {chars} characters in {slot}, and the gateway takes {most}", template.id())]
+    VariableTooLong {
+        /// The text.
+        template: Template,
+        /// The slot.
+        slot: &'static str,
+        /// The value's length.
+        chars: usize,
+        /// The most that the gateway takes.
+        most: usize,
+    },
+    /// A template that was read cannot be filled in: a fault of this module.
+    #[error("{} cannot be worded: {what}", template.id())]
+    Unreadable {
+        /// The text.
+        template: Template,
+        /// What the template engine says.
+        what: String,
+    },
 }
 
 impl TextError {
@@ -114,6 +133,8 @@ impl TextError {
             TextError::MissingFact { .. } => "missing_fact",
             TextError::NoTemplate { .. } => "no_template",
             TextError::TooLong { .. } => "text_too_long",
+            TextError::VariableTooLong { .. } => "variable_too_long",
+            TextError::Unreadable { .. } => "unreadable_text",
         }
     }
 }
@@ -142,26 +163,144 @@ pub fn template(alert: &Alert, role: Role) -> Result<Template, TextError> {
     }
 }
 
-/// The message that tells this audience of this alert.
+/// The files of `alerts/templates/`, by wording.
+const BUILT_IN: [(&str, &str); 23] = [
+    ("T1", include_str!("../../templates/T1.jinja")),
+    ("T1_fallback", include_str!("../../templates/T1_fallback.jinja")),
+    ("T2", include_str!("../../templates/T2.jinja")),
+    ("T2_fallback", include_str!("../../templates/T2_fallback.jinja")),
+    ("T3", include_str!("../../templates/T3.jinja")),
+    ("T3_fallback", include_str!("../../templates/T3_fallback.jinja")),
+    ("T4", include_str!("../../templates/T4.jinja")),
+    ("T4_fallback", include_str!("../../templates/T4_fallback.jinja")),
+    ("T5", include_str!("../../templates/T5.jinja")),
+    ("T5_fallback", include_str!("../../templates/T5_fallback.jinja")),
+    ("T6", include_str!("../../templates/T6.jinja")),
+    ("T6_fallback", include_str!("../../templates/T6_fallback.jinja")),
+    ("T7", include_str!("../../templates/T7.jinja")),
+    ("T7_fallback", include_str!("../../templates/T7_fallback.jinja")),
+    ("T8", include_str!("../../templates/T8.jinja")),
+    ("T8_fallback", include_str!("../../templates/T8_fallback.jinja")),
+    ("T9", include_str!("../../templates/T9.jinja")),
+    ("T9_fallback", include_str!("../../templates/T9_fallback.jinja")),
+    ("T10", include_str!("../../templates/T10.jinja")),
+    ("T11", include_str!("../../templates/T11.jinja")),
+    ("T11_fallback", include_str!("../../templates/T11_fallback.jinja")),
+    ("T12", include_str!("../../templates/T12.jinja")),
+    ("T12_fallback", include_str!("../../templates/T12_fallback.jinja")),
+];
+
+/// The wordings of a text.
+#[derive(Debug, Clone)]
+struct Worded {
+    full: Wording,
+    fallback: Option<Wording>,
+}
+
+/// Every text, ready to be filled in.
+#[derive(Debug, Clone)]
+pub struct Texts(BTreeMap<Template, Worded>);
+
+static OURS: LazyLock<Arc<Texts>> = LazyLock::new(|| {
+    // Judged by a test: what is built in can be read, so nothing is left out here.
+    let (texts, _) = Texts::taken(&BTreeMap::new());
+    Arc::new(texts)
+});
+
+impl Texts {
+    /// The texts as they are delivered.
+    pub fn built_in() -> Arc<Texts> {
+        Arc::clone(&OURS)
+    }
+
+    /// The texts with an operator's own in the place of those that are delivered: `T7` or `T7_fallback` to
+    /// its template.
+    ///
+    /// # Errors
+    /// Everything that [`lint`] finds in them, whichever gateway they go to.
+    pub fn read(own: &BTreeMap<String, String>) -> Result<Texts, Vec<Problem>> {
+        let (texts, mut problems) = Texts::taken(own);
+        problems.extend(lint::texts(&texts));
+        if problems.is_empty() { Ok(texts) } else { Err(problems) }
+    }
+
+    /// What can be read of them, and what is wrong with the rest, which is left out.
+    pub(crate) fn taken(own: &BTreeMap<String, String>) -> (Texts, Vec<Problem>) {
+        let mut problems: Vec<Problem> = own.keys().filter_map(|name| lint::stray(name)).collect();
+        let mut read = |template: Template, id: &'static str| {
+            let ours = BUILT_IN.iter().find(|(name, _)| *name == id).map(|(_, source)| *source);
+            let source = own.get(id).map(String::as_str).or(ours)?;
+            Wording::read(template, id, source).map_err(|found| problems.extend(found)).ok()
+        };
+        let mut texts = BTreeMap::new();
+        for template in Template::ALL {
+            let (full, fallback) = (read(template, template.id()), read(template, template.fallback_id()));
+            if let Some(full) = full {
+                texts.insert(template, Worded { full, fallback });
+            }
+        }
+        (Texts(texts), problems)
+    }
+
+    /// The wordings of a text by their ids: its own, then its fallback, where it has one.
+    pub fn wordings(&self, template: Template) -> impl Iterator<Item = (&'static str, &Wording)> {
+        let worded = self.0.get(&template);
+        let full = worded.map(|worded| (template.id(), &worded.full));
+        let fallback = worded.and_then(|worded| worded.fallback.as_ref());
+        full.into_iter().chain(fallback.map(|fallback| (template.fallback_id(), fallback)))
+    }
+
+    /// The message that tells this audience of this alert, for a gateway whose variables may have so many
+    /// characters.
+    ///
+    /// # Errors
+    /// A missing fact, an audience without a text, or a text that cannot be made short enough.
+    pub fn render(
+        &self,
+        alert: &Alert,
+        audience: &Audience,
+        variable_chars: Option<usize>,
+    ) -> Result<Message, TextError> {
+        let template = template(alert, audience.role)?;
+        self.word(template, variable_chars, |slot, name_limit| {
+            values::value(template, slot, alert, audience, name_limit)
+        })
+    }
+
+    /// A text with the values of its slots, from the characters that the enterprise's name may have. Where
+    /// the text is too long, or one of its values is for the gateway, it is the fallback.
+    ///
+    /// # Errors
+    /// Those of `value`; or a text, or a value, that stays too long.
+    pub fn word(
+        &self,
+        template: Template,
+        variable_chars: Option<usize>,
+        value: impl Fn(Slot, usize) -> Result<String, TextError>,
+    ) -> Result<Message, TextError> {
+        let missing = || TextError::Unreadable { template, what: "there is no such text".into() };
+        let worded = self.0.get(&template).ok_or_else(missing)?;
+        let message = |(text, values): (String, Vec<(Slot, String)>), fallback| {
+            let slots = values.into_iter().map(|(slot, value)| (slot.name(), value)).collect();
+            Message { template, text, slots, fallback }
+        };
+        match (worded.full.fill(template, variable_chars, &value), &worded.fallback) {
+            (Ok(filled), _) => Ok(message(filled, None)),
+            (Err(why @ (TextError::TooLong { .. } | TextError::VariableTooLong { .. })), Some(fallback)) => {
+                Ok(message(fallback.fill(template, variable_chars, &value)?, Some(why)))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+/// The message that tells this audience of this alert, in the texts as they are delivered, for a gateway
+/// that takes a text as it is.
 ///
 /// # Errors
-/// A missing fact, an audience without a text, or a text that cannot be made short enough.
+/// Those of [`Texts::render`].
 pub fn render(alert: &Alert, audience: &Audience) -> Result<Message, TextError> {
-    let template = template(alert, audience.role)?;
-    let mut name_limit = slots::NAME_LIMIT;
-    loop {
-        let text = templates::text(template, alert, audience, name_limit)?;
-        let chars = text.chars().count();
-        if chars <= LIMIT {
-            return Ok(Message { template, text });
-        }
-        // Only the enterprise's name may give way; a text without one, or already without room, is held.
-        let over = chars - LIMIT;
-        if !template.names_enterprise() || name_limit <= over + 1 {
-            return Err(TextError::TooLong { template, chars });
-        }
-        name_limit -= over;
-    }
+    OURS.render(alert, audience, None)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use tocsin_schemas::time::Day;
 /// The longest enterprise name in a text.
 pub(super) const NAME_LIMIT: usize = 14;
 
+const CITY: &str = "永康市";
+
 /// `{cause}`: four or five characters.
 pub(super) fn cause(cause: Option<Cause>) -> &'static str {
     cause.map_or("原因待查", Cause::name)
@@ -67,11 +69,18 @@ pub fn eased_act(now: Option<Level>, reason: Option<Reason>) -> &'static str {
     }
 }
 
-/// `{M}月{D}日`, with the year before it when that is not the decision's.
-pub(super) fn day(day: Day, as_of: Day) -> String {
+/// `{M}`, with the year before it when that is not the decision's.
+pub(super) fn month(day: Day, as_of: Day) -> String {
     let date = day.date();
     let year = if day.year() == as_of.year() { String::new() } else { format!("{}年", date.year()) };
-    format!("{year}{}月{}日", date.month(), date.day())
+    format!("{year}{}", date.month())
+}
+
+/// `{id_head}` and `{id_tail}`: the whole number in two parts, the second of 4 characters, for gateways whose
+/// variables are shorter than a number.
+pub(super) fn head_and_tail(number: &str) -> (&str, &str) {
+    let tail = number.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
+    number.split_at(tail)
 }
 
 /// A count of at most four characters.
@@ -85,7 +94,7 @@ fn clean(text: &str) -> String {
 }
 
 /// At most `limit` characters; longer ones end with `…`.
-fn cut(text: &str, limit: usize) -> String {
+pub(super) fn cut(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
     }
@@ -107,9 +116,19 @@ fn nameless(uscc: &Uscc) -> String {
     format!("尾号{}企业", &uscc.as_str()[10..])
 }
 
-/// `{town}`: the area's short name, the code itself where the table does not have it, 永康市 without one.
-pub(super) fn town(code: Option<&str>) -> String {
+/// The area's short name, the code itself where the table does not have it, 永康市 without one.
+fn place(code: Option<&str>) -> String {
     let code = code.unwrap_or_default();
     let name = clean(areas::area(code).map_or(code, |area| area.short_name));
-    if name.is_empty() { "永康市".into() } else { cut(&name, 9) }
+    if name.is_empty() { CITY.into() } else { name }
+}
+
+/// `{town}`: at most 9 characters.
+pub(super) fn town(code: Option<&str>) -> String {
+    cut(&place(code), 9)
+}
+
+/// `{area}`: at most 6 characters. A name is not cut for it: the city is named instead.
+pub(super) fn area(code: Option<&str>) -> String {
+    Some(place(code)).filter(|name| name.chars().count() <= 6).unwrap_or_else(|| CITY.into())
 }

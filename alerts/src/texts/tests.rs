@@ -1,3 +1,7 @@
+mod any;
+mod lint;
+mod wordings;
+
 use tocsin_schemas::codes::{Cause, Reason};
 use tocsin_schemas::ids::IncidentId;
 use tocsin_schemas::records::{Alert, Audience};
@@ -162,7 +166,13 @@ fn no_text_is_ever_longer_than_one_segment() {
             *known = (chars, message.text);
         }
     }
-    assert_eq!(longest.keys().copied().collect::<Vec<_>>(), Template::ALL, "every text was judged");
+    use Template::{T1, T2, T3, T7, T8, T11, T12};
+    let sent = [T1, T2, T3, T7, T8, T11, T12];
+    assert_eq!(
+        longest.keys().copied().collect::<Vec<_>>(),
+        sent,
+        "every text that an alert sends was judged"
+    );
     let page: String = longest.iter().map(|(t, (n, text))| format!("{} {n} {text}\n", t.id())).collect();
     insta::assert_snapshot!(page);
 }

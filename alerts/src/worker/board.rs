@@ -37,7 +37,7 @@ pub(super) struct Entry {
     /// Its alert.
     pub alert: Arc<Alert>,
     /// Its words.
-    pub text: String,
+    pub message: Message,
     /// Its thread.
     pub thread: ThreadKey,
     place: (u32, u64),
@@ -101,7 +101,7 @@ impl Board {
         }
         *self.alerts.entry((partition, offset)).or_default() += 1;
         let place = (partition, offset);
-        let entry = Entry { delivery, alert, text: message.text, thread, place, sending_to: None };
+        let entry = Entry { delivery, alert, message, thread, place, sending_to: None };
         self.entries.insert(seq, entry);
     }
 

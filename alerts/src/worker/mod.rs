@@ -54,6 +54,7 @@ use crate::gateways::{Question, Told, Verdict};
 use crate::ledger::Ledger;
 use crate::settle::{self, Settled};
 use crate::stats::Stats;
+use crate::texts::{Message, Texts};
 use board::{Board, Errand, Send};
 use commit::Committer;
 use fence::Lookout;
@@ -164,6 +165,7 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     settings: Settings,
     schemas: Arc<dyn SchemaIds>,
+    texts: Arc<Texts>,
     accept_difference: bool,
     stats: watch::Sender<Stats>,
 }
@@ -182,6 +184,7 @@ impl Worker {
             clock,
             settings,
             schemas: Arc::new(NoIds),
+            texts: Texts::built_in(),
             accept_difference: false,
             stats: watch::Sender::new(Stats::default()),
         }
@@ -192,6 +195,13 @@ impl Worker {
     #[must_use]
     pub fn with_schemas(mut self, schemas: Arc<dyn SchemaIds>) -> Worker {
         self.schemas = schemas;
+        self
+    }
+
+    /// With these texts instead of those that are delivered. They word what is open as well.
+    #[must_use]
+    pub fn with_texts(mut self, texts: Arc<Texts>) -> Worker {
+        self.texts = texts;
         self
     }
 
@@ -378,10 +388,18 @@ impl Turn<'_> {
             if alert.audiences.is_empty() || alert.change == tocsin_schemas::codes::Change::Suppressed {
                 self.stats.alerts_silent += 1;
             }
-            let planned = decide::plan(&self.ledger, &alert, &self.contacts, name, now);
+            let planned = decide::plan(&self.ledger, &alert, &self.contacts, &self.worker.texts, name, now);
             let alert: Arc<Alert> = Arc::new(alert);
             for planned in planned {
                 if !planned.known {
+                    if let Some(why) = planned.message.as_ref().and_then(|m| m.fallback.as_ref()) {
+                        tracing::info!(
+                            delivery_id = %planned.delivery.delivery_id,
+                            text = planned.delivery.template,
+                            reason = why.reason(),
+                            "the fallback is sent: {why}"
+                        );
+                    }
                     self.record(&planned.delivery);
                 }
                 if let (false, Some(message)) =
@@ -438,7 +456,7 @@ impl Turn<'_> {
                     if self.board.busy(&person.address) => {}
                 decide::Next::Send { person, resend } => {
                     let delivery = decide::sending(delivery, &person, now);
-                    let message = outgoing(&delivery, &entry.text, &person.address);
+                    let message = outgoing(&delivery, &entry.message, &person.address);
                     if resend {
                         self.stats.resent_in_flight += 1;
                         tracing::info!(
@@ -554,13 +572,13 @@ impl Turn<'_> {
     }
 }
 
-fn outgoing(delivery: &tocsin_schemas::records::Delivery, text: &str, to: &str) -> Outgoing {
+fn outgoing(delivery: &tocsin_schemas::records::Delivery, message: &Message, to: &str) -> Outgoing {
     Outgoing {
         idempotency_key: delivery.delivery_id.clone(),
         to: to.to_owned(),
-        text: text.to_owned(),
-        template: delivery.template.clone(),
-        slots: Vec::new(),
+        text: message.text.clone(),
+        template: message.wording().to_owned(),
+        slots: message.slots.clone(),
         alert_id: delivery.alert_id.clone(),
         case_no: delivery.case_no.clone(),
         role: delivery.role,

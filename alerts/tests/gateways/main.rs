@@ -10,6 +10,7 @@ mod faults;
 mod limits;
 mod logs;
 mod receipts;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -99,6 +100,28 @@ fn client(gateway: Gateway, base: &str, secret: &str, clock: HandClock, timeouts
         entry.secrets.iter().map(|name| ((*name).to_owned(), Secret::new(secret))).collect();
     let made = (entry.make)(&Settings { values, secrets, allow_private: true }).unwrap();
     Post::new(made, timeouts, Arc::new(Hand(clock))).unwrap()
+}
+
+/// A client of an SMS gateway with this table of approved templates and the account's signature.
+fn client_of(
+    gateway: Gateway,
+    base: &str,
+    templates: serde_json::Value,
+    sign_name: &str,
+    clock: HandClock,
+) -> Post {
+    let entry = find(gateway.as_str()).unwrap();
+    let mut values = json!({"sign_name": sign_name, "endpoint": base, "templates": templates});
+    let account = match gateway {
+        Gateway::Aliyun => vec![("access_key_id", "simulated")],
+        _ => vec![("secret_id", "simulated"), ("sdk_app_id", "1400006666")],
+    };
+    for (name, value) in account {
+        values[name] = value.into();
+    }
+    let secrets = entry.secrets.iter().map(|name| ((*name).to_owned(), Secret::new("simulated-secret")));
+    let made = (entry.make)(&Settings { values, secrets: secrets.collect(), allow_private: true }).unwrap();
+    Post::new(made, PATIENT, Arc::new(Hand(clock))).unwrap()
 }
 
 fn message(gateway: Gateway, n: u32) -> Outgoing {

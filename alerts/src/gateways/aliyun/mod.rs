@@ -22,8 +22,8 @@ use tocsin_schemas::time::Instant;
 use super::http::{Answer, HttpRequest};
 use super::limits::{Per, Quota, Window};
 use super::{
-    Asks, Call, ConfigError, Endpoint, Gateway, Kind, Limits, NotAReceipt, Page, Profile, Pushes, Question,
-    Receipt, Settings, Told, Verdict,
+    Asks, Call, ConfigError, Endpoint, Gateway, Kind, Limits, Marks, NotAReceipt, Page, Profile, Pushes,
+    Question, Receipt, Settings, Told, Verdict,
 };
 use crate::channel::Outgoing;
 
@@ -33,6 +33,7 @@ pub const PROFILE: Profile = Profile {
     kind: Kind::Askable,
     not_found_counts_after_seconds: Some(1800),
     hosts: &["dysmsapi.aliyuncs.com"],
+    marks: Some(Marks::Named),
     limits: Limits {
         text_chars: Some(500),
         text_bytes: None,

@@ -31,12 +31,13 @@ pub(super) fn send(
 ) -> Result<HttpRequest, Verdict> {
     let phone = phone::mainland(&message.to)?;
     let filled = filled(&config.templates, message, PROFILE.limits.variable_chars)?;
+    let sign_name = filled.sign_name.unwrap_or(&config.sign_name);
     let slots: Map<String, Value> =
         filled.values.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     let slots = Value::Object(slots).to_string();
     let parameters = [
         ("PhoneNumbers", phone),
-        ("SignName", &config.sign_name),
+        ("SignName", sign_name),
         ("TemplateCode", filled.template),
         ("TemplateParam", &slots),
         ("OutId", &message.idempotency_key),

@@ -27,6 +27,7 @@ pub const PROFILE: Profile = Profile {
     kind: Kind::Neither,
     not_found_counts_after_seconds: None,
     hosts: &["oapi.dingtalk.com"],
+    marks: None,
     limits: Limits {
         text_chars: None,
         text_bytes: Some(20_000),

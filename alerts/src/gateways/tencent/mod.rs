@@ -23,8 +23,8 @@ use tocsin_schemas::time::Instant;
 use super::http::{Answer, HttpRequest};
 use super::limits::{Per, Quota, Window};
 use super::{
-    Asks, Call, ConfigError, Endpoint, Gateway, Kind, Limits, NotAReceipt, Page, Profile, Pushes, Question,
-    Receipt, Settings, Told, Verdict,
+    Asks, Call, ConfigError, Endpoint, Gateway, Kind, Limits, Marks, NotAReceipt, Page, Profile, Pushes,
+    Question, Receipt, Settings, Told, Verdict,
 };
 use crate::channel::Outgoing;
 
@@ -34,6 +34,7 @@ pub const PROFILE: Profile = Profile {
     kind: Kind::Askable,
     not_found_counts_after_seconds: Some(1800),
     hosts: &["sms.tencentcloudapi.com"],
+    marks: Some(Marks::Numbered),
     limits: Limits {
         text_chars: Some(500),
         text_bytes: None,

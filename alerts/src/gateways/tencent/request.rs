@@ -23,12 +23,13 @@ pub(super) fn send(
 ) -> Result<HttpRequest, Verdict> {
     let phone = phone::mainland(&message.to)?;
     let filled = filled(&config.templates, message, PROFILE.limits.variable_chars)?;
+    let sign_name = filled.sign_name.unwrap_or(&config.sign_name);
     let slots: Vec<&str> = filled.values.into_iter().map(|(_, value)| value).collect();
     let body = json!({
         "PhoneNumberSet": [format!("+86{phone}")],
         "SmsSdkAppId": config.sdk_app_id,
         "TemplateId": filled.template,
-        "SignName": config.sign_name,
+        "SignName": sign_name,
         "TemplateParamSet": slots,
         "SessionContext": message.idempotency_key,
     });

@@ -38,6 +38,7 @@ pub const PROFILE: Profile = Profile {
     kind: Kind::Idempotent,
     not_found_counts_after_seconds: None,
     hosts: &[],
+    marks: None,
     limits: NO_LIMITS,
 };
 

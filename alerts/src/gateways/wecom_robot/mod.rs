@@ -26,6 +26,7 @@ pub const PROFILE: Profile = Profile {
     kind: Kind::Neither,
     not_found_counts_after_seconds: None,
     hosts: &["qyapi.weixin.qq.com"],
+    marks: None,
     limits: Limits {
         text_chars: None,
         text_bytes: Some(2048),

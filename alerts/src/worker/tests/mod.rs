@@ -6,6 +6,7 @@ mod memlog;
 mod order;
 mod settling;
 mod takeover;
+mod texts;
 mod trouble;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
