@@ -8,6 +8,7 @@ use tocsin_schemas::codes::{Reason, State};
 use tocsin_schemas::records::Incident;
 use tocsin_schemas::time::{Day, Instant};
 
+pub use crate::decider::escalation::warning_number;
 use crate::decider::owner_incident::not_due_since;
 use crate::policy::Policies;
 

@@ -11,7 +11,7 @@
 mod annual;
 mod known;
 mod source;
-mod table;
+pub mod table;
 mod text;
 
 use std::path::PathBuf;

@@ -1,0 +1,645 @@
+//! Whether the books add up: for each incident and each warning, what became of it, and what is missing. Pure.
+//!
+//! The judge reads the records alone. What an incident is owed comes from `incidents` and the policy
+//! ([`tocsin_pipeline::owed`]); whether it was said, from `alerts`; whether it went out, from `deliveries`. Neither the
+//! decider nor the alert worker is asked.
+//!
+//! # What has to hold
+//! 1. A counted incident: its employer stands told, at its present severity; or nobody was ever told and a reason why
+//!    not stands in `alerts`, which the policy bears out. One that does not count: nobody stands told.
+//! 2. The messages of an incident or of a warning are numbered 1, 2, 3 … without a gap, a warning was closed before the
+//!    next one of its enterprise was opened, and whatever was delivered was said.
+//! 3. Each audience of each message has a delivery that has ended with a named reason, or is under way: with a due
+//!    time, or being sent. Where the alert worker has not passed the alert, it may have none yet.
+//!
+//! Hosts are not in `incidents`, so that each host was told is not judged here (`tocsin why` does); what was said to
+//! them is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+use tocsin_alerts::decide::Why;
+use tocsin_alerts::ledger::terminal;
+use tocsin_pipeline::Policies;
+use tocsin_pipeline::owed::{FirstCounting, Owed, owed, warning_number};
+use tocsin_schemas::codes::{Change, DeliveryState, Role, Rule, Severity, State};
+use tocsin_schemas::ids::{IncidentId, Uscc};
+use tocsin_schemas::records::Incident;
+use tocsin_schemas::time::Instant;
+
+use super::books::{Books, Said, Sent};
+
+/// What a case is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// An incident that counts.
+    Counted,
+    /// An incident that does not, of which somebody was told once.
+    NotCounted,
+    /// An episode of an escalation.
+    Warning,
+}
+
+/// The step that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// It had to be said, and no alert says it.
+    NoAlert,
+    /// It was suppressed for a reason that the policy does not bear out.
+    WrongReason,
+    /// It was said, and `incidents` does not know of it.
+    NoIncident,
+    /// The alert worker has passed the alert, and there is no delivery to this audience.
+    NoDelivery,
+    /// A delivery is planned and has no due time, so nothing will move it.
+    OpenWithoutDueTime,
+    /// A delivery is open, but the alert worker has passed its alert and will not look at it again.
+    LeftBehind,
+    /// A delivery has failed or was skipped, and no reason is named.
+    NoReason,
+}
+
+impl Step {
+    /// Every step.
+    pub const ALL: [Step; 7] = [
+        Step::NoAlert,
+        Step::WrongReason,
+        Step::NoIncident,
+        Step::NoDelivery,
+        Step::OpenWithoutDueTime,
+        Step::LeftBehind,
+        Step::NoReason,
+    ];
+
+    /// The name in tables, JSON and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Step::NoAlert => "no_alert",
+            Step::WrongReason => "wrong_reason",
+            Step::NoIncident => "no_incident",
+            Step::NoDelivery => "no_delivery",
+            Step::OpenWithoutDueTime => "open_without_due_time",
+            Step::LeftBehind => "left_behind",
+            Step::NoReason => "no_reason",
+        }
+    }
+
+    /// What somebody has to do next.
+    pub const fn next_step(self) -> &'static str {
+        match self {
+            Step::NoAlert | Step::WrongReason | Step::NoIncident => {
+                "stop `tocsin run` and start it again: the guard at its start counts what is missing and sends nothing; \
+                 restore the topic, or accept the difference; until then tell by hand"
+            }
+            Step::NoDelivery => {
+                "tell this audience by hand, then see whether the topic deliveries was emptied or half restored"
+            }
+            Step::OpenWithoutDueTime | Step::LeftBehind | Step::NoReason => {
+                "tell this audience by hand, and report it with this output: a defect of the alert worker"
+            }
+        }
+    }
+}
+
+/// How a case stands. The first that applies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(tag = "standing", content = "reason", rename_all = "snake_case")]
+pub enum Standing {
+    /// Something is missing.
+    Unaccounted(Step),
+    /// A message is on its way: not taken in yet, planned with a due time, or being sent.
+    Pending(&'static str),
+    /// The newest message to somebody was not delivered, for this reason.
+    NotDelivered(String),
+    /// Nobody had to be told, for this reason.
+    Suppressed(&'static str),
+    /// Everybody who had to be was told.
+    Told,
+    /// It is recorded and has nobody to be told.
+    Recorded,
+}
+
+impl Standing {
+    /// Its name without the reason.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Standing::Unaccounted(_) => "unaccounted",
+            Standing::Pending(_) => "pending",
+            Standing::NotDelivered(_) => "not_delivered",
+            Standing::Suppressed(_) => "suppressed",
+            Standing::Told => "told",
+            Standing::Recorded => "recorded",
+        }
+    }
+
+    /// The reason, or nothing.
+    pub fn reason(&self) -> &str {
+        match self {
+            Standing::Unaccounted(step) => step.as_str(),
+            Standing::Pending(why) | Standing::Suppressed(why) => why,
+            Standing::NotDelivered(why) => why,
+            Standing::Told | Standing::Recorded => "",
+        }
+    }
+}
+
+/// Something that is missing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Missing {
+    /// The number that people quote.
+    pub case_no: String,
+    /// The step.
+    pub step: Step,
+    /// What is missing, in words.
+    pub detail: String,
+    /// The enterprise, where one is known.
+    pub uscc: Option<Uscc>,
+    /// The alert, where there is one.
+    pub alert_id: Option<String>,
+    /// The audience, where it is about one.
+    pub role: Option<Role>,
+    /// See `role`.
+    pub subject: Option<String>,
+    /// What to do next.
+    pub next_step: &'static str,
+}
+
+/// Cases that stand alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// What they are.
+    pub what: What,
+    /// How they stand.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// How many.
+    pub cases: u64,
+}
+
+/// What a look missed: case and step.
+pub type Looked = BTreeSet<(String, Step)>;
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Reconciliation {
+    /// Cases by what they are and how they stand. Their sum is every counted incident, every other one of which
+    /// anybody was told, and every warning.
+    pub rows: Vec<Row>,
+    /// Cases of which something is missing. Must be 0.
+    pub unaccounted: u64,
+    /// What is missing, by case.
+    pub missing: Vec<Missing>,
+    /// Messages, which are audiences of alerts, by the state of their delivery and its reason; those without one yet
+    /// are `not_taken_in`.
+    pub messages: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The oldest decision of which a message is pending.
+    pub pending_since: Option<Instant>,
+    /// Suppressed incidents of which the records at hand do not say whether the reason is right.
+    pub unjudged: Vec<IncidentId>,
+    /// Everything that this look missed, confirmed or not: for the next one.
+    #[serde(skip)]
+    pub in_sight: Looked,
+}
+
+impl Reconciliation {
+    /// How many cases are such and stand so.
+    pub fn count(&self, what: What, standing: &str) -> u64 {
+        let of = |row: &&Row| row.what == what && row.standing.as_str() == standing;
+        self.rows.iter().filter(of).map(|row| row.cases).sum()
+    }
+}
+
+/// Adds the books up.
+///
+/// - `policies`: the policy that decided; `None` where it is not at hand, and then no reason is judged.
+/// - `earlier`: what a look shortly before this one missed. Whoever reads several topics sees a transaction in parts, so
+///   what one look misses may come a moment later: what only this one misses is pending (`in_sight`). `None`: the log
+///   stands still, and whatever is missing is missing.
+pub fn reconcile(books: &Books, policies: Option<&Policies>, earlier: Option<&Looked>) -> Reconciliation {
+    let mut judge = Judge { books, earlier, out: Reconciliation::default(), cases: BTreeMap::new() };
+    judge.messages();
+    judge.numbers();
+    judge.incidents(policies);
+    judge.close()
+}
+
+/// What is known of one case so far.
+#[derive(Debug)]
+struct Case {
+    what: What,
+    missing: Option<Step>,
+    pending: Option<&'static str>,
+    suppressed: Option<&'static str>,
+    /// The newest word to each audience that was not skipped: its revision, and how it ended.
+    last: BTreeMap<(Role, String), (u32, Result<(), String>)>,
+    /// Why a message was skipped.
+    skipped: Option<String>,
+}
+
+struct Judge<'b> {
+    books: &'b Books,
+    earlier: Option<&'b Looked>,
+    out: Reconciliation,
+    cases: BTreeMap<String, Case>,
+}
+
+/// What became of one message.
+enum End<'b> {
+    Missing(Step),
+    Pending(&'static str),
+    Ended(&'b Sent),
+}
+
+impl<'b> Judge<'b> {
+    fn case(&mut self, case_no: &str, rule: Rule) -> &mut Case {
+        let what = match rule {
+            Rule::OwnerIncident => {
+                let record = case_no.parse().ok().and_then(|id: IncidentId| self.books.incidents.get(&id));
+                match record {
+                    Some(incident) if incident.state != State::Counted => What::NotCounted,
+                    _ => What::Counted,
+                }
+            }
+            Rule::Escalation => What::Warning,
+        };
+        self.cases.entry(case_no.to_owned()).or_insert_with(|| Case {
+            what,
+            missing: None,
+            pending: None,
+            suppressed: None,
+            last: BTreeMap::new(),
+            skipped: None,
+        })
+    }
+
+    fn missing(&mut self, rule: Rule, missing: Missing) {
+        let place = (missing.case_no.clone(), missing.step);
+        let confirmed = self.earlier.is_none_or(|earlier| earlier.contains(&place));
+        self.out.in_sight.insert(place);
+        let case = self.case(&missing.case_no, rule);
+        if !confirmed {
+            case.pending = case.pending.max(Some("in_sight"));
+            return;
+        }
+        case.missing = Some(case.missing.map_or(missing.step, |step| step.min(missing.step)));
+        self.out.missing.push(missing);
+    }
+
+    /// Rule 3, and of rule 2 that whatever was delivered was said.
+    fn messages(&mut self) {
+        let books = self.books;
+        let mut sent: HashMap<(&str, Role, &str), Vec<&Sent>> = HashMap::new();
+        for delivery in books.deliveries.values() {
+            match books.alerts.contains_key(&delivery.alert_id) {
+                true => {
+                    let audience = (delivery.alert_id.as_str(), delivery.role, delivery.subject.as_str());
+                    sent.entry(audience).or_default().push(delivery);
+                }
+                false => self.unsaid(delivery),
+            }
+        }
+        for (alert_id, alert) in &books.alerts {
+            if alert.change == Change::Suppressed {
+                continue;
+            }
+            self.case(&alert.case_no, alert.rule);
+            for (role, subject) in &alert.audiences {
+                let found = sent.get(&(alert_id.as_str(), *role, subject.as_str()));
+                self.message(alert_id, alert, *role, subject, found.map_or(&[], Vec::as_slice));
+            }
+        }
+    }
+
+    fn unsaid(&mut self, delivery: &Sent) {
+        let rule = match delivery.case_no.parse::<IncidentId>() {
+            Ok(_) => Rule::OwnerIncident,
+            Err(_) => Rule::Escalation,
+        };
+        self.missing(
+            rule,
+            Missing {
+                case_no: delivery.case_no.clone(),
+                step: Step::NoAlert,
+                detail: "there is a delivery of an alert that is not in alerts".to_owned(),
+                uscc: Some(delivery.uscc),
+                alert_id: Some(delivery.alert_id.clone()),
+                role: Some(delivery.role),
+                subject: Some(delivery.subject.clone()),
+                next_step: Step::NoAlert.next_step(),
+            },
+        );
+    }
+
+    fn message(&mut self, alert_id: &str, alert: &Said, role: Role, subject: &str, sent: &[&'b Sent]) {
+        let end = end(sent, self.books.passed(alert.partition, alert.offset));
+        let (state, reason) = match &end {
+            End::Missing(Step::NoDelivery) => ("none", Step::NoDelivery.as_str()),
+            End::Pending(why) if sent.is_empty() => (*why, ""),
+            End::Missing(_) | End::Pending(_) | End::Ended(_) => {
+                let newest = sent.iter().max_by_key(|s| s.at);
+                newest.map_or(("none", ""), |s| (s.state.as_str(), s.reason.as_deref().unwrap_or_default()))
+            }
+        };
+        let row = self.out.messages.entry(state.to_owned()).or_default();
+        *row.entry(reason.to_owned()).or_default() += 1;
+        let revision = alert.revision;
+        match end {
+            End::Missing(step) => self.missing(
+                alert.rule,
+                Missing {
+                    case_no: alert.case_no.clone(),
+                    step,
+                    detail: format!("{} of {}", alert.change, alert.decided_at),
+                    uscc: Some(alert.uscc),
+                    alert_id: Some(alert_id.to_owned()),
+                    role: Some(role),
+                    subject: Some(subject.to_owned()),
+                    next_step: step.next_step(),
+                },
+            ),
+            End::Pending(why) => {
+                let since = self.out.pending_since.get_or_insert(alert.decided_at);
+                *since = (*since).min(alert.decided_at);
+                let case = self.case(&alert.case_no, alert.rule);
+                case.pending = case.pending.max(Some(why));
+            }
+            End::Ended(sent) => {
+                let told = told(sent);
+                let reason = sent.reason.as_deref().unwrap_or_default().to_owned();
+                let case = self.case(&alert.case_no, alert.rule);
+                // What was skipped said nothing and undid nothing: the message before it is the last word.
+                if sent.state == DeliveryState::Skipped && !told {
+                    case.skipped = case.skipped.take().max(Some(reason));
+                    return;
+                }
+                let word = (revision, if told { Ok(()) } else { Err(reason) });
+                let last = case.last.entry((role, subject.to_owned())).or_insert_with(|| word.clone());
+                if revision >= last.0 {
+                    *last = word;
+                }
+            }
+        }
+    }
+
+    /// Rule 2: messages are numbered without a gap.
+    fn numbers(&mut self) {
+        let mut numbers: BTreeMap<(Rule, &str, u32), (BTreeSet<u32>, &Said)> = BTreeMap::new();
+        for alert in self.books.alerts.values().filter(|a| a.change != Change::Suppressed) {
+            let place = (alert.rule, alert.subject.as_str(), alert.episode);
+            let (seen, newest) = numbers.entry(place).or_insert_with(|| (BTreeSet::new(), alert));
+            seen.insert(alert.revision);
+            if alert.revision > newest.revision {
+                *newest = alert;
+            }
+        }
+        let mut warnings: BTreeMap<&str, BTreeMap<u32, &Said>> = BTreeMap::new();
+        for ((rule, subject, episode), (seen, newest)) in &numbers {
+            let lacking: Vec<String> =
+                (1..=newest.revision).filter(|n| !seen.contains(n)).map(|n| n.to_string()).collect();
+            if !lacking.is_empty() {
+                let numbers = lacking.join(", ");
+                let detail = format!("message {numbers} of {} is not in alerts", newest.revision);
+                self.missing(*rule, unsaid(&newest.case_no, newest.uscc, detail));
+            }
+            if *rule == Rule::Escalation {
+                warnings.entry(subject).or_default().insert(*episode, newest);
+            }
+        }
+        // At most one is open at a time: before a later one was opened, each earlier one was said, and closed.
+        for (subject, episodes) in warnings {
+            let Some((highest, last)) = episodes.last_key_value() else { continue };
+            for episode in 1..*highest {
+                let detail = match episodes.get(&episode) {
+                    Some(newest) if newest.change == Change::Closed => continue,
+                    Some(_) => {
+                        format!("its end is not in alerts, though warning {highest} was opened after it")
+                    }
+                    None => format!("no message of warning {episode} of {highest} is in alerts"),
+                };
+                self.missing(Rule::Escalation, unsaid(&warning_number(subject, episode), last.uscc, detail));
+            }
+        }
+    }
+
+    /// Rule 1.
+    fn incidents(&mut self, policies: Option<&Policies>) {
+        let books = self.books;
+        let mut heard: BTreeMap<&str, Vec<&Said>> = BTreeMap::new();
+        for alert in books.alerts.values().filter(|a| a.rule == Rule::OwnerIncident) {
+            heard.entry(&alert.subject).or_default().push(alert);
+        }
+        for (id, incident) in &books.incidents {
+            let case_no = id.to_string();
+            let said = heard.remove(case_no.as_str()).unwrap_or_default();
+            self.incident(*id, incident, &case_no, Heard::of(said), policies);
+        }
+        for (subject, said) in heard {
+            let uscc = said[0].uscc;
+            let detail = "alerts speak of it, and it is not in incidents".to_owned();
+            self.missing(
+                Rule::OwnerIncident,
+                Missing {
+                    step: Step::NoIncident,
+                    next_step: Step::NoIncident.next_step(),
+                    ..unsaid(subject, uscc, detail)
+                },
+            );
+        }
+    }
+
+    fn incident(
+        &mut self,
+        id: IncidentId,
+        incident: &Incident,
+        case_no: &str,
+        heard: Heard,
+        policies: Option<&Policies>,
+    ) {
+        if incident.state != State::Counted {
+            if let Some(uscc) = heard.told.first() {
+                let detail =
+                    format!("{uscc} was told, it is {} since, and no correction was said", incident.state);
+                self.missing(Rule::OwnerIncident, unsaid(case_no, *uscc, detail));
+            }
+            return;
+        }
+        let Some(employer) = incident.uscc else {
+            // The engine counts none without one.
+            return;
+        };
+        self.case(case_no, Rule::OwnerIncident);
+        let mut lacks = |detail: String| {
+            self.missing(Rule::OwnerIncident, unsaid(case_no, employer, detail));
+        };
+        if heard.told.contains(&employer) {
+            if heard.severity != Some(incident.severity) {
+                let told = heard.severity.map_or("none", |s| s.as_str());
+                lacks(format!("its severity is {}, the one last told {told}", incident.severity));
+            }
+            return;
+        }
+        let Some(said) = heard.suppressed.last().copied().filter(|_| !heard.ever) else {
+            lacks(match heard.ever {
+                true => "its employer does not stand told, and it counts".to_owned(),
+                false => "it counts, nobody was told, and no reason says why not".to_owned(),
+            });
+            return;
+        };
+        let known = books_first(self.books, id, incident);
+        let clock = self.books.decided.as_ref().and_then(|p| p.clock);
+        let owed = match (policies, clock) {
+            (Some(policies), Some(clock)) => owed(incident, known, policies, clock.day()),
+            _ => Owed::Unknown,
+        };
+        let (reason, wrong) = match owed {
+            Owed::Message => (said, Some("by the policy it is due".to_owned())),
+            Owed::Reason(reason) if !heard.suppressed.contains(&reason.as_str()) => {
+                (said, Some(format!("by the policy the reason is {reason}")))
+            }
+            Owed::Reason(reason) => (reason.as_str(), None),
+            Owed::Unknown => {
+                self.out.unjudged.push(id);
+                (said, None)
+            }
+            Owed::Correction => (said, None),
+        };
+        self.case(case_no, Rule::OwnerIncident).suppressed = Some(reason);
+        if let Some(wrong) = wrong {
+            self.missing(
+                Rule::OwnerIncident,
+                Missing {
+                    step: Step::WrongReason,
+                    next_step: Step::WrongReason.next_step(),
+                    ..unsaid(case_no, employer, format!("suppressed as {said}, and {wrong}"))
+                },
+            );
+        }
+    }
+
+    fn close(mut self) -> Reconciliation {
+        let mut rows: BTreeMap<(What, Standing), u64> = BTreeMap::new();
+        for case in std::mem::take(&mut self.cases).into_values() {
+            *rows.entry((case.what, case.standing())).or_default() += 1;
+        }
+        let unaccounted = |standing: &Standing| matches!(standing, Standing::Unaccounted(_));
+        self.out.unaccounted = rows.iter().filter(|((_, s), _)| unaccounted(s)).map(|(_, n)| n).sum();
+        self.out.rows =
+            rows.into_iter().map(|((what, standing), cases)| Row { what, standing, cases }).collect();
+        self.out.missing.sort();
+        self.out.missing.dedup();
+        self.out
+    }
+}
+
+impl Case {
+    fn standing(self) -> Standing {
+        if let Some(step) = self.missing {
+            return Standing::Unaccounted(step);
+        }
+        if let Some(why) = self.pending {
+            return Standing::Pending(why);
+        }
+        let failed = self.last.values().find_map(|(_, word)| word.clone().err());
+        let failed = failed.or(self.skipped.filter(|_| self.last.is_empty()));
+        match (failed, self.suppressed) {
+            (Some(why), _) => Standing::NotDelivered(why),
+            (None, _) if !self.last.is_empty() => Standing::Told,
+            (None, Some(reason)) => Standing::Suppressed(reason),
+            (None, None) => Standing::Recorded,
+        }
+    }
+}
+
+/// What the owners heard of one incident, by its alerts alone.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Told and not corrected since.
+    told: BTreeSet<Uscc>,
+    /// Whether anybody was ever told.
+    ever: bool,
+    /// The severity last told.
+    severity: Option<Severity>,
+    /// Reasons why nobody was, in the order of their decisions.
+    suppressed: Vec<&'static str>,
+}
+
+impl Heard {
+    fn of(mut said: Vec<&Said>) -> Heard {
+        said.sort_by_key(|alert| (alert.revision, alert.decided_at));
+        let mut heard = Heard::default();
+        for alert in said {
+            if alert.change == Change::Suppressed {
+                heard.suppressed.extend(alert.reason);
+                continue;
+            }
+            heard.ever = true;
+            let owners = alert.audiences.iter().filter(|(role, _)| *role == Role::Owner);
+            let owners = owners.filter_map(|(_, subject)| subject.parse::<Uscc>().ok());
+            if alert.change == Change::Corrected {
+                let gone: BTreeSet<Uscc> = owners.collect();
+                heard.told.retain(|uscc| !gone.contains(uscc));
+            } else {
+                heard.told.extend(owners);
+                heard.severity = alert.severity;
+            }
+        }
+        heard
+    }
+}
+
+fn books_first(books: &Books, id: IncidentId, incident: &Incident) -> FirstCounting {
+    let known = books.first_counting.get(&id).copied();
+    known.unwrap_or(FirstCounting::NotBefore(incident.first_arrived_at))
+}
+
+fn unsaid(case_no: &str, uscc: Uscc, detail: String) -> Missing {
+    Missing {
+        case_no: case_no.to_owned(),
+        step: Step::NoAlert,
+        detail,
+        uscc: Some(uscc),
+        alert_id: None,
+        role: None,
+        subject: None,
+        next_step: Step::NoAlert.next_step(),
+    }
+}
+
+/// Whether somebody read these words, as far as a gateway's yes says it.
+fn told(sent: &Sent) -> bool {
+    match sent.state {
+        DeliveryState::Accepted => true,
+        // The same person got the same words in another delivery of the alert.
+        DeliveryState::Skipped => sent.reason.as_deref() == Some(Why::SamePerson.as_str()),
+        DeliveryState::Planned | DeliveryState::Sending | DeliveryState::Failed => false,
+    }
+}
+
+/// What became of a message that has these deliveries. `passed`: the alert worker will not look at its alert again.
+fn end<'b>(sent: &[&'b Sent], passed: bool) -> End<'b> {
+    if sent.is_empty() {
+        return if passed { End::Missing(Step::NoDelivery) } else { End::Pending("not_taken_in") };
+    }
+    // Where there are several, one that reached somebody settles it; then those under way; then the newest.
+    if let Some(told) = sent.iter().find(|s| told(s)) {
+        return End::Ended(told);
+    }
+    let mut open = sent.iter().filter(|s| !terminal(s.state)).peekable();
+    if open.peek().is_some() {
+        if open.clone().any(|s| s.state == DeliveryState::Planned && !s.due) {
+            return End::Missing(Step::OpenWithoutDueTime);
+        }
+        if passed {
+            return End::Missing(Step::LeftBehind);
+        }
+        let sending = open.any(|s| s.state == DeliveryState::Sending);
+        return End::Pending(if sending { "sending" } else { "planned" });
+    }
+    match sent.iter().max_by_key(|s| s.at) {
+        Some(last) if last.reason.as_deref().is_none_or(str::is_empty) => End::Missing(Step::NoReason),
+        Some(last) => End::Ended(last),
+        None => End::Missing(Step::NoDelivery),
+    }
+}
