@@ -37,6 +37,10 @@
 //! timeout_seconds = 10
 //! concurrency = 8
 //!
+//! [metrics]                   # left out: none are served, and `run` does not watch over its ledger
+//! listen = "127.0.0.1:9464"
+//! ledger_seconds = 15         # how often the ledger is added up
+//!
 //! [clock]
 //! start = "2025-03-01T08:00:00+08:00"   # for tests only
 //! ```
@@ -81,6 +85,8 @@ pub struct Config {
     pub pipeline: file::Pipeline,
     /// The channel to the people; `None`: the alerts half cannot run.
     pub webhook: Option<Webhook>,
+    /// Metrics; `None`: not served.
+    pub metrics: Option<Metrics>,
     /// Where the service's clock begins, for tests.
     pub clock_start: Option<Instant>,
 }
@@ -144,6 +150,15 @@ pub struct Webhook {
     pub concurrency: usize,
 }
 
+/// Metrics over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where they are served.
+    pub listen: std::net::SocketAddr,
+    /// How often the ledger is added up.
+    pub ledger_every: Duration,
+}
+
 /// Reads and checks a configuration.
 ///
 /// # Errors
@@ -200,6 +215,15 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
             Some(Webhook { url, token, secret, allow_private, timeout, concurrency })
         }
     };
+    let metrics = match (file.metrics.listen, file.metrics.ledger_seconds) {
+        (None, None) => None,
+        (None, Some(_)) => return Err(wrong("[metrics] ledger_seconds needs [metrics] listen".to_owned())),
+        (Some(listen), seconds) => {
+            let seconds = seconds.unwrap_or(15);
+            in_range("[metrics] ledger_seconds", seconds, 1..=3600)?;
+            Some(Metrics { listen, ledger_every: Duration::from_secs(seconds) })
+        }
+    };
     Ok(Config {
         path: path.to_owned(),
         log,
@@ -209,6 +233,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         schema_ids: Arc::new(schema_ids),
         pipeline: p,
         webhook,
+        metrics,
         clock_start: file.clock.start,
     })
 }
@@ -403,6 +428,10 @@ impl fmt::Display for Config {
                 writeln!(f, "timeout_seconds = {}", w.timeout.as_secs())?;
                 writeln!(f, "concurrency = {}", w.concurrency)?;
             }
+        }
+        if let Some(m) = &self.metrics {
+            let seconds = m.ledger_every.as_secs();
+            writeln!(f, "\n[metrics]\nlisten = \"{}\"\nledger_seconds = {seconds}", m.listen)?;
         }
         if let Some(start) = self.clock_start {
             writeln!(f, "\n[clock]\nstart = \"{start}\" # for tests: not the real time")?;

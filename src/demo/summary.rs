@@ -12,7 +12,7 @@ use tocsin_schemas::records::{Alert, Counters, Delivery, DeliveryState, Incident
 use super::cast::STORIES;
 use super::city::City;
 use super::gateway::Seen;
-use crate::ledger::reconcile::{Reconciliation, What};
+use crate::ledger::answer::{Reconciliation, What};
 
 /// What is summed up. `alerts`, `incidents`, `deliveries` and `counters` are read back from the log, the
 /// rest was counted by those who did it: so each check compares two who do not know of each other.
@@ -265,7 +265,7 @@ mod tests {
 
     use super::super::gateway::Message;
     use super::*;
-    use crate::ledger::reconcile::{Row, Standing, Step};
+    use crate::ledger::answer::{Row, Standing, Step};
 
     struct Kept {
         city: City,

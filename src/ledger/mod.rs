@@ -3,12 +3,13 @@
 //! - [`source`]: which log, and the policy that decided there
 //! - [`tail`]: reads what the books need, also beside a running service; writes nothing
 //! - [`books`]: the fold of it
-//! - [`reconcile`]: pure: what became of each incident and each warning, and what is missing
+//! - [`reconcile`]: pure: what became of each incident and each warning, and what is missing; [`answer`]: its words
 //! - [`deliveries`]: `show`, `find` and `export`
 //! - [`text`]: the pages for people; `--json` prints the same
 //!
 //! No phone and no name is in any of it: a person is the contact's place (role, subject, rank, version).
 
+pub mod answer;
 pub mod books;
 mod deliveries;
 pub mod reconcile;
@@ -28,7 +29,8 @@ use tocsin_schemas::time::Instant;
 
 use crate::exit::{CommandResult, Failure};
 use crate::output::say;
-use reconcile::{Looked, Reconciliation, What, reconcile};
+use answer::{Looked, Reconciliation, What};
+use reconcile::reconcile;
 pub use source::Source;
 use source::{PolicyOf, Where};
 use tail::Tail;

@@ -14,8 +14,9 @@ use tocsin_schemas::records::{Alert, Delivery, DeliveryState, Offset, Progress, 
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;
 
+use super::answer::{Reconciliation, Step, What};
 use super::books::Books;
-use super::reconcile::{Reconciliation, Step, What, reconcile};
+use super::reconcile::reconcile;
 
 /// A history, played by the engine and by the oracle, and delivered without trouble.
 struct Played {

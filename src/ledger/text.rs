@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use tocsin_schemas::records::Delivery;
 
 use super::Page;
+use super::answer::{Reconciliation, What};
 use super::deliveries::Found;
-use super::reconcile::{Reconciliation, What};
 use crate::lists::table::{Rows, clean};
 
 /// Rows of a page.
