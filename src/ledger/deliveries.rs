@@ -105,9 +105,10 @@ pub struct Found {
 /// A wrong call: no such form of an id. A failure: nothing has the id, or the log.
 pub fn show(args: &Show) -> CommandResult {
     let base32 = |text: &str| text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
-    let case = args.id.parse::<IncidentId>().is_ok()
-        || (args.id.len() == 10 && args.id.starts_with('E') && base32(&args.id));
-    if !case && !(args.id.len() == 26 && base32(&args.id)) {
+    let incident = args.id.parse::<IncidentId>().is_ok();
+    let warning = args.id.len() == 10 && args.id.starts_with('E') && base32(&args.id);
+    let (alert_or_delivery, case) = (args.id.len() == 26 && base32(&args.id), incident || warning);
+    if !alert_or_delivery && !case {
         return Err(Failure::wrong_call(format!(
             "{:?} is no id of a delivery or an alert (26 letters A-Z and digits 2-7), no incident's number (9 or 10 digits \
              with their check digit) and no warning's (E and 9 letters and digits)",

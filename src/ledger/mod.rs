@@ -115,6 +115,12 @@ pub fn run(args: Args) -> CommandResult {
 fn run_reconcile(args: &Reconcile) -> CommandResult {
     let source = Source::open(&args.place, &args.policy)?;
     let page = add_up(&source, &bar())?;
+    if page.clock.is_none() {
+        return Err(Failure::failed(
+            "the pipeline has not decided anything in this log, so there is nothing to hold against anything: start \
+             `tocsin run`, or name the log that did decide with --config or --log-file",
+        ));
+    }
     if args.json {
         let text = serde_json::to_string_pretty(&page).map_err(Failure::failed)?;
         say!("{text}");
@@ -136,7 +142,7 @@ fn run_reconcile(args: &Reconcile) -> CommandResult {
 /// Those of the log.
 pub fn add_up(source: &Source, bar: &ProgressBar) -> Result<Page, LogError> {
     let each = |topic: &'static str| {
-        if bar.position() % 1000 == 0 {
+        if bar.position().is_multiple_of(1000) {
             bar.set_message(topic);
         }
         bar.inc(1);

@@ -9,6 +9,7 @@
 //!    not stands in `alerts`, which the policy bears out. One that does not count: nobody stands told.
 //! 2. The messages of an incident or of a warning are numbered 1, 2, 3 … without a gap, a warning was closed before the
 //!    next one of its enterprise was opened, and whatever was delivered was said.
+//!    Every number of an incident that was given has a record.
 //! 3. Each audience of each message has a delivery that has ended with a named reason, or is under way: with a due
 //!    time, or being sent. Where the alert worker has not passed the alert, it may have none yet.
 //!
@@ -252,6 +253,22 @@ impl<'b> Judge<'b> {
             let said = heard.remove(case_no.as_str()).unwrap_or_default();
             self.incident(*id, incident, &case_no, Heard::of(said), policies);
         }
+        // A number that was given has a record for ever: a dead incident stays as `gone`.
+        let given = books.decided.as_ref().map_or(0, |p| p.next_incident);
+        for id in (1..given).map(IncidentId).filter(|id| !books.incidents.contains_key(id)) {
+            let case_no = id.to_string();
+            if !heard.contains_key(case_no.as_str()) {
+                let detail = "its number was given, and it is not in incidents".to_owned();
+                self.missing(
+                    Rule::OwnerIncident,
+                    Missing {
+                        step: Step::NoIncident,
+                        next_step: Step::NoIncident.next_step(),
+                        ..unsaid(&case_no, None, detail)
+                    },
+                );
+            }
+        }
         for (subject, said) in heard {
             let uscc = said[0].uscc;
             let detail = "alerts speak of it, and it is not in incidents".to_owned();
@@ -411,12 +428,12 @@ fn books_first(books: &Books, id: IncidentId, incident: &Incident) -> FirstCount
     known.unwrap_or(FirstCounting::NotBefore(incident.first_arrived_at))
 }
 
-fn unsaid(case_no: &str, uscc: Uscc, detail: String) -> Missing {
+fn unsaid(case_no: &str, uscc: impl Into<Option<Uscc>>, detail: String) -> Missing {
     Missing {
         case_no: case_no.to_owned(),
         step: Step::NoAlert,
         detail,
-        uscc: Some(uscc),
+        uscc: uscc.into(),
         alert_id: None,
         role: None,
         subject: None,

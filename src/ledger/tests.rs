@@ -130,7 +130,8 @@ fn played(history: &History) -> Played {
             books.delivery(delivery.delivery_id.clone().as_bytes(), Some(delivery));
         }
     }
-    books.progress(progress(crate::run::pipeline::WRITER, engine.clock(), 0));
+    let decided = progress(crate::run::pipeline::WRITER, engine.clock(), 0);
+    books.progress(Progress { next_incident: engine.next_incident(), ..decided });
     books.progress(progress(tocsin_alerts::worker::WRITER, engine.clock(), alerts.len() as u64));
     Played { books, policies: in_force, oracle, alerts }
 }
@@ -206,6 +207,20 @@ fn one_alert_that_is_gone_is_one_case_without_an_alert() {
         }
     }
     assert!(gone > 500, "only {gone} were taken away");
+}
+
+#[test]
+fn an_incident_without_a_record_is_missed_whether_it_was_told_or_not() {
+    let mut played = played(&history(3, 60));
+    let ids: Vec<IncidentId> = played.books.incidents.keys().copied().collect();
+    assert!(ids.len() > 5);
+    for id in ids {
+        let taken = played.books.incidents.remove(&id).unwrap();
+        let found = played.reconciled();
+        let places: Vec<_> = found.missing.iter().map(|m| (m.case_no.clone(), m.step)).collect();
+        assert_eq!((found.unaccounted, places), (1, vec![(id.to_string(), Step::NoIncident)]));
+        played.books.incidents.insert(id, taken);
+    }
 }
 
 /// Without its delivery, too, so that only `incidents` and policy can tell.
