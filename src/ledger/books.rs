@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use compact_str::{CompactString, ToCompactString};
 use tocsin_pipeline::owed::FirstCounting;
 use tocsin_schemas::codes::{Change, DeliveryState, Role, Rule, Severity};
 use tocsin_schemas::ids::{IncidentId, Uscc};
@@ -40,9 +41,9 @@ pub struct Said {
     /// What it changes.
     pub change: Change,
     /// The number that people quote.
-    pub case_no: String,
+    pub case_no: CompactString,
     /// The incident or the enterprise.
-    pub subject: String,
+    pub subject: CompactString,
     /// The enterprise that it is about.
     pub uscc: Uscc,
     /// Counts openings of an escalation.
@@ -50,7 +51,7 @@ pub struct Said {
     /// Counts the messages of the episode from 1; 0 of a suppressed one.
     pub revision: u32,
     /// Who is to be told.
-    pub audiences: Vec<(Role, String)>,
+    pub audiences: Vec<(Role, CompactString)>,
     /// As told.
     pub severity: Option<Severity>,
     /// The reason, by its text.
@@ -69,13 +70,13 @@ pub struct Sent {
     /// The alert that it delivers.
     pub alert_id: String,
     /// The alert's case.
-    pub case_no: String,
+    pub case_no: CompactString,
     /// The enterprise that it is about.
     pub uscc: Uscc,
     /// The role told.
     pub role: Role,
     /// Whose role.
-    pub subject: String,
+    pub subject: CompactString,
     /// How far it has come.
     pub state: DeliveryState,
     /// Why, where the state alone does not say it.
@@ -100,12 +101,12 @@ impl Books {
         let said = Said {
             rule: alert.rule,
             change: alert.change,
-            case_no: alert.case_no.to_string(),
-            subject: alert.subject.to_string(),
+            case_no: alert.case_no,
+            subject: alert.subject,
             uscc: alert.uscc,
             episode: alert.episode,
             revision: alert.revision,
-            audiences: alert.audiences.into_iter().map(|a| (a.role, a.subject.to_string())).collect(),
+            audiences: alert.audiences.into_iter().map(|a| (a.role, a.subject)).collect(),
             severity: alert.severity,
             reason: alert.reason.map(|reason| reason.as_str()),
             decided_at: alert.decided_at,
@@ -127,10 +128,10 @@ impl Books {
         });
         let sent = Sent {
             alert_id: d.alert_id,
-            case_no: d.case_no,
+            case_no: d.case_no.to_compact_string(),
             uscc: d.uscc,
             role: d.role,
-            subject: d.subject,
+            subject: d.subject.to_compact_string(),
             state: d.state,
             reason,
             at: d.at,

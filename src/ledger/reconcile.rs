@@ -17,7 +17,9 @@
 //! them is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
+use compact_str::CompactString;
 use tocsin_alerts::decide::Why;
 use tocsin_alerts::ledger::terminal;
 use tocsin_pipeline::Policies;
@@ -36,7 +38,13 @@ use super::books::{Books, Said, Sent};
 ///   what one look misses may come a moment later: what only this one misses is pending (`in_sight`). `None`: the log
 ///   stands still, and whatever is missing is missing.
 pub fn reconcile(books: &Books, policies: Option<&Policies>, earlier: Option<&Looked>) -> Reconciliation {
-    let mut judge = Judge { books, earlier, out: Reconciliation::default(), cases: BTreeMap::new() };
+    let mut judge = Judge {
+        books,
+        earlier,
+        out: Reconciliation::default(),
+        cases: HashMap::new(),
+        messages: BTreeMap::new(),
+    };
     judge.messages();
     judge.numbers();
     judge.incidents(policies);
@@ -50,17 +58,29 @@ struct Case {
     missing: Option<Step>,
     pending: Option<&'static str>,
     suppressed: Option<&'static str>,
-    /// The newest word to each audience that was not skipped: its revision, and how it ended.
-    last: BTreeMap<(Role, String), (u32, Result<(), String>)>,
+    /// The newest word to each audience that was not skipped.
+    last: Vec<Word>,
     /// Why a message was skipped.
-    skipped: Option<String>,
+    skipped: Option<Arc<str>>,
+}
+
+/// The newest word to one audience.
+#[derive(Debug)]
+struct Word {
+    role: Role,
+    subject: CompactString,
+    revision: u32,
+    /// Why it did not reach anybody; `None`: it did.
+    failed: Option<Arc<str>>,
 }
 
 struct Judge<'b> {
     books: &'b Books,
     earlier: Option<&'b Looked>,
     out: Reconciliation,
-    cases: BTreeMap<String, Case>,
+    cases: HashMap<CompactString, Case>,
+    /// Messages by state and reason.
+    messages: BTreeMap<(&'static str, &'b str), u64>,
 }
 
 /// What became of one message.
@@ -82,12 +102,12 @@ impl<'b> Judge<'b> {
             }
             Rule::Escalation => What::Warning,
         };
-        self.cases.entry(case_no.to_owned()).or_insert_with(|| Case {
+        self.cases.entry(case_no.into()).or_insert_with(|| Case {
             what,
             missing: None,
             pending: None,
             suppressed: None,
-            last: BTreeMap::new(),
+            last: Vec::new(),
             skipped: None,
         })
     }
@@ -108,15 +128,11 @@ impl<'b> Judge<'b> {
     /// Rule 3, and of rule 2 that whatever was delivered was said.
     fn messages(&mut self) {
         let books = self.books;
-        let mut sent: HashMap<(&str, Role, &str), Vec<&Sent>> = HashMap::new();
-        for delivery in books.deliveries.values() {
-            match books.alerts.contains_key(&delivery.alert_id) {
-                true => {
-                    let audience = (delivery.alert_id.as_str(), delivery.role, delivery.subject.as_str());
-                    sent.entry(audience).or_default().push(delivery);
-                }
-                false => self.unsaid(delivery),
-            }
+        let audience = |s: &&'b Sent| (s.alert_id.as_str(), s.role, s.subject.as_str());
+        let mut sent: Vec<&Sent> = books.deliveries.values().collect();
+        sent.sort_unstable_by_key(audience);
+        for delivery in sent.iter().filter(|s| !books.alerts.contains_key(&s.alert_id)) {
+            self.unsaid(delivery);
         }
         for (alert_id, alert) in &books.alerts {
             if alert.change == Change::Suppressed {
@@ -124,8 +140,10 @@ impl<'b> Judge<'b> {
             }
             self.case(&alert.case_no, alert.rule);
             for (role, subject) in &alert.audiences {
-                let found = sent.get(&(alert_id.as_str(), *role, subject.as_str()));
-                self.message(alert_id, alert, *role, subject, found.map_or(&[], Vec::as_slice));
+                let place = (alert_id.as_str(), *role, subject.as_str());
+                let from = &sent[sent.partition_point(|s| audience(s) < place)..];
+                let of_it = from.partition_point(|s| audience(s) == place);
+                self.message(alert_id, alert, *role, subject, &from[..of_it]);
             }
         }
     }
@@ -138,13 +156,13 @@ impl<'b> Judge<'b> {
         self.missing(
             rule,
             Missing {
-                case_no: delivery.case_no.clone(),
+                case_no: delivery.case_no.to_string(),
                 step: Step::NoAlert,
                 detail: "there is a delivery of an alert that is not in alerts".to_owned(),
                 uscc: Some(delivery.uscc),
                 alert_id: Some(delivery.alert_id.clone()),
                 role: Some(delivery.role),
-                subject: Some(delivery.subject.clone()),
+                subject: Some(delivery.subject.to_string()),
                 next_step: Step::NoAlert.next_step(),
             },
         );
@@ -160,14 +178,13 @@ impl<'b> Judge<'b> {
                 newest.map_or(("none", ""), |s| (s.state.as_str(), s.reason.as_deref().unwrap_or_default()))
             }
         };
-        let row = self.out.messages.entry(state.to_owned()).or_default();
-        *row.entry(reason.to_owned()).or_default() += 1;
+        *self.messages.entry((state, reason)).or_default() += 1;
         let revision = alert.revision;
         match end {
             End::Missing(step) => self.missing(
                 alert.rule,
                 Missing {
-                    case_no: alert.case_no.clone(),
+                    case_no: alert.case_no.to_string(),
                     step,
                     detail: format!("{} of {}", alert.change, alert.decided_at),
                     uscc: Some(alert.uscc),
@@ -185,17 +202,20 @@ impl<'b> Judge<'b> {
             }
             End::Ended(sent) => {
                 let told = told(sent);
-                let reason = sent.reason.as_deref().unwrap_or_default().to_owned();
+                let reason = sent.reason.clone().unwrap_or_default();
                 let case = self.case(&alert.case_no, alert.rule);
                 // What was skipped said nothing and undid nothing: the message before it is the last word.
                 if sent.state == DeliveryState::Skipped && !told {
                     case.skipped = case.skipped.take().max(Some(reason));
                     return;
                 }
-                let word = (revision, if told { Ok(()) } else { Err(reason) });
-                let last = case.last.entry((role, subject.to_owned())).or_insert_with(|| word.clone());
-                if revision >= last.0 {
-                    *last = word;
+                let failed = if told { None } else { Some(reason) };
+                match case.last.iter_mut().find(|w| w.role == role && w.subject == subject) {
+                    Some(last) if revision >= last.revision => {
+                        (last.revision, last.failed) = (revision, failed)
+                    }
+                    Some(_) => {}
+                    None => case.last.push(Word { role, subject: subject.into(), revision, failed }),
                 }
             }
         }
@@ -203,26 +223,23 @@ impl<'b> Judge<'b> {
 
     /// Rule 2: messages are numbered without a gap.
     fn numbers(&mut self) {
-        let mut numbers: BTreeMap<(Rule, &str, u32), (BTreeSet<u32>, &Said)> = BTreeMap::new();
-        for alert in self.books.alerts.values().filter(|a| a.change != Change::Suppressed) {
-            let place = (alert.rule, alert.subject.as_str(), alert.episode);
-            let (seen, newest) = numbers.entry(place).or_insert_with(|| (BTreeSet::new(), alert));
-            seen.insert(alert.revision);
-            if alert.revision > newest.revision {
-                *newest = alert;
-            }
-        }
+        let episode = |said: &&'b Said| (said.rule, said.subject.as_str(), said.episode);
+        let mut all: Vec<&Said> =
+            self.books.alerts.values().filter(|a| a.change != Change::Suppressed).collect();
+        all.sort_unstable_by_key(|said| (episode(said), said.revision));
         let mut warnings: BTreeMap<&str, BTreeMap<u32, &Said>> = BTreeMap::new();
-        for ((rule, subject, episode), (seen, newest)) in &numbers {
+        for messages in all.chunk_by(|a, b| episode(a) == episode(b)) {
+            let newest = messages[messages.len() - 1];
+            let seen = |n: &u32| messages.binary_search_by_key(n, |said| said.revision).is_ok();
             let lacking: Vec<String> =
-                (1..=newest.revision).filter(|n| !seen.contains(n)).map(|n| n.to_string()).collect();
+                (1..=newest.revision).filter(|n| !seen(n)).map(|n| n.to_string()).collect();
             if !lacking.is_empty() {
                 let numbers = lacking.join(", ");
                 let detail = format!("message {numbers} of {} is not in alerts", newest.revision);
-                self.missing(*rule, unsaid(&newest.case_no, newest.uscc, detail));
+                self.missing(newest.rule, unsaid(&newest.case_no, newest.uscc, detail));
             }
-            if *rule == Rule::Escalation {
-                warnings.entry(subject).or_default().insert(*episode, newest);
+            if newest.rule == Rule::Escalation {
+                warnings.entry(&newest.subject).or_default().insert(newest.episode, newest);
             }
         }
         // At most one is open at a time: before a later one was opened, each earlier one was said, and closed.
@@ -244,13 +261,15 @@ impl<'b> Judge<'b> {
     /// Rule 1.
     fn incidents(&mut self, policies: Option<&Policies>) {
         let books = self.books;
-        let mut heard: BTreeMap<&str, Vec<&Said>> = BTreeMap::new();
-        for alert in books.alerts.values().filter(|a| a.rule == Rule::OwnerIncident) {
-            heard.entry(&alert.subject).or_default().push(alert);
-        }
+        let mut all: Vec<&Said> = books.alerts.values().filter(|a| a.rule == Rule::OwnerIncident).collect();
+        all.sort_unstable_by_key(|said| (said.subject.as_str(), said.revision, said.decided_at));
+        let mut heard: HashMap<&str, &[&Said]> = all
+            .chunk_by(|a, b| a.subject == b.subject)
+            .map(|said| (said[0].subject.as_str(), said))
+            .collect();
         for (id, incident) in &books.incidents {
             let case_no = id.to_string();
-            let said = heard.remove(case_no.as_str()).unwrap_or_default();
+            let said = heard.remove(case_no.as_str()).unwrap_or(&[]);
             self.incident(*id, incident, &case_no, Heard::of(said), policies);
         }
         // A number that was given has a record for ever: a dead incident stays as `gone`.
@@ -354,6 +373,9 @@ impl<'b> Judge<'b> {
 
     fn close(mut self) -> Reconciliation {
         let mut rows: BTreeMap<(What, Standing), u64> = BTreeMap::new();
+        for ((state, reason), n) in std::mem::take(&mut self.messages) {
+            self.out.messages.entry(state.to_owned()).or_default().insert(reason.to_owned(), n);
+        }
         for case in std::mem::take(&mut self.cases).into_values() {
             *rows.entry((case.what, case.standing())).or_default() += 1;
         }
@@ -375,10 +397,10 @@ impl Case {
         if let Some(why) = self.pending {
             return Standing::Pending(why);
         }
-        let failed = self.last.values().find_map(|(_, word)| word.clone().err());
+        let failed = self.last.iter().filter_map(|word| word.failed.clone()).min();
         let failed = failed.or(self.skipped.filter(|_| self.last.is_empty()));
         match (failed, self.suppressed) {
-            (Some(why), _) => Standing::NotDelivered(why),
+            (Some(why), _) => Standing::NotDelivered(why.to_string()),
             (None, _) if !self.last.is_empty() => Standing::Told,
             (None, Some(reason)) => Standing::Suppressed(reason),
             (None, None) => Standing::Recorded,
@@ -400,8 +422,8 @@ struct Heard {
 }
 
 impl Heard {
-    fn of(mut said: Vec<&Said>) -> Heard {
-        said.sort_by_key(|alert| (alert.revision, alert.decided_at));
+    /// Of its alerts by revision.
+    fn of(said: &[&Said]) -> Heard {
         let mut heard = Heard::default();
         for alert in said {
             if alert.change == Change::Suppressed {
