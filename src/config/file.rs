@@ -125,7 +125,7 @@ fn eight() -> usize {
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
     /// Address and port; left out: there are none.
-    pub listen: Option<std::net::SocketAddr>,
+    pub listen: Option<String>,
     /// How often the ledger is added up, 1 to 3,600 s.
     pub ledger_seconds: Option<u64>,
 }

@@ -221,6 +221,10 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         (Some(listen), seconds) => {
             let seconds = seconds.unwrap_or(15);
             in_range("[metrics] ledger_seconds", seconds, 1..=3600)?;
+            let expected = "expected an IP address with a port, such as 127.0.0.1:9464";
+            let listen = listen
+                .parse()
+                .map_err(|_| wrong(format!("[metrics] listen: {expected}, found {listen:?}")))?;
             Some(Metrics { listen, ledger_every: Duration::from_secs(seconds) })
         }
     };
@@ -461,6 +465,21 @@ mod tests {
         assert_eq!((c.pipeline.workers, c.pipeline.max_batch), (1, 10_000));
         assert_eq!(c.policies.hash(), Policies::default().hash());
         assert!(c.webhook.is_none() && c.clock_start.is_none());
+    }
+
+    #[test]
+    fn metrics_need_an_address_and_a_port() {
+        assert!(read(LOG).unwrap().metrics.is_none());
+        let m = read(&format!("{LOG}[metrics]\nlisten = \"127.0.0.1:9464\"\n")).unwrap().metrics.unwrap();
+        assert_eq!((m.listen.port(), m.ledger_every), (9464, Duration::from_secs(15)));
+        for (lines, said) in [
+            ("listen = \"127.0.0.1\"", "expected an IP address with a port, such as 127.0.0.1:9464"),
+            ("ledger_seconds = 5", "ledger_seconds needs [metrics] listen"),
+            ("listen = \"127.0.0.1:1\"\nledger_seconds = 0", "must be 1 to 3600, found 0"),
+        ] {
+            let e = read(&format!("{LOG}[metrics]\n{lines}\n")).unwrap_err();
+            assert!(e.contains(said), "{e}");
+        }
     }
 
     #[test]

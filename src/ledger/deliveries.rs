@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use tocsin_schemas::codes::DeliveryState;
 use tocsin_schemas::ids::{IncidentId, Uscc};
@@ -47,8 +48,14 @@ pub struct Filter {
     #[arg(long, value_name = "DATE")]
     pub day: Option<Day>,
     /// In this state.
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = states())]
     pub state: Option<DeliveryState>,
+}
+
+/// The states by their names, so that help and errors list them.
+fn states() -> impl TypedValueParser<Value = DeliveryState> {
+    let names = DeliveryState::ALL.iter().map(|state| state.as_str());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<DeliveryState>())
 }
 
 /// List deliveries.
