@@ -5,7 +5,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{backtest, check, demo, known, lists, output, policy, replay, run, templates, topics, why};
+use crate::{
+    backtest, check, demo, known, ledger, lists, output, policy, replay, run, templates, topics, why,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -30,6 +32,7 @@ Where to begin:
   tocsin topics apply --config tocsin.toml  create the topics
   tocsin policy show                        every threshold, its default, and what it may be
   tocsin run --config tocsin.toml           the service
+  tocsin ledger reconcile --config tocsin.toml  is anything unaccounted for?
 
 Exit codes: 0 done, 1 failed (something outside has to change), 2 wrong call, configuration or policy.")]
 pub struct Cli {
@@ -55,6 +58,8 @@ pub enum Command {
     Backtest(backtest::Args),
     /// Explain an alert, an incident, an enterprise or an entry on a list from the records, and check that it adds up.
     Why(why::Args),
+    /// Show what became of every message, and whether anything is unaccounted for.
+    Ledger(ledger::Args),
     /// Show the figures of a past day as known then and as known now, and which records make the difference.
     Known(known::Args),
     /// Show the lists that people act on: of a year, streaks without injury, industries, posts.

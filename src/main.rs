@@ -10,6 +10,7 @@
 //! - [`backtest`]: history under two policies; [`stream`]: what it shares with `replay`
 //! - [`why`]: an alert, incident, enterprise or entry on a list explained from the records
 //! - [`known`]: figures of a past day, as known then and now, and what makes the difference
+//! - [`ledger`]: what became of every message, and whether the books add up
 //! - [`lists`]: the lists that people act on
 //! - [`templates`]: the texts that phones get: judged, and shown
 //! - [`topics`], [`check`]: what an operator does before the first `run`
@@ -21,6 +22,7 @@ mod config;
 mod demo;
 mod exit;
 mod known;
+mod ledger;
 mod lists;
 mod logging;
 mod open;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Topics(args) => topics::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Why(args) => why::run(args),
+        Command::Ledger(args) => ledger::run(args),
         Command::Known(args) => known::run(args),
         Command::Lists(args) => lists::run(args),
         Command::Templates(args) => templates::run(args),

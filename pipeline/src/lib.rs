@@ -17,6 +17,8 @@
 //! `known/` looks back: the figures of a past day as they were known at a past instant and as they are known now, and
 //! which records make the difference.
 //!
+//! `owed` says what a record of `incidents` is owed, for whoever holds it against what was said.
+//!
 //! Beside them stand the **statistics of small numbers** (`statistics/`): pure functions from counts to limits, shrunken
 //! rates and alarms, that know neither half.
 //!
@@ -37,6 +39,7 @@ mod incidents;
 pub mod known;
 pub mod lists;
 mod model;
+pub mod owed;
 pub mod policy;
 mod rates;
 mod registry;

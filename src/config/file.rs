@@ -23,6 +23,8 @@ pub struct File {
     #[serde(default)]
     pub alerts: Alerts,
     #[serde(default)]
+    pub metrics: Metrics,
+    #[serde(default)]
     pub clock: Clock,
 }
 
@@ -139,6 +141,16 @@ fn ten() -> u64 {
 
 fn eight() -> usize {
     8
+}
+
+/// `[metrics]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Address and port; left out: there are none.
+    pub listen: Option<String>,
+    /// How often the ledger is added up, 1 to 3,600 s.
+    pub ledger_seconds: Option<u64>,
 }
 
 /// `[clock]`.

@@ -46,6 +46,10 @@
 //! T1 = { id = "SMS_1", slots = ["M", "D", "cause", "n", "id"] }
 //! T2 = { id = "SMS_2", slots = ["M", "D", "sev", "cause", "id"], sign_name = "永康应急" }
 //!
+//! [metrics]                   # left out: none are served, and `run` does not watch over its ledger
+//! listen = "127.0.0.1:9464"
+//! ledger_seconds = 15         # how often the ledger is added up
+//!
 //! [clock]
 //! start = "2025-03-01T08:00:00+08:00"   # for tests only
 //! ```
@@ -95,6 +99,8 @@ pub struct Config {
     pub texts_folder: Option<PathBuf>,
     /// What each gateway has approved, by its name.
     pub approvals: BTreeMap<String, file::Approvals>,
+    /// Metrics; `None`: not served.
+    pub metrics: Option<Metrics>,
     /// Where the service's clock begins, for tests.
     pub clock_start: Option<Instant>,
 }
@@ -156,6 +162,15 @@ pub struct Webhook {
     pub timeout: Duration,
     /// Requests at a time.
     pub concurrency: usize,
+}
+
+/// Metrics over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where they are served.
+    pub listen: std::net::SocketAddr,
+    /// How often the ledger is added up.
+    pub ledger_every: Duration,
 }
 
 /// Reads and checks a configuration.
@@ -224,6 +239,19 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
             )));
         }
     }
+    let metrics = match (file.metrics.listen, file.metrics.ledger_seconds) {
+        (None, None) => None,
+        (None, Some(_)) => return Err(wrong("[metrics] ledger_seconds needs [metrics] listen".to_owned())),
+        (Some(listen), seconds) => {
+            let seconds = seconds.unwrap_or(15);
+            in_range("[metrics] ledger_seconds", seconds, 1..=3600)?;
+            let expected = "expected an IP address with a port, such as 127.0.0.1:9464";
+            let listen = listen
+                .parse()
+                .map_err(|_| wrong(format!("[metrics] listen: {expected}, found {listen:?}")))?;
+            Some(Metrics { listen, ledger_every: Duration::from_secs(seconds) })
+        }
+    };
     Ok(Config {
         path: path.to_owned(),
         log,
@@ -235,6 +263,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         webhook,
         texts_folder: file.alerts.templates.folder.map(|folder| base.join(folder)),
         approvals: file.alerts.gateways,
+        metrics,
         clock_start: file.clock.start,
     })
 }
@@ -439,6 +468,10 @@ impl fmt::Display for Config {
             writeln!(f, "\n[alerts.gateways.{name}]\nsign_name = {:?}", approvals.sign_name)?;
             writeln!(f, "# {} approved templates", approvals.templates.len())?;
         }
+        if let Some(m) = &self.metrics {
+            let seconds = m.ledger_every.as_secs();
+            writeln!(f, "\n[metrics]\nlisten = \"{}\"\nledger_seconds = {seconds}", m.listen)?;
+        }
         if let Some(start) = self.clock_start {
             writeln!(f, "\n[clock]\nstart = \"{start}\" # for tests: not the real time")?;
         }
@@ -467,6 +500,21 @@ mod tests {
         assert_eq!((c.pipeline.workers, c.pipeline.max_batch), (1, 10_000));
         assert_eq!(c.policies.hash(), Policies::default().hash());
         assert!(c.webhook.is_none() && c.clock_start.is_none());
+    }
+
+    #[test]
+    fn metrics_need_an_address_and_a_port() {
+        assert!(read(LOG).unwrap().metrics.is_none());
+        let m = read(&format!("{LOG}[metrics]\nlisten = \"127.0.0.1:9464\"\n")).unwrap().metrics.unwrap();
+        assert_eq!((m.listen.port(), m.ledger_every), (9464, Duration::from_secs(15)));
+        for (lines, said) in [
+            ("listen = \"127.0.0.1\"", "expected an IP address with a port, such as 127.0.0.1:9464"),
+            ("ledger_seconds = 5", "ledger_seconds needs [metrics] listen"),
+            ("listen = \"127.0.0.1:1\"\nledger_seconds = 0", "must be 1 to 3600, found 0"),
+        ] {
+            let e = read(&format!("{LOG}[metrics]\n{lines}\n")).unwrap_err();
+            assert!(e.contains(said), "{e}");
+        }
     }
 
     #[test]

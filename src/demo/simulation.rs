@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use tocsin_alerts::clock::SystemClock;
 use tocsin_alerts::gateways::send::{Post, Timeouts};
 use tocsin_alerts::gateways::webhook::{Webhook, WebhookConfig};
@@ -15,7 +16,7 @@ use tocsin_schemas::log::{EventLog, LogError, TopicPartition};
 use tocsin_schemas::records::{Alert, Delivery, DeliveryState, Incident, Progress};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
-use tocsin_schemas::wire::{self, OutputRecord};
+use tocsin_schemas::wire::{self, NoIds, OutputRecord};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant as Monotonic;
@@ -28,6 +29,7 @@ use super::screen::Screen;
 use super::story::Narrator;
 use super::summary::{Books, Summary};
 use crate::exit::Failure;
+use crate::ledger::{self, Source};
 use crate::replay::station::{Fed, Station};
 use crate::run::pipeline::WRITER;
 
@@ -258,6 +260,8 @@ impl Simulation<'_> {
         let progress = read_back::<Progress>(&*log)?.into_iter().rfind(|p| p.writer == WRITER);
         let accounts = self.station.engine().accounts();
         let seen = self.gateway.seen().clone();
+        let source = Source::of(log, Arc::new(NoIds), Policies::default());
+        let page = ledger::add_up(&source, &ProgressBar::hidden())?;
         let summary = Summary::of(&Books {
             city: &self.script.city,
             sent: self.sent,
@@ -268,6 +272,7 @@ impl Simulation<'_> {
             incidents: &incidents,
             deliveries: &deliveries,
             seen: &seen,
+            reconciled: &page.found,
         });
         Ok((summary, end))
     }

@@ -12,6 +12,7 @@ use tocsin_schemas::records::{Alert, Counters, Delivery, DeliveryState, Incident
 use super::cast::STORIES;
 use super::city::City;
 use super::gateway::Seen;
+use crate::ledger::answer::{Reconciliation, What};
 
 /// What is summed up. `alerts`, `incidents`, `deliveries` and `counters` are read back from the log, the
 /// rest was counted by those who did it: so each check compares two who do not know of each other.
@@ -35,6 +36,8 @@ pub struct Books<'a> {
     pub deliveries: &'a BTreeMap<String, Delivery>,
     /// What the gateway saw.
     pub seen: &'a Seen,
+    /// What the log alone says of each incident and each warning.
+    pub reconciled: &'a Reconciliation,
 }
 
 /// One thing that must hold.
@@ -76,6 +79,7 @@ impl Summary {
                 ("What it was", what_it_was(books)),
                 ("What was said", what_was_said(books)),
                 ("What happened to those who stand for the rest", stories(books)),
+                ("What the ledger says, read back from the log alone", ledger(books)),
             ],
         }
     }
@@ -214,6 +218,21 @@ fn what_was_said(books: &Books<'_>) -> Vec<Check> {
     ]
 }
 
+/// The reconciliation knows nothing of the engine's memory, and the engine's account nothing of what was delivered.
+fn ledger(books: &Books<'_>) -> Vec<Check> {
+    let (found, a) = (books.reconciled, books.accounts);
+    let not_due: u64 = a.not_due.values().sum();
+    let owners = found.count(What::Counted, "unaccounted") == 0
+        && found.cases_of(What::Counted) == a.counted
+        && found.count(What::Counted, "suppressed") == not_due;
+    let others = |what| found.count(what, "unaccounted") == 0 && found.count(what, "pending") == 0;
+    vec![
+        check(owners && others(What::Counted), found.line(What::Counted)),
+        check(others(What::NotCounted), found.line(What::NotCounted)),
+        check(others(What::Warning), found.line(What::Warning)),
+    ]
+}
+
 fn stories(books: &Books<'_>) -> Vec<Check> {
     let changes = |wanted: &dyn Fn(&Alert) -> bool| -> Vec<&'static str> {
         books.alerts.iter().filter(|a| wanted(a)).map(|a| a.change.as_str()).collect()
@@ -246,6 +265,7 @@ mod tests {
 
     use super::super::gateway::Message;
     use super::*;
+    use crate::ledger::answer::{Row, Standing, Step};
 
     struct Kept {
         city: City,
@@ -254,6 +274,7 @@ mod tests {
         deliveries: BTreeMap<String, Delivery>,
         seen: Seen,
         counters: Counters,
+        reconciled: Reconciliation,
     }
 
     fn incident(n: u32, state: State) -> (IncidentId, Incident) {
@@ -278,6 +299,28 @@ mod tests {
         (id.to_owned(), serde_json::from_value(json).unwrap())
     }
 
+    fn reconciled(rows: &[(Standing, u64)]) -> Reconciliation {
+        let row = |(standing, cases): &(Standing, u64)| Row {
+            what: What::Counted,
+            standing: standing.clone(),
+            cases: *cases,
+        };
+        Reconciliation { rows: rows.iter().map(row).collect(), ..Reconciliation::default() }
+    }
+
+    #[test]
+    fn a_ledger_that_knows_of_fewer_or_misses_one_does_not_add_up() {
+        for rows in [
+            vec![(Standing::Told, 1)],
+            vec![(Standing::Told, 2)],
+            vec![(Standing::Suppressed("too_old"), 1), (Standing::Unaccounted(Step::NoDelivery), 1)],
+            vec![(Standing::Suppressed("too_old"), 1), (Standing::Pending("planned"), 1)],
+        ] {
+            let kept = Kept { reconciled: reconciled(&rows), ..kept() };
+            assert_eq!(failed(&kept, ledger), 1, "{rows:?}");
+        }
+    }
+
     fn kept() -> Kept {
         Kept {
             city: City::new(&mut ChaCha8Rng::seed_from_u64(1)),
@@ -292,6 +335,7 @@ mod tests {
             deliveries: BTreeMap::new(),
             seen: Seen::default(),
             counters: Counters { accepted: 5, duplicates: 1, quarantined: 2, ..Counters::default() },
+            reconciled: reconciled(&[(Standing::Told, 1), (Standing::Suppressed("too_old"), 1)]),
         }
     }
 
@@ -306,6 +350,7 @@ mod tests {
             incidents: &kept.incidents,
             deliveries: &kept.deliveries,
             seen: &kept.seen,
+            reconciled: &kept.reconciled,
         };
         part(&books).iter().filter(|c| !c.holds).count()
     }
@@ -314,6 +359,7 @@ mod tests {
     fn what_adds_up_holds() {
         let kept = kept();
         assert_eq!(failed(&kept, came_in) + failed(&kept, what_it_was) + failed(&kept, what_was_said), 0);
+        assert_eq!(failed(&kept, ledger), 0);
     }
 
     #[test]

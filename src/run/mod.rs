@@ -1,6 +1,8 @@
 //! `tocsin run`: the service, both halves in one process.
 
 pub mod alerts;
+pub mod books;
+pub mod metrics;
 pub mod pipeline;
 pub mod stop;
 pub mod wall;
@@ -132,6 +134,9 @@ async fn service(
     worker: Option<Worker>,
     until_end: bool,
 ) -> CommandResult {
+    if let Some(metrics) = &config.metrics {
+        books::watch(Arc::clone(&log), metrics, config.policies.clone(), wall).await?;
+    }
     let stop = Stop::default();
     let (stop_worker, worker_stops) = watch::channel(false);
     signals(stop.clone(), stop_worker.clone())?;

@@ -7,6 +7,7 @@
 //! - `clock`: midnights, and wall clocks that are wrong
 //! - `bad_input`: whatever arrives on a topic lands in quarantine, and the next record is processed
 //! - `stream`: a stream on a log, and the same one as a file through `tocsin replay`
+//! - `ledger`: what became of every message, what is missing when something was lost, and the metrics of it
 //! - `manners`: a closed pipe, an early stop, and what the demo leaves behind
 //! - `trouble`: a full disk, and an operator who will not wait
 //! - `why`: everything that was said is explained and adds up, beside a running service
@@ -20,6 +21,7 @@ mod clock;
 mod guards;
 #[allow(dead_code, reason = "the kills use it too, and other parts of it")]
 mod house;
+mod ledger;
 mod manners;
 mod path;
 mod policy;

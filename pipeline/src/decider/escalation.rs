@@ -6,8 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use compact_str::CompactString;
-use tocsin_schemas::codes::{CITY, Category, Change, Level, Reason, Role, Severity};
+use compact_str::{CompactString, format_compact};
+use data_encoding::BASE32_NOPAD;
+use sha2::{Digest, Sha256};
+use tocsin_schemas::codes::{CITY, Category, Change, Level, Reason, Role, Rule, Severity};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::Window;
 use tocsin_schemas::time::Day;
@@ -17,6 +19,12 @@ use crate::engine::Occasion;
 use crate::policy::{Escalation as Steps, Policies};
 use crate::registry::Profile;
 use crate::windows;
+
+/// The number that people quote of an enterprise's warning: it hangs on the enterprise and the count of its openings alone.
+pub fn warning_number(uscc: &str, episode: u32) -> CompactString {
+    let hash = Sha256::digest(format!("{}|{uscc}|{episode}", Rule::Escalation));
+    format_compact!("E{}", &BASE32_NOPAD.encode(&hash)[..9])
+}
 
 /// What is remembered of one enterprise.
 #[derive(Debug, Default, Clone)]

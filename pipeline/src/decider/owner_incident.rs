@@ -36,17 +36,32 @@ pub(crate) enum End {
 /// `None`: never, by a source that does more than suspect.
 pub(crate) fn first_heard(seen: &Seen, as_of: Day) -> Option<(Instant, i64)> {
     let first = seen.first_counting_at()?;
+    Some((first, age(first, seen.occurred_on, as_of)))
+}
+
+/// How many days after it happened an incident was first heard of.
+fn age(first: Instant, occurred_on: Day, as_of: Day) -> i64 {
     // An arrival stamped ahead of the clock says nothing about age.
-    Some((first, i64::from(first.day().min(as_of).0) - i64::from(seen.occurred_on.0)))
+    i64::from(first.day().min(as_of).0) - i64::from(occurred_on.0)
 }
 
 /// Why an incident that nobody was told of is not due, if it is not.
 pub(crate) fn not_due(seen: &Seen, policies: &Policies, as_of: Day) -> Option<Reason> {
-    let Some((first, age)) = first_heard(seen, as_of) else {
+    let Some(first) = seen.first_counting_at() else {
         // A counted case has a report of such a source, whose status counts.
         return Some(Reason::BeforePolicy);
     };
-    if age > i64::from(policies.on(as_of).owner_alert.max_age_days) {
+    not_due_since(first, seen.occurred_on, policies, as_of)
+}
+
+/// The same for an incident of this day whose first counting arrival was at `first`.
+pub(crate) fn not_due_since(
+    first: Instant,
+    occurred_on: Day,
+    policies: &Policies,
+    as_of: Day,
+) -> Option<Reason> {
+    if age(first, occurred_on, as_of) > i64::from(policies.on(as_of).owner_alert.max_age_days) {
         Some(Reason::TooOld)
     } else if first.day() < policies.begins() {
         Some(Reason::BeforePolicy)

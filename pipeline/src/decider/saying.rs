@@ -11,7 +11,7 @@ use tocsin_schemas::records::{Alert, AlertFacts, Audience, Window};
 use tocsin_schemas::time::Day;
 
 use super::entry::Entry;
-use super::escalation::{self, Now, Verdict};
+use super::escalation::{self, Now, Verdict, warning_number};
 use super::owner_incident::{self, Message};
 use super::{Context, Decider, Said, Touched};
 use crate::windows;
@@ -187,10 +187,9 @@ impl Decider {
             .map(|(role, subject)| Audience { role, subject, year_to_date: None })
             .collect();
         let subject = CompactString::from(uscc.as_str());
-        let case = Sha256::digest(format!("{}|{subject}|{episode}", Rule::Escalation));
         Alert {
             alert_id: alert_id(Rule::Escalation, &subject, episode, revision, None),
-            case_no: format_compact!("E{}", &BASE32_NOPAD.encode(&case)[..9]),
+            case_no: warning_number(&subject, episode),
             rule: Rule::Escalation,
             change: verdict.change,
             subject,

@@ -1,0 +1,194 @@
+//! The pages for people. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use tocsin_schemas::records::Delivery;
+
+use super::Page;
+use super::answer::{Reconciliation, What};
+use super::deliveries::Found;
+use crate::lists::table::{Rows, clean};
+
+/// Rows of a page.
+const MOST: usize = usize::MAX;
+
+/// A reconciliation.
+pub fn reconciliation(page: &Page) -> String {
+    let found = &page.found;
+    let mut out = String::new();
+    let at = |clock: Option<_>, never: &str| {
+        clock.map_or_else(|| never.to_owned(), |c: tocsin_schemas::time::Instant| c.to_string())
+    };
+    let _ = writeln!(out, "Decided up to:    {}", at(page.clock, "nothing was decided yet"));
+    let _ = writeln!(out, "Delivered up to:  {}", at(page.delivered_to, "the alert worker never ran here"));
+    let policy = match &page.policy_hash {
+        None => "none".to_owned(),
+        Some(hash) => {
+            let hash: String = hash.chars().take(12).collect();
+            let how = if page.reasons_judged {
+                "reasons judged by it"
+            } else {
+                "not at hand: give it with --policy; reasons not judged"
+            };
+            format!("hash {hash}…, {how}")
+        }
+    };
+    let _ = writeln!(out, "Policy:           {policy}\n");
+    let mut rows = Rows::new(&["<CASES", "<STANDING", "<REASON", "NUMBER"], MOST);
+    for row in &found.rows {
+        let what = match row.what {
+            What::Counted => "incidents, counted",
+            What::NotCounted => "incidents, not counted any more",
+            What::Warning => "warnings",
+        };
+        let (standing, reason) = (row.standing.as_str(), row.standing.reason());
+        let cells = vec![what.to_owned(), standing.to_owned(), clean(reason), row.cases.to_string()];
+        rows.add(cells, standing == "unaccounted");
+    }
+    let _ = writeln!(out, "{}", rows.shown());
+    let mut rows = Rows::new(&["<MESSAGES", "<REASON", "NUMBER"], MOST);
+    for (state, reasons) in &found.messages {
+        for (reason, n) in reasons {
+            rows.add(vec![state.clone(), clean(reason), n.to_string()], false);
+        }
+    }
+    let _ = writeln!(out, "{}", rows.shown());
+    if let Some(since) = found.pending_since {
+        let _ = writeln!(out, "The oldest decision with a message on its way is of {since}.");
+    }
+    if page.reasons_judged && !found.unjudged.is_empty() {
+        let n = found.unjudged.len();
+        let _ =
+            writeln!(out, "Of {n} suppressed incidents the records do not say whether the reason is right.");
+    }
+    if !found.missing.is_empty() {
+        let headings = ["<CASE", "<STEP", "<ENTERPRISE", "<ALERT", "<TO", "<WHAT"];
+        let mut rows = Rows::new(&headings, MOST);
+        let mut steps = BTreeMap::new();
+        for m in &found.missing {
+            steps.insert(m.step, m.next_step);
+            let to = match (&m.role, &m.subject) {
+                (Some(role), Some(subject)) => format!("{role} {subject}"),
+                _ => String::new(),
+            };
+            let uscc = m.uscc.map(|u| u.to_string()).unwrap_or_default();
+            let alert = m.alert_id.clone().unwrap_or_default();
+            rows.add(
+                vec![
+                    m.case_no.clone(),
+                    m.step.as_str().to_owned(),
+                    uscc,
+                    alert,
+                    clean(&to),
+                    m.detail.clone(),
+                ],
+                true,
+            );
+        }
+        let _ = writeln!(out, "UNACCOUNTED\n{}", rows.shown());
+        for (step, next) in steps {
+            let _ = writeln!(out, "{}: {next}.", step.as_str());
+        }
+        out.push('\n');
+    }
+    let _ = writeln!(out, "{}", line(found, What::Counted));
+    let _ = writeln!(out, "{}", line(found, What::Warning));
+    out
+}
+
+/// One kind of cases in one line that adds up.
+pub fn line(found: &Reconciliation, what: What) -> String {
+    let mut standings: BTreeMap<&str, (u64, Vec<String>)> = BTreeMap::new();
+    let (mut all, mut unaccounted) = (0, 0);
+    for row in found.rows.iter().filter(|row| row.what == what) {
+        all += row.cases;
+        if row.standing.as_str() == "unaccounted" {
+            unaccounted += row.cases;
+            continue;
+        }
+        let (n, reasons) = standings.entry(row.standing.as_str()).or_default();
+        *n += row.cases;
+        if !row.standing.reason().is_empty() {
+            reasons.push(format!("{} {}", row.cases, row.standing.reason()));
+        }
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for name in ["told", "suppressed", "pending", "not_delivered", "recorded"] {
+        if let Some((n, reasons)) = standings.get(name) {
+            let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+            parts.push(format!("{n} {}{why}", name.replace('_', " ")));
+        }
+    }
+    let (one, many) = match what {
+        What::Counted => ("incident counted", "incidents counted"),
+        What::NotCounted => ("incident not counted any more", "incidents not counted any more"),
+        What::Warning => ("warning", "warnings"),
+    };
+    let parts = if parts.is_empty() { "0 told".to_owned() } else { parts.join(" + ") };
+    format!("{all} {} = {parts}; unaccounted {unaccounted}", if all == 1 { one } else { many })
+}
+
+/// A list of deliveries.
+pub fn deliveries(all: &[Delivery], top: usize) -> String {
+    let headings =
+        ["<AT", "<CASE", "<TO", "<CHANNEL", "<TEXT", "<STATE", "<REASON", "REQUESTS", "<DUE", "<DELIVERY"];
+    let mut rows = Rows::new(&headings, top);
+    for d in all {
+        let state = format!("{}{}", d.state, if d.uncertain { ", uncertain" } else { "" });
+        rows.add(
+            vec![
+                d.at.to_string(),
+                clean(&d.case_no),
+                clean(&format!("{} {}", d.role, d.subject)),
+                clean(&d.channel),
+                clean(&d.template),
+                state,
+                clean(d.reason.as_deref().unwrap_or_default()),
+                d.attempt.to_string(),
+                d.due_at.map(|due| due.to_string()).unwrap_or_default(),
+                d.delivery_id.clone(),
+            ],
+            d.state == tocsin_schemas::records::DeliveryState::Failed,
+        );
+    }
+    rows.shown()
+}
+
+/// What was found of one case, alert or delivery.
+pub fn show(found: &Found) -> String {
+    let mut out = String::new();
+    for alert in &found.alerts {
+        let reason = alert.reason.map(|r| format!(", {r}")).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "{} {} of {}, decided at {}{reason}: alert {}",
+            alert.rule, alert.change, alert.case_no, alert.decided_at, alert.alert_id
+        );
+        let of = |d: &&Delivery| d.alert_id == alert.alert_id;
+        let steps: Vec<Delivery> = found.steps.iter().filter(of).cloned().collect();
+        let silent = alert.audiences.is_empty();
+        match (steps.is_empty(), silent) {
+            (true, true) => out += "  nobody is told of it\n",
+            (true, false) => {
+                out += "  no delivery is recorded: tocsin ledger reconcile says whether it is on its way\n"
+            }
+            (false, _) => {
+                for line in deliveries(&steps, MOST).lines() {
+                    let _ = writeln!(out, "  {line}");
+                }
+            }
+        }
+        out.push('\n');
+    }
+    let lost: Vec<Delivery> = found
+        .steps
+        .iter()
+        .filter(|d| !found.alerts.iter().any(|a| a.alert_id == d.alert_id))
+        .cloned()
+        .collect();
+    if !lost.is_empty() {
+        let _ = writeln!(out, "Deliveries of alerts that are not in alerts:\n{}", deliveries(&lost, MOST));
+    }
+    out
+}
