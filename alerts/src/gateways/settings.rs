@@ -61,6 +61,9 @@ pub enum ConfigError {
     /// The secret holds what no header or URL may.
     #[error("the secret {0} holds characters that no header may hold")]
     BadSecret(&'static str),
+    /// The secret says that it is base64, and is not.
+    #[error("the secret {0} begins with whsec_ and goes on with what is no base64: copy it whole")]
+    BadKey(&'static str),
     /// The section cannot be read.
     #[error("{0}")]
     Section(String),

@@ -185,6 +185,7 @@ impl Board {
             self.remove(seq);
             return;
         }
+        self.ready.remove(&seq);
         match due {
             // Overtaken while it was being sent: looked at again now, not when its retry is due.
             Some(due) if !self.superseded(seq) => {

@@ -11,8 +11,8 @@
 //!
 //! # Why a kill at any point is safe
 //! - Before the append: nothing was asked; the progress still lies before the alert.
-//! - Between append and outcome: the ledger says `sending`. The next run sends it again, with the same
-//!   key, and counts it. The gateway tells the two apart by the key.
+//! - Between append and outcome: the ledger says `sending`. The next run does what the gateway's kind allows
+//!   ([`crate::settle`]): sends it again with the same key and counts it, asks what became of it, or says unknown.
 //! - After the outcome's append: the delivery has ended, and an ended one is never looked at again.
 //!
 //! The writer `alerts` is opened first and everything is read back after it, so an older worker that

@@ -13,7 +13,7 @@ use crate::wire::{Kind, SchemaIds};
 /// As much of a refused report as can be read. Nothing personal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glimpse {
-    /// Its key, if source and id can be read.
+    /// Its key, if source and id can be read and the id is one that the contract allows.
     pub key: Option<ReportKey>,
     /// The enterprises that it names: the employer, and where a dispatched worker was harmed. Never empty.
     pub enterprises: Vec<Uscc>,
@@ -43,7 +43,9 @@ pub fn glimpse(topic: &str, raw: &[u8], schemas: &dyn SchemaIds) -> Option<Glimp
         text.and_then(|text| text.parse().ok())
     }
     let enterprises: Vec<Uscc> = ["uscc", "host_uscc"].into_iter().filter_map(|n| parsed(text(n))).collect();
-    let key = parsed(text("source")).zip(text("source_record_id").filter(|id| !id.is_empty()));
+    // An id that the contract does not allow may be anything, a name in a column that slipped too: it is not shown.
+    let sound = |id: &&str| (1..=64).contains(&id.chars().count()) && !id.chars().any(char::is_control);
+    let key = parsed(text("source")).zip(text("source_record_id").filter(sound));
     (!enterprises.is_empty()).then(|| Glimpse {
         key: key.map(|(source, id)| ReportKey { source, id: id.into() }),
         enterprises,
@@ -75,6 +77,10 @@ mod tests {
         assert_eq!(found.occurred_on, Some("2030-01-01".parse().unwrap()));
         let found = seen("reports.hr", json!({"host_uscc": uscc, "occurred_on": "soon"})).unwrap();
         assert_eq!((found.key, found.enterprises.len(), found.occurred_on), (None, 1, None));
+        for id in [String::new(), "7".repeat(65), "7\u{1b}[2J".to_owned()] {
+            let found = seen("reports.hr", json!({"source": "hr", "source_record_id": id, "uscc": uscc}));
+            assert_eq!(found.unwrap().key, None, "{id:?}");
+        }
         assert_eq!(seen("reports.hr", json!({"source": "hr", "uscc": 7})), None);
         assert_eq!(seen("registry.headcount", late), None);
         assert_eq!(glimpse("reports.hr", b"{\"uscc\":", &NoIds), None);

@@ -74,6 +74,10 @@ impl Webhook {
                 return Err(ConfigError::BadSecret(name));
             }
         }
+        // Else it would be taken for the key itself, and every request refused.
+        if config.secret.as_ref().is_some_and(|secret| !sign::readable(secret.reveal())) {
+            return Err(ConfigError::BadKey("secret"));
+        }
         let endpoint = Endpoint::new(&config.url, PROFILE.hosts, config.allow_private)?;
         Ok(Webhook { endpoint, token: config.token.clone(), secret: config.secret.clone() })
     }

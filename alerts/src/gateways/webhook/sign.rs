@@ -4,6 +4,11 @@
 
 use crate::gateways::sign::hmac_sha256;
 
+/// Whether a secret is a key, or the base64 of one where it says so.
+pub(super) fn readable(secret: &str) -> bool {
+    secret.strip_prefix("whsec_").is_none_or(|text| data_encoding::BASE64.decode(text.as_bytes()).is_ok())
+}
+
 /// The value of `webhook-signature`.
 pub(super) fn signature(secret: &str, id: &str, seconds: i64, body: &[u8]) -> String {
     let encoded = secret.strip_prefix("whsec_");

@@ -79,3 +79,19 @@ fn attempts_differ_in_nothing_but_their_number() {
     second["data"]["attempt"] = 1.into();
     assert_eq!(first, second);
 }
+
+#[test]
+fn a_secret_that_says_it_is_base64_and_is_not_is_refused_at_once() {
+    let made = |secret: &str| {
+        let config = WebhookConfig {
+            url: "https://gateway.example/send".into(),
+            token: None,
+            secret: Some(Secret::new(secret)),
+            allow_private: false,
+        };
+        Webhook::new(&config).map(drop)
+    };
+    assert_eq!(made("whsec_c2VjcmV0"), Ok(()));
+    assert_eq!(made("any-words"), Ok(()));
+    assert_eq!(made("whsec_c2Vj*"), Err(ConfigError::BadKey("secret")));
+}
