@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use tocsin_alerts::gateways::settings::Templates;
+use tocsin_alerts::gateways::{self, settings::Templates};
 use tocsin_schemas::time::Instant;
 
 use super::secret::{PropertyRef, SecretRef};
@@ -100,6 +100,21 @@ pub struct Alerts {
     pub templates: Texts,
     #[serde(default)]
     pub gateways: BTreeMap<String, Approvals>,
+}
+
+impl Alerts {
+    /// Whether every `[alerts.gateways.NAME]` is a gateway that approves templates.
+    ///
+    /// # Errors
+    /// One line: the first that is not, and those that are.
+    pub fn has_templates(&self) -> Result<(), String> {
+        let with = || gateways::TABLE.iter().map(|e| e.profile).filter(|p| p.marks.is_some()).map(|p| p.name);
+        let Some(name) = self.gateways.keys().find(|name| with().all(|known| known != name.as_str())) else {
+            return Ok(());
+        };
+        let names = with().collect::<Vec<_>>().join(", ");
+        Err(format!("[alerts.gateways.{name}]: only these have templates to approve: {names}"))
+    }
 }
 
 /// `[alerts.templates]`.

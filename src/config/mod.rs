@@ -66,7 +66,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_alerts::gateways;
 use tocsin_connectors::log::kafka::Stamps;
 use tocsin_pipeline::Policies;
 use tocsin_schemas::time::Instant;
@@ -214,6 +213,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     in_range("[pipeline] workers", p.workers as u64, 1..=64)?;
     in_range("[pipeline] max_batch", p.max_batch as u64, 1..=1_000_000)?;
     in_range("[pipeline] linger_ms", p.linger_ms, 0..=1000)?;
+    file.alerts.has_templates().map_err(wrong)?;
     let webhook = match file.alerts.webhook {
         None => None,
         Some(w) => {
@@ -229,16 +229,6 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
             Some(Webhook { url, token, secret, allow_private, timeout, concurrency })
         }
     };
-    for name in file.alerts.gateways.keys() {
-        if gateways::find(name).is_none_or(|entry| entry.profile.marks.is_none()) {
-            let names =
-                gateways::TABLE.iter().map(|e| e.profile).filter(|p| p.marks.is_some()).map(|p| p.name);
-            let names = names.collect::<Vec<_>>().join(", ");
-            return Err(wrong(format!(
-                "[alerts.gateways.{name}]: only these have templates to approve: {names}"
-            )));
-        }
-    }
     let metrics = match (file.metrics.listen, file.metrics.ledger_seconds) {
         (None, None) => None,
         (None, Some(_)) => return Err(wrong("[metrics] ledger_seconds needs [metrics] listen".to_owned())),
