@@ -47,6 +47,18 @@ impl std::fmt::Debug for Person {
     }
 }
 
+impl Person {
+    /// The key of the contact, by which a silence names it: no phone, no name.
+    pub fn key(&self) -> String {
+        contact_key(self.role, &self.subject, self.rank)
+    }
+}
+
+/// The key of a contact (`registry.contacts`).
+pub fn contact_key(role: Role, subject: &str, rank: u32) -> String {
+    format!("{role}+{subject}+{rank}")
+}
+
 impl Contacts {
     /// Nobody known.
     pub fn new() -> Contacts {
@@ -69,6 +81,11 @@ impl Contacts {
         }
         self.by_key.insert(key.to_vec(), place.clone());
         self.places.insert(place, (contact, digest));
+    }
+
+    /// All of them, by role, subject and rank.
+    pub fn all(&self) -> impl Iterator<Item = &Contact> {
+        self.places.values().map(|(contact, _)| contact)
     }
 
     /// How many there are.

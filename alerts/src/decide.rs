@@ -18,18 +18,31 @@
 //! 6. A request that failed without a yes is asked again with the same key, after an exponential delay,
 //!    until the attempts are used up. A plain no of the gateway ends it.
 //! 7. Once a request may have gone out unseen the delivery is `uncertain` for good.
+//! 8. What a silence covers ends, naming the event ([`crate::silences`]); what is grave and what corrects is spared,
+//!    unless the silence says everything.
+//! 9. A message that is `expire_after` past the instant at which it might first ring ends (`expired`). Corrections of
+//!    what may have gone out do not: who was told what is wrong must hear it, however late.
+//! 10. In quiet hours and on holidays messages wait ([`hold`]): `planned`, with the reason and the instant. One that
+//!     waited, and is overtaken meanwhile, is not sent (`superseded`). One that has grave news behind it in its thread
+//!     does not wait, so that their order stays.
 
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::Change;
 use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
+use crate::calendar::Calendar;
 use crate::channel::Outcome;
 use crate::contacts::{Contacts, Person};
 use crate::ledger::{Ledger, Past, delivery_id};
+use crate::silences::Silence;
 use crate::texts::{self, Message};
 
-/// Why a delivery ends without a gateway's word.
+pub mod hold;
+
+pub use hold::Urgency;
+
+/// Why a delivery ends without a gateway's word, or waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {
     /// Nobody can be reached for the role.
@@ -40,6 +53,14 @@ pub enum Why {
     SamePerson,
     /// A newer message of the thread takes its place.
     Superseded,
+    /// Somebody answers for it that nobody is told; the event's id follows.
+    Silenced,
+    /// It is of no use any more.
+    Expired,
+    /// It waits: people sleep.
+    QuietHours,
+    /// It waits: nobody works.
+    Holiday,
 }
 
 impl Why {
@@ -50,6 +71,10 @@ impl Why {
             Why::NothingToCorrect => "nothing_to_correct",
             Why::SamePerson => "same_person",
             Why::Superseded => "superseded",
+            Why::Silenced => "silenced",
+            Why::Expired => "expired",
+            Why::QuietHours => "quiet_hours",
+            Why::Holiday => "holiday",
         }
     }
 }
@@ -189,6 +214,18 @@ pub struct Situation<'a> {
     pub past: Past,
     /// Whether a later open delivery of the thread would take its place.
     pub superseded: bool,
+    /// When its alert was decided.
+    pub decided_at: Instant,
+    /// When it may ring.
+    pub urgency: Urgency,
+    /// Whether a later open delivery of the thread may ring at once.
+    pub grave_behind: bool,
+    /// The silence that covers it now.
+    pub silence: Option<&'a Silence>,
+    /// Hours and days.
+    pub calendar: &'a Calendar,
+    /// After so many milliseconds a message is of no use; `None`: never.
+    pub expire_after_ms: Option<i64>,
     /// The first person who can be reached now.
     pub person: Option<&'a Person>,
     /// The present instant.
@@ -210,6 +247,20 @@ pub enum Next {
         /// The instant.
         until: Instant,
     },
+    /// Nothing before this instant, for a reason that stands in the ledger.
+    Hold {
+        /// The instant.
+        until: Instant,
+        /// The reason.
+        why: Why,
+    },
+    /// It ends, because this event says so.
+    Silence {
+        /// The event.
+        event_id: String,
+        /// Whether a request for it may have gone out.
+        maybe_out: bool,
+    },
     /// It ends: nothing was due to this person.
     Skip(Why),
     /// It ends: it was due and cannot be done.
@@ -220,19 +271,70 @@ pub enum Next {
 pub fn next(s: &Situation<'_>) -> Next {
     let resend = s.delivery.state == DeliveryState::Sending;
     let maybe_out = resend || s.delivery.uncertain;
-    if s.superseded && !resend && s.delivery.attempt > 0 {
+    // A silence apart, grave news must not wait for what stands before it.
+    let held = match s.grave_behind {
+        true => None,
+        false => hold::held_until(s.calendar, s.urgency, s.change, s.past, s.now),
+    };
+    let waited = held.is_some() || waits(s.delivery);
+    if s.superseded && !resend && (s.delivery.attempt > 0 || waited) {
         return if maybe_out { Next::Fail(Why::Superseded) } else { Next::Skip(Why::Superseded) };
     }
     if !maybe_out && looks_back(s.change) && s.past.certainly_silent() {
         return Next::Skip(Why::NothingToCorrect);
     }
+    if let Some(silence) = s.silence {
+        return Next::Silence { event_id: silence.event_id.clone(), maybe_out };
+    }
+    if expired(s) {
+        return Next::Fail(Why::Expired);
+    }
+    if let Some((until, why)) = held {
+        return Next::Hold { until, why };
+    }
     match s.delivery.due_at {
-        Some(due) if !resend && due > s.now => return Next::Wait { until: due },
+        // A time until which it was held is looked at anew: hours may have been configured otherwise.
+        Some(due) if !resend && due > s.now && !waits(s.delivery) => return Next::Wait { until: due },
         _ => {}
     }
     match s.person {
         Some(person) => Next::Send { person: person.clone(), resend },
         None => Next::Fail(Why::NoContact),
+    }
+}
+
+/// Whether this delivery was last heard of as held for quiet hours or a holiday.
+pub fn waits(delivery: &Delivery) -> bool {
+    let held = [Why::QuietHours.as_str(), Why::Holiday.as_str()];
+    delivery.state == DeliveryState::Planned && delivery.reason.as_deref().is_some_and(|r| held.contains(&r))
+}
+
+/// Whether it is of no use any more. Its age counts from when it might first have rung, so that a long holiday does not
+/// eat it.
+fn expired(s: &Situation<'_>) -> bool {
+    let Some(expire_after) = s.expire_after_ms else { return false };
+    if looks_back(s.change) && s.past.maybe_out {
+        return false;
+    }
+    let first = hold::held_until(s.calendar, s.urgency, s.change, Past::default(), s.decided_at);
+    let from = first.map_or(s.decided_at, |(until, _)| until);
+    s.now.0.saturating_sub(from.0) >= expire_after
+}
+
+/// Whether a silence covers this message only if it covers everything.
+pub fn spared(urgency: Urgency, change: Change) -> bool {
+    urgency == Urgency::AtOnce || looks_back(change)
+}
+
+/// The delivery while it is held.
+pub fn held(delivery: &Delivery, until: Instant, why: Why, now: Instant) -> Delivery {
+    Delivery {
+        state: DeliveryState::Planned,
+        reason: Some(why.as_str().to_owned()),
+        at: now,
+        due_at: Some(until),
+        uncertain: delivery.uncertain || delivery.state == DeliveryState::Sending,
+        ..delivery.clone()
     }
 }
 

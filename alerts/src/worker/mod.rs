@@ -29,6 +29,7 @@
 mod board;
 mod commit;
 mod fence;
+mod hold;
 mod merge;
 mod reader;
 mod start;
@@ -45,12 +46,14 @@ use tocsin_schemas::wire::{NoIds, SchemaIds};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::calendar::Calendar;
 use crate::channel::{Channel, Outcome, Outgoing};
 use crate::clock::Clock;
 use crate::codec::topic;
 use crate::contacts::Contacts;
-use crate::decide::{self, RetrySettings};
+use crate::decide::{self, RetrySettings, Why};
 use crate::ledger::Ledger;
+use crate::silences::{Matter, Silences};
 use crate::stats::Stats;
 use board::{Board, Send};
 use commit::Committer;
@@ -66,8 +69,13 @@ pub const WRITER: &str = "alerts";
 pub struct Settings {
     /// Requests under way at once.
     pub max_in_flight: usize,
-    /// Open deliveries at which no more alerts are taken in until some have ended.
+    /// Open deliveries at which no more alerts are taken in until some have ended. What is held until a morning or a
+    /// workday does not count: a night's messages must not keep a death from being read.
     pub max_open: usize,
+    /// Quiet hours and holidays.
+    pub calendar: Calendar,
+    /// After this a message that was not sent is of no use; `None`: never.
+    pub expire_after: Option<Duration>,
     /// Alerts read ahead of each partition, and so about the number taken in at once.
     pub max_batch: usize,
     /// When to try again, and when to give up.
@@ -87,6 +95,8 @@ impl Default for Settings {
         Settings {
             max_in_flight: 16,
             max_open: 10_000,
+            calendar: Calendar::always_open(),
+            expire_after: None,
             max_batch: 500,
             retry: RetrySettings::default(),
             stop_grace: Duration::from_secs(12),
@@ -240,6 +250,7 @@ impl Worker {
             Arc::clone(&self.log),
             Merge::new(Arc::clone(&self.log), started.alerts, started.turns, self.settings.max_batch),
             started.contacts_reader,
+            started.silences_reader,
             Arc::clone(&self.schemas),
             reading.clone(),
         );
@@ -248,6 +259,8 @@ impl Worker {
             board: Board::new(),
             ledger: started.ledger,
             contacts: started.contacts,
+            silences: started.silences,
+            warned: None,
             committer: Committer::new(
                 Arc::clone(&self.log),
                 started.writer,
@@ -258,6 +271,7 @@ impl Worker {
             ),
             stats: Stats {
                 contacts_refused: started.contacts_refused,
+                silences_refused: started.silences_refused,
                 taken_in: started.from,
                 ..Stats::default()
             },
@@ -283,7 +297,7 @@ impl Worker {
                 break;
             }
             let due = turn.board.next_due();
-            let room = turn.board.len() < self.settings.max_open;
+            let room = turn.board.len() - turn.board.held_up() < self.settings.max_open;
             tokio::select! {
                 () = &mut stop, if stopping.is_none() => {
                     tracing::info!(under_way = requests.len(), "alert worker stops when no request is under way");
@@ -346,6 +360,9 @@ struct Turn<'w> {
     board: Board,
     ledger: Ledger,
     contacts: Contacts,
+    silences: Silences,
+    /// The year for which somebody was warned that the table of holidays lacks it or the next.
+    warned: Option<i16>,
     committer: Committer,
     stats: Stats,
 }
@@ -356,6 +373,10 @@ impl Turn<'_> {
             self.contacts.apply(&key, contact);
         }
         self.stats.contacts_refused += batch.contacts_refused;
+        self.stats.silences_refused += batch.silences_refused;
+        for (event, digest) in batch.governance {
+            self.stats.silences_refused += u64::from(!start::silence(&mut self.silences, &event, digest));
+        }
         self.stats.out_of_turn = batch.out_of_turn;
         let (now, name) = (self.worker.clock.now(), self.worker.channel.name());
         for read in batch.alerts {
@@ -393,6 +414,7 @@ impl Turn<'_> {
         let now = self.worker.clock.now();
         let mut sends = Vec::new();
         let mut from = 0;
+        self.look_at_the_calendar(now);
         self.board.wake(now);
         while sends.len() < free {
             let Some(seq) = self.board.ready_from(from) else { break };
@@ -403,11 +425,27 @@ impl Turn<'_> {
                 .resolve(entry.delivery.role, &entry.delivery.subject, now.day(), self.worker.channel.name())
                 .into_iter()
                 .next();
+            let (change, settings) = (entry.alert.change, &self.worker.settings);
+            let matter = Matter {
+                uscc: entry.delivery.uscc.as_str(),
+                area: entry.alert.facts.area.as_deref(),
+                subject: &entry.delivery.subject,
+                channel: &entry.delivery.channel,
+                person: person.as_ref(),
+            };
             let next = decide::next(&decide::Situation {
                 delivery: &entry.delivery,
-                change: entry.alert.change,
+                change,
                 past: self.ledger.past(entry.thread),
                 superseded: self.board.superseded(seq),
+                decided_at: entry.alert.decided_at,
+                urgency: entry.urgency,
+                grave_behind: self.board.grave_behind(seq),
+                silence: self.silences.covering(&matter, decide::spared(entry.urgency, change), now),
+                calendar: &settings.calendar,
+                expire_after_ms: settings
+                    .expire_after
+                    .map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
                 person: person.as_ref(),
                 now,
             });
@@ -430,6 +468,11 @@ impl Turn<'_> {
                     sends.push(Send { seq, message });
                 }
                 decide::Next::Wait { until } => self.board.wait(seq, until),
+                decide::Next::Hold { until, why } => self.hold(seq, until, why, now),
+                decide::Next::Silence { event_id, maybe_out } => {
+                    let state = if maybe_out { DeliveryState::Failed } else { DeliveryState::Skipped };
+                    self.end(seq, state, &format!("{}:{event_id}", Why::Silenced.as_str()), now);
+                }
                 decide::Next::Skip(why) => self.end(seq, DeliveryState::Skipped, why.as_str(), now),
                 decide::Next::Fail(why) => self.end(seq, DeliveryState::Failed, why.as_str(), now),
             }
@@ -488,6 +531,8 @@ impl Turn<'_> {
 
     fn publish(&mut self) {
         self.stats.open = self.board.len();
+        self.stats.held = self.board.held_up();
+        self.stats.silences = self.silences.in_force(self.worker.clock.now());
         self.stats.next_due = self.board.next_due();
         self.stats.deliveries = self.ledger.counts();
         self.stats.contacts = self.contacts.len();

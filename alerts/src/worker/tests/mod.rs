@@ -4,6 +4,8 @@ mod gateway;
 mod kills;
 mod memlog;
 mod order;
+mod quiet;
+mod silence;
 mod takeover;
 mod trouble;
 
