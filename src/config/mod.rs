@@ -37,6 +37,16 @@
 //! timeout_seconds = 10
 //! concurrency = 8
 //!
+//! [alerts]
+//! expire_after_hours = 72     # a message that nobody could send for so long is not sent any more; 0: never
+//!
+//! [alerts.quiet]
+//! from = "21:00"              # nobody is rung, but for what is severe
+//! to = "08:00"
+//! workday_from = "08:30"      # when a township reads, on a workday, what is below yellow
+//! holidays = "holidays.toml"  # left out: the built-in table
+//! # enabled = false           # nothing is held
+//!
 //! [clock]
 //! start = "2025-03-01T08:00:00+08:00"   # for tests only
 //! ```
@@ -45,6 +55,7 @@
 //! stands in the file and is never shown.
 
 pub mod file;
+mod quiet;
 pub mod secret;
 
 use std::collections::BTreeMap;
@@ -53,6 +64,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_alerts::calendar::Calendar;
 use tocsin_connectors::log::kafka::Stamps;
 use tocsin_pipeline::Policies;
 use tocsin_schemas::time::Instant;
@@ -81,6 +93,12 @@ pub struct Config {
     pub pipeline: file::Pipeline,
     /// The channel to the people; `None`: the alerts half cannot run.
     pub webhook: Option<Webhook>,
+    /// Quiet hours and holidays, as they are written.
+    pub quiet: file::Quiet,
+    /// What they mean.
+    pub calendar: Calendar,
+    /// After this a message that was not sent is of no use; `None`: never.
+    pub expire_after: Option<Duration>,
     /// Where the service's clock begins, for tests.
     pub clock_start: Option<Instant>,
 }
@@ -185,7 +203,12 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     in_range("[pipeline] workers", p.workers as u64, 1..=64)?;
     in_range("[pipeline] max_batch", p.max_batch as u64, 1..=1_000_000)?;
     in_range("[pipeline] linger_ms", p.linger_ms, 0..=1000)?;
-    let webhook = match file.alerts.webhook {
+    let alerts = file.alerts;
+    in_range("[alerts] expire_after_hours", alerts.expire_after_hours, 0..=8_760)?;
+    let expire_after =
+        (alerts.expire_after_hours > 0).then(|| Duration::from_secs(alerts.expire_after_hours * 3600));
+    let calendar = quiet::calendar(&alerts.quiet, base).map_err(wrong)?;
+    let webhook = match alerts.webhook {
         None => None,
         Some(w) => {
             in_range("[alerts.webhook] timeout_seconds", w.timeout_seconds, 1..=300)?;
@@ -209,6 +232,9 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         schema_ids: Arc::new(schema_ids),
         pipeline: p,
         webhook,
+        quiet: alerts.quiet,
+        calendar,
+        expire_after,
         clock_start: file.clock.start,
     })
 }
@@ -404,6 +430,15 @@ impl fmt::Display for Config {
                 writeln!(f, "concurrency = {}", w.concurrency)?;
             }
         }
+        let hours = self.expire_after.map_or(0, |d| d.as_secs() / 3600);
+        writeln!(f, "\n[alerts]\nexpire_after_hours = {hours}")?;
+        let file::Quiet { enabled, from, to, workday_from, holidays } = &self.quiet;
+        writeln!(f, "\n[alerts.quiet]\nenabled = {enabled}\nfrom = \"{from}\"\nto = \"{to}\"")?;
+        writeln!(
+            f,
+            "workday_from = \"{workday_from}\"\nholidays = {}",
+            shown(holidays, "the built-in table")
+        )?;
         if let Some(start) = self.clock_start {
             writeln!(f, "\n[clock]\nstart = \"{start}\" # for tests: not the real time")?;
         }
@@ -432,6 +467,13 @@ mod tests {
         assert_eq!((c.pipeline.workers, c.pipeline.max_batch), (1, 10_000));
         assert_eq!(c.policies.hash(), Policies::default().hash());
         assert!(c.webhook.is_none() && c.clock_start.is_none());
+        assert_eq!(c.expire_after, Some(Duration::from_secs(72 * 3600)));
+        let night: Instant = "2026-11-26T21:00:00+08:00".parse().unwrap();
+        assert!(c.calendar.is_quiet(night) && !c.calendar.is_quiet(night.plus_millis(-1)));
+        assert!(!c.calendar.is_workday("2026-10-05".parse().unwrap()), "the built-in table");
+        let open = read(&format!("{LOG}[alerts]\nexpire_after_hours = 0\n[alerts.quiet]\nenabled = false\n"));
+        let open = open.unwrap();
+        assert!(!open.calendar.is_quiet(night) && open.expire_after.is_none());
     }
 
     #[test]
@@ -505,6 +547,10 @@ mod tests {
             // Elsewhere it is refused (the channel does), so it must not be advised.
             ("[alerts.webhook]\nurl = \"ftp://h/\"\n", "http only on this machine"),
             ("[clock]\nstart = \"2025-03-01\"\n", "RFC 3339"),
+            ("[alerts.quiet]\nfrom = \"9 pm\"\n", "HH:MM"),
+            ("[alerts.quiet]\nform = \"21:00\"\n", "form"),
+            ("[alerts.quiet]\nholidays = \"no.toml\"\n", "/base/no.toml"),
+            ("[alerts]\nexpire_after_hours = 9000\n", "expire_after_hours must be 0 to 8760"),
         ] {
             let e = read(&format!("{LOG}{text}")).unwrap_err();
             assert!(e.contains(part), "{text}: {e}");

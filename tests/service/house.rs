@@ -144,9 +144,13 @@ impl House {
 
     fn write_config(&self) {
         let start = self.start.as_ref().map_or(String::new(), |s| format!("[clock]\nstart = \"{s}\"\n"));
+        // Nothing here may hang on the hour at which it is run.
+        let quiet = "[alerts.quiet]\nenabled = false\n";
         let url = self.other_gateway.as_ref().unwrap_or(&self.gateway.url);
-        let text =
-            format!("[log]\n{}[alerts.webhook]\nurl = \"{url}\"\n{}{start}", self.log_section, self.more);
+        let text = format!(
+            "[log]\n{}[alerts.webhook]\nurl = \"{url}\"\n{}{quiet}{start}",
+            self.log_section, self.more
+        );
         std::fs::write(self.config(), text).unwrap();
     }
 
