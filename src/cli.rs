@@ -5,7 +5,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CommandResult;
-use crate::{backtest, check, demo, known, lists, output, policy, replay, run, topics, why};
+use crate::{
+    backtest, check, contacts, demo, known, lists, output, policy, replay, run, silence, topics, why,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -28,6 +30,7 @@ Where to begin:
   tocsin lists annual stream.jsonl          key and general enterprises of the year, and why
   tocsin check-config --config tocsin.toml  before the first run: is everything reachable?
   tocsin topics apply --config tocsin.toml  create the topics
+  tocsin contacts check --config tocsin.toml  does every enterprise and township have somebody to tell?
   tocsin policy show                        every threshold, its default, and what it may be
   tocsin run --config tocsin.toml           the service
 
@@ -63,6 +66,10 @@ pub enum Command {
     Topics(topics::Args),
     /// Check, show, compare and publish the thresholds that decide who is told.
     Policy(policy::Args),
+    /// Keep messages from being sent for a while, in somebody's name; see and end such silences.
+    Silence(silence::Args),
+    /// Look whether messages find somebody: who is missing, outdated or not verified.
+    Contacts(contacts::Args),
     /// Read the configuration, show it without secrets, and try what it points to.
     CheckConfig(check::Args),
     /// Print a completion script for a shell.

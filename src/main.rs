@@ -11,12 +11,14 @@
 //! - [`why`]: an alert, incident, enterprise or entry on a list explained from the records
 //! - [`known`]: figures of a past day, as known then and now, and what makes the difference
 //! - [`lists`]: the lists that people act on
+//! - [`silence`]: what somebody answers for that it is not sent; [`contacts`]: whether messages find somebody
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
 mod backtest;
 mod check;
 mod cli;
 mod config;
+mod contacts;
 mod demo;
 mod exit;
 mod known;
@@ -27,6 +29,7 @@ mod output;
 mod policy;
 mod replay;
 mod run;
+mod silence;
 mod stream;
 mod topics;
 mod why;
@@ -53,6 +56,8 @@ fn main() -> ExitCode {
         Command::Backtest(args) => backtest::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Silence(args) => silence::run(args),
+        Command::Contacts(args) => contacts::run(args),
         Command::Why(args) => why::run(args),
         Command::Known(args) => known::run(args),
         Command::Lists(args) => lists::run(args),

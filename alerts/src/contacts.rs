@@ -10,6 +10,8 @@
 //! for an owner in one message, he has to visit. It comes with the full delivery ledger; until then such
 //! a delivery is `failed: no_contact`, which a page and a counter show.
 
+pub mod check;
+
 use std::collections::{BTreeMap, HashMap};
 
 use tocsin_schemas::codes::Role;

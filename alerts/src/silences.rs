@@ -17,6 +17,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tocsin_schemas::codes::Role;
+use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Digest, GovernanceEvent};
 use tocsin_schemas::time::{Day, Instant};
 
@@ -95,6 +97,48 @@ impl Silence {
     pub fn in_force(&self, now: Instant) -> bool {
         self.on.midnight() <= now && now < self.details.until
     }
+}
+
+/// What a subject names, in words.
+///
+/// # Errors
+/// What it may be. A phone never stands in an event that is kept for ever.
+pub fn subject_kind(subject: &str) -> Result<&'static str, String> {
+    const MAY_BE: &str =
+        "expected a USCC, an area code, a contact (role+subject+rank), a gateway such as webhook, or *";
+    if subject == EVERYBODY {
+        return Ok("everybody");
+    }
+    if subject.contains('+') {
+        let parts: Vec<&str> = subject.split('+').collect();
+        let contact = match parts[..] {
+            [role, whose, rank] => {
+                role.parse::<Role>().is_ok() && !whose.is_empty() && rank.parse::<u32>().is_ok()
+            }
+            _ => false,
+        };
+        return if contact { Ok("a contact") } else { Err(format!("{MAY_BE}, found {:?}", masked(subject))) };
+    }
+    if subject.parse::<Uscc>().is_ok() {
+        return Ok("an enterprise");
+    }
+    let digits = subject.chars().filter(char::is_ascii_digit).count();
+    match subject.chars().count() {
+        9 if digits == 9 => Ok("an area"),
+        6 if digits == 6 => Ok("the city's own roles"),
+        2 if digits == 2 => Ok("an industry's roles"),
+        1..=32 if digits < 7 => Ok("a gateway, or an area by its own code"),
+        _ => Err(format!("{MAY_BE}, found {:?}; a phone never stands here", masked(subject))),
+    }
+}
+
+/// What may be a phone, without most of its digits.
+fn masked(text: &str) -> String {
+    text.chars()
+        .take(32)
+        .enumerate()
+        .map(|(at, c)| if at > 2 && c.is_ascii_digit() { '*' } else { c })
+        .collect()
 }
 
 /// What a delivery is about, as far as a silence may name it.
@@ -185,8 +229,6 @@ fn names(subject: &str, matter: &Matter<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tocsin_schemas::codes::Role;
-
     use super::*;
 
     fn event(id: &str, version: u64, subject: &str, details: &str) -> GovernanceEvent {
@@ -241,6 +283,31 @@ mod tests {
                 assert_eq!(found, covers && force, "{subject} on {day}");
                 assert!(all.covering(&known, true, now(day)).is_none(), "it spares what is grave");
             }
+        }
+    }
+
+    #[test]
+    fn a_subject_is_one_of_those_and_never_a_phone() {
+        for (subject, kind) in [
+            ("*", "everybody"),
+            ("91330784XX00000190", "an enterprise"),
+            ("330784001", "an area"),
+            ("330784", "the city's own roles"),
+            ("webhook", "a gateway, or an area by its own code"),
+            ("owner+91330784XX00000190+1", "a contact"),
+        ] {
+            assert_eq!(subject_kind(subject), Ok(kind), "{subject}");
+        }
+        for wrong in [
+            "",
+            "13812345678",
+            "+8613812345678",
+            "owner+x",
+            "boss+91330784XX00000190+1",
+            "91330784XX00000191",
+        ] {
+            let said = subject_kind(wrong).unwrap_err();
+            assert!(said.contains("expected a USCC") && !said.contains("12345678"), "{said}");
         }
     }
 
