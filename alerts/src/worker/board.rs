@@ -248,7 +248,6 @@ impl Board {
         if let Some(address) = &entry.sending_to {
             self.busy.remove(address);
         }
-        self.release(entry.thread);
         if let Some(queue) = self.threads.get_mut(&entry.thread) {
             queue.retain(|&other| other != seq);
             match queue.front() {

@@ -329,6 +329,55 @@ async fn grave_news_pulls_what_stands_before_it_out_of_the_night() {
     assert_eq!(house.rang(), ["a", "b", "c"]);
 }
 
+/// The same in one run, in which what is held already must be looked at again.
+#[tokio::test]
+async fn a_running_worker_pulls_it_out_too() {
+    let house = House::new();
+    house.step("2026-11-26 20:00", owner_of("a", Change::New, Severity::Minor)).await;
+    let worker = house.worker(at("2026-11-26 22:00"));
+    let mut stats = worker.stats();
+    let log = Arc::clone(&house.log);
+    let script = async move {
+        let put = |alert: Option<Alert>| {
+            let decided_at = at("2026-11-26 22:00");
+            log.put(&[codec::encode(&Alert { decided_at, ..alert.unwrap() })]);
+        };
+        put(owner_of("b", Change::Corrected, Severity::Minor));
+        stats.wait_for(|s| (s.open, s.held) == (1, 1)).await.unwrap();
+        put(owner_of("c", Change::New, Severity::Fatal));
+        stats.wait_for(|s| s.in_state(ACCEPTED) == 3 && (s.open, s.held) == (0, 0)).await.unwrap();
+    };
+    tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
+    assert_eq!(house.rang(), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn a_township_that_was_rung_at_night_for_red_hears_at_night_that_it_is_not() {
+    let house = House::new();
+    house.step("2026-11-26 22:00", town("r", Change::New, Some(Level::Red))).await;
+    house.step("2026-11-26 23:00", town("e", Change::Eased, Some(Level::Yellow))).await;
+    assert_eq!(house.rang(), ["r", "e"]);
+    // Told by day: its end waits.
+    let house = House::new();
+    house.step("2026-11-26 20:00", town("r", Change::New, Some(Level::Red))).await;
+    house.step("2026-11-26 23:00", town("e", Change::Eased, Some(Level::Yellow))).await;
+    house.is_held("e", "quiet_hours", "2026-11-27 08:00");
+}
+
+#[tokio::test]
+async fn a_minor_message_that_may_have_come_is_corrected_in_the_morning() {
+    let house = House::new();
+    let lost = Outcome::Unknown { reason: "timeout".into(), retry_after_ms: Some(300_000) };
+    house.gateway.says("owner", [lost]);
+    house.step("2026-11-26 20:58", owner_of("a", Change::New, Severity::Minor)).await;
+    house.is_held("a", "quiet_hours", "2026-11-27 08:00");
+    house.step("2026-11-26 22:00", owner_of("b", Change::Corrected, Severity::Minor)).await;
+    house.is("a", FAILED, "superseded");
+    house.is_held("b", "quiet_hours", "2026-11-27 08:00");
+    house.step("2026-11-27 08:00", None).await;
+    assert_eq!(house.rang(), ["b"]);
+}
+
 #[tokio::test]
 async fn a_retry_that_would_fall_into_the_night_waits_for_the_morning() {
     let house = House::new();
@@ -380,7 +429,8 @@ async fn hours_that_are_configured_otherwise_hold_for_what_is_held_already() {
 #[tokio::test]
 async fn a_night_full_of_minor_accidents_does_not_keep_a_death_from_being_read() {
     let mut house = House::new();
-    house.settings.max_open = 3;
+    // As many as may be open, and read one by one.
+    (house.settings.max_open, house.settings.max_batch) = (3, 1);
     for case in 10..30 {
         let alert = of_case(owner_alert(&format!("m{case}"), Change::New, Severity::Minor), case).unwrap();
         house.log.put(&[codec::encode(&Alert { decided_at: at("2026-11-26 22:00"), ..alert })]);
