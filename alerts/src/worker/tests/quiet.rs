@@ -429,14 +429,22 @@ async fn hours_that_are_configured_otherwise_hold_for_what_is_held_already() {
 #[tokio::test]
 async fn a_night_full_of_minor_accidents_does_not_keep_a_death_from_being_read() {
     let mut house = House::new();
-    // As many as may be open, and read one by one.
-    (house.settings.max_open, house.settings.max_batch) = (3, 1);
+    house.settings.max_open = 3;
+    let decided_at = at("2026-11-26 22:00");
     for case in 10..30 {
         let alert = of_case(owner_alert(&format!("m{case}"), Change::New, Severity::Minor), case).unwrap();
-        house.log.put(&[codec::encode(&Alert { decided_at: at("2026-11-26 22:00"), ..alert })]);
+        house.log.put(&[codec::encode(&Alert { decided_at, ..alert })]);
     }
-    let stats = house.step("2026-11-26 22:00", owner_of("d", Change::New, Severity::Fatal)).await;
-    assert_eq!((house.rang(), stats.held, stats.open), (vec!["d".to_owned()], 20, 20));
+    let worker = house.worker(decided_at);
+    let (mut stats, log) = (worker.stats(), Arc::clone(&house.log));
+    let script = async move {
+        stats.wait_for(|s| (s.open, s.held) == (20, 20)).await.unwrap();
+        let death = owner_of("d", Change::New, Severity::Fatal).unwrap();
+        log.put(&[codec::encode(&Alert { decided_at, ..death })]);
+        stats.wait_for(|s| s.in_state(ACCEPTED) == 1).await.unwrap();
+    };
+    tokio::time::timeout(LIMIT, worker.run(script)).await.expect("it is read").unwrap();
+    assert_eq!(house.rang(), ["d"]);
     house.step("2026-11-27 08:00", None).await;
     assert_eq!(house.rang().len(), 21);
 }
