@@ -11,6 +11,7 @@ use crate::policy::topic;
 use crate::run::alerts;
 use crate::run::pipeline::guard::Trouble;
 use crate::run::pipeline::start;
+use crate::run::wall::WallClock;
 use crate::{config, open, templates};
 
 /// How long looking at the topics may take, so that the whole stays within 10 seconds.
@@ -52,6 +53,9 @@ pub fn run(args: Args) -> CommandResult {
     }
     for line in templates::source::approvals(&config) {
         keep(line);
+    }
+    if let Some(warning) = config.calendar.warning(WallClock::new(config.clock_start).now().day()) {
+        say!("warning: {warning}");
     }
     match open::open(&config, open::Missing::Refuse) {
         Err(failure) => keep(Err(failure)),

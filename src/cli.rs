@@ -6,7 +6,8 @@ use clap_complete::Shell;
 
 use crate::exit::CommandResult;
 use crate::{
-    backtest, check, demo, known, ledger, lists, output, policy, replay, run, templates, topics, why,
+    backtest, check, contacts, demo, known, ledger, lists, output, policy, replay, run, silence, templates,
+    topics, why,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -30,6 +31,7 @@ Where to begin:
   tocsin lists annual stream.jsonl          key and general enterprises of the year, and why
   tocsin check-config --config tocsin.toml  before the first run: is everything reachable?
   tocsin topics apply --config tocsin.toml  create the topics
+  tocsin contacts check --config tocsin.toml  does every enterprise and township have somebody to tell?
   tocsin policy show                        every threshold, its default, and what it may be
   tocsin run --config tocsin.toml           the service
   tocsin ledger reconcile --config tocsin.toml  is anything unaccounted for?
@@ -70,6 +72,10 @@ pub enum Command {
     Policy(policy::Args),
     /// Judge the texts that phones get, and show them filled in.
     Templates(templates::Args),
+    /// Keep messages from being sent for a while, in somebody's name; see and end such silences.
+    Silence(silence::Args),
+    /// Look whether messages find somebody: who is missing, outdated or not verified.
+    Contacts(contacts::Args),
     /// Read the configuration, show it without secrets, and try what it points to.
     CheckConfig(check::Args),
     /// Print a completion script for a shell.

@@ -13,12 +13,14 @@
 //! - [`ledger`]: what became of every message, and whether the books add up
 //! - [`lists`]: the lists that people act on
 //! - [`templates`]: the texts that phones get: judged, and shown
+//! - [`silence`]: what somebody answers for that it is not sent; [`contacts`]: whether messages find somebody
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
 mod backtest;
 mod check;
 mod cli;
 mod config;
+mod contacts;
 mod demo;
 mod exit;
 mod known;
@@ -30,6 +32,7 @@ mod output;
 mod policy;
 mod replay;
 mod run;
+mod silence;
 mod stream;
 mod templates;
 mod topics;
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
         Command::Backtest(args) => backtest::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Silence(args) => silence::run(args),
+        Command::Contacts(args) => contacts::run(args),
         Command::Why(args) => why::run(args),
         Command::Ledger(args) => ledger::run(args),
         Command::Known(args) => known::run(args),

@@ -2,12 +2,12 @@
 
 use tocsin_schemas::door;
 use tocsin_schemas::log::{LogRecord, NewRecord};
-use tocsin_schemas::records::{Contact, Digest, Record};
+use tocsin_schemas::records::{Contact, Digest, GovernanceEvent, Record};
 use tocsin_schemas::wire::{self, OutputRecord, SchemaIds};
 
 /// The topics that this crate reads and writes.
 pub(crate) mod topic {
-    pub use tocsin_schemas::topics::{ALERTS, CONTACTS, DELIVERIES, PROGRESS};
+    pub use tocsin_schemas::topics::{ALERTS, CONTACTS, DELIVERIES, GOVERNANCE, PROGRESS};
 }
 
 /// A record of our own, or what is wrong with it and where it stands.
@@ -31,5 +31,18 @@ pub(crate) fn contact(
     match admitted.record {
         Record::Contact(contact) => Ok((contact, admitted.digest)),
         _ => Err("not a contact".into()),
+    }
+}
+
+/// A governance event as the door lets it in, or why it does not.
+pub(crate) fn governance(
+    record: &LogRecord,
+    value: &[u8],
+    schemas: &dyn SchemaIds,
+) -> Result<(GovernanceEvent, Digest), String> {
+    let admitted = door::admit(&record.topic, value, record.stamp, schemas).map_err(|e| e.to_string())?;
+    match admitted.record {
+        Record::Governance(event) => Ok((event, admitted.digest)),
+        _ => Err("not a governance event".into()),
     }
 }

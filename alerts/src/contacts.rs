@@ -10,6 +10,8 @@
 //! for an owner in one message, he has to visit. It comes with the full delivery ledger; until then such
 //! a delivery is `failed: no_contact`, which a page and a counter show.
 
+pub mod check;
+
 use std::collections::{BTreeMap, HashMap};
 
 use tocsin_schemas::codes::Role;
@@ -47,6 +49,18 @@ impl std::fmt::Debug for Person {
     }
 }
 
+impl Person {
+    /// The key of the contact, by which a silence names it: no phone, no name.
+    pub fn key(&self) -> String {
+        contact_key(self.role, &self.subject, self.rank)
+    }
+}
+
+/// The key of a contact (`registry.contacts`).
+pub fn contact_key(role: Role, subject: &str, rank: u32) -> String {
+    format!("{role}+{subject}+{rank}")
+}
+
 impl Contacts {
     /// Nobody known.
     pub fn new() -> Contacts {
@@ -69,6 +83,11 @@ impl Contacts {
         }
         self.by_key.insert(key.to_vec(), place.clone());
         self.places.insert(place, (contact, digest));
+    }
+
+    /// All of them, by role, subject and rank.
+    pub fn all(&self) -> impl Iterator<Item = &Contact> {
+        self.places.values().map(|(contact, _)| contact)
     }
 
     /// How many there are.

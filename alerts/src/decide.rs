@@ -19,20 +19,33 @@
 //!    attempts are used up. A plain no of the gateway ends it.
 //! 7. A request that may have gone out unseen, the one under way at a stop too, is never sent again blindly: what
 //!    follows is the gateway's kind, see [`crate::settle`].
+//! 8. What a silence covers ends, naming the event ([`crate::silences`]); what is grave and what corrects is spared,
+//!    unless the silence says everything.
+//! 9. A message that is `expire_after` past the instant at which it might first ring ends (`expired`). Corrections of
+//!    what may have gone out do not: who was told what is wrong must hear it, however late.
+//! 10. In quiet hours and on holidays messages wait ([`hold`]): `planned`, with the reason and the instant. One that
+//!     waited, and is overtaken meanwhile, is not sent (`superseded`). One that has grave news behind it in its thread
+//!     does not wait, so that their order stays.
 
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::Change;
 use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
+use crate::calendar::Calendar;
 use crate::channel::Outcome;
 use crate::contacts::{Contacts, Person};
 use crate::gateways::{self, Kind};
 use crate::ledger::{Ledger, Past, delivery_id};
 use crate::settle;
+use crate::silences::Silence;
 use crate::texts::{self, Message, Texts};
 
-/// Why a delivery ends without a gateway's word.
+pub mod hold;
+
+pub use hold::Urgency;
+
+/// Why a delivery ends without a gateway's word, or waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {
     /// Nobody can be reached for the role.
@@ -47,6 +60,14 @@ pub enum Why {
     ContactChanged,
     /// The gateway was asked for too long without an answer.
     NeverSettled,
+    /// Somebody answers for it that nobody is told; the event's id follows.
+    Silenced,
+    /// It is of no use any more.
+    Expired,
+    /// It waits: people sleep.
+    QuietHours,
+    /// It waits: nobody works.
+    Holiday,
 }
 
 impl Why {
@@ -59,6 +80,10 @@ impl Why {
             Why::Superseded => "superseded",
             Why::ContactChanged => "contact_changed",
             Why::NeverSettled => "never_settled",
+            Why::Silenced => "silenced",
+            Why::Expired => "expired",
+            Why::QuietHours => "quiet_hours",
+            Why::Holiday => "holiday",
         }
     }
 }
@@ -209,6 +234,18 @@ pub struct Situation<'a> {
     pub past: Past,
     /// Whether a later open delivery of the thread would take its place.
     pub superseded: bool,
+    /// When its alert was decided.
+    pub decided_at: Instant,
+    /// When it may ring.
+    pub urgency: Urgency,
+    /// Whether a later open delivery of the thread may ring at once.
+    pub grave_behind: bool,
+    /// The silence that covers it now.
+    pub silence: Option<&'a Silence>,
+    /// Hours and days.
+    pub calendar: &'a Calendar,
+    /// After so many milliseconds a message is of no use; `None`: never.
+    pub expire_after_ms: Option<i64>,
     /// The first person who can be reached now.
     pub person: Option<&'a Person>,
     /// The gateway's kind.
@@ -241,6 +278,20 @@ pub enum Next {
         /// The instant.
         until: Instant,
     },
+    /// Nothing before this instant, for a reason that stands in the ledger.
+    Hold {
+        /// The instant.
+        until: Instant,
+        /// The reason.
+        why: Why,
+    },
+    /// It ends, because this event says so.
+    Silence {
+        /// The event.
+        event_id: String,
+        /// Whether a request for it may have gone out.
+        maybe_out: bool,
+    },
     /// It ends: nothing was due to this person.
     Skip(Why),
     /// It ends: it was due and cannot be done.
@@ -257,14 +308,30 @@ pub fn next(s: &Situation<'_>) -> Next {
         return Next::Settle;
     }
     let maybe_out = resend || s.delivery.uncertain;
-    if s.superseded && !resend && s.delivery.attempt > 0 {
+    // A silence apart, grave news must not wait for what stands before it.
+    let held = match s.grave_behind {
+        true => None,
+        false => hold::held_until(s.calendar, s.urgency, s.change, s.past, s.now),
+    };
+    let waited = held.is_some() || waits(s.delivery);
+    if s.superseded && !resend && (s.delivery.attempt > 0 || waited) {
         return if maybe_out { Next::Fail(Why::Superseded) } else { Next::Skip(Why::Superseded) };
     }
     if !maybe_out && looks_back(s.change) && s.past.certainly_silent() {
         return Next::Skip(Why::NothingToCorrect);
     }
+    if let Some(silence) = s.silence {
+        return Next::Silence { event_id: silence.event_id.clone(), maybe_out };
+    }
+    if expired(s) {
+        return Next::Fail(Why::Expired);
+    }
+    if let Some((until, why)) = held {
+        return Next::Hold { until, why };
+    }
     match s.delivery.due_at {
-        Some(due) if !resend && due > s.now => return Next::Wait { until: due },
+        // A time until which it was held is looked at anew: hours may have been configured otherwise.
+        Some(due) if !resend && due > s.now && !waits(s.delivery) => return Next::Wait { until: due },
         _ => {}
     }
     match s.person {
@@ -291,6 +358,41 @@ fn ask(s: &Situation<'_>) -> Next {
     match s.person.filter(same) {
         Some(person) => Next::Ask { person: person.clone() },
         None => Next::Fail(Why::ContactChanged),
+    }
+}
+
+/// Whether this delivery was last heard of as held for quiet hours or a holiday.
+pub fn waits(delivery: &Delivery) -> bool {
+    let held = [Why::QuietHours.as_str(), Why::Holiday.as_str()];
+    delivery.state == DeliveryState::Planned && delivery.reason.as_deref().is_some_and(|r| held.contains(&r))
+}
+
+/// Whether it is of no use any more. Its age counts from when it might first have rung, so that a long holiday does not
+/// eat it.
+fn expired(s: &Situation<'_>) -> bool {
+    let Some(expire_after) = s.expire_after_ms else { return false };
+    if looks_back(s.change) && s.past.maybe_out {
+        return false;
+    }
+    let first = hold::held_until(s.calendar, s.urgency, s.change, Past::default(), s.decided_at);
+    let from = first.map_or(s.decided_at, |(until, _)| until);
+    s.now.0.saturating_sub(from.0) >= expire_after
+}
+
+/// Whether a silence covers this message only if it covers everything.
+pub fn spared(urgency: Urgency, change: Change) -> bool {
+    urgency == Urgency::AtOnce || looks_back(change)
+}
+
+/// The delivery while it is held.
+pub fn held(delivery: &Delivery, until: Instant, why: Why, now: Instant) -> Delivery {
+    Delivery {
+        state: DeliveryState::Planned,
+        reason: Some(why.as_str().to_owned()),
+        at: now,
+        due_at: Some(until),
+        uncertain: delivery.uncertain || delivery.state == DeliveryState::Sending,
+        ..delivery.clone()
     }
 }
 

@@ -10,8 +10,10 @@ use std::collections::{BTreeMap, HashMap};
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::Role;
 use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
+use tocsin_schemas::time::Instant;
 
 use crate::decide::Why;
+use crate::texts::Template;
 
 /// The id of a delivery, and the idempotency key that the gateway is given: 26 characters that depend on
 /// nothing but alert, role, subject and channel, so that every restart asks with the same key.
@@ -56,9 +58,26 @@ pub struct Past {
     pub ended: u32,
     /// Whether one of them went out or may have.
     pub maybe_out: bool,
+    /// When the last one rang, as far as that is known. One that failed counts only if it was severe: nobody is rung
+    /// out of bed for the correction of a minor message that may not even have come.
+    pub last_out: Option<Instant>,
+    /// Whether that one was severe (T2, T8).
+    pub severe_out: bool,
 }
 
 impl Past {
+    /// Takes in one that has ended.
+    fn rang(&mut self, delivery: &Delivery) {
+        if !maybe_out(delivery) {
+            return;
+        }
+        self.maybe_out = true;
+        let severe = [Template::T2.id(), Template::T8.id()].contains(&&*delivery.template);
+        if severe || delivery.state != DeliveryState::Failed {
+            (self.last_out, self.severe_out) = (Some(delivery.at), severe);
+        }
+    }
+
     /// Whether messages were due before, and certainly none of them went out.
     pub fn certainly_silent(self) -> bool {
         self.ended > 0 && !self.maybe_out
@@ -83,6 +102,16 @@ fn maybe_out(delivery: &Delivery) -> bool {
         // The same person read the same words in another delivery of the alert.
         DeliveryState::Skipped => delivery.reason.as_deref() == Some(Why::SamePerson.as_str()),
         _ => delivery.uncertain,
+    }
+}
+
+/// The reason of a delivery as metrics count it: a bounded set. `silenced:EVENT` is `silenced`.
+pub fn reason_class(delivery: &Delivery) -> &str {
+    let reason = delivery.reason.as_deref().unwrap_or_default();
+    let silenced = Why::Silenced.as_str();
+    match reason.strip_prefix(silenced) {
+        Some(rest) if rest.starts_with(':') => silenced,
+        _ => reason,
     }
 }
 
@@ -114,7 +143,7 @@ impl Ledger {
         if terminal(delivery.state) {
             let past = self.threads.entry(ThreadKey::of(&delivery)).or_default();
             past.ended += 1;
-            past.maybe_out |= maybe_out(&delivery);
+            past.rang(&delivery);
             self.ended.insert(delivery.delivery_id, delivery.state);
         } else {
             self.open.insert(delivery.delivery_id.clone(), delivery);
@@ -122,7 +151,7 @@ impl Ledger {
     }
 
     fn count(&mut self, delivery: &Delivery, more: bool) {
-        let reason = delivery.reason.clone().unwrap_or_default();
+        let reason = reason_class(delivery).to_owned();
         let n = self.counts.entry((delivery.state, reason)).or_default();
         *n = if more { *n + 1 } else { n.saturating_sub(1) };
     }
@@ -197,7 +226,8 @@ mod tests {
         assert_eq!(ledger.ended(&d.delivery_id), Some(DeliveryState::Accepted));
         assert_eq!(ledger.open_len(), 0);
         assert_eq!(ledger.counts().into_values().sum::<u64>(), 1);
-        assert_eq!(ledger.past(ThreadKey::of(&d)), Past { ended: 1, maybe_out: true });
+        let past = ledger.past(ThreadKey::of(&d));
+        assert_eq!((past.ended, past.maybe_out), (1, true));
     }
 
     #[test]

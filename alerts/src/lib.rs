@@ -15,6 +15,8 @@
 //! - [`ledger`]: what became of every delivery, a fold of the topic `deliveries`
 //! - [`decide`]: pure: what is due next and why, for each delivery
 //! - [`settle`]: pure: what follows a request whose outcome nobody saw
+//! - [`calendar`]: quiet hours, holidays and made-up workdays
+//! - [`silences`]: what somebody answers for that it is not sent for a while (a fold of `governance.events`)
 //! - [`channel`]: what the worker sees of a gateway
 //! - [`gateways`]: one folder a gateway, pure; and the one client that does their I/O
 //! - [`worker`]: the loop around it, which alone does I/O
@@ -31,6 +33,7 @@
 //!
 //! [`Alert`]: tocsin_schemas::records::Alert
 
+pub mod calendar;
 pub mod channel;
 pub mod clock;
 mod codec;
@@ -41,6 +44,7 @@ mod fixtures;
 pub mod gateways;
 pub mod ledger;
 pub mod settle;
+pub mod silences;
 pub mod stats;
 pub mod texts;
 pub mod worker;

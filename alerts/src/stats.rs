@@ -22,6 +22,8 @@ pub struct Stats {
     pub progress: Vec<Offset>,
     /// Deliveries under way: planned, or being sent.
     pub open: usize,
+    /// Of these, those that wait for the end of quiet hours or a holiday, and those behind them in their threads.
+    pub held: usize,
     /// When the next retry is due, if nothing is due now.
     pub next_due: Option<Instant>,
     /// All deliveries of the ledger, of earlier runs too, by state and reason (empty where there is none).
@@ -38,17 +40,21 @@ pub struct Stats {
     pub contacts: usize,
     /// Records of `registry.contacts` that could not be read, since the start.
     pub contacts_refused: u64,
+    /// Silences in force.
+    pub silences: usize,
+    /// Governance events that could not be read, or silences that say something wrong, since the start.
+    pub silences_refused: u64,
 }
 
 impl Stats {
-    /// Whether every alert before these offsets was taken in and nothing at all is under way. Never before the
-    /// worker has read back its state.
+    /// Whether every alert before these offsets was taken in and nothing is under way, but what is held until a
+    /// morning or a workday. Never before the worker has read back its state.
     pub fn settled(&self, up_to: &[Offset]) -> bool {
         let reached = |want: &Offset| {
             let here = |have: &&Offset| have.topic == want.topic && have.partition == want.partition;
             self.taken_in.iter().find(here).is_some_and(|have| have.next >= want.next)
         };
-        self.open == 0 && up_to.iter().all(reached)
+        self.open == self.held && up_to.iter().all(reached)
     }
 
     /// Deliveries in this state, whatever the reason.

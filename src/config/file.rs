@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tocsin_alerts::calendar::Hours;
 use tocsin_alerts::gateways::{self, settings::Templates};
-use tocsin_schemas::time::Instant;
+use tocsin_schemas::time::{Instant, TimeOfDay};
 
 use super::secret::{PropertyRef, SecretRef};
 
@@ -92,14 +93,27 @@ impl Default for Pipeline {
 }
 
 /// `[alerts]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Alerts {
     pub webhook: Option<Webhook>,
-    #[serde(default)]
     pub templates: Texts,
-    #[serde(default)]
     pub gateways: BTreeMap<String, Approvals>,
+    pub quiet: Quiet,
+    /// A message that was not sent for so long is of no use; 0: never.
+    pub expire_after_hours: u64,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Alerts {
+            webhook: None,
+            templates: Texts::default(),
+            gateways: BTreeMap::new(),
+            quiet: Quiet::default(),
+            expire_after_hours: 72,
+        }
+    }
 }
 
 impl Alerts {
@@ -133,6 +147,29 @@ pub struct Approvals {
     /// The wording's id (`T1`, `T7_fallback`) to the gateway's template.
     #[serde(default)]
     pub templates: Templates,
+}
+
+/// `[alerts.quiet]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quiet {
+    /// False: nothing is held, at no hour and on no day.
+    pub enabled: bool,
+    /// Quiet from this time on.
+    pub from: TimeOfDay,
+    /// Until this time, of the next day where it is not later.
+    pub to: TimeOfDay,
+    /// When offices begin to read on a workday.
+    pub workday_from: TimeOfDay,
+    /// The table of holidays; left out: the built-in one.
+    pub holidays: Option<PathBuf>,
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        let Hours { quiet_from, quiet_to, office_from } = Hours::default();
+        Quiet { enabled: true, from: quiet_from, to: quiet_to, workday_from: office_from, holidays: None }
+    }
 }
 
 /// `[alerts.webhook]`.

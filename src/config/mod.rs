@@ -49,6 +49,15 @@
 //! [metrics]                   # left out: none are served, and `run` does not watch over its ledger
 //! listen = "127.0.0.1:9464"
 //! ledger_seconds = 15         # how often the ledger is added up
+//! [alerts]
+//! expire_after_hours = 72     # a message that nobody could send for so long is not sent any more; 0: never
+//!
+//! [alerts.quiet]
+//! from = "21:00"              # nobody is rung, but for what is severe
+//! to = "08:00"
+//! workday_from = "08:30"      # when a township reads, on a workday, what is below yellow
+//! holidays = "holidays.toml"  # left out: the built-in table
+//! # enabled = false           # nothing is held
 //!
 //! [clock]
 //! start = "2025-03-01T08:00:00+08:00"   # for tests only
@@ -58,14 +67,16 @@
 //! stands in the file and is never shown.
 
 pub mod file;
+mod quiet;
 pub mod secret;
+mod shown;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_alerts::calendar::Calendar;
 use tocsin_connectors::log::kafka::Stamps;
 use tocsin_pipeline::Policies;
 use tocsin_schemas::time::Instant;
@@ -100,6 +111,12 @@ pub struct Config {
     pub approvals: BTreeMap<String, file::Approvals>,
     /// Metrics; `None`: not served.
     pub metrics: Option<Metrics>,
+    /// Quiet hours and holidays, as they are written.
+    pub quiet: file::Quiet,
+    /// What they mean.
+    pub calendar: Calendar,
+    /// After this a message that was not sent is of no use; `None`: never.
+    pub expire_after: Option<Duration>,
     /// Where the service's clock begins, for tests.
     pub clock_start: Option<Instant>,
 }
@@ -213,8 +230,13 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     in_range("[pipeline] workers", p.workers as u64, 1..=64)?;
     in_range("[pipeline] max_batch", p.max_batch as u64, 1..=1_000_000)?;
     in_range("[pipeline] linger_ms", p.linger_ms, 0..=1000)?;
-    file.alerts.has_templates().map_err(wrong)?;
-    let webhook = match file.alerts.webhook {
+    let alerts = file.alerts;
+    alerts.has_templates().map_err(wrong)?;
+    in_range("[alerts] expire_after_hours", alerts.expire_after_hours, 0..=8_760)?;
+    let expire_after =
+        (alerts.expire_after_hours > 0).then(|| Duration::from_secs(alerts.expire_after_hours * 3600));
+    let calendar = quiet::calendar(&alerts.quiet, base).map_err(wrong)?;
+    let webhook = match alerts.webhook {
         None => None,
         Some(w) => {
             in_range("[alerts.webhook] timeout_seconds", w.timeout_seconds, 1..=300)?;
@@ -251,9 +273,12 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         schema_ids: Arc::new(schema_ids),
         pipeline: p,
         webhook,
-        texts_folder: file.alerts.templates.folder.map(|folder| base.join(folder)),
-        approvals: file.alerts.gateways,
+        texts_folder: alerts.templates.folder.map(|folder| base.join(folder)),
+        approvals: alerts.gateways,
         metrics,
+        quiet: alerts.quiet,
+        calendar,
+        expire_after,
         clock_start: file.clock.start,
     })
 }
@@ -388,87 +413,6 @@ pub fn one_line(text: &str) -> String {
     lines.join(": ")
 }
 
-impl fmt::Display for LogConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LogConfig::Embedded { path, .. } => write!(f, "embedded, {}", path.display()),
-            LogConfig::Kafka { brokers, .. } => write!(f, "kafka, {brokers}"),
-        }
-    }
-}
-
-impl fmt::Display for Config {
-    /// The effective configuration, in the form of the file, secrets masked.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "# {}", self.path.display())?;
-        match &self.log {
-            LogConfig::Embedded { path, .. } => {
-                writeln!(f, "[log]\nkind = \"embedded\"\npath = {:?}", path.display().to_string())?;
-            }
-            LogConfig::Kafka { brokers, replication_factor, stamps, prefix, security } => {
-                writeln!(f, "[log]\nkind = \"kafka\"\nbrokers = {brokers:?}")?;
-                writeln!(f, "replication_factor = {replication_factor}\nprefix = {prefix:?}")?;
-                let stamps = match stamps {
-                    Stamps::LogAppendTime => "log_append_time",
-                    Stamps::CreateTime => "create_time",
-                };
-                writeln!(f, "stamps = {stamps:?}")?;
-                if !security.is_empty() {
-                    writeln!(f, "[log.security]")?;
-                }
-                for (key, value) in security {
-                    writeln!(f, "{key:?} = {value}")?;
-                }
-            }
-        }
-        let shown = |p: &Option<PathBuf>, none: &str| match p {
-            Some(p) => format!("{:?}", p.display().to_string()),
-            None => format!("none # {none}"),
-        };
-        writeln!(f, "\n[policy]\nfile = {}", shown(&self.policy_file, "the default policy"))?;
-        writeln!(f, "# from {}, hash {}", self.policies.begins(), self.policies.hash())?;
-        writeln!(f, "\n[schemas]\nids = {}", shown(&self.schema_ids_file, "no ids of a schema registry"))?;
-        let p = self.pipeline;
-        writeln!(
-            f,
-            "\n[pipeline]\nworkers = {}\nmax_batch = {}\nlinger_ms = {}",
-            p.workers, p.max_batch, p.linger_ms
-        )?;
-        match &self.webhook {
-            None => writeln!(f, "\n# no [alerts.webhook]: only `run --only pipeline` is possible")?,
-            Some(w) => {
-                writeln!(f, "\n[alerts.webhook]\nurl = {:?}", redacted(&w.url))?;
-                if let Some(token) = &w.token {
-                    writeln!(f, "token = {token}")?;
-                }
-                if let Some(secret) = &w.secret {
-                    writeln!(f, "secret = {secret}")?;
-                }
-                writeln!(f, "allow_private = {}", w.allow_private)?;
-                writeln!(f, "timeout_seconds = {}", w.timeout.as_secs())?;
-                writeln!(f, "concurrency = {}", w.concurrency)?;
-            }
-        }
-        writeln!(
-            f,
-            "\n[alerts.templates]\nfolder = {}",
-            shown(&self.texts_folder, "the texts as delivered")
-        )?;
-        for (name, approvals) in &self.approvals {
-            writeln!(f, "\n[alerts.gateways.{name}]\nsign_name = {:?}", approvals.sign_name)?;
-            writeln!(f, "# {} approved templates", approvals.templates.len())?;
-        }
-        if let Some(m) = &self.metrics {
-            let seconds = m.ledger_every.as_secs();
-            writeln!(f, "\n[metrics]\nlisten = \"{}\"\nledger_seconds = {seconds}", m.listen)?;
-        }
-        if let Some(start) = self.clock_start {
-            writeln!(f, "\n[clock]\nstart = \"{start}\" # for tests: not the real time")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -490,6 +434,13 @@ mod tests {
         assert_eq!((c.pipeline.workers, c.pipeline.max_batch), (1, 10_000));
         assert_eq!(c.policies.hash(), Policies::default().hash());
         assert!(c.webhook.is_none() && c.clock_start.is_none());
+        assert_eq!(c.expire_after, Some(Duration::from_secs(72 * 3600)));
+        let night: Instant = "2026-11-26T21:00:00+08:00".parse().unwrap();
+        assert!(c.calendar.is_quiet(night) && !c.calendar.is_quiet(night.plus_millis(-1)));
+        assert!(!c.calendar.is_workday("2026-10-05".parse().unwrap()), "the built-in table");
+        let open = read(&format!("{LOG}[alerts]\nexpire_after_hours = 0\n[alerts.quiet]\nenabled = false\n"));
+        let open = open.unwrap();
+        assert!(!open.calendar.is_quiet(night) && open.expire_after.is_none());
     }
 
     #[test]
@@ -578,6 +529,10 @@ mod tests {
             // Elsewhere it is refused (the channel does), so it must not be advised.
             ("[alerts.webhook]\nurl = \"ftp://h/\"\n", "http only on this machine"),
             ("[clock]\nstart = \"2025-03-01\"\n", "RFC 3339"),
+            ("[alerts.quiet]\nfrom = \"9 pm\"\n", "HH:MM"),
+            ("[alerts.quiet]\nform = \"21:00\"\n", "form"),
+            ("[alerts.quiet]\nholidays = \"no.toml\"\n", "/base/no.toml"),
+            ("[alerts]\nexpire_after_hours = 9000\n", "expire_after_hours must be 0 to 8760"),
         ] {
             let e = read(&format!("{LOG}{text}")).unwrap_err();
             assert!(e.contains(part), "{text}: {e}");

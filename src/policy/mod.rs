@@ -103,7 +103,7 @@ fn tables(policies: &Policies) -> String {
 }
 
 /// An empty table for the eye.
-fn page(header: &[&str]) -> comfy_table::Table {
+pub(crate) fn page(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY).set_header(header);
     // On a terminal long words wrap to its width; elsewhere a row stays one line.

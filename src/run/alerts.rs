@@ -15,6 +15,7 @@ use tocsin_schemas::time::Instant;
 
 use crate::config::{Config, Webhook};
 use crate::exit::Failure;
+use crate::run::ClockKind;
 use crate::run::wall::WallClock;
 
 impl Clock for WallClock {
@@ -61,14 +62,18 @@ pub fn channel(config: &Config) -> Result<Post, Failure> {
         .map_err(|e| Failure::wrong_call(format!("{}: [alerts.webhook] {e}", config.path.display())))
 }
 
-/// The worker, ready to run.
+/// The worker, ready to run. Where alerts are decided by the clock of arrivals, their age says nothing by the wall
+/// clock, and none expires.
 pub fn worker(
     log: Arc<dyn EventLog>,
     (channel, texts): (Post, Arc<Texts>),
     config: &Config,
     wall: WallClock,
+    clock: ClockKind,
 ) -> Worker {
-    let mut settings = Settings::default();
+    let expire_after = config.expire_after.filter(|_| clock == ClockKind::Wall);
+    let calendar = config.calendar.clone();
+    let mut settings = Settings { calendar, expire_after, ..Settings::default() };
     if let Some(webhook) = &config.webhook {
         settings.max_in_flight = webhook.concurrency;
         settings.stop_grace = webhook.timeout + Duration::from_secs(2);

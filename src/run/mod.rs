@@ -107,7 +107,8 @@ pub fn run(args: Args) -> CommandResult {
         .build()
         .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
     let worker = told.map(|told| {
-        alerts::worker(Arc::clone(&log), told, &config, wall).accepting_difference(args.accept_difference)
+        alerts::worker(Arc::clone(&log), told, &config, wall, args.clock)
+            .accepting_difference(args.accept_difference)
     });
     let pipeline = wants(Half::Pipeline).then_some(how);
     let embedded = match &config.log {
@@ -281,7 +282,11 @@ fn settle(
     let stop_worker = stop_worker.clone();
     Ok(Some(tokio::spawn(async move {
         // An error means that the worker has ended already, with its own reason.
-        let _ = tocsin_alerts::stats::settled(&mut stats, &ends).await;
+        if let Ok(stats) = tocsin_alerts::stats::settled(&mut stats, &ends).await
+            && stats.held > 0
+        {
+            say!("{} messages are held for a morning or a workday: a later run sends them", stats.held);
+        }
         stop_worker.send_replace(true);
     })))
 }

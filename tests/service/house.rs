@@ -33,6 +33,8 @@ pub struct House {
     other_gateway: Option<String>,
     /// Further sections of the configuration.
     more: String,
+    /// Whether nights and holidays are kept.
+    quiet: bool,
 }
 
 /// Calls the gateway took: every one is answered with yes.
@@ -103,6 +105,7 @@ impl House {
             start: None,
             other_gateway: None,
             more: String::new(),
+            quiet: false,
         };
         house.write_config();
         house
@@ -118,6 +121,13 @@ impl House {
     /// From now on the service's clock begins at this instant.
     pub fn clock_starts(&mut self, at: &str) {
         self.start = Some(at.to_owned());
+        self.write_config();
+    }
+
+    /// From now on nights and holidays are kept. (They are not by default: nothing may hang on the hour at which a test
+    /// is run.)
+    pub fn keeps_quiet(&mut self) {
+        self.quiet = true;
         self.write_config();
     }
 
@@ -144,9 +154,12 @@ impl House {
 
     fn write_config(&self) {
         let start = self.start.as_ref().map_or(String::new(), |s| format!("[clock]\nstart = \"{s}\"\n"));
+        let quiet = format!("[alerts.quiet]\nenabled = {}\n", self.quiet);
         let url = self.other_gateway.as_ref().unwrap_or(&self.gateway.url);
-        let text =
-            format!("[log]\n{}[alerts.webhook]\nurl = \"{url}\"\n{}{start}", self.log_section, self.more);
+        let text = format!(
+            "[log]\n{}[alerts.webhook]\nurl = \"{url}\"\n{}{quiet}{start}",
+            self.log_section, self.more
+        );
         std::fs::write(self.config(), text).unwrap();
     }
 

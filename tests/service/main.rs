@@ -11,6 +11,7 @@
 //! - `manners`: a closed pipe, an early stop, and what the demo leaves behind
 //! - `trouble`: a full disk, and an operator who will not wait
 //! - `why`: everything that was said is explained and adds up, beside a running service
+//! - `people`: a night, a silence, and whom nobody can reach
 //! - `calls`: wrong calls, configurations and logs that are not there
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -24,6 +25,7 @@ mod house;
 mod ledger;
 mod manners;
 mod path;
+mod people;
 mod policy;
 mod stream;
 mod trouble;

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use tocsin_schemas::codes::{Role, Severity};
+use tocsin_schemas::codes::{Level, Role, Severity};
 use tocsin_schemas::records::Contact;
 
 use super::*;
@@ -31,13 +32,35 @@ fn contacts(of: &[(Role, &str, &str)]) -> Contacts {
 }
 
 const NOW: Instant = Instant(1_000_000);
+static OPEN: LazyLock<Calendar> = LazyLock::new(Calendar::always_open);
+static RETRY: LazyLock<RetrySettings> = LazyLock::new(RetrySettings::default);
+
+/// A new message that nothing keeps.
+fn situation(delivery: &Delivery) -> Situation<'_> {
+    Situation {
+        delivery,
+        change: Change::New,
+        past: Past::default(),
+        superseded: false,
+        decided_at: NOW,
+        urgency: Urgency::Daytime,
+        grave_behind: false,
+        silence: None,
+        calendar: &OPEN,
+        expire_after_ms: None,
+        person: None,
+        kind: Kind::Idempotent,
+        settings: &RETRY,
+        now: NOW,
+    }
+}
 
 #[test]
 fn what_is_next_and_why() {
     use Change::*;
     use DeliveryState::{Planned, Sending};
-    let silent = Past { ended: 1, maybe_out: false };
-    let told = Past { ended: 1, maybe_out: true };
+    let silent = Past { ended: 1, ..Past::default() };
+    let told = Past { ended: 1, maybe_out: true, ..Past::default() };
     let none = Past::default();
     let later = Some(NOW.plus_millis(1));
     // state, uncertain, due, change, past, superseded, somebody there, what is next; attempts: see below
@@ -83,9 +106,7 @@ fn what_is_next_and_why() {
             past,
             superseded,
             person: reachable.then_some(&person),
-            kind: Kind::Idempotent,
-            settings: &RetrySettings::default(),
-            now: NOW,
+            ..situation(&delivery)
         });
         let found = match next {
             Next::Send { resend: false, .. } => "send".to_owned(),
@@ -95,6 +116,7 @@ fn what_is_next_and_why() {
             Next::Settle => "settle".to_owned(),
             Next::Skip(why) => format!("skip {}", why.as_str()),
             Next::Fail(why) => format!("fail {}", why.as_str()),
+            Next::Hold { .. } | Next::Silence { .. } => unreachable!("nothing is held or silenced here"),
         };
         assert_eq!(found, expected, "{row:?}");
     }
@@ -106,14 +128,13 @@ fn one_that_may_be_out_is_settled_before_anything_else() {
     let sent_at = Some(Instant(NOW.0 - 500));
     let of = |delivery: &Delivery, kind, person: Option<&Person>, superseded| {
         next(&Situation {
-            delivery,
             change: Change::Corrected,
-            past: Past { ended: 1, maybe_out: false },
+            past: Past { ended: 1, ..Past::default() },
             superseded,
             person,
             kind,
             settings: &settings,
-            now: NOW,
+            ..situation(delivery)
         })
     };
     let there = person();
@@ -282,4 +303,75 @@ fn the_ledger_names_the_wording_that_the_gateways_variables_have_room_for() {
     let planned = plan(&Ledger::new(), &long, &Contacts::new(), &Texts::built_in(), "tencent", NOW);
     assert_eq!(planned[0].delivery.state, DeliveryState::Failed);
     assert_eq!(planned[0].delivery.reason.as_deref(), Some("variable_too_long"));
+}
+
+#[test]
+fn what_may_ring_at_which_hour() {
+    use Urgency::*;
+    let owner = |change, severity| hold::urgency(&owner_alert("a", change, severity), Role::Owner);
+    for (change, severity, expected) in [
+        (Change::New, Severity::Minor, Daytime),
+        (Change::New, Severity::Severe, AtOnce),
+        (Change::New, Severity::Fatal, AtOnce),
+        (Change::Upgraded, Severity::Fatal, AtOnce),
+        (Change::Corrected, Severity::Fatal, Daytime),
+        (Change::Downgraded, Severity::Severe, Daytime),
+        (Change::Corrected, Severity::Minor, Daytime),
+    ] {
+        assert_eq!(owner(change, severity), expected, "{change} {severity}");
+    }
+    for (change, level, township, emergency) in [
+        (Change::New, Some(Level::Blue), Workday, Daytime),
+        (Change::New, Some(Level::Yellow), Daytime, Daytime),
+        (Change::Raised, Some(Level::Orange), Daytime, Daytime),
+        (Change::Raised, Some(Level::Red), AtOnce, AtOnce),
+        (Change::Added, Some(Level::Red), AtOnce, AtOnce),
+        (Change::Eased, Some(Level::Blue), Daytime, Daytime),
+        (Change::Closed, None, Daytime, Daytime),
+    ] {
+        let alert = escalation(change, level, 2);
+        assert_eq!(hold::urgency(&alert, Role::TownshipDuty), township, "{change} {level:?}");
+        assert_eq!(hold::urgency(&alert, Role::EmergencyDuty), emergency, "{change} {level:?}");
+    }
+}
+
+#[test]
+fn a_message_grows_old_from_when_it_might_first_ring() {
+    let hour = 3_600_000;
+    let calendar = Calendar::new(Default::default(), Default::default());
+    let planned = delivery("a", DeliveryState::Planned);
+    // Saturday noon; offices read on Monday at 08:30, 44.5 hours later.
+    let decided_at: Instant = "2026-11-28T12:00:00+08:00".parse().unwrap();
+    let monday = decided_at.plus_millis(44 * hour + hour / 2);
+    let told = Past { ended: 1, maybe_out: true, ..Past::default() };
+    for (change, past, urgency, age, expected) in [
+        (Change::New, Past::default(), Urgency::Daytime, 71, false),
+        (Change::New, Past::default(), Urgency::Daytime, 72, true),
+        (Change::New, Past::default(), Urgency::AtOnce, 72, true),
+        (Change::New, Past::default(), Urgency::Workday, 72, false),
+        (Change::New, told, Urgency::Daytime, 72, true),
+        (Change::Corrected, told, Urgency::Daytime, 720, false),
+    ] {
+        let situation = Situation {
+            change,
+            past,
+            urgency,
+            decided_at,
+            calendar: &calendar,
+            expire_after_ms: Some(72 * hour),
+            now: decided_at.plus_millis(age * hour),
+            ..situation(&planned)
+        };
+        assert_eq!(expired(&situation), expected, "{change} after {age} hours");
+    }
+    let workday = Situation {
+        urgency: Urgency::Workday,
+        decided_at,
+        calendar: &calendar,
+        expire_after_ms: Some(72 * hour),
+        now: monday.plus_millis(72 * hour),
+        ..situation(&planned)
+    };
+    assert!(expired(&workday));
+    assert!(!expired(&Situation { now: workday.now.plus_millis(-1), ..workday }));
 }

@@ -9,7 +9,7 @@ use tocsin_schemas::time::Instant;
 
 use super::alerts_offset;
 use crate::channel::Outgoing;
-use crate::decide;
+use crate::decide::{self, Urgency};
 use crate::gateways::Question;
 use crate::ledger::{ThreadKey, terminal};
 use crate::texts::Message;
@@ -40,6 +40,8 @@ pub(super) struct Entry {
     pub message: Message,
     /// Its thread.
     pub thread: ThreadKey,
+    /// When it may ring.
+    pub urgency: Urgency,
     place: (u32, u64),
     /// The address that it is being sent to, while it is.
     sending_to: Option<String>,
@@ -59,6 +61,9 @@ pub(super) struct Board {
     ids: HashSet<String>,
     /// How many open deliveries each alert (partition, offset) has.
     alerts: BTreeMap<(u32, u64), u32>,
+    /// Threads whose first waits for the end of quiet hours or a holiday, and how many deliveries they hold up.
+    held: HashSet<ThreadKey>,
+    held_up: usize,
 }
 
 impl Board {
@@ -73,6 +78,8 @@ impl Board {
             busy: HashSet::new(),
             ids: HashSet::new(),
             alerts: BTreeMap::new(),
+            held: HashSet::new(),
+            held_up: 0,
         }
     }
 
@@ -95,29 +102,46 @@ impl Board {
         let queue = self.threads.entry(thread).or_default();
         queue.push_back(seq);
         let first = queue[0];
-        if first == seq || decide::supersedes(alert.change) {
+        self.held_up += usize::from(self.held.contains(&thread));
+        let urgency = decide::hold::urgency(&alert, delivery.role);
+        let place = (partition, offset);
+        let entry = Entry { delivery, alert, message, thread, urgency, place, sending_to: None };
+        let overtakes = decide::supersedes(entry.alert.change) || urgency == Urgency::AtOnce;
+        self.entries.insert(seq, entry);
+        if first == seq || overtakes {
             // The first is looked at again now: it may be overtaken.
             self.make_ready(first);
         }
-        *self.alerts.entry((partition, offset)).or_default() += 1;
-        let place = (partition, offset);
-        let entry = Entry { delivery, alert, message, thread, place, sending_to: None };
-        self.entries.insert(seq, entry);
+        *self.alerts.entry(place).or_default() += 1;
     }
 
     fn make_ready(&mut self, seq: u64) {
         if self.entries.get(&seq).is_some_and(|e| e.sending_to.is_some()) {
             return;
         }
-        if let Some(due) = self.entries.get(&seq).and_then(|e| e.delivery.due_at) {
+        let Some(entry) = self.entries.get(&seq) else { return };
+        let thread = entry.thread;
+        if let Some(due) = entry.delivery.due_at {
             self.waiting.remove(&(due, seq));
         }
+        self.release(thread);
         self.ready.insert(seq);
+    }
+
+    /// The first of this thread is not held any more.
+    fn release(&mut self, thread: ThreadKey) {
+        if self.held.remove(&thread) {
+            self.held_up -= self.threads.get(&thread).map_or(0, VecDeque::len);
+        }
     }
 
     /// How many are under way.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+    /// How many of them wait for the end of quiet hours or a holiday, those behind them in their threads included.
+    pub fn held_up(&self) -> usize {
+        self.held_up
     }
     /// How many requests are being made.
     pub fn in_flight(&self) -> usize {
@@ -144,6 +168,9 @@ impl Board {
     pub fn wake(&mut self, now: Instant) {
         while let Some((due, seq)) = self.waiting.first().copied().filter(|(due, _)| *due <= now) {
             self.waiting.remove(&(due, seq));
+            if let Some(thread) = self.entries.get(&seq).map(|e| e.thread) {
+                self.release(thread);
+            }
             self.ready.insert(seq);
         }
     }
@@ -155,6 +182,29 @@ impl Board {
         };
         let later = queue.iter().filter(|&&other| other > seq);
         later.filter_map(|other| self.entries.get(other)).any(|e| decide::supersedes(e.alert.change))
+    }
+
+    /// Whether a later delivery of its thread may ring at any hour.
+    pub fn grave_behind(&self, seq: u64) -> bool {
+        let Some(queue) = self.entries.get(&seq).and_then(|e| self.threads.get(&e.thread)) else {
+            return false;
+        };
+        let mut later = queue.iter().filter(|&&other| other > seq);
+        later.any(|other| self.entries.get(other).is_some_and(|e| e.urgency == Urgency::AtOnce))
+    }
+
+    /// It is held like this, until its `due_at`.
+    pub fn hold(&mut self, seq: u64, delivery: Delivery) {
+        self.ready.remove(&seq);
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
+        let (thread, due) = (entry.thread, delivery.due_at);
+        entry.delivery = delivery;
+        if let Some(due) = due {
+            self.waiting.insert((due, seq));
+        }
+        if self.held.insert(thread) {
+            self.held_up += self.threads.get(&thread).map_or(0, VecDeque::len);
+        }
     }
 
     /// It waits for this instant, which is its `due_at`.

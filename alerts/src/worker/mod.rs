@@ -29,9 +29,11 @@
 mod board;
 mod commit;
 mod fence;
+mod hold;
 mod merge;
 mod reader;
 mod start;
+mod turn;
 mod turns;
 
 use std::collections::HashMap;
@@ -40,26 +42,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::log::{EventLog, LogError};
-use tocsin_schemas::records::{Alert, DeliveryState, Offset};
+use tocsin_schemas::records::Offset;
 use tocsin_schemas::wire::{NoIds, SchemaIds};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::channel::{Channel, Outcome, Outgoing};
+use crate::calendar::Calendar;
+use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::codec::topic;
-use crate::contacts::Contacts;
-use crate::decide::{self, RetrySettings};
-use crate::gateways::{Question, Told, Verdict};
-use crate::ledger::Ledger;
-use crate::settle::{self, Settled};
+use crate::decide::RetrySettings;
 use crate::stats::Stats;
-use crate::texts::{Message, Texts};
+use crate::texts::Texts;
 use board::{Board, Errand, Send};
 use commit::Committer;
 use fence::Lookout;
 use merge::Merge;
 use start::Reading;
+use turn::{Done, Turn};
 
 /// The name of the worker's writer and of its progress.
 pub const WRITER: &str = "alerts";
@@ -69,8 +69,13 @@ pub const WRITER: &str = "alerts";
 pub struct Settings {
     /// Requests under way at once.
     pub max_in_flight: usize,
-    /// Open deliveries at which no more alerts are taken in until some have ended.
+    /// Open deliveries at which no more alerts are taken in until some have ended. What is held until a morning or a
+    /// workday does not count: a night's messages must not keep a death from being read.
     pub max_open: usize,
+    /// Quiet hours and holidays.
+    pub calendar: Calendar,
+    /// After this a message that was not sent is of no use; `None`: never.
+    pub expire_after: Option<Duration>,
     /// Alerts read ahead of each partition, and so about the number taken in at once.
     pub max_batch: usize,
     /// When to try again, and when to give up.
@@ -90,6 +95,8 @@ impl Default for Settings {
         Settings {
             max_in_flight: 16,
             max_open: 10_000,
+            calendar: Calendar::always_open(),
+            expire_after: None,
             max_batch: 500,
             retry: RetrySettings::default(),
             stop_grace: Duration::from_secs(12),
@@ -252,6 +259,7 @@ impl Worker {
             Arc::clone(&self.log),
             Merge::new(Arc::clone(&self.log), started.alerts, started.turns, self.settings.max_batch),
             started.contacts_reader,
+            started.silences_reader,
             Arc::clone(&self.schemas),
             reading.clone(),
         );
@@ -260,6 +268,8 @@ impl Worker {
             board: Board::new(),
             ledger: started.ledger,
             contacts: started.contacts,
+            silences: started.silences,
+            warned: None,
             committer: Committer::new(
                 Arc::clone(&self.log),
                 started.writer,
@@ -270,6 +280,7 @@ impl Worker {
             ),
             stats: Stats {
                 contacts_refused: started.contacts_refused,
+                silences_refused: started.silences_refused,
                 taken_in: started.from,
                 ..Stats::default()
             },
@@ -301,7 +312,7 @@ impl Worker {
                 break;
             }
             let due = turn.board.next_due();
-            let room = turn.board.len() < self.settings.max_open;
+            let room = turn.board.len() - turn.board.held_up() < self.settings.max_open;
             tokio::select! {
                 () = &mut stop, if stopping.is_none() => {
                     tracing::info!(under_way = requests.len(), "alert worker stops when no request is under way");
@@ -343,246 +354,6 @@ async fn wait_for(clock: &dyn Clock, due: Option<tocsin_schemas::time::Instant>)
     match due {
         Some(at) => clock.sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// What came of a request.
-enum Done {
-    /// To send.
-    Sent(Outcome),
-    /// To tell what became of one.
-    Told(Told),
-}
-
-impl Done {
-    /// A panic of a channel is our fault, and what it had asked for is unknown.
-    fn failed(asks: bool) -> Done {
-        match asks {
-            true => Done::Told(Told::CannotTell(Verdict::unknown("channel_failed"))),
-            false => Done::Sent(Outcome::Unknown { reason: "channel_failed".into(), retry_after_ms: None }),
-        }
-    }
-}
-
-/// What the loop holds between its steps.
-struct Turn<'w> {
-    worker: &'w Worker,
-    board: Board,
-    ledger: Ledger,
-    contacts: Contacts,
-    committer: Committer,
-    stats: Stats,
-}
-
-impl Turn<'_> {
-    fn take_in(&mut self, batch: reader::Batch) {
-        for (key, contact) in batch.contacts {
-            self.contacts.apply(&key, contact);
-        }
-        self.stats.contacts_refused += batch.contacts_refused;
-        self.stats.out_of_turn = batch.out_of_turn;
-        let (now, name) = (self.worker.clock.now(), self.worker.channel.name());
-        for read in batch.alerts {
-            let alert = read.alert;
-            self.stats.alerts_read += 1;
-            if alert.audiences.is_empty() || alert.change == tocsin_schemas::codes::Change::Suppressed {
-                self.stats.alerts_silent += 1;
-            }
-            let planned = decide::plan(&self.ledger, &alert, &self.contacts, &self.worker.texts, name, now);
-            let alert: Arc<Alert> = Arc::new(alert);
-            for planned in planned {
-                if !planned.known {
-                    if let Some(why) = planned.message.as_ref().and_then(|m| m.fallback.as_ref()) {
-                        tracing::info!(
-                            delivery_id = %planned.delivery.delivery_id,
-                            text = planned.delivery.template,
-                            reason = why.reason(),
-                            "the fallback is sent: {why}"
-                        );
-                    }
-                    self.record(&planned.delivery);
-                }
-                if let (false, Some(message)) =
-                    (crate::ledger::terminal(planned.delivery.state), planned.message)
-                {
-                    self.board.add(
-                        planned.delivery,
-                        Arc::clone(&alert),
-                        message,
-                        read.partition,
-                        read.offset,
-                    );
-                }
-            }
-        }
-        self.stats.taken_in = batch.taken_in;
-        // A move over control records alone is not worth an append; the next one carries it.
-        self.committer.wants_progress |= batch.any_alert;
-    }
-
-    fn decide(&mut self) -> Vec<Send> {
-        let free = self.worker.settings.max_in_flight.saturating_sub(self.board.in_flight());
-        let now = self.worker.clock.now();
-        let mut sends = Vec::new();
-        let mut from = 0;
-        self.board.wake(now);
-        while sends.len() < free {
-            let Some(seq) = self.board.ready_from(from) else { break };
-            from = seq + 1;
-            let Some(entry) = self.board.get(seq) else { continue };
-            let delivery = &entry.delivery;
-            let channel = &self.worker.channel;
-            let mut persons = self
-                .contacts
-                .resolve(delivery.role, &delivery.subject, now.day(), channel.name())
-                .into_iter();
-            // A question is about the one who was asked, everything else goes to the first.
-            let person = match delivery.state {
-                DeliveryState::Uncertain => persons.find(|p| delivery.contact_rank == Some(p.rank)),
-                _ => persons.next(),
-            };
-            let next = decide::next(&decide::Situation {
-                delivery,
-                change: entry.alert.change,
-                past: self.ledger.past(entry.thread),
-                superseded: self.board.superseded(seq),
-                person: person.as_ref(),
-                kind: channel.kind(),
-                settings: &self.worker.settings.retry,
-                now,
-            });
-            match next {
-                decide::Next::Send { person, .. } | decide::Next::Ask { person }
-                    if self.board.busy(&person.address) => {}
-                decide::Next::Send { person, resend } => {
-                    let delivery = decide::sending(delivery, &person, now);
-                    let message = outgoing(&delivery, &entry.message, &person.address);
-                    if resend {
-                        self.stats.resent_in_flight += 1;
-                        tracing::info!(
-                            delivery_id = %delivery.delivery_id,
-                            alert_id = %delivery.alert_id,
-                            "sent again with the same key: its outcome was not recorded"
-                        );
-                    }
-                    self.stats.requests += 1;
-                    self.board.start(seq, delivery.clone(), person.address);
-                    self.record(&delivery);
-                    sends.push(Send { seq, errand: Errand::Send(message) });
-                }
-                decide::Next::Ask { person } => {
-                    let question = Question {
-                        delivery_id: delivery.delivery_id.clone(),
-                        to: person.address.clone(),
-                        sent_at: settle::sent_at(delivery),
-                        gateway_ref: delivery.gateway_ref.clone(),
-                    };
-                    self.stats.questions += 1;
-                    let delivery = delivery.clone();
-                    self.board.start(seq, delivery, person.address);
-                    sends.push(Send { seq, errand: Errand::Ask(question) });
-                }
-                decide::Next::Settle => {
-                    let (settings, kind) = (&self.worker.settings.retry, channel.kind());
-                    let delivery = settle::unseen(delivery, settle::STOPPED, None, kind, now, settings);
-                    self.board.settle(seq, delivery.clone());
-                    self.record(&delivery);
-                }
-                decide::Next::Wait { until } => self.board.wait(seq, until),
-                decide::Next::Skip(why) => self.end(seq, DeliveryState::Skipped, why.as_str(), now),
-                decide::Next::Fail(why) => self.end(seq, DeliveryState::Failed, why.as_str(), now),
-            }
-        }
-        sends
-    }
-
-    fn end(&mut self, seq: u64, state: DeliveryState, reason: &str, now: tocsin_schemas::time::Instant) {
-        if let Some(entry) = self.board.remove(seq) {
-            self.record(&decide::end(&entry.delivery, state, reason, now));
-        }
-    }
-
-    fn finish(&mut self, seq: u64, done: &Done) {
-        let (now, settings) = (self.worker.clock.now(), &self.worker.settings.retry);
-        let channel = &self.worker.channel;
-        let Some(delivery) = self.board.get(seq).map(|entry| &entry.delivery) else { return };
-        let delivery = match done {
-            Done::Sent(outcome) => decide::after(delivery, outcome, channel.kind(), now, settings),
-            Done::Told(told) => {
-                match settle::told(delivery, told, channel.not_found_counts_after_ms(), now, settings) {
-                    Settled::Moves(delivery) => {
-                        self.stats.settled += 1;
-                        *delivery
-                    }
-                    // Nothing new is known but when to ask again; a restart asks once more than needed.
-                    Settled::Still(until) => {
-                        let delivery =
-                            tocsin_schemas::records::Delivery { due_at: Some(until), ..delivery.clone() };
-                        return self.board.settle(seq, delivery);
-                    }
-                }
-            }
-        };
-        self.board.settle(seq, delivery.clone());
-        self.record(&delivery);
-    }
-
-    /// Into the ledger at once, so that the decisions of this turn see it, and into the next append.
-    fn record(&mut self, delivery: &tocsin_schemas::records::Delivery) {
-        let reason = delivery.reason.as_deref().unwrap_or_default();
-        if delivery.state == DeliveryState::Failed {
-            tracing::warn!(
-                delivery_id = %delivery.delivery_id,
-                alert_id = %delivery.alert_id,
-                case_no = %delivery.case_no,
-                role = %delivery.role,
-                reason,
-                "delivery failed"
-            );
-        } else {
-            tracing::debug!(delivery_id = %delivery.delivery_id, state = ?delivery.state, reason, "delivery");
-        }
-        self.ledger.apply(delivery.clone());
-        self.committer.deliveries.push(delivery.clone());
-    }
-
-    /// Whether there was anything to append.
-    async fn commit(&mut self) -> Result<bool, WorkerError> {
-        let progress = self.board.held_back(&self.stats.taken_in);
-        self.committer.commit(progress, self.worker.clock.now()).await
-    }
-
-    /// Whether the name is still ours; if the log has no answer just now, it is asked again later.
-    async fn ask(&mut self, lookout: &mut Lookout) -> Result<(), WorkerError> {
-        let progress = self.board.held_back(&self.stats.taken_in);
-        match self.committer.ask(progress, self.worker.clock.now()).await? {
-            true => lookout.asked().await,
-            false => lookout.wrote(),
-        }
-        Ok(())
-    }
-
-    fn publish(&mut self) {
-        self.stats.open = self.board.len();
-        self.stats.next_due = self.board.next_due();
-        self.stats.deliveries = self.ledger.counts();
-        self.stats.contacts = self.contacts.len();
-        self.stats.progress = self.committer.progress_offsets();
-        self.worker.stats.send_replace(self.stats.clone());
-    }
-}
-
-fn outgoing(delivery: &tocsin_schemas::records::Delivery, message: &Message, to: &str) -> Outgoing {
-    Outgoing {
-        idempotency_key: delivery.delivery_id.clone(),
-        to: to.to_owned(),
-        text: message.text.clone(),
-        template: message.wording().to_owned(),
-        slots: message.slots.clone(),
-        alert_id: delivery.alert_id.clone(),
-        case_no: delivery.case_no.clone(),
-        role: delivery.role,
-        attempt: delivery.attempt,
     }
 }
 

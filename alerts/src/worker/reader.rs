@@ -1,13 +1,13 @@
-//! The thread that reads alerts and contacts for the worker.
+//! The thread that reads alerts, contacts and governance events for the worker.
 //!
-//! Contacts are read to their end after each batch of alerts, so whoever was registered before an alert
-//! was decided is known when it is delivered.
+//! Contacts and events are read to their end after each batch of alerts, so whoever was registered, and what was
+//! silenced, before an alert was decided is known when it is delivered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_schemas::log::{EventLog, LogError, LogReader};
-use tocsin_schemas::records::Offset;
+use tocsin_schemas::records::{Digest, GovernanceEvent, Offset};
 use tocsin_schemas::wire::SchemaIds;
 use tokio::sync::mpsc;
 
@@ -24,6 +24,8 @@ pub(super) struct Batch {
     pub any_alert: bool,
     pub contacts: Vec<start::ContactChange>,
     pub contacts_refused: u64,
+    pub governance: Vec<(GovernanceEvent, Digest)>,
+    pub silences_refused: u64,
     /// Of all alerts so far, those that went out although the one before them never came.
     pub out_of_turn: u64,
     /// Where reading of `alerts` goes on.
@@ -35,11 +37,23 @@ pub(super) fn spawn(
     log: Arc<dyn EventLog>,
     alerts: Merge,
     contacts: Box<dyn LogReader>,
+    governance: Box<dyn LogReader>,
     schemas: Arc<dyn SchemaIds>,
     reading: start::Reading,
 ) -> mpsc::Receiver<Result<Batch, WorkerError>> {
     let (to_worker, from_thread) = mpsc::channel(1);
-    let mut tail = Tail { log, alerts, contacts, schemas, reading, contacts_read: Vec::new(), refused: 0 };
+    let mut tail = Tail {
+        log,
+        alerts,
+        contacts,
+        governance,
+        schemas,
+        reading,
+        contacts_read: Vec::new(),
+        refused: 0,
+        governance_read: Vec::new(),
+        governance_refused: 0,
+    };
     std::thread::spawn(move || {
         let mut last = tail.alerts.handed_out();
         while !to_worker.is_closed() {
@@ -72,30 +86,43 @@ pub(super) fn spawn(
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        !self.any_alert && self.contacts.is_empty() && self.contacts_refused == 0
+        let contacts = self.contacts.is_empty() && self.contacts_refused == 0;
+        let governance = self.governance.is_empty() && self.silences_refused == 0;
+        !self.any_alert && contacts && governance
     }
 }
 
-/// The two readers, and what was read and not handed over yet.
+/// The three readers, and what was read and not handed over yet.
 struct Tail {
     log: Arc<dyn EventLog>,
     alerts: Merge,
     contacts: Box<dyn LogReader>,
+    governance: Box<dyn LogReader>,
     schemas: Arc<dyn SchemaIds>,
     reading: start::Reading,
     contacts_read: Vec<start::ContactChange>,
     refused: u64,
+    governance_read: Vec<(GovernanceEvent, Digest)>,
+    governance_refused: u64,
 }
 
 impl Tail {
-    /// Waits for alerts, and then reads contacts to their end.
+    /// Waits for alerts, and then reads contacts and governance events to their end.
     fn read(&mut self) -> Result<(), WorkerError> {
         self.alerts.read(WAIT)?;
         let Tail { log, contacts, schemas, reading, contacts_read, refused, .. } = self;
+        let Tail { governance, governance_read, governance_refused, .. } = self;
         start::to_end(&**log, &mut **contacts, reading, |record| {
             match start::contact(&record, &**schemas) {
                 Some(contact) => contacts_read.push(contact),
                 None => *refused += 1,
+            }
+            Ok(())
+        })?;
+        start::to_end(&**log, &mut **governance, reading, |record| {
+            match start::governance(&record, &**schemas) {
+                Some(event) => governance_read.push(event),
+                None => *governance_refused += 1,
             }
             Ok(())
         })
@@ -108,6 +135,8 @@ impl Tail {
             alerts,
             contacts: std::mem::take(&mut self.contacts_read),
             contacts_refused: std::mem::take(&mut self.refused),
+            governance: std::mem::take(&mut self.governance_read),
+            silences_refused: std::mem::take(&mut self.governance_refused),
             out_of_turn: self.alerts.out_of_turn(),
             taken_in: self.alerts.handed_out(),
         }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_schemas::log::{EventLog, LogError, LogReader, LogRecord, LogWriter, TopicPartition};
-use tocsin_schemas::records::{Contact, Digest, Offset, Progress};
+use tocsin_schemas::records::{Contact, Digest, GovernanceEvent, Offset, Progress};
 use tocsin_schemas::wire::SchemaIds;
 
 use super::turns::Turns;
@@ -20,6 +20,7 @@ use super::{WRITER, WorkerError, alerts_offset};
 use crate::codec::{self, topic};
 use crate::contacts::Contacts;
 use crate::ledger::Ledger;
+use crate::silences::Silences;
 
 /// Records asked for at once.
 const CHUNK: usize = 5_000;
@@ -62,6 +63,9 @@ pub(super) struct Started {
     pub contacts: Contacts,
     pub contacts_refused: u64,
     pub contacts_reader: Box<dyn LogReader>,
+    pub silences: Silences,
+    pub silences_refused: u64,
+    pub silences_reader: Box<dyn LogReader>,
     pub alerts: Box<dyn LogReader>,
     pub turns: Turns,
     pub from: Vec<Offset>,
@@ -121,6 +125,14 @@ pub(super) fn read_back(
         }
         Ok(())
     })?;
+    let (mut silences, mut silences_refused) = (Silences::new(), 0);
+    let mut silences_reader = from_first(&**log, topic::GOVERNANCE)?;
+    to_end(&**log, &mut *silences_reader, reading, |record| {
+        let kept = governance(&record, schemas)
+            .is_some_and(|(event, digest)| silence(&mut silences, &event, digest));
+        silences_refused += u64::from(!kept);
+        Ok(())
+    })?;
     Ok(Started {
         writer,
         log_id,
@@ -130,6 +142,9 @@ pub(super) fn read_back(
         contacts,
         contacts_refused,
         contacts_reader,
+        silences,
+        silences_refused,
+        silences_reader,
         alerts,
         turns,
         from,
@@ -316,3 +331,30 @@ pub(super) fn contact(record: &LogRecord, schemas: &dyn SchemaIds) -> Option<Con
 
 /// The key of a record of `registry.contacts`, and its contact unless it is a tombstone.
 pub(super) type ContactChange = (Vec<u8>, Option<(Contact, Digest)>);
+
+/// A record of `governance.events`; `None` if it cannot be read, which is logged. The clerk sees it in `quarantine`.
+pub(super) fn governance(record: &LogRecord, schemas: &dyn SchemaIds) -> Option<(GovernanceEvent, Digest)> {
+    let value = record.value.as_deref().unwrap_or_default();
+    match codec::governance(record, value, schemas) {
+        Ok(event) => Some(event),
+        Err(error) => {
+            tracing::warn!(
+                error,
+                offset = record.offset,
+                "a governance event cannot be read and is left out"
+            );
+            None
+        }
+    }
+}
+
+/// Takes an event in, and says whether it was right; if not, that is logged: whoever wrote it acts.
+pub(super) fn silence(silences: &mut Silences, event: &GovernanceEvent, digest: Digest) -> bool {
+    match silences.apply(event, digest) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(error, "nothing is silent by this event: write a further version of it");
+            false
+        }
+    }
+}

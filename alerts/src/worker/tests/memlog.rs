@@ -57,9 +57,13 @@ pub struct MemLog {
 impl MemLog {
     pub fn new(id: &str) -> Arc<MemLog> {
         let log = MemLog { id: id.into(), shared: Arc::default() };
-        for (topic, partitions) in
-            [("alerts", 3), ("registry.contacts", 1), ("deliveries", 3), ("progress", 4)]
-        {
+        for (topic, partitions) in [
+            ("alerts", 3),
+            ("registry.contacts", 1),
+            ("governance.events", 1),
+            ("deliveries", 3),
+            ("progress", 4),
+        ] {
             log.state().topics.insert(topic.into(), vec![Vec::new(); partitions]);
         }
         Arc::new(log)

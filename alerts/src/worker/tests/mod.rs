@@ -4,7 +4,9 @@ mod gateway;
 mod kills;
 mod memlog;
 mod order;
+mod quiet;
 mod settling;
+mod silence;
 mod takeover;
 mod texts;
 mod trouble;
@@ -16,16 +18,17 @@ use std::sync::{Arc, Mutex};
 use tocsin_schemas::codes::{Change, Level, Role, Severity};
 use tocsin_schemas::ids::IncidentId;
 use tocsin_schemas::log::NewRecord;
-use tocsin_schemas::records::{Contact, Delivery, Record};
+use tocsin_schemas::records::{Alert, Contact, Delivery, DeliveryState, Record};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::wire::{Encoding, encode_in};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::channel::{Outcome, Outgoing};
 use crate::clock::BoxFuture;
 use crate::codec;
 use crate::fixtures::{day, escalation, owner_alert, uscc};
-use crate::gateways::{Fate, Kind};
+use crate::gateways::{Fate, Kind, Question, Told, Verdict};
 use memlog::{Fault, MemLog};
 
 /// Longest that a test waits for anything.

@@ -84,7 +84,7 @@ async fn a_kill_during_a_request_is_settled_by_asking_whether_it_rang_or_not() {
         assert_eq!(of(&ledger(&log), "a1").0, end);
         assert_eq!((rings(&gateway), gateway.asked()), (1, if rang { 1 } else { 2 }));
         assert_eq!((stats.resent_in_flight, stats.settled), (0, 1));
-        assert!(states(&log, "a1").contains(&(DeliveryState::Uncertain, settle::STOPPED.into())));
+        assert!(states(&log, "a1").contains(&(DeliveryState::Uncertain, crate::settle::STOPPED.into())));
     }
 }
 

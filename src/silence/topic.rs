@@ -1,0 +1,79 @@
+//! The silences on the topic `governance.events`: read, and a version appended.
+
+use std::sync::Arc;
+
+use tocsin_alerts::silences::{Details, KIND, Silence, Silences};
+use tocsin_schemas::log::{EventLog, LogError, NewRecord};
+use tocsin_schemas::records::{GovernanceEvent, Record};
+use tocsin_schemas::topics::GOVERNANCE;
+use tocsin_schemas::wire::{Encoding, SchemaIds, encode_in};
+
+use crate::run::pipeline::admit::{AtDoor, admit};
+use crate::run::pipeline::start;
+
+/// The name of the writer: of several who write at once each is heard; one version counts by its digest.
+const WRITER: &str = "silence";
+
+/// What the topic holds.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// The silences as they stand.
+    pub silences: Silences,
+    /// What is wrong with silences that say nothing valid.
+    pub wrong: Vec<String>,
+}
+
+/// Reads the topic to its present end.
+///
+/// # Errors
+/// Those of the log.
+pub fn read(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<Held, LogError> {
+    let mut held = Held::default();
+    start::read_all(log, GOVERNANCE, &mut |record| {
+        // What the door refuses stands in quarantine; it silences nothing.
+        if let AtDoor::In(arrival, _) = admit(record, schemas)
+            && let Record::Governance(event) = &arrival.record
+            && let Err(wrong) = held.silences.apply(event, arrival.digest)
+        {
+            held.wrong.push(wrong);
+        }
+        Ok(())
+    })?;
+    Ok(held)
+}
+
+/// The event that says this silence.
+fn event(silence: &Silence) -> Result<GovernanceEvent, LogError> {
+    let details =
+        serde_json::to_string::<Details>(&silence.details).map_err(|e| LogError::Damaged(e.to_string()))?;
+    Ok(GovernanceEvent {
+        event_id: silence.event_id.clone(),
+        kind: KIND.to_owned(),
+        subject: silence.subject.clone(),
+        on: silence.on,
+        version: silence.version,
+        actor: silence.author.clone(),
+        approver: None,
+        details,
+    })
+}
+
+/// Appends it.
+///
+/// # Errors
+/// Those of the log; after one of them nothing was written.
+pub fn append(log: &dyn EventLog, schemas: &dyn SchemaIds, silence: &Silence) -> Result<(), LogError> {
+    let record = Record::Governance(event(silence)?);
+    let value = encode_in(&record, Encoding::Json).map_err(|e| LogError::Damaged(e.to_string()))?;
+    let key = silence.event_id.clone().into_bytes();
+    let record = NewRecord { topic: Arc::from(GOVERNANCE), key, value: Some(value), stamp: None };
+    match log.writer(WRITER)?.append(&[record]) {
+        Err(LogError::Uncertain { why }) => {
+            // A new writer settles the old one, and then the topic tells.
+            log.writer(WRITER)?;
+            let there = read(log, schemas)?.silences.all().any(|standing| standing == silence);
+            if there { Ok(()) } else { Err(LogError::Retry { what: "write the silence", why }) }
+        }
+        written => written,
+    }
+}

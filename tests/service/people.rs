@@ -1,0 +1,171 @@
+//! When people are not told: at night, and while somebody answers for a silence; and whom nobody could tell.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+use tocsin_schemas::records::{Delivery, DeliveryState};
+use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::topics;
+
+use crate::house::{AREA, DAY, FIRM, House, tocsin, until};
+
+/// The command's exit code, standard output and standard error.
+fn call(house: &House, args: &[&str]) -> (Option<i32>, String, String) {
+    let config = house.config();
+    let done = tocsin(&[args, &["--config", config.to_str().unwrap()]].concat());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (done.status.code(), text(&done.stdout), text(&done.stderr))
+}
+
+fn json_of(house: &House, args: &[&str]) -> Value {
+    let (code, out, said) = call(house, args);
+    assert_eq!(code, Some(0), "{said}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// What the ledger says last.
+fn last(house: &House) -> Option<Delivery> {
+    house.all::<Delivery>().pop()
+}
+
+fn today() -> Day {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    Instant(since.as_millis() as i64).day()
+}
+
+#[test]
+fn a_report_of_the_evening_rings_in_the_morning_whatever_restarts_between() {
+    let mut house = House::embedded().started();
+    house.keeps_quiet();
+    house.clock_starts("2025-03-01T21:30:00+08:00");
+    let run = house.run_caught_up(&[]);
+    house.report("a", DAY, Some("2025-03-01T21:20:00+08:00"));
+    until("it is held", || last(&house).is_some_and(|d| d.reason.as_deref() == Some("quiet_hours")));
+    let held = last(&house).unwrap();
+    assert_eq!((held.state, held.attempt), (DeliveryState::Planned, 0));
+    assert_eq!(held.due_at.unwrap().to_string(), "2025-03-02T08:00:00+08:00");
+    assert_eq!(run.stop(), Some(0));
+
+    house.clock_starts("2025-03-02T03:00:00+08:00");
+    assert_eq!(house.run_caught_up(&[]).stop(), Some(0));
+    assert!(house.gateway.calls().is_empty());
+
+    // A worker that runs when the night ends.
+    house.clock_starts("2025-03-02T07:59:58+08:00");
+    let run = house.run_caught_up(&[]);
+    until("the owner is told", || house.gateway.calls().len() == 1);
+    assert_eq!(run.stop(), Some(0));
+    assert_eq!(last(&house).unwrap().state, DeliveryState::Accepted);
+}
+
+#[test]
+fn a_run_until_the_end_does_not_wait_for_the_morning_and_says_what_is_held() {
+    let mut house = House::embedded().started();
+    house.keeps_quiet();
+    house.clock_starts("2025-03-01T21:30:00+08:00");
+    house.report("a", DAY, Some("2025-03-01T21:20:00+08:00"));
+    let (code, out, said) = call(&house, &["run", "--until-end"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(out.contains("1 messages are held"), "{out}");
+    assert!(house.gateway.calls().is_empty());
+}
+
+#[test]
+fn a_silence_is_signed_kept_and_ended_and_the_worker_keeps_to_it() {
+    let house = House::embedded();
+    house.register(None);
+    let end = today().plus(3).to_string();
+    let signed = ["--author", "王主任", "--reason", "drill"];
+    let add =
+        |subject, until| [&["silence", "add", subject, "--until", until, "--json"], &signed[..]].concat();
+    let added = json_of(&house, &add(FIRM, &end));
+    let id = added["event_id"].as_str().unwrap();
+    assert_eq!((&added["version"], &added["in_force"]), (&json!(1), &json!(true)));
+
+    let listed = json_of(&house, &["silence", "list", "--json"]);
+    assert_eq!(listed["silences"], json!([added]));
+    let (_, table, _) = call(&house, &["silence", "list"]);
+    for part in [id, FIRM, "王主任", "drill"] {
+        assert!(table.contains(part), "{table}");
+    }
+
+    let run = house.run_caught_up(&[]);
+    house.report("a", &today().to_string(), None);
+    until("it is silenced", || last(&house).is_some_and(|d| d.state == DeliveryState::Skipped));
+    assert_eq!(last(&house).unwrap().reason.unwrap(), format!("silenced:{id}"));
+    let end = [&["silence", "end", id], &signed[..]].concat();
+    let (code, said, _) = call(&house, &end);
+    assert_eq!(code, Some(0));
+    assert!(said.contains(FIRM), "{said}");
+    house.report("b", &today().plus(-1).to_string(), None);
+    until("the owner is told again", || !house.gateway.calls().is_empty());
+    assert_eq!(run.stop(), Some(0));
+    assert_eq!(house.progress().unwrap().counters.quarantined, 0);
+
+    assert_eq!(json_of(&house, &["silence", "list", "--json"])["silences"], json!([]));
+    let all = json_of(&house, &["silence", "list", "--all", "--json"]);
+    assert_eq!((&all["silences"][0]["version"], &all["silences"][0]["in_force"]), (&json!(2), &json!(false)));
+    let (code, _, said) = call(&house, &end);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("is over since"), "{said}");
+}
+
+#[test]
+fn a_silence_without_a_name_a_reason_or_an_end_in_time_is_a_wrong_call() {
+    let house = House::embedded();
+    let (soon, late) = (today().plus(1).to_string(), today().plus(31).to_string());
+    let past = today().plus(-1).to_string();
+    for (args, said) in [
+        (&["*", "--until", &soon, "--author", "a"][..], "--reason"),
+        (&["*", "--until", &soon, "--reason", "r"], "--author"),
+        (&["*", "--until", &soon, "--reason", " ", "--author", "a"], "expected some words"),
+        (&["*", "--reason", "r", "--author", "a"], "--until"),
+        (&["*", "--until", &late, "--reason", "r", "--author", "a"], "at most 30 days ahead"),
+        (&["*", "--until", &past, "--reason", "r", "--author", "a"], "expected an instant after"),
+        (&["*", "--until", "soon", "--reason", "r", "--author", "a"], "YYYY-MM-DD"),
+        (&["13812345678", "--until", &soon, "--reason", "r", "--author", "a"], "a phone never stands here"),
+    ] {
+        let (code, _, found) = call(&house, &[&["silence", "add"], args].concat());
+        assert_eq!(code, Some(2), "{args:?}: {found}");
+        assert!(found.contains(said) && !found.contains("12345678"), "{args:?}: {found}");
+    }
+    let (code, _, said) = call(&house, &["silence", "end", "no", "--reason", "r", "--author", "a"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("there is no silence no"), "{said}");
+    assert!(house.records(topics::GOVERNANCE).is_empty());
+}
+
+#[test]
+fn whom_nobody_can_reach_is_said_and_nobody_is_named() {
+    let house = House::embedded();
+    house.register(None);
+    let contact = |role: &str, subject: &str, version: u32, more: Value| {
+        let mut contact = json!({"role": role, "subject": subject, "rank": 1, "name": "张三",
+            "phone": "13812345678", "verified_on": today().to_string(), "version": version});
+        contact.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        house.append(topics::CONTACTS, &format!("{role}|{subject}|1"), &contact, None);
+    };
+    let (code, table, said) = call(&house, &["contacts", "check"]);
+    assert_eq!(code, Some(1), "{table}");
+    assert!(said.contains("0 enterprises and 2 other roles"), "{said}");
+    assert!(table.contains("industry_duty+33") && table.contains("emergency_duty+330784"), "{table}");
+    contact("industry_duty", "33", 1, json!({}));
+    contact("emergency_duty", "330784", 1, json!({"verified_on": "2020-01-01"}));
+    contact("owner", FIRM, 2, json!({"phone": "12345"}));
+    let found = json_of(&house, &["contacts", "check", "--json"]);
+    assert_eq!((&found["enterprises"], &found["unfilled_roles"]), (&json!(2), &json!([])));
+    assert_eq!(
+        found["implausible_phones"],
+        json!([{"contact": format!("owner+{FIRM}+1"), "phone": "*****"}])
+    );
+    let old = found["not_verified"].as_array().unwrap();
+    assert!(old.contains(&json!({"contact": "emergency_duty+330784+1", "day": "2020-01-01"})), "{old:?}");
+    assert!(old.contains(&json!({"contact": format!("township_duty+{AREA}+1")})), "never");
+    contact("owner", FIRM, 3, json!({"valid_to": "2025-01-01"}));
+    let (code, out, _) = call(&house, &["contacts", "check", "--json"]);
+    assert_eq!(code, Some(1));
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["unreachable_enterprises"][0]["uscc"], FIRM);
+    assert_eq!(found["ended"], json!([{"contact": format!("owner+{FIRM}+1"), "day": "2025-01-01"}]));
+    assert!(!out.contains("张三") && !out.contains("12345678"), "{out}");
+}
