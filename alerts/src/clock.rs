@@ -16,7 +16,19 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Instant;
     /// Returns once `now()` is not before `at`. Dropping the future is fine.
     fn sleep_until(&self, at: Instant) -> BoxFuture<'_, ()>;
+    /// Time since this machine began, through a suspend and whatever the wall clock does: how long this process may
+    /// have stood still. Of every clock the same, but for tests of just that.
+    fn boot(&self) -> Duration {
+        let now = rustix::time::clock_gettime(BOOT);
+        Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+    }
 }
+
+#[cfg(target_os = "linux")]
+const BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+// Elsewhere the clock that goes on in a suspend, as far as there is one.
+#[cfg(not(target_os = "linux"))]
+const BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
 
 /// The wall clock.
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,7 +7,7 @@ use tocsin_schemas::wire::{self, OutputRecord, SchemaIds};
 
 /// The topics that this crate reads and writes.
 pub(crate) mod topic {
-    pub use tocsin_schemas::topics::{ALERTS, CONTACTS, DELIVERIES, GOVERNANCE, PROGRESS};
+    pub use tocsin_schemas::topics::{ALERTS, CONTACTS, DELIVERIES, GOVERNANCE, MEMBERS, PROGRESS};
 }
 
 /// A record of our own, or what is wrong with it and where it stands.
@@ -18,7 +18,13 @@ pub(crate) fn decode<T: OutputRecord>(record: &LogRecord, value: &[u8]) -> Resul
 
 /// The record to append for `value`.
 pub(crate) fn encode<T: OutputRecord>(value: &T) -> NewRecord {
-    NewRecord { topic: T::TOPIC.into(), key: value.key(), value: Some(wire::encode(value)), stamp: None }
+    NewRecord {
+        topic: T::TOPIC.into(),
+        key: value.key(),
+        value: Some(wire::encode(value)),
+        stamp: None,
+        route: value.route(),
+    }
 }
 
 /// A contact as the door lets it in, or why it does not. The text holds nothing personal.

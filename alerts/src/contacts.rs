@@ -6,9 +6,8 @@
 //!
 //! # Fallback
 //! An owner whom nobody can be reached for falls back to the `safety_officer` of the same enterprise
-//! (S15). The third step of S15, the township's duty officer, is not taken here: he does not stand in
-//! for an owner in one message, he has to visit. It comes with the full delivery ledger; until then such
-//! a delivery is `failed: no_contact`, which a page and a counter show.
+//! (S15). The third step of S15, the township's duty officer, does not stand in for an owner: he is told that nobody
+//! could be reached, and visits ([`crate::plan`]).
 
 pub mod check;
 
@@ -41,6 +40,8 @@ pub struct Person {
     pub version: u64,
     /// The channel's own address of the person, else the phone.
     pub address: String,
+    /// The phone, where there is one: by it the same person is known on every channel.
+    pub phone: Option<String>,
 }
 
 impl std::fmt::Debug for Person {
@@ -110,7 +111,8 @@ impl Contacts {
         own
     }
 
-    fn reachable(&self, role: Role, subject: &str, day: Day, channel: &str) -> Vec<Person> {
+    /// As [`Contacts::resolve`], without falling back.
+    pub fn reachable(&self, role: Role, subject: &str, day: Day, channel: &str) -> Vec<Person> {
         let (from, to) = ((role, subject.to_owned(), 0), (role, subject.to_owned(), u32::MAX));
         self.places
             .range(from..=to)
@@ -125,6 +127,7 @@ impl Contacts {
                     rank: c.rank,
                     version: c.version,
                     address: address.to_owned(),
+                    phone: c.phone.as_deref().map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned),
                 })
             })
             .collect()

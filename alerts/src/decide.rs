@@ -2,10 +2,9 @@
 //! and does what it is told.
 //!
 //! # The rules
-//! 1. One delivery for each audience of an alert and channel, with an id that every restart computes again.
-//!    One that has ended is never looked at again.
-//! 2. In a thread (one case, one role and subject) deliveries go in order: the next one waits until the
-//!    one before has ended.
+//! 1. A delivery that has ended is never looked at again.
+//! 2. In a thread (one case, one role and subject, one phone) deliveries go in order: the next one waits until the
+//!    one before has ended. Grave news alone passes one that is `uncertain`.
 //! 3. A message whose request failed, and that is overtaken by `corrected`, `closed`, `upgraded` or `raised`
 //!    of its thread before it is tried again, is not tried again (`superseded`): nobody is told late what
 //!    is known to be wrong by then. One that was never tried, or whose outcome a stop hid, is sent: what
@@ -14,7 +13,8 @@
 //!    certainly did not go out they are skipped (`nothing_to_correct`). `upgraded` and `raised` are whole by
 //!    themselves (T2, T7, T8 read as a first message), so they are sent: a death must not stay unsaid
 //!    because an earlier message failed.
-//! 5. Nobody to reach: failed, `no_contact`.
+//! 5. The contact has another address by now, or is gone: ended, `contact_changed`; whoever is there now is another
+//!    delivery ([`crate::plan`]).
 //! 6. A request that certainly failed is made again with the same key, after an exponential delay, until the
 //!    attempts are used up. A plain no of the gateway ends it.
 //! 7. A request that may have gone out unseen, the one under way at a stop too, is never sent again blindly: what
@@ -29,21 +29,20 @@
 
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::Change;
-use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
+use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
 use crate::calendar::Calendar;
 use crate::channel::Outcome;
-use crate::contacts::{Contacts, Person};
-use crate::gateways::{self, Kind};
-use crate::ledger::{Ledger, Past, delivery_id};
+use crate::contacts::Person;
+use crate::gateways::Kind;
+use crate::ledger::Past;
 use crate::settle;
 use crate::silences::Silence;
-use crate::texts::{self, Message, Texts};
 
 pub mod hold;
 
-pub use hold::Urgency;
+pub use tocsin_schemas::codes::Urgency;
 
 /// Why a delivery ends without a gateway's word, or waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +55,7 @@ pub enum Why {
     SamePerson,
     /// A newer message of the thread takes its place.
     Superseded,
-    /// The gateway is asked by the phone, and the contact was changed since: another phone would be "not found".
+    /// The contact that it goes to has another address by now, or is gone.
     ContactChanged,
     /// The gateway was asked for too long without an answer.
     NeverSettled,
@@ -119,100 +118,6 @@ impl Default for RetrySettings {
     }
 }
 
-/// One audience of an alert, as it enters the ledger or stands there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Planned {
-    /// The delivery: `planned`, or ended at once, or (known before) as the ledger has it.
-    pub delivery: Delivery,
-    /// Whether the ledger has it already, in this state.
-    pub known: bool,
-    /// Its message, unless it ended.
-    pub message: Option<Message>,
-}
-
-/// What is due for each audience of an alert; those that have ended are left out, so an empty answer
-/// means that nothing is left to do. Suppressed decisions and empty audiences give none.
-pub fn plan(
-    ledger: &Ledger,
-    alert: &Alert,
-    contacts: &Contacts,
-    texts: &Texts,
-    channel: &str,
-    now: Instant,
-) -> Vec<Planned> {
-    if alert.change == Change::Suppressed {
-        return Vec::new();
-    }
-    let variable_chars = gateways::find(channel).and_then(|entry| entry.profile.limits.variable_chars);
-    let mut planned: Vec<Planned> = Vec::new();
-    let mut told: Vec<(String, String)> = Vec::new();
-    for audience in &alert.audiences {
-        let id = delivery_id(&alert.alert_id, audience.role, &audience.subject, channel);
-        let message = texts.render(alert, audience, variable_chars);
-        // Who is named twice is found among all audiences, those that ended before a restart included.
-        let person =
-            contacts.resolve(audience.role, &audience.subject, now.day(), channel).into_iter().next();
-        let twin = match (&message, person) {
-            (Ok(message), Some(person)) => {
-                let words = (person.address, message.text.clone());
-                let twin = told.contains(&words);
-                told.push(words);
-                twin
-            }
-            _ => false,
-        };
-        if ledger.ended(&id).is_some() || planned.iter().any(|p| p.delivery.delivery_id == id) {
-            continue;
-        }
-        let template = match &message {
-            Ok(message) => message.wording(),
-            Err(_) => texts::template(alert, audience.role).map_or("", texts::Template::id),
-        };
-        let fresh = new_delivery(alert, audience, id, channel, template, now);
-        let (delivery, known) = match (ledger.open(&fresh.delivery_id), &message) {
-            (Some(open), _) => (open.clone(), true),
-            (None, Err(error)) => (end(&fresh, DeliveryState::Failed, error.reason(), now), false),
-            (None, Ok(_)) if twin => {
-                (end(&fresh, DeliveryState::Skipped, Why::SamePerson.as_str(), now), false)
-            }
-            (None, Ok(_)) => (fresh, false),
-        };
-        planned.push(Planned { delivery, known, message: message.ok() });
-    }
-    planned
-}
-
-fn new_delivery(
-    alert: &Alert,
-    audience: &Audience,
-    delivery_id: String,
-    channel: &str,
-    template: &str,
-    now: Instant,
-) -> Delivery {
-    Delivery {
-        delivery_id,
-        alert_id: alert.alert_id.clone(),
-        case_no: alert.case_no.to_string(),
-        uscc: alert.uscc,
-        role: audience.role,
-        subject: audience.subject.to_string(),
-        contact_rank: None,
-        contact_version: None,
-        channel: channel.to_owned(),
-        template: template.to_owned(),
-        state: DeliveryState::Planned,
-        reason: None,
-        attempt: 0,
-        at: now,
-        due_at: Some(now),
-        gateway_ref: None,
-        uncertain: false,
-        contact_role: None,
-        sent_at: None,
-    }
-}
-
 /// Whether a message with this change takes the place of those before it that are not out yet.
 pub fn supersedes(change: Change) -> bool {
     matches!(change, Change::Corrected | Change::Closed | Change::Upgraded | Change::Raised)
@@ -246,7 +151,7 @@ pub struct Situation<'a> {
     pub calendar: &'a Calendar,
     /// After so many milliseconds a message is of no use; `None`: never.
     pub expire_after_ms: Option<i64>,
-    /// The first person who can be reached now.
+    /// The contact that it goes to, as long as the address is the same.
     pub person: Option<&'a Person>,
     /// The gateway's kind.
     pub kind: Kind,
@@ -305,7 +210,11 @@ pub fn next(s: &Situation<'_>) -> Next {
     }
     let resend = s.delivery.state == DeliveryState::Sending;
     if resend && s.kind != Kind::Idempotent {
-        return Next::Settle;
+        // Whoever wrote it may only be paused, and its request may still be on its way.
+        return match s.delivery.due_at {
+            Some(due) if due > s.now => Next::Wait { until: due },
+            _ => Next::Settle,
+        };
     }
     let maybe_out = resend || s.delivery.uncertain;
     // A silence apart, grave news must not wait for what stands before it.
@@ -336,7 +245,8 @@ pub fn next(s: &Situation<'_>) -> Next {
     }
     match s.person {
         Some(person) => Next::Send { person: person.clone(), resend },
-        None => Next::Fail(Why::NoContact),
+        None if maybe_out => Next::Fail(Why::ContactChanged),
+        None => Next::Skip(Why::ContactChanged),
     }
 }
 
@@ -347,15 +257,7 @@ fn ask(s: &Situation<'_>) -> Next {
         Some(due) if due > s.now => return Next::Wait { until: due },
         _ => {}
     }
-    if s.now.0.saturating_sub(settle::sent_at(s.delivery).0) > s.settings.settle_for_ms {
-        return Next::Fail(Why::NeverSettled);
-    }
-    let same = |person: &&Person| {
-        s.delivery.contact_role == Some(person.role)
-            && s.delivery.contact_rank == Some(person.rank)
-            && s.delivery.contact_version == i64::try_from(person.version).ok()
-    };
-    match s.person.filter(same) {
+    match s.person {
         Some(person) => Next::Ask { person: person.clone() },
         None => Next::Fail(Why::ContactChanged),
     }

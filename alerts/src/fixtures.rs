@@ -1,6 +1,6 @@
 //! Small builders for this crate's tests.
 
-use tocsin_schemas::codes::{Change, Level, Role, Rule, Severity};
+use tocsin_schemas::codes::{Change, Level, Role, Rule, Severity, Urgency};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::{Alert, AlertFacts, Audience, Delivery, DeliveryState};
 use tocsin_schemas::time::{Day, Instant};
@@ -72,7 +72,7 @@ pub(crate) fn audience(role: Role, subject: &str) -> Audience {
 
 pub(crate) fn delivery(alert_id: &str, state: DeliveryState) -> Delivery {
     Delivery {
-        delivery_id: crate::ledger::delivery_id(alert_id, Role::Owner, uscc().as_str(), "webhook"),
+        delivery_id: crate::ledger::delivery_id(alert_id, Role::Owner, uscc().as_str(), "webhook", &[]),
         alert_id: alert_id.into(),
         case_no: IncidentId(42).to_string(),
         uscc: uscc(),
@@ -91,5 +91,15 @@ pub(crate) fn delivery(alert_id: &str, state: DeliveryState) -> Delivery {
         uncertain: false,
         contact_role: None,
         sent_at: None,
+        contact_subject: None,
+        phone_hash: None,
+        address_hash: None,
+        change: Change::New,
+        urgency: Urgency::Daytime,
+        decided_at: None,
+        episode: 1,
+        revision: 1,
+        area: None,
+        slots: Default::default(),
     }
 }

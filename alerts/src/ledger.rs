@@ -1,6 +1,6 @@
 //! What became of every delivery: the fold of the topic `deliveries`.
 //!
-//! Deliveries of one case to one role and subject are a *thread* ([`ThreadKey`]): what the owner of one
+//! Deliveries of one case to one role, subject and phone are a *thread* ([`ThreadKey`]): what the owner of one
 //! enterprise hears of one incident. A thread's [`Past`] says whether anything of it may have gone out.
 //!
 //! Memory: an open delivery is held whole; of one that has ended only its id and state stay.
@@ -9,19 +9,21 @@ use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::Role;
-use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
+use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
 use crate::decide::Why;
 use crate::texts::Template;
 
 /// The id of a delivery, and the idempotency key that the gateway is given: 26 characters that depend on
-/// nothing but alert, role, subject and channel, so that every restart asks with the same key.
-pub fn delivery_id(alert_id: &str, role: Role, subject: &str, channel: &str) -> String {
-    data_encoding::BASE32_NOPAD.encode(&hash16(&["delivery", alert_id, role.as_str(), subject, channel]))
+/// nothing but alert, role, subject, channel and whom it goes to (the contact's key and the hash of the address), so
+/// that every restart asks with the same key.
+pub fn delivery_id(alert_id: &str, role: Role, subject: &str, channel: &str, whom: &[&str]) -> String {
+    let parts = ["delivery", alert_id, role.as_str(), subject, channel];
+    data_encoding::BASE32_NOPAD.encode(&hash16(&[&parts, whom].concat()))
 }
 
-fn hash16(parts: &[&str]) -> [u8; 16] {
+pub(crate) fn hash16(parts: &[&str]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for part in parts {
         // The length before each part keeps ("ab", "c") and ("a", "bc") apart.
@@ -33,21 +35,15 @@ fn hash16(parts: &[&str]) -> [u8; 16] {
     out
 }
 
-/// What one role and subject hears of one case.
+/// What one phone hears of one case for one role and subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ThreadKey([u8; 16]);
 
 impl ThreadKey {
     /// The thread of a delivery.
     pub fn of(delivery: &Delivery) -> ThreadKey {
-        ThreadKey::new(&delivery.case_no, delivery.role, &delivery.subject)
-    }
-    /// The thread of an alert's audience.
-    pub fn of_audience(alert: &Alert, audience: &Audience) -> ThreadKey {
-        ThreadKey::new(&alert.case_no, audience.role, &audience.subject)
-    }
-    fn new(case_no: &str, role: Role, subject: &str) -> ThreadKey {
-        ThreadKey(hash16(&["thread", case_no, role.as_str(), subject]))
+        let phone = delivery.phone_hash.as_deref().unwrap_or_default();
+        ThreadKey(hash16(&["thread", &delivery.case_no, delivery.role.as_str(), &delivery.subject, phone]))
     }
 }
 
@@ -95,8 +91,15 @@ pub fn terminal(state: DeliveryState) -> bool {
     }
 }
 
+/// Whether a delivery may go from one state to another by what is learnt later: a receipt after the gateway's yes, or
+/// one that comes after all. Everything else that has ended stays as it ended.
+fn moves_on(from: DeliveryState, to: DeliveryState) -> bool {
+    use DeliveryState::{Accepted, Delivered, Failed};
+    matches!((from, to), (Accepted, Delivered | Failed) | (Failed, Delivered))
+}
+
 /// Whether this delivery's message went out or may have.
-fn maybe_out(delivery: &Delivery) -> bool {
+pub(crate) fn maybe_out(delivery: &Delivery) -> bool {
     match delivery.state {
         DeliveryState::Accepted | DeliveryState::Delivered => true,
         // The same person read the same words in another delivery of the alert.
@@ -115,11 +118,32 @@ pub fn reason_class(delivery: &Delivery) -> &str {
     }
 }
 
+/// One that has ended.
+#[derive(Debug)]
+struct Ended {
+    state: DeliveryState,
+    /// The reason's class.
+    reason: Box<str>,
+}
+
+/// What a record of the topic changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// Nothing: it had ended before.
+    Nothing,
+    /// Its first word.
+    First,
+    /// It was open.
+    Open,
+    /// It had ended, and what was learnt later moved it on.
+    MovedOn,
+}
+
 /// The state of all deliveries.
 #[derive(Debug, Default)]
 pub struct Ledger {
     open: HashMap<String, Delivery>,
-    ended: HashMap<String, DeliveryState>,
+    ended: HashMap<String, Ended>,
     threads: HashMap<ThreadKey, Past>,
     counts: BTreeMap<(DeliveryState, String), u64>,
 }
@@ -130,35 +154,49 @@ impl Ledger {
         Ledger::default()
     }
 
-    /// Takes in one record of the topic, in the order of its partition. What has ended stays as it ended:
-    /// an ended delivery moves for nothing.
-    pub fn apply(&mut self, delivery: Delivery) {
-        if self.ended.contains_key(&delivery.delivery_id) {
-            return;
-        }
-        if let Some(before) = self.open.remove(&delivery.delivery_id) {
-            self.count(&before, false);
-        }
-        self.count(&delivery, true);
+    /// Takes in one record of the topic, in the order of its partition. What has ended stays as it ended, but for a
+    /// receipt.
+    pub fn apply(&mut self, delivery: Delivery) -> Applied {
+        let applied = if let Some(before) = self.ended.get(&delivery.delivery_id) {
+            if !moves_on(before.state, delivery.state) {
+                return Applied::Nothing;
+            }
+            let key = (before.state, before.reason.to_string());
+            self.count(key, false);
+            Applied::MovedOn
+        } else if let Some(before) = self.open.remove(&delivery.delivery_id) {
+            self.count((before.state, reason_class(&before).to_owned()), false);
+            Applied::Open
+        } else {
+            Applied::First
+        };
+        let reason = reason_class(&delivery).to_owned();
+        self.count((delivery.state, reason.clone()), true);
         if terminal(delivery.state) {
             let past = self.threads.entry(ThreadKey::of(&delivery)).or_default();
-            past.ended += 1;
+            past.ended += u32::from(applied != Applied::MovedOn);
             past.rang(&delivery);
-            self.ended.insert(delivery.delivery_id, delivery.state);
+            let ended = Ended { state: delivery.state, reason: reason.into() };
+            self.ended.insert(delivery.delivery_id, ended);
         } else {
             self.open.insert(delivery.delivery_id.clone(), delivery);
         }
+        applied
     }
 
-    fn count(&mut self, delivery: &Delivery, more: bool) {
-        let reason = reason_class(delivery).to_owned();
-        let n = self.counts.entry((delivery.state, reason)).or_default();
+    fn count(&mut self, of: (DeliveryState, String), more: bool) {
+        let n = self.counts.entry(of).or_default();
         *n = if more { *n + 1 } else { n.saturating_sub(1) };
     }
 
     /// How a delivery ended, if it did.
     pub fn ended(&self, delivery_id: &str) -> Option<DeliveryState> {
-        self.ended.get(delivery_id).copied()
+        self.ended.get(delivery_id).map(|ended| ended.state)
+    }
+
+    /// Every delivery that is open, in no order.
+    pub fn all_open(&self) -> impl Iterator<Item = &Delivery> {
+        self.open.values()
     }
 
     /// A delivery that is planned or was being sent.
@@ -198,19 +236,49 @@ mod tests {
     use crate::fixtures::delivery;
 
     #[test]
-    fn an_id_depends_on_its_four_parts_and_nothing_else() {
-        let id = delivery_id("A", Role::Owner, "s", "webhook");
-        assert_eq!(id, delivery_id("A", Role::Owner, "s", "webhook"));
+    fn an_id_depends_on_its_parts_and_nothing_else() {
+        let whom = ["owner+s+1", "HASH"];
+        let id = delivery_id("A", Role::Owner, "s", "webhook", &whom);
+        assert_eq!(id, delivery_id("A", Role::Owner, "s", "webhook", &whom));
         assert_eq!(id.len(), 26);
         for other in [
-            delivery_id("B", Role::Owner, "s", "webhook"),
-            delivery_id("A", Role::SafetyOfficer, "s", "webhook"),
-            delivery_id("A", Role::Owner, "t", "webhook"),
-            delivery_id("A", Role::Owner, "s", "sms"),
+            delivery_id("B", Role::Owner, "s", "webhook", &whom),
+            delivery_id("A", Role::SafetyOfficer, "s", "webhook", &whom),
+            delivery_id("A", Role::Owner, "t", "webhook", &whom),
+            delivery_id("A", Role::Owner, "s", "sms", &whom),
+            delivery_id("A", Role::Owner, "s", "webhook", &["owner+s+2", "HASH"]),
+            delivery_id("A", Role::Owner, "s", "webhook", &["owner+s+1", "OTHER"]),
+            delivery_id("A", Role::Owner, "s", "webhook", &[]),
         ] {
             assert_ne!(id, other);
         }
-        assert_ne!(delivery_id("ab", Role::Owner, "c", "x"), delivery_id("a", Role::Owner, "bc", "x"));
+        assert_ne!(
+            delivery_id("ab", Role::Owner, "c", "x", &[]),
+            delivery_id("a", Role::Owner, "bc", "x", &[])
+        );
+    }
+
+    #[test]
+    fn only_what_is_learnt_later_moves_what_has_ended() {
+        use DeliveryState::*;
+        for (from, to, applied) in [
+            (Accepted, Delivered, Applied::MovedOn),
+            (Accepted, Failed, Applied::MovedOn),
+            (Failed, Delivered, Applied::MovedOn),
+            (Failed, Accepted, Applied::Nothing),
+            (Delivered, Failed, Applied::Nothing),
+            (Delivered, Accepted, Applied::Nothing),
+            (Skipped, Delivered, Applied::Nothing),
+            (Accepted, Sending, Applied::Nothing),
+            (Accepted, Accepted, Applied::Nothing),
+        ] {
+            let mut ledger = Ledger::new();
+            assert_eq!(ledger.apply(delivery("a1", from)), Applied::First);
+            assert_eq!(ledger.apply(delivery("a1", to)), applied, "{from} to {to}");
+            let expected = if applied == Applied::MovedOn { to } else { from };
+            assert_eq!(ledger.counts(), [((expected, String::new()), 1)].into());
+            assert_eq!(ledger.past(ThreadKey::of(&delivery("a1", from))).ended, 1);
+        }
     }
 
     #[test]

@@ -4,22 +4,25 @@
 //! people, words the message, sends it and keeps the ledger. It joins an alert with nothing but contacts.
 //!
 //! ```text
-//!   alerts ──┐                                                    ┌─> gateway
-//!            ├─> worker: contacts -> texts -> decide -> "sending" ┤
-//! contacts ──┘      ^                               (appended)    └─> outcome (appended)
-//!                   └────────────── deliveries, the ledger, read back at a start
+//!   alerts ──┐
+//!            ├─> planner: contacts -> plan -> texts ──> deliveries ("planned"; partition = hash of the phone)
+//! contacts ──┘       ^                                      │
+//!                    └── what became of them                v
+//!                                                    sender of the partition: decide -> "sending" ──> gateway
+//!                                                           └─> outcome (appended)
 //! ```
 //!
-//! - [`contacts`]: whom to reach for a role on a day (a fold, and a pure choice)
+//! - [`contacts`]: whom to reach for a role on a day (a fold, and a pure choice); [`phone_key`]: how the ledger knows phones
+//! - [`plan`]: pure: whom an alert goes to, over which of the [`channels`], in which order
 //! - [`texts`]: the wording of people.md section 5.3 as templates, never over 70 characters, and its lint
 //! - [`ledger`]: what became of every delivery, a fold of the topic `deliveries`
 //! - [`decide`]: pure: what is due next and why, for each delivery
 //! - [`settle`]: pure: what follows a request whose outcome nobody saw
 //! - [`calendar`]: quiet hours, holidays and made-up workdays
 //! - [`silences`]: what somebody answers for that it is not sent for a while (a fold of `governance.events`)
-//! - [`channel`]: what the worker sees of a gateway
+//! - [`channel`]: what a sender sees of a gateway
 //! - [`gateways`]: one folder a gateway, pure; and the one client that does their I/O
-//! - [`worker`]: the loop around it, which alone does I/O
+//! - [`worker`]: takes its share of the roles, side by side with others, and runs them; the roles alone do I/O
 //! - [`stats`]: what the worker has done so far, for pages, metrics and whoever waits for it
 //!
 //! # What holds
@@ -28,13 +31,14 @@
 //! - A request that may have gone out unseen, one under way at a stop too, is never sent again blindly: with the
 //!   same key where the gateway knows keys ([`stats::Stats::resent_in_flight`]), else after it was asked ([`settle`]).
 //! - The progress of `alerts` never passes an alert that still has a delivery under way (nor one whose
-//!   deliveries were not recorded): a restart reads the facts of such an alert from the alert itself.
+//!   deliveries were not recorded).
 //! - No phone, address or name is logged, put in a metric, or written to `deliveries` (invariant I9).
 //!
 //! [`Alert`]: tocsin_schemas::records::Alert
 
 pub mod calendar;
 pub mod channel;
+pub mod channels;
 pub mod clock;
 mod codec;
 pub mod contacts;
@@ -43,6 +47,10 @@ pub mod decide;
 mod fixtures;
 pub mod gateways;
 pub mod ledger;
+pub mod phone_key;
+pub mod plan;
+mod planner;
+mod sender;
 pub mod settle;
 pub mod silences;
 pub mod stats;

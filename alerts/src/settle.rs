@@ -8,13 +8,16 @@
 //! | neither | failed, `unknown:REASON`; where [`RetrySettings::resend_unknown`] says so, sent once more and counted | at once |
 //!
 //! An askable gateway is asked by the phone too, so it is only asked while the contact stands that was sent to
-//! (`contact_changed`), and for [`RetrySettings::settle_for_ms`] (`never_settled`). All requests of a delivery carry
-//! its id, so an answer about the id settles them all: `uncertain` is then taken back.
+//! (`contact_changed`). It ends (`never_settled`) when a question finds nothing out though the request is more than
+//! [`RetrySettings::settle_for_ms`] ago, so a worker that was down for days asks before it gives up; and at once when
+//! the gateway says that it will never answer (`cannot_ask`). All requests of a delivery carry its id, so an answer
+//! about the id settles them all: `uncertain` is then taken back.
 
 use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
-use crate::decide::{self, RetrySettings};
+use crate::channel::Outcome;
+use crate::decide::{self, RetrySettings, Why};
 use crate::gateways::{Fate, Kind, Told};
 
 /// The shortest and the longest distance between two questions, in milliseconds.
@@ -102,10 +105,28 @@ pub fn told(
             let certain = Delivery { uncertain: false, ..delivery.clone() };
             moves(decide::again(&certain, "not_found", None, now, settings))
         }
-        Told::NextPage(_) => Settled::Still(next_question(delivery, None, now, settings)),
-        Told::CannotTell(verdict) => {
-            Settled::Still(next_question(delivery, verdict.retry_after_ms(), now, settings))
+        Told::NextPage(_) => still(delivery, None, now, settings),
+        // Of the question, not of the message: it may have come, and nobody will ever know.
+        Told::CannotTell(verdict) if matches!(verdict.outcome, Outcome::Permanent { .. }) => {
+            moves(decide::end(delivery, DeliveryState::Failed, "cannot_ask", now))
         }
+        Told::CannotTell(verdict) => still(delivery, verdict.retry_after_ms(), now, settings),
+    }
+}
+
+/// Nothing was found out: asked again later, unless that has been tried for long enough.
+fn still(
+    delivery: &Delivery,
+    retry_after_ms: Option<i64>,
+    now: Instant,
+    settings: &RetrySettings,
+) -> Settled {
+    match now.0.saturating_sub(sent_at(delivery).0) > settings.settle_for_ms {
+        true => {
+            let never = Why::NeverSettled.as_str();
+            Settled::Moves(Box::new(decide::end(delivery, DeliveryState::Failed, never, now)))
+        }
+        false => Settled::Still(next_question(delivery, retry_after_ms, now, settings)),
     }
 }
 

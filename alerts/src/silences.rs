@@ -260,6 +260,7 @@ mod tests {
             rank: 2,
             version: 1,
             address: "13800000000".into(),
+            phone: None,
         };
         let known = Matter { person: Some(&person), ..NOBODY };
         for (subject, covers) in [

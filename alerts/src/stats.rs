@@ -1,6 +1,7 @@
 //! What a worker has done so far: for pages and metrics, and for whoever waits until it is done.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use tocsin_schemas::records::{DeliveryState, Offset};
 use tocsin_schemas::time::Instant;
@@ -20,10 +21,12 @@ pub struct Stats {
     /// The progress that is written: as `taken_in`, but held back before the first alert that still has a
     /// delivery under way.
     pub progress: Vec<Offset>,
-    /// Deliveries under way: planned, or being sent.
+    /// Deliveries under way: planned, or being sent, whichever worker sends them.
     pub open: usize,
     /// Of these, those that wait for the end of quiet hours or a holiday, and those behind them in their threads.
     pub held: usize,
+    /// Deliveries that this worker's senders have in hand.
+    pub in_hand: usize,
     /// When the next retry is due, if nothing is due now.
     pub next_due: Option<Instant>,
     /// All deliveries of the ledger, of earlier runs too, by state and reason (empty where there is none).
@@ -60,6 +63,53 @@ impl Stats {
     /// Deliveries in this state, whatever the reason.
     pub fn in_state(&self, state: DeliveryState) -> u64 {
         self.deliveries.iter().filter(|((s, _), _)| *s == state).map(|(_, n)| n).sum()
+    }
+}
+
+/// What the sender of one partition has done since the start.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OfSender {
+    pub requests: u64,
+    pub resent_in_flight: u64,
+    pub questions: u64,
+    pub settled: u64,
+    pub next_due: Option<Instant>,
+    pub in_hand: usize,
+}
+
+/// Where the roles of a worker bring their figures together.
+pub(crate) struct Hub {
+    stats: watch::Sender<Stats>,
+    senders: Mutex<BTreeMap<u32, OfSender>>,
+}
+
+impl Hub {
+    pub fn new() -> Hub {
+        Hub { stats: watch::Sender::new(Stats::default()), senders: Mutex::default() }
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Stats> {
+        self.stats.subscribe()
+    }
+
+    /// Changes what the planner says. Whoever waits looks again.
+    pub fn change(&self, with: impl FnOnce(&mut Stats)) {
+        self.stats.send_modify(with);
+    }
+
+    /// Changes what a sender says.
+    pub fn of_sender(&self, partition: u32, with: impl FnOnce(&mut OfSender)) {
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        with(senders.entry(partition).or_default());
+        self.stats.send_modify(|stats| {
+            let sum = |of: fn(&OfSender) -> u64| senders.values().map(of).sum();
+            stats.requests = sum(|s| s.requests);
+            stats.resent_in_flight = sum(|s| s.resent_in_flight);
+            stats.questions = sum(|s| s.questions);
+            stats.settled = sum(|s| s.settled);
+            stats.in_hand = senders.values().map(|s| s.in_hand).sum();
+            stats.next_due = senders.values().filter_map(|s| s.next_due).min();
+        });
     }
 }
 

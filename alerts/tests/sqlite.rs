@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tocsin_alerts::channel::{Channel, Outcome, Outgoing};
+use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::SystemClock;
 use tocsin_alerts::gateways::{Kind, Question, Told};
 use tocsin_alerts::stats::{Stats, settled};
@@ -112,7 +113,13 @@ fn alert(case: u32, revision: u32) -> NewRecord {
         policy_hash: "".into(),
         facts: AlertFacts { occurred_on: Some(day), ..AlertFacts::default() },
     };
-    NewRecord { topic: topics::ALERTS.into(), key: alert.key(), value: Some(encode(&alert)), stamp: None }
+    NewRecord {
+        topic: topics::ALERTS.into(),
+        key: alert.key(),
+        value: Some(encode(&alert)),
+        stamp: None,
+        route: None,
+    }
 }
 
 fn contact(subject: String) -> NewRecord {
@@ -130,7 +137,7 @@ fn contact(subject: String) -> NewRecord {
         version: 1,
     };
     let value = Some(encode_in(&Record::Contact(contact), Encoding::Json).unwrap());
-    NewRecord { topic: topics::CONTACTS.into(), key, value, stamp: None }
+    NewRecord { topic: topics::CONTACTS.into(), key, value, stamp: None, route: None }
 }
 
 fn ends(log: &dyn EventLog) -> Vec<Offset> {
@@ -146,7 +153,7 @@ fn ends(log: &dyn EventLog) -> Vec<Offset> {
 async fn run(log: &Arc<dyn EventLog>, gateway: &Arc<Gateway>) -> (Option<Stats>, u64) {
     let settings = Settings { max_in_flight: 4, max_batch: 16, ..Settings::default() };
     let channel = Arc::clone(gateway);
-    let worker = Worker::new(Arc::clone(log), channel, Arc::new(SystemClock), settings);
+    let worker = Worker::new(Arc::clone(log), Channels::one(channel), Arc::new(SystemClock), settings);
     let (stats, mut watched, ends) = (worker.stats(), worker.stats(), ends(&**log));
     let done = async move { drop(settled(&mut watched, &ends).await) };
     let end = tokio::select! {
@@ -215,7 +222,8 @@ async fn an_idle_worker_ends_when_another_one_takes_over() {
     let start = || {
         let gateway =
             Gateway { asked: Mutex::default(), rung: Mutex::default(), kill_every: 0, kill: Notify::new() };
-        let worker = Worker::new(open(), Arc::new(gateway), Arc::new(SystemClock), Settings::default());
+        let worker =
+            Worker::new(open(), Channels::one(Arc::new(gateway)), Arc::new(SystemClock), Settings::default());
         (worker.stats(), tokio::spawn(worker.run(std::future::pending())))
     };
     let ends = ends(&*open());

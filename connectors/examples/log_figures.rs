@@ -48,7 +48,7 @@ fn topic(log: &dyn EventLog, partitions: u32) -> Arc<str> {
 fn record(topic: &Arc<str>, n: usize) -> NewRecord {
     let key = format!("{n:020}").into_bytes();
     let value = Some(vec![b'x'; BYTES - key.len()]);
-    NewRecord { topic: Arc::clone(topic), key, value, stamp: None }
+    NewRecord { topic: Arc::clone(topic), key, value, stamp: None, route: None }
 }
 
 fn reader(log: &dyn EventLog, topic: &Arc<str>) -> Box<dyn LogReader> {

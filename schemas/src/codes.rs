@@ -388,6 +388,18 @@ codes! {
 }
 
 codes! {
+    /// When a message may ring.
+    Urgency: "urgency" {
+        /// At any hour.
+        AtOnce = "at_once",
+        /// Outside the quiet hours.
+        Daytime = "daytime",
+        /// Outside the quiet hours, when offices read.
+        Workday = "workday",
+    }
+}
+
+codes! {
     /// A list of enterprises (S11).
     List: "list" {
         /// The list of a calendar year, kept up to date.

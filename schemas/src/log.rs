@@ -113,12 +113,22 @@ pub enum LogError {
 pub struct NewRecord {
     /// The topic.
     pub topic: Arc<str>,
-    /// The key; decides the partition (murmur2 like Kafka's own clients, so both logs agree).
+    /// The key; decides the partition (murmur2 like Kafka's own clients, so both logs agree), unless `route` does.
     pub key: Vec<u8>,
     /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
     /// The time stamp; `None`: the log's append time.
     pub stamp: Option<Instant>,
+    /// What decides the partition in the key's place, in the same way: for records that are compacted by one thing
+    /// and owned by another. All records of a key must have the same route, or two of them stay.
+    pub route: Option<Vec<u8>>,
+}
+
+impl NewRecord {
+    /// What decides the partition.
+    pub fn routed_by(&self) -> &[u8] {
+        self.route.as_deref().unwrap_or(&self.key)
+    }
 }
 
 /// A committed record as read.

@@ -40,6 +40,8 @@ pub const LISTS: &str = "lists";
 pub const DELIVERIES: &str = "deliveries";
 /// How far each writer has come.
 pub const PROGRESS: &str = "progress";
+/// Which alert workers are there.
+pub const MEMBERS: &str = "members";
 /// Records that were refused at the door.
 pub const QUARANTINE: &str = "quarantine";
 /// The registry of enterprises.
@@ -154,7 +156,7 @@ const fn output(
     }
 }
 
-static CATALOGUE: [Topic; 21] = [
+static CATALOGUE: [Topic; 22] = [
     reports("reports.hr", Source::Hr),
     reports("reports.emergency", Source::Emergency),
     reports("reports.construction", Source::Construction),
@@ -180,10 +182,13 @@ static CATALOGUE: [Topic; 21] = [
     output(RATES, "scope|key", 1, Retention::Compacted, Some(Kind::Rates), &[]),
     // Read whole at a start, and small: the enterprises with incidents of two years, and what was frozen.
     output(LISTS, "list|year|event_id|uscc", 1, Retention::Compacted, Some(Kind::Listed), &["approver"]),
+    // The partition is that of the phone's hash: its owner alone decides about a phone.
     output(DELIVERIES, "delivery_id", 3, Retention::Compacted, Some(Kind::Delivery), &[]),
     // One record a writer and transaction. So many partitions that `pipeline` and `alerts` have one each: a
     // transaction that one of them left open when it died would hide the other's progress behind it.
     output(PROGRESS, "writer", 4, Retention::Compacted, Some(Kind::Progress), &[]),
+    // So many partitions that a worker which died in the middle of a transaction seldom hides another's heartbeat.
+    output(MEMBERS, "name", 8, Retention::Compacted, Some(Kind::Heartbeat), &[]),
     // Rare, and read in the order of arrival by the clerk. A year and a month: the yearly review of the
     // sources still finds what they sent wrongly, and whatever personal data is in it goes afterwards.
     output(
@@ -238,9 +243,8 @@ mod tests {
     fn what_comes_in_is_evidence_but_for_contacts() {
         for topic in catalogue() {
             let expected = match topic.name {
-                "registry.contacts" | "incidents" | "rates" | "lists" | "deliveries" | "progress" => {
-                    Retention::Compacted
-                }
+                "registry.contacts" | "incidents" | "rates" | "lists" | "deliveries" | "progress"
+                | "members" => Retention::Compacted,
                 "quarantine" => Retention::Days(400),
                 _ => Retention::Forever,
             };

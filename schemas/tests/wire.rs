@@ -184,6 +184,16 @@ fn delivery() -> Delivery {
         uncertain: true,
         contact_role: Some(Role::TownshipDuty),
         sent_at: Some(Instant(0)),
+        contact_subject: Some("330784106".into()),
+        phone_hash: Some("P".into()),
+        address_hash: None,
+        change: Change::Raised,
+        urgency: Urgency::Workday,
+        decided_at: Some(Instant(2)),
+        episode: 3,
+        revision: 4,
+        area: Some("330784106".into()),
+        slots: [("town".to_owned(), "古山".to_owned())].into(),
     }
 }
 
@@ -286,11 +296,33 @@ fn earlier_deliveries_are_still_read() {
         "64757479123333303738343130360202000e776562686f6f6b0454310e73656e64696e6700023a313937302d30312d30315430383a",
         "30303a30302e3030312b30383a3030023a313937302d30312d30315430373a35393a35392e3939392b30383a30300001"
     );
+    let alone = Delivery {
+        contact_subject: None,
+        phone_hash: None,
+        address_hash: None,
+        change: Change::New,
+        urgency: Urgency::Daytime,
+        decided_at: None,
+        episode: 0,
+        revision: 0,
+        area: None,
+        slots: BTreeMap::new(),
+        ..delivery()
+    };
     assert_eq!(
         wire::decode::<Delivery>(&bytes(hex)),
-        Ok(Delivery { contact_role: None, sent_at: None, ..delivery() })
+        Ok(Delivery { contact_role: None, sent_at: None, ..alone.clone() })
     );
+    // Before a delivery stood for itself.
+    let needs_its_alert = concat!(
+        "c3013e81397a2f4e445b0264026112303030303030303735243931333330373834585830303030303139301a746f776e73686970",
+        "5f64757479123333303738343130360202000e776562686f6f6b0454310e73656e64696e6700023a313937302d30312d30315430",
+        "383a30303a30302e3030312b30383a3030023a313937302d30312d30315430373a35393a35392e3939392b30383a30300001021a",
+        "746f776e736869705f647574790232313937302d30312d30315430383a30303a30302b30383a3030",
+    );
+    assert_eq!(wire::decode::<Delivery>(&bytes(needs_its_alert)), Ok(alone));
     assert_ne!(wire::encode(&delivery())[2..10], bytes(hex)[2..10]);
+    assert_ne!(wire::encode(&delivery())[2..10], bytes(needs_its_alert)[2..10]);
 }
 
 /// Bytes as they were written before rates had limits and shrunken values.

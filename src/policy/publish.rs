@@ -112,6 +112,7 @@ pub fn record(policies: &Policies, text: String, stamp: Option<Instant>) -> NewR
         key: policies.begins().to_string().into_bytes(),
         value: Some(text.into_bytes()),
         stamp,
+        route: None,
     }
 }
 

@@ -186,6 +186,7 @@ mod tests {
                 key: b"pipeline".to_vec(),
                 value: Some(tocsin_schemas::wire::encode(&progress)),
                 stamp: None,
+                route: None,
             };
             log.writer("pipeline").unwrap().append(&[record]).unwrap();
             progress
@@ -232,6 +233,7 @@ mod tests {
                 key: Vec::new(),
                 value: Some(b"wrong".to_vec()),
                 stamp: None,
+                route: None,
             };
             self.0.writer("policy")?.append(&[wrong])?;
             Ok(bounds)

@@ -132,6 +132,7 @@ impl Station {
                 key: f.key.clone(),
                 value: Some(f.value.clone()),
                 stamp: Some(f.arrived_at),
+                route: None,
             })
             .collect();
         self.feeder.append(&new)?;

@@ -66,7 +66,8 @@ pub fn append(log: &dyn EventLog, schemas: &dyn SchemaIds, silence: &Silence) ->
     let record = Record::Governance(event(silence)?);
     let value = encode_in(&record, Encoding::Json).map_err(|e| LogError::Damaged(e.to_string()))?;
     let key = silence.event_id.clone().into_bytes();
-    let record = NewRecord { topic: Arc::from(GOVERNANCE), key, value: Some(value), stamp: None };
+    let record =
+        NewRecord { topic: Arc::from(GOVERNANCE), key, value: Some(value), stamp: None, route: None };
     match log.writer(WRITER)?.append(&[record]) {
         Err(LogError::Uncertain { why }) => {
             // A new writer settles the old one, and then the topic tells.

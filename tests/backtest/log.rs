@@ -50,6 +50,7 @@ fn record(line: &super::city::Line) -> NewRecord {
         key: key(&line.topic, &line.value),
         value: Some(line.value.to_string().into_bytes()),
         stamp: Some(line.at),
+        route: None,
     }
 }
 
@@ -118,6 +119,7 @@ fn a_publication_after_the_last_arrival_does_not_make_the_days_compared_longer()
         key: b"2020-11-20".to_vec(),
         value: Some(fs::read(place.dir.path().join("old.toml")).unwrap()),
         stamp: Some(last.plus_millis(40 * 86_400_000)),
+        route: None,
     };
     log.writer("policy").unwrap().append(&[published]).unwrap();
     let args = ["backtest", "--config", "tocsin.toml", "--policy", "new.toml", "--json"];

@@ -218,6 +218,7 @@ fn record(line: &Line) -> NewRecord {
         key: line.key.as_bytes().to_vec(),
         value: Some(line.value.to_string().into_bytes()),
         stamp: Some(line.at),
+        route: None,
     }
 }
 

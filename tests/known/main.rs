@@ -252,6 +252,7 @@ fn the_event_log_tells_the_same_with_the_policies_that_were_published_on_it() {
             key: key.into_bytes(),
             value: Some(value.into_bytes()),
             stamp: Some(at.parse().unwrap()),
+            route: None,
         })
         .collect();
     log.writer("feeds").unwrap().append(&records).unwrap();

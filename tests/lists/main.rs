@@ -363,6 +363,7 @@ fn fill(dir: &Path) {
         key: key(&line.topic, &line.value),
         value: Some(line.value.to_string().into_bytes()),
         stamp: Some(line.at.parse::<Instant>().unwrap()),
+        route: None,
     };
     let log = SqliteLog::open(&dir.join("log.db")).unwrap();
     log.ensure(&topics::settings(), false).unwrap();

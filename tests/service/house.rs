@@ -201,6 +201,7 @@ impl House {
             key: key.as_bytes().to_vec(),
             value: Some(value),
             stamp: stamp.map(|s| s.parse::<Instant>().unwrap()),
+            route: None,
         };
         self.log.writer("test").unwrap().append(&[record]).unwrap();
     }

@@ -44,7 +44,12 @@ fn published(house: &House, text: &str) -> String {
 /// Whatever somebody else's program may append.
 fn by_hand(house: &House, value: &[u8]) {
     let (topic, key, value) = (Arc::from(topics::POLICY), b"2020-11-20".to_vec(), Some(value.to_vec()));
-    house.log.writer("by hand").unwrap().append(&[NewRecord { topic, key, value, stamp: None }]).unwrap();
+    house
+        .log
+        .writer("by hand")
+        .unwrap()
+        .append(&[NewRecord { topic, key, value, stamp: None, route: None }])
+        .unwrap();
 }
 
 fn escalations(house: &House) -> Vec<Alert> {

@@ -101,6 +101,7 @@ pub fn publish(house: &House, stream: &[u8]) {
             key: key.into_bytes(),
             value: Some(line.value.to_vec()),
             stamp: Some(line.arrived_at),
+            route: None,
         });
     }
     let mut writer = house.log.writer("test").unwrap();

@@ -171,7 +171,7 @@ fn a_wrong_call_says_what_there_is() {
     let dir = tempfile::tempdir().unwrap();
     for (args, expected) in [
         (&["templates", "lint", "--gateway", "pigeon"][..], "expected one of aliyun, tencent, "),
-        (&["templates", "preview", "T13"], "expected a text from T1 to T12, found T13"),
+        (&["templates", "preview", "T16"], "expected a text from T1 to T15, found T16"),
         (&["templates", "lint", "--folder", "nowhere"], "cannot read the texts in nowhere: "),
         (&["templates", "lint", "--folder", "a", "--config", "b"], "cannot be used with"),
     ] {

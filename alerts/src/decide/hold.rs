@@ -10,7 +10,7 @@
 //! Whoever was rung out of bed, or has gone out to an accident, hears at once that it was not so. No other correction
 //! is worth a night; a holiday does not hold it, because who was told on Friday may act on Saturday.
 
-use tocsin_schemas::codes::{Change, Level, Role, Severity};
+use tocsin_schemas::codes::{Change, Level, Role, Severity, Urgency};
 use tocsin_schemas::records::Alert;
 use tocsin_schemas::time::Instant;
 
@@ -22,17 +22,6 @@ use crate::ledger::Past;
 const OUT_THERE: i64 = 12 * 3_600_000;
 /// Quiet hours and holidays take turns at most so often before a message may ring; a table cannot have more.
 const TURNS: usize = 8;
-
-/// When a message may ring, by what it says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
-    /// At any hour.
-    AtOnce,
-    /// Outside the quiet hours.
-    Daytime,
-    /// Outside the quiet hours, when offices read.
-    Workday,
-}
 
 /// The urgency of what an alert tells a role.
 pub fn urgency(alert: &Alert, role: Role) -> Urgency {

@@ -97,10 +97,36 @@ fn a_question_without_an_answer_is_put_again_and_believes_retry_after() {
     };
     assert_eq!(at(Verdict::unknown("timeout"), 0), 10);
     assert_eq!(at(Verdict::unknown("timeout"), 100), 50);
-    assert_eq!(at(Verdict::permanent("cannot_be_asked"), 86_400), 600);
+    assert_eq!(at(Verdict::transient("http_503"), 86_400), 600);
     let busy = |retry_after_ms| {
         Verdict::of(crate::channel::Outcome::Transient { reason: "http_429".into(), retry_after_ms })
     };
     assert_eq!(at(busy(Some(1_800_000)), 100), 1_800);
     assert_eq!(at(busy(Some(i64::MAX)), 100), settings().max_retry_after_ms / 1000);
+}
+
+#[test]
+fn asking_ends_when_it_found_nothing_out_for_long_enough_or_never_can() {
+    let settings = RetrySettings { settle_for_ms: 1_000_000, ..settings() };
+    let no = Told::CannotTell(Verdict::permanent("cannot_be_asked"));
+    let later = Told::CannotTell(Verdict::transient("http_503"));
+    // The answer, how long after the request, and how it ends.
+    for (answer, after, end) in [
+        (&no, 0, Some("cannot_ask")),
+        (&later, 1_000_000, None),
+        (&later, 1_000_001, Some("never_settled")),
+        (&Told::NextPage(2), 1_000_001, Some("never_settled")),
+    ] {
+        let found = told(&uncertain(), answer, 0, SENT.plus_millis(after), &settings);
+        match (found, end) {
+            (Settled::Still(_), None) => {}
+            (Settled::Moves(ended), Some(reason)) => {
+                assert_eq!(
+                    (ended.state, ended.reason.as_deref(), ended.uncertain),
+                    (Failed, Some(reason), true)
+                );
+            }
+            (found, _) => panic!("{found:?}"),
+        }
+    }
 }

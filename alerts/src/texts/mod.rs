@@ -18,7 +18,8 @@
 //! | others | new or raised otherwise | T7 |
 //! | others | eased, closed | T11 |
 //!
-//! T4, T5, T6, T9 and T10 are worded too; no rule sends them yet.
+//! T13 and T14 stand for several that were not sent one by one ([`crate::quota`]); T15 tells the township that an
+//! owner could not be reached ([`crate::plan`]). T4, T5, T6, T9 and T10 are worded too; no rule sends them yet.
 //!
 //! # Where the wording stands
 //! In `alerts/templates/`, one file a text, and one for its *fallback*: the same news without the
@@ -164,7 +165,7 @@ pub fn template(alert: &Alert, role: Role) -> Result<Template, TextError> {
 }
 
 /// The files of `alerts/templates/`, by wording.
-const BUILT_IN: [(&str, &str); 23] = [
+const BUILT_IN: [(&str, &str); 29] = [
     ("T1", include_str!("../../templates/T1.jinja")),
     ("T1_fallback", include_str!("../../templates/T1_fallback.jinja")),
     ("T2", include_str!("../../templates/T2.jinja")),
@@ -188,6 +189,12 @@ const BUILT_IN: [(&str, &str); 23] = [
     ("T11_fallback", include_str!("../../templates/T11_fallback.jinja")),
     ("T12", include_str!("../../templates/T12.jinja")),
     ("T12_fallback", include_str!("../../templates/T12_fallback.jinja")),
+    ("T13", include_str!("../../templates/T13.jinja")),
+    ("T13_fallback", include_str!("../../templates/T13_fallback.jinja")),
+    ("T14", include_str!("../../templates/T14.jinja")),
+    ("T14_fallback", include_str!("../../templates/T14_fallback.jinja")),
+    ("T15", include_str!("../../templates/T15.jinja")),
+    ("T15_fallback", include_str!("../../templates/T15_fallback.jinja")),
 ];
 
 /// The wordings of a text.
@@ -261,7 +268,20 @@ impl Texts {
         audience: &Audience,
         variable_chars: Option<usize>,
     ) -> Result<Message, TextError> {
-        let template = template(alert, audience.role)?;
+        self.render_as(template(alert, audience.role)?, alert, audience, variable_chars)
+    }
+
+    /// The same, in this text.
+    ///
+    /// # Errors
+    /// Those of [`Texts::render`].
+    pub fn render_as(
+        &self,
+        template: Template,
+        alert: &Alert,
+        audience: &Audience,
+        variable_chars: Option<usize>,
+    ) -> Result<Message, TextError> {
         self.word(template, variable_chars, |slot, name_limit| {
             values::value(template, slot, alert, audience, name_limit)
         })
@@ -292,6 +312,40 @@ impl Texts {
             (Err(error), _) => Err(error),
         }
     }
+}
+
+impl Texts {
+    /// The text of this wording (`T7`, `T7_fallback`) with these values in its slots, as the ledger keeps them; and
+    /// what was put into its slots, in their order.
+    ///
+    /// # Errors
+    /// There is no such wording, it asks for a slot that has no value, or it is too long: the texts were changed since
+    /// the values were found.
+    pub fn filled(&self, wording: &str, values: &BTreeMap<String, String>) -> Result<Filled, Unfit> {
+        let all = Template::ALL.into_iter();
+        let mut found = all.flat_map(|t| self.wordings(t).map(move |(id, wording)| (t, id, wording)));
+        let (template, _, wording) =
+            found.find(|(_, id, _)| *id == wording).ok_or_else(|| Unfit(format!("no text {wording}")))?;
+        let value = |slot: Slot, _| {
+            let lacks = || TextError::MissingFact { template, fact: slot.name() };
+            values.get(slot.name()).cloned().ok_or_else(lacks)
+        };
+        let (text, slots) = wording.fill(template, None, value).map_err(|e| Unfit(e.to_string()))?;
+        Ok((text, slots.into_iter().map(|(slot, value)| (slot.name(), value)).collect()))
+    }
+}
+
+/// A text, and what was put into its slots, by the slot's name.
+pub type Filled = (String, Vec<(&'static str, String)>);
+
+/// Values that were found for a text do not fit it any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a message that was planned cannot be worded now: {0}")]
+pub struct Unfit(String);
+
+impl Unfit {
+    /// The reason in the ledger and in metrics.
+    pub const REASON: &'static str = "text_changed";
 }
 
 /// The message that tells this audience of this alert, in the texts as they are delivered, for a gateway

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use super::slots::cut;
 
-/// One text of people.md section 5.3.
+/// One text of people.md section 5.3, or one of ours after them (T13 to T15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "the ids are those of people.md section 5.3")]
+#[allow(missing_docs, reason = "`about` says what each is")]
 pub enum Template {
     T1,
     T2,
@@ -21,6 +21,9 @@ pub enum Template {
     T10,
     T11,
     T12,
+    T13,
+    T14,
+    T15,
 }
 
 use Slot::{
@@ -30,7 +33,7 @@ use Slot::{
 
 impl Template {
     /// Every text.
-    pub const ALL: [Template; 12] = [
+    pub const ALL: [Template; 15] = [
         Template::T1,
         Template::T2,
         Template::T3,
@@ -43,6 +46,9 @@ impl Template {
         Template::T10,
         Template::T11,
         Template::T12,
+        Template::T13,
+        Template::T14,
+        Template::T15,
     ];
 
     /// Its id in people.md and in the ledger.
@@ -60,6 +66,9 @@ impl Template {
             Template::T10 => "T10",
             Template::T11 => "T11",
             Template::T12 => "T12",
+            Template::T13 => "T13",
+            Template::T14 => "T14",
+            Template::T15 => "T15",
         }
     }
 
@@ -78,6 +87,9 @@ impl Template {
             Template::T10 => "T10_fallback",
             Template::T11 => "T11_fallback",
             Template::T12 => "T12_fallback",
+            Template::T13 => "T13_fallback",
+            Template::T14 => "T14_fallback",
+            Template::T15 => "T15_fallback",
         }
     }
 
@@ -96,6 +108,9 @@ impl Template {
             Template::T10 => "on call, dead feed",
             Template::T11 => "township, correction",
             Template::T12 => "owner, severity corrected",
+            Template::T13 => "owner, digest",
+            Template::T14 => "township, digest",
+            Template::T15 => "township, owner not reached",
         }
     }
 
@@ -115,6 +130,12 @@ impl Template {
             Template::T10 => &[Office, K, Hour],
             Template::T11 => &[TownEnterprise, Area, Window, Count, Act, CaseNo, CaseHead, CaseTail],
             Template::T12 => &[Severity, CaseNo, CaseHead, CaseTail],
+            Template::T13 => &[K, Count, CaseNo, CaseHead, CaseTail],
+            Template::T14 => &[Town, Area, K, Count, CaseNo, CaseHead, CaseTail],
+            Template::T15 => &[
+                Town, Area, YearMonth, Year, Month, DayOfMonth, Severity, Enterprise, CaseNo, CaseHead,
+                CaseTail,
+            ],
         }
     }
 
@@ -126,7 +147,7 @@ impl Template {
 
 /// Not a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a text from T1 to T12, found {0}")]
+#[error("expected a text from T1 to T15, found {0}")]
 pub struct NoTemplate(String);
 
 impl FromStr for Template {
@@ -174,7 +195,7 @@ pub enum Slot {
     Window,
     /// The level of the warning.
     Level,
-    /// Days left, or hours without data.
+    /// Days left, hours without data, or incidents that were not told one by one.
     K,
     /// The office that reports.
     Office,
@@ -233,7 +254,7 @@ impl Slot {
             (TownEnterprise, _) => format!("{}{}", Town.row().2, cut(LONG_NAME, name_limit)),
             (Act, Template::T11) => "转承继单位".to_owned(),
             // Only T8 speaks of an incident that may be either severe or fatal.
-            (Severity, Template::T2 | Template::T12) => "重伤".to_owned(),
+            (Severity, Template::T2 | Template::T12 | Template::T15) => "重伤".to_owned(),
             _ => self.row().2.to_owned(),
         }
     }

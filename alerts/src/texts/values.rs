@@ -54,7 +54,7 @@ pub(super) fn value(
         }
         Slot::Window => facts.window_days.map(count).ok_or(missing("facts.window_days"))?,
         Slot::Level => alert.level.map(level).ok_or(missing("level"))?.to_owned(),
-        // No alert says these: T5 and T10 are not worded from one.
+        // No alert says these: T5, T10, T13 and T14 are not worded from one.
         Slot::K | Slot::Office | Slot::Hour => return Err(missing(slot.name())),
     })
 }

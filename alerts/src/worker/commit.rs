@@ -7,8 +7,8 @@ use tocsin_schemas::log::{EventLog, LogError, LogWriter, NewRecord};
 use tocsin_schemas::records::{Delivery, Offset, Progress};
 use tocsin_schemas::time::Instant;
 
-use super::start::{self, Reading};
-use super::{WRITER, WorkerError};
+use super::WorkerError;
+use super::reading::{self, Reading};
 use crate::codec::{self, topic};
 
 /// How old the known ends of `deliveries` may grow before they are looked up again.
@@ -17,8 +17,10 @@ const ENDS_AGE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Collects what a turn changes and appends it together with the progress.
-pub(super) struct Committer {
+pub(crate) struct Committer {
     log: Arc<dyn EventLog>,
+    /// The writer's name, and that of its progress.
+    name: String,
     writer: Option<Box<dyn LogWriter>>,
     /// The progress as last acknowledged.
     progress: Option<Progress>,
@@ -39,6 +41,7 @@ pub(super) struct Committer {
 impl Committer {
     pub fn new(
         log: Arc<dyn EventLog>,
+        name: String,
         writer: Box<dyn LogWriter>,
         progress: Option<Progress>,
         log_id: String,
@@ -47,6 +50,7 @@ impl Committer {
     ) -> Committer {
         Committer {
             log,
+            name,
             writer: Some(writer),
             progress,
             unsettled: None,
@@ -87,34 +91,6 @@ impl Committer {
         Ok(true)
     }
 
-    /// Appends the progress that stands once more (or this one, if none does): a worker that has just started
-    /// tells an older one so, and an idle one learns whether it is the older one. `false`: the log had no
-    /// answer just now, which is no reason to end as long as there is nothing to write.
-    ///
-    /// # Errors
-    /// `Fenced`; a log that will never answer.
-    pub async fn ask(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<bool, WorkerError> {
-        let asked = match self.settled_first().await {
-            Ok(_) => {
-                let progress = match &self.progress {
-                    Some(standing) => standing.clone(),
-                    None => self.next_progress(offsets, now).await?,
-                };
-                let records = Arc::new(vec![codec::encode(&progress)]);
-                self.append_once(&records, &progress).await.map(|()| self.progress = Some(progress))
-            }
-            Err(error) => Err(error),
-        };
-        match asked {
-            Ok(()) => Ok(true),
-            Err(WorkerError::Log(error)) if passing(&error) => {
-                tracing::debug!(%error, "cannot ask just now whether another worker has taken over");
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     async fn next_progress(
         &mut self,
         mut offsets: Vec<Offset>,
@@ -122,7 +98,7 @@ impl Committer {
     ) -> Result<Progress, WorkerError> {
         self.look_up_ledger_ends().await?;
         offsets.extend(self.ledger_ends.iter().cloned());
-        let (writer, log_id) = (WRITER.to_owned(), self.log_id.clone());
+        let (writer, log_id) = (self.name.clone(), self.log_id.clone());
         Ok(Progress { writer, log_id, clock: Some(now), offsets, ..Progress::default() })
     }
 
@@ -199,11 +175,10 @@ impl Committer {
     /// `false` too when nothing was unknown. After an error it is as unknown as before.
     async fn settled_first(&mut self) -> Result<bool, WorkerError> {
         let Some(wanted) = &self.unsettled else { return Ok(false) };
-        let (log, reading) = (Arc::clone(&self.log), self.reading.clone());
+        let (log, reading, name) = (Arc::clone(&self.log), self.reading.clone(), self.name.clone());
         let (writer, found) = tokio::task::spawn_blocking(move || {
-            let writer = log.writer(WRITER)?;
-            let found = start::read_progress(&*log, &reading)?;
-            Ok::<_, WorkerError>((writer, found.map(|(progress, _)| progress)))
+            let writer = log.writer(&name)?;
+            Ok::<_, WorkerError>((writer, reading::read_progress(&*log, &name, &reading)?))
         })
         .await
         .map_err(|_| WorkerError::Died("writer"))??;
@@ -212,7 +187,7 @@ impl Committer {
         // appended again. That is harmless, they are states, of which the last one counts.
         let there = found != self.progress;
         if there && found.as_ref() != Some(wanted) {
-            return Err(LogError::Fenced { writer: WRITER.to_owned() }.into());
+            return Err(LogError::Fenced { writer: self.name.clone() }.into());
         }
         self.progress = found;
         self.unsettled = None;
@@ -221,7 +196,7 @@ impl Committer {
 }
 
 /// Whether the log may take later what it did not take now.
-fn passing(error: &LogError) -> bool {
+pub(crate) fn passing(error: &LogError) -> bool {
     matches!(
         error,
         LogError::Retry { .. }

@@ -1,67 +1,53 @@
-//! The loop that delivers: it reads alerts and contacts, asks [`decide`] what is due, writes that down,
-//! asks the gateway, and writes down what came of it.
+//! The worker that delivers: it takes its share of the roles ([`members`]) and runs them until it is stopped.
 //!
-//! # One turn
-//! 1. *Decide*: which open deliveries are due now, and which end without a request.
-//! 2. *Commit*: one append with the outcomes of the last turn, the new deliveries, those now `sending`,
-//!    and the progress that they stand for.
-//! 3. *Ask*: only after the append was acknowledged the requests of this turn start, at most
-//!    `max_in_flight` at once, one at a time for a person.
-//! 4. *Wait* for an outcome, for more alerts, for a due time of the clock, or for the stop.
+//! | role | does | writer |
+//! |---|---|---|
+//! | planner | turns alerts into deliveries ([`crate::planner`]) | `alerts` |
+//! | sender of a partition | sends what goes to its phones ([`crate::sender`]) | `alerts.N` |
 //!
-//! # Why a kill at any point is safe
-//! - Before the append: nothing was asked; the progress still lies before the alert.
-//! - Between append and outcome: the ledger says `sending`. The next run does what the gateway's kind allows
-//!   ([`crate::settle`]): sends it again with the same key and counts it, asks what became of it, or says unknown.
-//! - After the outcome's append: the delivery has ended, and an ended one is never looked at again.
-//!
-//! The writer `alerts` is opened first and everything is read back after it, so an older worker that
-//! still runs is fenced: its next append fails, and it asks nobody without an append. So that an idle one
-//! learns of it too, a worker that has read back writes its progress at once, and an idle one watches for that
-//! (module `fence`).
+//! Any number of workers may run; one alone has all roles. Each role opens its writer first and reads everything back
+//! after it, so an older one of the same role is fenced: its next append fails, it asks nobody without an append, and
+//! its whole worker ends. Roles that move between workers that are well are handed over without that: who has one
+//! finishes what is under way first.
 //!
 //! # Blocking
-//! The log blocks. Reading has a thread of its own, appends run on the runtime's blocking threads, and
-//! the loop itself never blocks.
-//!
-//! [`decide`]: crate::decide
+//! The log blocks. Reading has threads of its own, appends run on the runtime's blocking threads, and the loops
+//! themselves never block.
 
-mod board;
-mod commit;
-mod fence;
-mod hold;
-mod merge;
-mod reader;
-mod start;
-mod turn;
-mod turns;
+pub(crate) mod commit;
+mod members;
+pub(crate) mod reading;
+pub(crate) mod registry;
+pub(crate) mod slots;
+pub(crate) mod tail;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::log::{EventLog, LogError};
-use tocsin_schemas::records::Offset;
+use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::wire::{NoIds, SchemaIds};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::calendar::Calendar;
-use crate::channel::Channel;
+use crate::channels::Channels;
 use crate::clock::Clock;
 use crate::codec::topic;
 use crate::decide::RetrySettings;
-use crate::stats::Stats;
+use crate::phone_key::PhoneKey;
+use crate::planner::{self, Stop};
+use crate::sender;
+use crate::stats::{Hub, Stats};
 use crate::texts::Texts;
-use board::{Board, Errand, Send};
-use commit::Committer;
-use fence::Lookout;
-use merge::Merge;
-use start::Reading;
-use turn::{Done, Turn};
+use members::{EVERY, Members, Role};
+use reading::Reading;
+use registry::Registry;
+use slots::Slots;
 
-/// The name of the worker's writer and of its progress.
+/// The name of the planner's writer and of its progress; a sender's has its partition behind it.
 pub const WRITER: &str = "alerts";
 
 /// How a worker works.
@@ -101,8 +87,8 @@ impl Default for Settings {
             retry: RetrySettings::default(),
             stop_grace: Duration::from_secs(12),
             append_tries: 60,
-            turn_patience: turns::PATIENCE,
-            read_patience: start::PATIENCE,
+            turn_patience: planner::TURN_PATIENCE,
+            read_patience: reading::PATIENCE,
         }
     }
 }
@@ -168,32 +154,82 @@ pub enum WorkerError {
 /// A worker that was not started yet.
 pub struct Worker {
     log: Arc<dyn EventLog>,
-    channel: Arc<dyn Channel>,
+    channels: Channels,
     clock: Arc<dyn Clock>,
     settings: Settings,
     schemas: Arc<dyn SchemaIds>,
     texts: Arc<Texts>,
+    phone_key: Option<PhoneKey>,
+    name: String,
     accept_difference: bool,
-    stats: watch::Sender<Stats>,
+    stats: Arc<Hub>,
+}
+
+/// What the roles of a worker share.
+pub(crate) struct Shared {
+    pub log: Arc<dyn EventLog>,
+    pub channels: Channels,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Settings,
+    pub texts: Arc<Texts>,
+    pub phone_key: PhoneKey,
+    pub accept_difference: bool,
+    pub registry: Arc<Registry>,
+    pub stats: Arc<Hub>,
+    pub slots: Slots,
+    /// Whether the planner, ours or another worker's, has found that the books fit together.
+    pub guarded: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// The committed ends of a topic's partitions.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub async fn ends(&self, topic: &'static str) -> Result<Vec<(u32, u64)>, WorkerError> {
+        let log = Arc::clone(&self.log);
+        let bounds = tokio::task::spawn_blocking(move || log.bounds(topic));
+        let bounds = bounds.await.map_err(|_| WorkerError::Died("reader"))??;
+        Ok((0..).zip(bounds.iter().map(|b| b.end)).collect())
+    }
+}
+
+/// Says in the log of this process what became of a delivery: no phone, no name.
+pub(crate) fn record(delivery: &Delivery) {
+    let reason = delivery.reason.as_deref().unwrap_or_default();
+    if delivery.state == DeliveryState::Failed {
+        tracing::warn!(
+            delivery_id = %delivery.delivery_id,
+            alert_id = %delivery.alert_id,
+            case_no = %delivery.case_no,
+            role = %delivery.role,
+            reason,
+            "delivery failed"
+        );
+    } else {
+        tracing::debug!(delivery_id = %delivery.delivery_id, state = ?delivery.state, reason, "delivery");
+    }
 }
 
 impl Worker {
-    /// A worker that delivers the alerts of `log` over `channel`. Does nothing yet.
+    /// A worker that delivers the alerts of `log` over `channels`. Does nothing yet.
     pub fn new(
         log: Arc<dyn EventLog>,
-        channel: Arc<dyn Channel>,
+        channels: Channels,
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Worker {
         Worker {
             log,
-            channel,
+            channels,
             clock,
             settings,
             schemas: Arc::new(NoIds),
             texts: Texts::built_in(),
+            phone_key: None,
+            name: "worker".to_owned(),
             accept_difference: false,
-            stats: watch::Sender::new(Stats::default()),
+            stats: Arc::new(Hub::new()),
         }
     }
 
@@ -209,6 +245,20 @@ impl Worker {
     #[must_use]
     pub fn with_texts(mut self, texts: Arc<Texts>) -> Worker {
         self.texts = texts;
+        self
+    }
+
+    /// With this key of phones' hashes. Without it the log's id is the key, which whoever reads the log can find.
+    #[must_use]
+    pub fn with_phone_key(mut self, key: PhoneKey) -> Worker {
+        self.phone_key = Some(key);
+        self
+    }
+
+    /// Under this name among the workers of the log; a restart keeps it. Two with one name: the newer one stays.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Worker {
+        name.clone_into(&mut self.name);
         self
     }
 
@@ -231,18 +281,15 @@ impl Worker {
     ///
     /// # Errors
     /// See [`WorkerError`]. Nothing is sent after the cause.
-    pub async fn run(self, stop: impl Future<Output = ()> + std::marker::Send) -> Result<Stats, WorkerError> {
-        let log = Arc::clone(&self.log);
-        let schemas = Arc::clone(&self.schemas);
-        let (accept, patience) = (self.accept_difference, self.settings.turn_patience);
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<Stats, WorkerError> {
         // What reads for this worker ends when this is gone.
         let here = Arc::new(());
         let reading = Reading::new(&here, self.settings.read_patience);
+        let (stats, name) = (Arc::clone(&self.stats), self.name.clone());
         let reads = reading.clone();
-        let start =
-            tokio::task::spawn_blocking(move || start::read_back(&log, &*schemas, accept, patience, &reads));
+        let start = tokio::task::spawn_blocking(move || self.join(&reads));
         tokio::pin!(stop);
-        let started = tokio::select! {
+        let (shared, members, partitions) = tokio::select! {
             biased;
             () = &mut stop => {
                 tracing::info!("alert worker stopped while it read back its state: nothing was sent");
@@ -250,115 +297,147 @@ impl Worker {
             }
             started = start => started.map_err(|_| WorkerError::Died("start"))??,
         };
-        tracing::info!(
-            contacts = started.contacts.len(),
-            open = started.ledger.open_len(),
-            "alert worker read back its state"
-        );
-        let mut reader = reader::spawn(
-            Arc::clone(&self.log),
-            Merge::new(Arc::clone(&self.log), started.alerts, started.turns, self.settings.max_batch),
-            started.contacts_reader,
-            started.silences_reader,
-            Arc::clone(&self.schemas),
-            reading.clone(),
-        );
-        let mut lookout = Lookout::new(Arc::clone(&self.log), reading.clone(), started.progress_in);
-        let mut turn = Turn {
-            board: Board::new(),
-            ledger: started.ledger,
-            contacts: started.contacts,
-            silences: started.silences,
-            warned: None,
-            committer: Committer::new(
-                Arc::clone(&self.log),
-                started.writer,
-                started.progress,
-                started.log_id,
-                self.settings.append_tries,
-                reading,
-            ),
-            stats: Stats {
-                contacts_refused: started.contacts_refused,
-                silences_refused: started.silences_refused,
-                taken_in: started.from,
-                ..Stats::default()
-            },
-            worker: &self,
+        tracing::info!(contacts = shared.registry.known().contacts.len(), name, "alert worker joined");
+        let mut crew = Crew {
+            roles: std::iter::once(Role::Planner).chain((0..partitions).map(Role::Sender)).collect(),
+            shared: Arc::new(shared),
+            name,
+            members: Some(members),
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            which: HashMap::new(),
+            reading,
         };
-        let mut requests: JoinSet<Done> = JoinSet::new();
-        let mut asked: HashMap<tokio::task::Id, (u64, bool)> = HashMap::new();
-        let mut stopping = None;
-        // Tells an older worker, which may be idle, that there is a newer one.
-        turn.ask(&mut lookout).await?;
+        crew.work(stop).await?;
+        Ok(stats.subscribe().borrow().clone())
+    }
+
+    /// Joins the members and reads the registry. Blocks.
+    fn join(self, reading: &Reading) -> Result<(Shared, Members, u32), WorkerError> {
+        let log_id = self.log.log_id()?;
+        let run = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>());
+        let members = Members::join(Arc::clone(&self.log), &self.name, run, reading.clone())?;
+        let partitions = u32::try_from(self.log.bounds(topic::DELIVERIES)?.len()).unwrap_or(u32::MAX);
+        let registry = Registry::open(Arc::clone(&self.log), self.schemas, reading)?;
+        let shared = Shared {
+            slots: Slots::new(self.settings.max_in_flight),
+            guarded: watch::Sender::new(false),
+            log: self.log,
+            channels: self.channels,
+            clock: self.clock,
+            settings: self.settings,
+            texts: self.texts,
+            phone_key: self.phone_key.unwrap_or_else(|| PhoneKey::new(log_id.as_bytes())),
+            accept_difference: self.accept_difference,
+            registry: Arc::new(registry),
+            stats: self.stats,
+        };
+        Ok((shared, members, partitions))
+    }
+}
+
+/// The roles that this worker has now.
+struct Crew {
+    shared: Arc<Shared>,
+    name: String,
+    roles: Vec<Role>,
+    /// Away while a heartbeat is under way.
+    members: Option<Members>,
+    running: BTreeMap<Role, watch::Sender<Stop>>,
+    /// Dropping it ends them all, as a kill would.
+    tasks: JoinSet<Result<(), WorkerError>>,
+    which: HashMap<tokio::task::Id, Role>,
+    reading: Reading,
+}
+
+impl Crew {
+    async fn work(&mut self, mut stop: impl Future<Output = ()> + Unpin) -> Result<(), WorkerError> {
         loop {
-            let sends = if stopping.is_none() { turn.decide() } else { Vec::new() };
-            if turn.commit().await? {
-                lookout.wrote();
+            self.beat(false).await?;
+            if self.change_roles() {
+                // Said at once: who joins now must not take them as well.
+                continue;
             }
-            for Send { seq, errand } in sends {
-                let channel = Arc::clone(&self.channel);
-                let asks = matches!(errand, Errand::Ask(_));
-                let task = requests.spawn(async move {
-                    match errand {
-                        Errand::Send(message) => Done::Sent(channel.send(&message).await),
-                        Errand::Ask(question) => Done::Told(channel.ask(&question).await),
-                    }
-                });
-                asked.insert(task.id(), (seq, asks));
-            }
-            turn.publish();
-            if stopping.is_some() && requests.is_empty() {
-                break;
-            }
-            let due = turn.board.next_due();
-            let room = turn.board.len() - turn.board.held_up() < self.settings.max_open;
             tokio::select! {
-                () = &mut stop, if stopping.is_none() => {
-                    tracing::info!(under_way = requests.len(), "alert worker stops when no request is under way");
-                    stopping = Some(tokio::time::Instant::now() + self.settings.stop_grace);
-                }
-                () = until(stopping), if stopping.is_some() => {
-                    tracing::warn!(under_way = requests.len(), "stopped with requests under way: settled at the next start");
-                    break;
-                }
-                Some(done) = requests.join_next_with_id() => {
-                    let mut next = Some(done);
-                    while let Some(done) = next {
-                        let (id, done) = done.map_or_else(|e| (e.id(), None), |(id, done)| (id, Some(done)));
-                        if let Some((seq, asks)) = asked.remove(&id) {
-                            turn.finish(seq, &done.unwrap_or_else(|| Done::failed(asks)));
-                        }
-                        next = requests.try_join_next_with_id();
-                    }
-                }
-                batch = reader.recv(), if stopping.is_none() && room => {
-                    turn.take_in(batch.ok_or(WorkerError::Died("reader"))??);
-                }
-                () = wait_for(&*self.clock, due), if stopping.is_none() => {}
-                () = lookout.reason_to_ask(), if stopping.is_none() => turn.ask(&mut lookout).await?,
+                biased;
+                () = &mut stop => break,
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended)?,
+                () = tokio::time::sleep(EVERY) => {}
             }
         }
-        Ok(turn.stats)
+        // The senders first: the planner then knows what came of everything.
+        for all in [false, true] {
+            for (role, stop) in &self.running {
+                if all || *role != Role::Planner {
+                    stop.send_replace(Stop::Yes);
+                }
+            }
+            while self.running.keys().any(|role| all || *role != Role::Planner) {
+                match self.tasks.join_next_with_id().await {
+                    Some(ended) => self.ended(ended)?,
+                    None => break,
+                }
+            }
+        }
+        self.beat(true).await
     }
-}
 
-async fn until(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
+    /// Starts what is ours and free, and stops what is ours no more. `true`: it took something.
+    fn change_roles(&mut self) -> bool {
+        let Some(members) = &self.members else { return false };
+        let mine = |role: Role| members.view().owner(role) == Some(&self.name);
+        let free = |role: Role| !members.view().held_by_another(role, &self.name);
+        if members.view().held_by_another(Role::Planner, &self.name) {
+            self.shared.guarded.send_replace(true);
+        }
+        let start: Vec<Role> = self
+            .roles
+            .iter()
+            .copied()
+            .filter(|r| !self.running.contains_key(r) && mine(*r) && free(*r))
+            .collect();
+        for (role, stop) in self.running.iter().filter(|(role, _)| !mine(**role)) {
+            if *stop.borrow() == Stop::No {
+                tracing::info!(%role, "handed over to another worker");
+                stop.send_replace(Stop::Yes);
+            }
+        }
+        for role in &start {
+            let (to_role, stop) = watch::channel(Stop::No);
+            let (shared, reading) = (Arc::clone(&self.shared), self.reading.clone());
+            let task = match *role {
+                Role::Planner => self.tasks.spawn(planner::run(shared, stop, reading)),
+                Role::Sender(partition) => self.tasks.spawn(sender::run(shared, partition, stop, reading)),
+            };
+            self.which.insert(task.id(), *role);
+            self.running.insert(*role, to_role);
+            tracing::info!(%role, "taken");
+        }
+        !start.is_empty()
     }
-}
 
-async fn wait_for(clock: &dyn Clock, due: Option<tocsin_schemas::time::Instant>) {
-    match due {
-        Some(at) => clock.sleep_until(at).await,
-        None => std::future::pending().await,
+    /// # Errors
+    /// A role that ended with an error ends the worker.
+    fn ended(
+        &mut self,
+        ended: Result<(tokio::task::Id, Result<(), WorkerError>), tokio::task::JoinError>,
+    ) -> Result<(), WorkerError> {
+        let (id, result) = ended.map_err(|error| {
+            tracing::error!(%error, "a role of the alert worker died");
+            WorkerError::Died("role")
+        })?;
+        if let Some(role) = self.which.remove(&id) {
+            self.running.remove(&role);
+        }
+        result
     }
-}
 
-fn alerts_offset(partition: u32, next: u64) -> Offset {
-    Offset { topic: topic::ALERTS.to_owned(), partition, next }
+    async fn beat(&mut self, leaving: bool) -> Result<(), WorkerError> {
+        let members = self.members.take().ok_or(WorkerError::Died("heartbeat"))?;
+        let holds: BTreeSet<Role> = self.running.keys().copied().collect();
+        self.members = Some(members.beat(holds, leaving).await?);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ on_both_logs!(
     a_newer_writer_fences_one_in_another_process_under_load,
     reading_starts_at_any_offset,
     reading_goes_on_where_it_stopped,
+    a_route_decides_the_partition_in_the_keys_place,
     empty_and_idle_partitions_hold_nobody_up,
     a_waiting_reader_is_woken,
     a_waiting_reader_is_woken_by_another_process,

@@ -248,6 +248,7 @@ pub fn record(topic: &Arc<str>, key: &str, value: &str) -> NewRecord {
         key: key.as_bytes().to_vec(),
         value: Some(value.as_bytes().to_vec()),
         stamp: None,
+        route: None,
     }
 }
 

@@ -32,6 +32,7 @@ pub fn records_come_back_in_order_and_unchanged(subject: &Subject) {
                     _ => Some([batch.to_le_bytes(), n.to_le_bytes()].concat()),
                 },
                 stamp: None,
+                route: None,
             })
             .collect();
         for record in &records {
@@ -247,6 +248,26 @@ pub fn reading_goes_on_where_it_stopped(subject: &Subject) {
     let mut expected: Vec<_> = (0..30).flat_map(|n| (0..10).map(move |k| format!("{n}/{k}"))).collect();
     expected.sort();
     assert_eq!(texts, expected);
+}
+
+/// Records of one key and different routes, and of different keys and one route.
+pub fn a_route_decides_the_partition_in_the_keys_place(subject: &Subject) {
+    let log = subject.open();
+    let topic = topic(&*log, "routed", 5);
+    let routed = |key: &str, route: &str| NewRecord {
+        route: (!route.is_empty()).then(|| route.as_bytes().to_vec()),
+        ..record(&topic, key, route)
+    };
+    let pairs = [("a", "b"), ("b", ""), ("c", "b"), ("a", ""), ("b", "a"), ("c", "")];
+    log.writer(&unique("w")).unwrap().append(&pairs.map(|(key, route)| routed(key, route))).unwrap();
+    let places: BTreeMap<(String, String), u32> = all(&*log, &[&topic], pairs.len())
+        .iter()
+        .map(|r| ((String::from_utf8(r.key.clone().unwrap()).unwrap(), text(r)), r.partition))
+        .collect();
+    let place = |key: &str, route: &str| places[&(key.to_owned(), route.to_owned())];
+    assert_eq!((place("a", "b"), place("c", "b")), (place("b", ""), place("b", "")), "as a key of that text");
+    assert_eq!(place("b", "a"), place("a", ""));
+    assert_ne!(place("a", ""), place("b", ""), "murmur2 parts these two");
 }
 
 pub fn empty_and_idle_partitions_hold_nobody_up(subject: &Subject) {

@@ -2,11 +2,13 @@
 //!
 //! Records *in* ([`Report`], [`Enterprise`], [`Headcount`], [`Contact`], [`GovernanceEvent`]) are held as
 //! they were accepted: every value is on its list and in its range. Records *out* ([`Incident`],
-//! [`Alert`], [`Rates`], [`Listed`], [`Delivery`], [`Progress`], [`Quarantined`]) serialize with serde to the very
+//! [`Alert`], [`Rates`], [`Listed`], [`Delivery`], [`Progress`],
+//! [`Heartbeat`], [`Quarantined`]) serialize with serde to the very
 //! names of the Avro schemas and of the files of `tocsin replay`.
 
 mod alert;
 mod delivery;
+mod heartbeat;
 mod incident;
 mod list;
 mod progress;
@@ -17,6 +19,7 @@ mod report;
 
 pub use alert::{Alert, AlertFacts, Audience};
 pub use delivery::{Delivery, DeliveryState};
+pub use heartbeat::Heartbeat;
 pub use incident::Incident;
 pub use list::{Listed, Member, Model, Reference, Whole};
 pub use progress::{Counters, Offset, Progress};

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::schema::own_by_fingerprint;
 use super::{Framing, Kind, WireError, framing};
-use crate::records::{Alert, Delivery, Incident, Listed, Progress, Quarantined, Rates};
+use crate::records::{Alert, Delivery, Heartbeat, Incident, Listed, Progress, Quarantined, Rates};
 use crate::topics;
 
 /// A record that Tocsin writes to a topic of its own.
@@ -16,6 +16,10 @@ pub trait OutputRecord: Serialize + DeserializeOwned {
     const TOPIC: &'static str;
     /// The key that it is written under; the catalogue says what it is made of.
     fn key(&self) -> Vec<u8>;
+    /// What decides its partition in the key's place, see [`NewRecord::route`](crate::log::NewRecord::route).
+    fn route(&self) -> Option<Vec<u8>> {
+        None
+    }
     /// Appends it as an Avro datum of its schema.
     ///
     /// # Panics
@@ -100,6 +104,9 @@ impl OutputRecord for Delivery {
     fn key(&self) -> Vec<u8> {
         self.delivery_id.clone().into_bytes()
     }
+    fn route(&self) -> Option<Vec<u8>> {
+        self.phone_hash.clone().map(String::into_bytes)
+    }
 }
 
 impl OutputRecord for Progress {
@@ -107,6 +114,14 @@ impl OutputRecord for Progress {
     const TOPIC: &'static str = topics::PROGRESS;
     fn key(&self) -> Vec<u8> {
         self.writer.clone().into_bytes()
+    }
+}
+
+impl OutputRecord for Heartbeat {
+    const KIND: Kind = Kind::Heartbeat;
+    const TOPIC: &'static str = topics::MEMBERS;
+    fn key(&self) -> Vec<u8> {
+        self.name.clone().into_bytes()
     }
 }
 

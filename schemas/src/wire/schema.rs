@@ -42,6 +42,8 @@ codes! {
         Delivery = "Delivery",
         /// How far a writer has come.
         Progress = "Progress",
+        /// A worker says that it is there.
+        Heartbeat = "Heartbeat",
         /// A record refused at the door.
         Quarantined = "Quarantined",
     }
@@ -61,6 +63,7 @@ impl Kind {
             Kind::Listed => include_str!("../../avro/list.avsc"),
             Kind::Delivery => include_str!("../../avro/delivery.avsc"),
             Kind::Progress => include_str!("../../avro/progress.avsc"),
+            Kind::Heartbeat => include_str!("../../avro/heartbeat.avsc"),
             Kind::Quarantined => include_str!("../../avro/quarantined.avsc"),
         }
     }
@@ -92,6 +95,8 @@ impl Kind {
 const EARLIER: &[&str] = &[
     // Before a delivery told whose contact was asked, and when.
     include_str!("../../avro/earlier/delivery-1.avsc"),
+    // Before a delivery stood for itself, without its alert.
+    include_str!("../../avro/earlier/delivery-2.avsc"),
     // Before the records of the topic lists were counted.
     include_str!("../../avro/earlier/progress-1.avsc"),
     // Before a list could be equal to one frozen before.

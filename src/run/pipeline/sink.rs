@@ -67,13 +67,13 @@ impl Sink {
 
     fn record<T: OutputRecord>(&self, record: &T) -> NewRecord {
         let topic = Arc::clone(&self.names[&T::KIND]);
-        NewRecord { topic, key: record.key(), value: Some(wire::encode(record)), stamp: None }
+        NewRecord { topic, key: record.key(), value: Some(wire::encode(record)), stamp: None, route: None }
     }
 
     /// A tombstone: what stood under the key is not so any more.
     fn gone(&self, kind: Kind, key: String) -> NewRecord {
         let topic = Arc::clone(&self.names[&kind]);
-        NewRecord { topic, key: key.into_bytes(), value: None, stamp: None }
+        NewRecord { topic, key: key.into_bytes(), value: None, stamp: None, route: None }
     }
 
     /// Encodes and commits.

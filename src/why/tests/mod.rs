@@ -156,6 +156,7 @@ fn write<T: OutputRecord>(source: &Source, records: &[T]) {
         key: record.key(),
         value: Some(wire::encode(record)),
         stamp: None,
+        route: None,
     };
     let new: Vec<NewRecord> = records.iter().map(new).collect();
     source.log.writer("test").unwrap().append(&new).unwrap();

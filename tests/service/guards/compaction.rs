@@ -122,6 +122,7 @@ fn write_again(house: &House, topic: &str) {
             key: r.key.unwrap_or_default(),
             value: r.value,
             stamp: Some(tocsin_schemas::time::Instant(r.stamp.0)),
+            route: None,
         })
         .collect();
     house.log.writer("test").unwrap().append(&again).unwrap();

@@ -169,6 +169,7 @@ fn another_cluster_with_this_ones_progress_stops_the_start() {
                 key,
                 value: record.value,
                 stamp: Some(record.stamp),
+                route: None,
             };
             new.log.writer("mirror").unwrap().append(&[new_record]).unwrap();
         }

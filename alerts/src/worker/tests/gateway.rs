@@ -141,7 +141,7 @@ async fn through_all_faults_the_owner_is_told_once() {
     let settings = Settings::default();
     let worker = Worker::new(
         Arc::clone(&log) as Arc<dyn EventLog>,
-        Arc::new(webhook),
+        Channels::one(Arc::new(webhook)),
         Arc::clone(&clock) as _,
         settings,
     );

@@ -29,15 +29,17 @@ struct State {
     topics: BTreeMap<String, Vec<Vec<LogRecord>>>,
     epochs: HashMap<String, u64>,
     faults: VecDeque<Fault>,
+    /// Whether heartbeats meet faults too.
+    beats_fail_too: bool,
     appends: usize,
+    /// The log's own time, in milliseconds.
+    now: i64,
     /// Partitions of `alerts` in which nothing from this offset on is visible yet.
     unseen: HashMap<u32, usize>,
     /// A topic of which nothing comes, though there is more.
     stuck: Option<String>,
     /// What the next makings of a writer fail with.
     no_writer: VecDeque<LogError>,
-    /// How often the ends of `progress` were looked up.
-    looks: usize,
 }
 
 impl State {
@@ -63,6 +65,7 @@ impl MemLog {
             ("governance.events", 1),
             ("deliveries", 3),
             ("progress", 4),
+            ("members", 1),
         ] {
             log.state().topics.insert(topic.into(), vec![Vec::new(); partitions]);
         }
@@ -74,7 +77,15 @@ impl MemLog {
     pub fn faults(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults = faults.into_iter().collect();
     }
-    /// Appends of every writer so far.
+    /// The log's time goes on by so many milliseconds.
+    pub fn time_passes(&self, ms: i64) {
+        self.state().now += ms;
+    }
+    /// Heartbeats meet the next faults too.
+    pub fn beats_fail_too(&self) {
+        self.state().beats_fail_too = true;
+    }
+    /// Appends of every writer so far, but for heartbeats.
     pub fn appends(&self) -> usize {
         self.state().appends
     }
@@ -111,10 +122,6 @@ impl MemLog {
     pub fn no_writer(&self, errors: impl IntoIterator<Item = LogError>) {
         self.state().no_writer = errors.into_iter().collect();
     }
-    /// How often the ends of `progress` were looked up so far.
-    pub fn looks(&self) -> usize {
-        self.state().looks
-    }
     pub fn put(&self, records: &[NewRecord]) {
         commit(&mut self.state(), records);
         self.shared.1.notify_all();
@@ -126,15 +133,16 @@ fn partition_of(key: &[u8], partitions: usize) -> usize {
 }
 
 fn commit(state: &mut State, records: &[NewRecord]) {
+    let now = state.now;
     for record in records {
         let partitions = state.topics.get_mut(&*record.topic).expect("a known topic");
-        let partition = partition_of(&record.key, partitions.len());
+        let partition = partition_of(record.routed_by(), partitions.len());
         let offset = partitions[partition].len() as u64;
         partitions[partition].push(LogRecord {
             topic: Arc::clone(&record.topic),
             partition: partition as u32,
             offset,
-            stamp: Instant(0),
+            stamp: Instant(now),
             key: Some(record.key.clone()),
             value: record.value.clone(),
         });
@@ -157,8 +165,7 @@ impl EventLog for MemLog {
         Err(no_admin())
     }
     fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError> {
-        let mut state = self.state();
-        state.looks += usize::from(topic == "progress");
+        let state = self.state();
         let partitions = state.topics.get(topic).ok_or(LogError::MissingTopic { topic: topic.into() })?;
         let end = |partition| state.visible(topic, partition).len() as u64;
         Ok((0..partitions.len() as u32).map(|p| Bounds { first: 0, end: end(p) }).collect())
@@ -234,8 +241,10 @@ impl LogWriter for MemWriter {
         if state.epochs[&self.name] != self.epoch {
             return Err(LogError::Fenced { writer: self.name.clone() });
         }
-        state.appends += 1;
-        let fault = state.faults.pop_front().unwrap_or(Fault::None);
+        // Heartbeats come by time, so they would make any count of appends a game of chance.
+        let beat = records.iter().all(|record| &*record.topic == "members") && !state.beats_fail_too;
+        state.appends += usize::from(!beat);
+        let fault = if beat { None } else { state.faults.pop_front() }.unwrap_or(Fault::None);
         if matches!(fault, Fault::None | Fault::UncertainWritten | Fault::DieAfter) {
             commit(&mut state, records);
             self.shared.1.notify_all();

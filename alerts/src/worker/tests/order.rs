@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::fixtures::audience;
-use crate::worker::merge::Read;
-use crate::worker::turns::{MOST_WAITING, Turns};
+use crate::planner::merge::Read;
+use crate::planner::turns::{MOST_WAITING, Turns};
 use tocsin_schemas::codes::Rule;
 use tocsin_schemas::records::Audience;
 

@@ -52,7 +52,12 @@ impl House {
 
     pub fn worker(&self, now: Instant) -> Worker {
         let (log, gateway) = (Arc::clone(&self.log), Arc::clone(&self.gateway));
-        Worker::new(log, gateway, Arc::new(HandClock(AtomicI64::new(now.0))), self.settings.clone())
+        Worker::new(
+            log,
+            Channels::one(gateway),
+            Arc::new(HandClock(AtomicI64::new(now.0))),
+            self.settings.clone(),
+        )
     }
 
     /// This alert is decided now, and a worker runs until nothing is left to do at this hour.
@@ -155,7 +160,12 @@ async fn one_worker_that_runs_through_the_night_rings_in_the_morning() {
     house.log.put(&[codec::encode(&Alert { decided_at: at("2026-11-26 21:30"), ..alert })]);
     let clock = Arc::new(JumpClock(AtomicI64::new(at("2026-11-26 21:30").0)));
     let (log, gateway) = (Arc::clone(&house.log), Arc::clone(&house.gateway));
-    let worker = Worker::new(log, gateway, Arc::clone(&clock) as Arc<dyn Clock>, house.settings.clone());
+    let worker = Worker::new(
+        log,
+        Channels::one(gateway),
+        Arc::clone(&clock) as Arc<dyn Clock>,
+        house.settings.clone(),
+    );
     let mut stats = worker.stats();
     let done = async move { drop(stats.wait_for(|s| s.in_state(ACCEPTED) == 1).await) };
     tokio::time::timeout(LIMIT, worker.run(done)).await.unwrap().unwrap();

@@ -22,7 +22,13 @@ fn silence(subject: &str, version: u64, until: &str, everything: bool) -> NewRec
 }
 
 fn raw(value: Vec<u8>) -> NewRecord {
-    NewRecord { topic: topic::GOVERNANCE.into(), key: b"s1".to_vec(), value: Some(value), stamp: None }
+    NewRecord {
+        topic: topic::GOVERNANCE.into(),
+        key: b"s1".to_vec(),
+        value: Some(value),
+        stamp: None,
+        route: None,
+    }
 }
 
 const NOON: &str = "2026-11-26 12:00";

@@ -111,7 +111,7 @@ impl KafkaWriter {
                     let limit = topic.limit;
                     return Err(LogError::TooLarge { topic: record.topic.to_string(), bytes, limit });
                 }
-                places.push(partition_of(&record.key, topic.partitions) as i32);
+                places.push(partition_of(record.routed_by(), topic.partitions) as i32);
             }
         }
         Ok(places)

@@ -91,7 +91,7 @@ impl SqliteWriter {
                 return Err(LogError::TooLarge { topic: record.topic.to_string(), bytes, limit });
             }
             let stamp = record.stamp.filter(|_| !topic.by_days).unwrap_or(now);
-            let number = partition_of(&record.key, topic.partitions.len() as u32);
+            let number = partition_of(record.routed_by(), topic.partitions.len() as u32);
             sorted.entry(topic.partitions[number as usize]).or_default().push((stamp, record));
         }
         Ok(sorted)

@@ -39,6 +39,7 @@ impl House {
                 key: key.as_bytes().to_vec(),
                 value: Some(stamp.to_string().into_bytes()),
                 stamp: Some(Instant(*stamp)),
+                route: None,
             })
             .collect();
         self.log.writer("test").unwrap().append(&records).unwrap();

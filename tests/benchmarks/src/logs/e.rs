@@ -160,6 +160,7 @@ fn copy(from: &House, to: &House, work: &Work) {
                 key: record.key.unwrap_or_default(),
                 value: record.value,
                 stamp,
+                route: None,
             });
         }
         work.advance(records.len() as u64);
@@ -176,5 +177,7 @@ fn copy(from: &House, to: &House, work: &Work) {
     }
     let value = Some(wire::encode(&progress));
     let topic: Arc<str> = Arc::from(topics::PROGRESS);
-    writer.append(&[NewRecord { topic, key: b"pipeline".to_vec(), value, stamp: None }]).expect("an append");
+    writer
+        .append(&[NewRecord { topic, key: b"pipeline".to_vec(), value, stamp: None, route: None }])
+        .expect("an append");
 }

@@ -59,7 +59,13 @@ fn published(record: &Record, stamp: Instant) -> NewRecord {
         Record::Contact(_) | Record::Governance(_) => unreachable!("the workload has none"),
     };
     let value = wire::encode_in(record, Encoding::SingleObject).expect("a sound record");
-    NewRecord { topic: Arc::from(topic), key: key.into_bytes(), value: Some(value), stamp: Some(stamp) }
+    NewRecord {
+        topic: Arc::from(topic),
+        key: key.into_bytes(),
+        value: Some(value),
+        stamp: Some(stamp),
+        route: None,
+    }
 }
 
 /// The topics that the workload fills and the pipeline reads.

@@ -26,22 +26,23 @@ use tocsin_schemas::log::{EventLog, LogReader, LogRecord, TopicPartition};
 use tocsin_schemas::records::{Alert, Offset};
 use tocsin_schemas::time::Instant;
 
+use super::alerts_offset;
 use super::turns::Turns;
-use super::{WorkerError, alerts_offset};
 use crate::codec;
+use crate::worker::WorkerError;
 
 /// How long a poll waits for what is known or likely to be there.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// An alert and its place.
-pub(super) struct Read {
+pub(crate) struct Read {
     pub alert: Alert,
     pub partition: u32,
     pub offset: u64,
 }
 
 /// Reads `alerts` and holds what may not be handed out yet.
-pub(super) struct Merge {
+pub(crate) struct Merge {
     log: Arc<dyn EventLog>,
     readers: Readers,
     parts: Vec<Part>,

@@ -26,12 +26,12 @@ use super::merge::Read;
 
 /// How long a message waits for the one before it. Markers of a transaction are written within milliseconds, and
 /// within seconds when a broker's work has to be taken over by another.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How many messages may wait at once.
-pub(super) const MOST_WAITING: usize = 1_000;
+pub(crate) const MOST_WAITING: usize = 1_000;
 
 /// Which revisions were handed out, and what waits for its turn.
-pub(super) struct Turns {
+pub(crate) struct Turns {
     /// The highest revision handed out of each incident.
     last: HashMap<IncidentId, u32>,
     /// In the order of their coming.

@@ -8,8 +8,8 @@ use crate::decide::{self, Why};
 
 impl Turn<'_> {
     /// Warns once a year, at the start and when the year turns, that nobody has loaded its holidays.
-    pub(super) fn look_at_the_calendar(&mut self, now: Instant) {
-        let (today, calendar) = (now.day(), &self.worker.settings.calendar);
+    pub fn look_at_the_calendar(&mut self, now: Instant) {
+        let (today, calendar) = (now.day(), &self.shared.settings.calendar);
         // From December on the next year's are missed.
         let season = today.plus(31).year();
         if self.warned == Some(season) {
@@ -22,7 +22,7 @@ impl Turn<'_> {
     }
 
     /// Keeps it until this instant, and writes that down unless it stands there already.
-    pub(super) fn hold(&mut self, seq: u64, until: Instant, why: Why, now: Instant) {
+    pub fn hold(&mut self, seq: u64, until: Instant, why: Why, now: Instant) {
         let Some(before) = self.board.get(seq).map(|entry| &entry.delivery) else { return };
         // On the workday itself what a holiday held is held by the hour; that is not worth a line.
         if decide::waits(before) && before.due_at == Some(until) {
@@ -31,7 +31,7 @@ impl Turn<'_> {
             return;
         }
         if before.state == DeliveryState::Sending {
-            self.stats.resent_in_flight += 1;
+            self.count(|mine| mine.resent_in_flight += 1);
             tracing::info!(
                 delivery_id = %before.delivery_id,
                 %until,

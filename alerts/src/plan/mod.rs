@@ -1,0 +1,301 @@
+//! Whom an alert goes to, over which channel, in which order. Pure: no clock, no randomness, no I/O.
+//!
+//! # The rules
+//! 1. One delivery for each audience of an alert, to the first person and channel of its *chain*; a further one only
+//!    when that certainly did not come ([`told`] says when nothing more is due).
+//! 2. The chain: each contact of the role by rank, over each channel in the role's order. Behind an owner stand the
+//!    safety officer and then the township's duty officer (S15), who is told that nobody could be reached (T15).
+//! 3. What speaks of an earlier message (`corrected`, `downgraded`, `eased`, `closed`) goes to exactly those who were
+//!    told, may have been or will be, over the channel that told them; nobody else hears it. Where the earlier ones
+//!    certainly did not go out it is skipped (`nothing_to_correct`).
+//! 4. `upgraded` and `raised` go to those and to whoever is first in the chain now: they are whole by themselves, and a
+//!    death must not stay unsaid because an earlier message failed.
+//! 5. The same words to the same phone in one alert go once (`same_person`).
+//! 6. A message that was overtaken by `corrected`, `closed`, `upgraded` or `raised` goes to nobody further.
+//! 7. Nobody in the chain: failed, `no_contact`.
+
+pub mod told;
+
+use std::collections::BTreeMap;
+
+use tocsin_schemas::codes::{Change, Role};
+use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
+use tocsin_schemas::time::Instant;
+
+use crate::channels::Channels;
+use crate::contacts::{Contacts, Person, contact_key};
+use crate::decide::{self, Why, hold};
+use crate::gateways;
+use crate::ledger::delivery_id;
+use crate::phone_key::PhoneKey;
+use crate::texts::{self, Message, Template, TextError, Texts};
+use told::{ConversationKey, Heard, ShareKey, Told};
+
+/// What planning rests on.
+#[derive(Clone, Copy)]
+pub struct Planner<'a> {
+    /// Who was told what.
+    pub told: &'a Told,
+    /// Whom to reach.
+    pub contacts: &'a Contacts,
+    /// The texts.
+    pub texts: &'a Texts,
+    /// The gateways.
+    pub channels: &'a Channels,
+    /// What makes a phone's hash.
+    pub key: &'a PhoneKey,
+    /// The present instant.
+    pub now: Instant,
+}
+
+/// A delivery that enters the ledger: planned, or ended at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Why its text is the fallback, if it is.
+    pub fallback: Option<TextError>,
+}
+
+/// What is due for one audience of an alert that was planned before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Further {
+    /// Something is under way.
+    Wait,
+    /// Nothing more.
+    Done,
+    /// The next channel or person.
+    Plan(Box<Draft>),
+}
+
+/// One step of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Step {
+    whom: Heard,
+    /// The township, which stands in for an owner.
+    stands_in: bool,
+}
+
+impl Planner<'_> {
+    /// What is due for the audiences of an alert; those that have deliveries already are left out. Suppressed
+    /// decisions and empty audiences give none.
+    pub fn first(&self, alert: &Alert) -> Vec<Draft> {
+        if alert.change == Change::Suppressed {
+            return Vec::new();
+        }
+        let mut drafts = Vec::new();
+        // Who is named twice is found among all audiences, those that were planned before a restart included.
+        let mut said: Vec<(String, String)> = Vec::new();
+        for (at, audience) in alert.audiences.iter().enumerate() {
+            let named_before = |a: &Audience| (a.role, &a.subject) == (audience.role, &audience.subject);
+            if alert.audiences[..at].iter().any(named_before) {
+                continue;
+            }
+            let known = self.told.share(ShareKey::new(alert, audience)).is_some();
+            for (draft, words) in self.opening(alert, audience) {
+                let phone = draft.delivery.phone_hash.clone();
+                let twin = match (phone, words) {
+                    (Some(phone), Some(words)) => {
+                        let this = (phone, words);
+                        let twin = said.contains(&this);
+                        said.push(this);
+                        twin
+                    }
+                    _ => false,
+                };
+                match (known, twin) {
+                    (true, _) => {}
+                    (false, true) => drafts.push(self.ended(draft, DeliveryState::Skipped, Why::SamePerson)),
+                    (false, false) => drafts.push(draft),
+                }
+            }
+        }
+        drafts
+    }
+
+    /// What follows for an audience whose deliveries are known. `overtaken`: a later message of the conversation
+    /// takes the place of this one.
+    pub fn further(&self, alert: &Alert, audience: &Audience, overtaken: bool) -> Further {
+        let share = match self.told.share(ShareKey::new(alert, audience)) {
+            Some(share) if share.open > 0 => return Further::Wait,
+            Some(share) if share.over || overtaken || decide::looks_back(alert.change) => {
+                return Further::Done;
+            }
+            Some(share) => share,
+            None => return Further::Done,
+        };
+        let fresh = |step: &Step| !share.tried.contains(&self.id(alert, audience, &step.whom));
+        match self.chain(alert, audience).into_iter().find(fresh) {
+            Some(step) => Further::Plan(Box::new(self.draft(alert, audience, &step).0)),
+            None => Further::Done,
+        }
+    }
+
+    /// The deliveries by which an audience is told, with their words.
+    fn opening(&self, alert: &Alert, audience: &Audience) -> Vec<(Draft, Option<String>)> {
+        let conversation = ConversationKey::new(alert, audience);
+        let mut steps: Vec<Step> = match alert.change {
+            change if decide::looks_back(change) || matches!(change, Change::Upgraded | Change::Raised) => {
+                let stands_in = |heard: &Heard| stands_in(audience, heard.role);
+                let heard = self.told.heard(conversation).into_iter();
+                heard.map(|whom| Step { stands_in: stands_in(&whom), whom }).collect()
+            }
+            _ => Vec::new(),
+        };
+        if decide::looks_back(alert.change) && !steps.is_empty() {
+            return steps.iter().map(|step| self.draft(alert, audience, step)).collect();
+        }
+        if decide::looks_back(alert.change) && self.told.has_past(conversation) {
+            let draft = self.to_nobody(alert, audience);
+            return vec![(self.ended(draft, DeliveryState::Skipped, Why::NothingToCorrect), None)];
+        }
+        let first = self.chain(alert, audience).into_iter().next();
+        if let Some(first) = first
+            && steps.iter().all(|step| step.whom.phone_hash != first.whom.phone_hash)
+        {
+            steps.push(first);
+        }
+        if steps.is_empty() {
+            let draft = self.to_nobody(alert, audience);
+            return vec![(self.ended(draft, DeliveryState::Failed, Why::NoContact), None)];
+        }
+        steps.iter().map(|step| self.draft(alert, audience, step)).collect()
+    }
+
+    /// Who may be told, in order.
+    fn chain(&self, alert: &Alert, audience: &Audience) -> Vec<Step> {
+        let mut steps = self.of_role(audience.role, &audience.subject, false);
+        if audience.role == Role::Owner {
+            steps.extend(self.of_role(Role::SafetyOfficer, &audience.subject, false));
+            if let (Some(area), false) = (alert.facts.area.as_deref(), decide::looks_back(alert.change)) {
+                steps.extend(self.of_role(Role::TownshipDuty, area, true));
+            }
+        }
+        steps
+    }
+
+    fn of_role(&self, role: Role, subject: &str, stands_in: bool) -> Vec<Step> {
+        // By rank, and of one person by the role's order of channels.
+        let mut by_rank: BTreeMap<(u32, usize), Step> = BTreeMap::new();
+        for (at, channel) in self.channels.names(role).iter().enumerate() {
+            for person in self.contacts.reachable(role, subject, self.now.day(), channel) {
+                let step = Step { whom: self.heard(&person, channel), stands_in };
+                by_rank.insert((person.rank, at), step);
+            }
+        }
+        by_rank.into_values().collect()
+    }
+
+    fn heard(&self, person: &Person, channel: &str) -> Heard {
+        Heard {
+            role: person.role,
+            subject: person.subject.clone(),
+            rank: person.rank,
+            channel: channel.to_owned(),
+            phone_hash: self.key.phone(person),
+            address_hash: self.key.address(person),
+        }
+    }
+
+    fn id(&self, alert: &Alert, audience: &Audience, whom: &Heard) -> String {
+        let contact = contact_key(whom.role, &whom.subject, whom.rank);
+        let whose = [contact.as_str(), whom.address_hash.as_str()];
+        delivery_id(&alert.alert_id, audience.role, &audience.subject, &whom.channel, &whose)
+    }
+
+    fn draft(&self, alert: &Alert, audience: &Audience, step: &Step) -> (Draft, Option<String>) {
+        let whom = &step.whom;
+        let profile = gateways::find(&whom.channel).map(|entry| entry.profile);
+        let variable_chars = profile.and_then(|profile| profile.limits.variable_chars);
+        let template = match step.stands_in && !decide::looks_back(alert.change) {
+            true => Ok(Template::T15),
+            false => texts::template(alert, audience.role),
+        };
+        let message = template.clone().and_then(|t| self.texts.render_as(t, alert, audience, variable_chars));
+        let named = message.as_ref().map_or_else(
+            |_| template.map_or("", Template::id).to_owned(),
+            |message| message.wording().to_owned(),
+        );
+        let mut delivery = Delivery {
+            delivery_id: self.id(alert, audience, whom),
+            contact_role: Some(whom.role),
+            contact_rank: Some(whom.rank),
+            contact_subject: (audience.subject != whom.subject.as_str()).then(|| whom.subject.clone()),
+            channel: whom.channel.clone(),
+            template: named,
+            phone_hash: Some(whom.phone_hash.clone()),
+            address_hash: Some(whom.address_hash.clone()),
+            ..self.blank(alert, audience)
+        };
+        match message {
+            Ok(Message { text, slots, fallback, .. }) => {
+                delivery.slots = slots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                (Draft { delivery, fallback }, Some(text))
+            }
+            Err(error) => {
+                let delivery = decide::end(&delivery, DeliveryState::Failed, error.reason(), self.now);
+                (Draft { delivery, fallback: None }, None)
+            }
+        }
+    }
+
+    /// A delivery that nobody was found for.
+    fn to_nobody(&self, alert: &Alert, audience: &Audience) -> Draft {
+        let template = texts::template(alert, audience.role).map_or("", Template::id).to_owned();
+        let channel = self.channels.names(audience.role).first().copied().unwrap_or_default();
+        let delivery_id = delivery_id(&alert.alert_id, audience.role, &audience.subject, channel, &[]);
+        let channel = channel.to_owned();
+        let blank = self.blank(alert, audience);
+        Draft { delivery: Delivery { delivery_id, template, channel, ..blank }, fallback: None }
+    }
+
+    fn ended(&self, draft: Draft, state: DeliveryState, why: Why) -> Draft {
+        // One that could not even be worded stays as it is.
+        if draft.delivery.state != DeliveryState::Planned {
+            return draft;
+        }
+        Draft { delivery: decide::end(&draft.delivery, state, why.as_str(), self.now), ..draft }
+    }
+
+    fn blank(&self, alert: &Alert, audience: &Audience) -> Delivery {
+        Delivery {
+            delivery_id: String::new(),
+            alert_id: alert.alert_id.clone(),
+            case_no: alert.case_no.to_string(),
+            uscc: alert.uscc,
+            role: audience.role,
+            subject: audience.subject.to_string(),
+            contact_rank: None,
+            contact_version: None,
+            channel: String::new(),
+            template: String::new(),
+            state: DeliveryState::Planned,
+            reason: None,
+            attempt: 0,
+            at: self.now,
+            due_at: Some(self.now),
+            gateway_ref: None,
+            uncertain: false,
+            contact_role: None,
+            sent_at: None,
+            contact_subject: None,
+            phone_hash: None,
+            address_hash: None,
+            change: alert.change,
+            urgency: hold::urgency(alert, audience.role),
+            decided_at: Some(alert.decided_at),
+            episode: alert.episode,
+            revision: alert.revision,
+            area: alert.facts.area.as_deref().map(str::to_owned),
+            slots: BTreeMap::new(),
+        }
+    }
+}
+
+/// Whether a contact of this role stands in for this audience.
+fn stands_in(audience: &Audience, role: Role) -> bool {
+    audience.role == Role::Owner && role == Role::TownshipDuty
+}
+
+#[cfg(test)]
+mod tests;

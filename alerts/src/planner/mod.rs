@@ -1,0 +1,280 @@
+//! The role that turns alerts into deliveries: it alone reads the progress of `alerts`, and it alone decides to whom
+//! an alert goes ([`crate::plan`]).
+//!
+//! # One turn
+//! 1. *Take in* alerts, and what became of deliveries.
+//! 2. *Plan*: the first deliveries of new alerts, and the next person where one certainly did not come.
+//! 3. *Commit*: one append with what was planned and the progress, which is held back before the first alert whose
+//!    audiences are not all over.
+//!
+//! A kill before the append leaves nothing; after it, the deliveries are read back, and no audience that has one is
+//! planned again.
+
+pub(crate) mod merge;
+mod promises;
+mod reader;
+mod start;
+pub(crate) mod turns;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_schemas::codes::{Change, DeliveryState};
+use tocsin_schemas::records::{Delivery, Offset};
+use tokio::sync::watch;
+use tokio::time::Instant as Monotonic;
+
+use crate::codec::topic;
+use crate::plan::told::{ConversationKey, ShareKey, Told};
+use crate::plan::{Draft, Further, Planner};
+use crate::worker::commit::Committer;
+use crate::worker::reading::Reading;
+use crate::worker::{Shared, WRITER, WorkerError, record, tail};
+use merge::Merge;
+use promises::Promises;
+
+pub(crate) use turns::PATIENCE as TURN_PATIENCE;
+
+/// How soon progress that moved because deliveries ended is written, if nothing is planned before.
+const PROGRESS_WITHIN: Duration = Duration::from_millis(500);
+/// How long a stop waits until what the senders wrote last is visible.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How far a worker's stop has come, as its roles see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Go on.
+    No,
+    /// Stop when nothing is under way.
+    Yes,
+}
+
+/// Plans until it is told to stop, and then writes its progress.
+///
+/// # Errors
+/// See [`WorkerError`].
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<Stop>,
+    reading: Reading,
+) -> Result<(), WorkerError> {
+    let tries = shared.settings.append_tries;
+    let (log, accept) = (Arc::clone(&shared.log), shared.accept_difference);
+    let (patience, reads) = (shared.settings.turn_patience, reading.clone());
+    let start = tokio::task::spawn_blocking(move || start::read_back(&log, accept, patience, tries, &reads));
+    let started = tokio::select! {
+        _ = stop.changed() => return Ok(()),
+        started = start => started.map_err(|_| WorkerError::Died("start"))??,
+    };
+    // The books fit together: the senders may go on with what was planned before.
+    shared.guarded.send_replace(true);
+    tracing::info!(open = started.told.ledger().open_len(), "the planner read back its state");
+    let merge = Merge::new(Arc::clone(&shared.log), started.alerts, started.turns, shared.settings.max_batch);
+    let mut alerts = reader::spawn(merge, Arc::clone(&shared.registry), reading.clone());
+    let mut deliveries = tail::spawn(
+        Arc::clone(&shared.log),
+        started.deliveries,
+        Arc::clone(&shared.registry),
+        reading.clone(),
+    );
+    let writer = started.writer;
+    let (log, log_id) = (Arc::clone(&shared.log), started.log_id);
+    let committer = Committer::new(log, WRITER.to_owned(), writer, started.progress, log_id, tries, reading);
+    let mut turn = Turn {
+        shared: &shared,
+        told: started.told,
+        promises: Promises::default(),
+        committer,
+        taken_in: started.from,
+        progress_due: None,
+    };
+    let mut read_to: Vec<(u32, u64)> = Vec::new();
+    loop {
+        turn.commit().await?;
+        turn.publish();
+        if *stop.borrow() == Stop::Yes {
+            break;
+        }
+        let room =
+            turn.told.ledger().open_len() - turn.told.held(shared.clock.now()) < shared.settings.max_open;
+        tokio::select! {
+            _ = stop.changed() => {}
+            batch = alerts.recv(), if room => {
+                turn.take_in(batch.ok_or(WorkerError::Died("reader"))??);
+            }
+            batch = deliveries.recv() => {
+                let batch = batch.ok_or(WorkerError::Died("tail"))??;
+                read_to = batch.position;
+                turn.heard(batch.deliveries);
+            }
+            () = at(turn.progress_due) => turn.committer.wants_progress = true,
+        }
+    }
+    // The senders have stopped before: their last words are taken in, so that the next start need not.
+    let ends = shared.ends(topic::DELIVERIES).await.unwrap_or_default();
+    let until = Monotonic::now() + LAST_WORDS;
+    let behind = |read_to: &[(u32, u64)]| {
+        ends.iter().any(|(p, end)| read_to.iter().find(|(q, _)| q == p).is_none_or(|(_, next)| next < end))
+    };
+    while behind(&read_to) {
+        match tokio::time::timeout_at(until, deliveries.recv()).await {
+            Ok(Some(batch)) => {
+                let batch = batch?;
+                read_to = batch.position;
+                turn.heard(batch.deliveries);
+            }
+            Ok(None) | Err(_) => break,
+        }
+    }
+    turn.committer.wants_progress = turn.progress_due.is_some();
+    turn.commit().await?;
+    turn.publish();
+    Ok(())
+}
+
+async fn at(due: Option<Monotonic>) {
+    match due {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn alerts_offset(partition: u32, next: u64) -> Offset {
+    Offset { topic: topic::ALERTS.to_owned(), partition, next }
+}
+
+/// What the planner holds between its steps.
+struct Turn<'a> {
+    shared: &'a Shared,
+    told: Told,
+    promises: Promises,
+    committer: Committer,
+    taken_in: Vec<Offset>,
+    /// When progress that moved is to be written.
+    progress_due: Option<Monotonic>,
+}
+
+impl Turn<'_> {
+    fn take_in(&mut self, batch: reader::Batch) {
+        let (mut read, mut silent) = (0, 0);
+        self.committer.wants_progress |= !batch.alerts.is_empty();
+        for alert in batch.alerts {
+            let (place, alert) = ((alert.partition, alert.offset), Arc::new(alert.alert));
+            read += 1;
+            silent += u64::from(alert.audiences.is_empty() || alert.change == Change::Suppressed);
+            if alert.change == Change::Suppressed {
+                continue;
+            }
+            let drafts = self.with_planner(|planner| planner.first(&alert));
+            for draft in drafts {
+                self.plan(draft);
+            }
+            if let Some(seq) = self.promises.add(alert, place) {
+                self.look_at(seq);
+            }
+        }
+        self.taken_in = batch.taken_in;
+        self.shared.stats.change(|stats| {
+            stats.alerts_read += read;
+            stats.alerts_silent += silent;
+            stats.out_of_turn = batch.out_of_turn;
+        });
+    }
+
+    /// Takes in what became of deliveries.
+    fn heard(&mut self, deliveries: Vec<Delivery>) {
+        let mut moved = BTreeSet::new();
+        for delivery in deliveries {
+            let share = self.told.apply(&delivery);
+            moved.extend(self.promises.of(share));
+        }
+        for seq in moved {
+            self.look_at(seq);
+        }
+    }
+
+    /// Plans what is due further for this alert, and lets go of it when nothing is.
+    fn look_at(&mut self, seq: u64) {
+        let Some(alert) = self.promises.get(seq).map(|promise| Arc::clone(&promise.alert)) else { return };
+        let mut over = true;
+        for audience in &alert.audiences {
+            loop {
+                let overtaken = self.promises.overtaken(seq, ConversationKey::new(&alert, audience));
+                match self.with_planner(|planner| planner.further(&alert, audience, overtaken)) {
+                    Further::Done => break,
+                    Further::Wait => {
+                        over = false;
+                        break;
+                    }
+                    // One that cannot be worded ends at once, and the next one is tried.
+                    Further::Plan(draft) => self.plan(*draft),
+                }
+            }
+        }
+        if over {
+            self.promises.remove(seq);
+            for audience in &alert.audiences {
+                self.told.close(ShareKey::new(&alert, audience));
+            }
+            self.progress_due.get_or_insert_with(|| Monotonic::now() + PROGRESS_WITHIN);
+        }
+    }
+
+    fn with_planner<T>(&self, ask: impl FnOnce(&Planner<'_>) -> T) -> T {
+        let shared = self.shared;
+        let known = shared.registry.known();
+        ask(&Planner {
+            told: &self.told,
+            contacts: &known.contacts,
+            texts: &shared.texts,
+            channels: &shared.channels,
+            key: &shared.phone_key,
+            now: shared.clock.now(),
+        })
+    }
+
+    fn plan(&mut self, draft: Draft) {
+        let delivery = draft.delivery;
+        if let Some(why) = &draft.fallback {
+            tracing::info!(
+                delivery_id = %delivery.delivery_id,
+                text = delivery.template,
+                reason = why.reason(),
+                "the fallback is sent: {why}"
+            );
+        }
+        record(&delivery);
+        self.told.apply(&delivery);
+        debug_assert!(matches!(
+            delivery.state,
+            DeliveryState::Planned | DeliveryState::Failed | DeliveryState::Skipped
+        ));
+        self.committer.deliveries.push(delivery);
+    }
+
+    async fn commit(&mut self) -> Result<(), WorkerError> {
+        let progress = self.promises.held_back(&self.taken_in);
+        if self.committer.commit(progress, self.shared.clock.now()).await? {
+            self.progress_due = None;
+        }
+        Ok(())
+    }
+
+    fn publish(&self) {
+        let known = self.shared.registry.known();
+        let (contacts_refused, silences_refused) = self.shared.registry.refused();
+        let now = self.shared.clock.now();
+        self.shared.stats.change(|stats| {
+            stats.taken_in.clone_from(&self.taken_in);
+            stats.open = self.told.ledger().open_len();
+            stats.held = self.told.held(now);
+            stats.deliveries = self.told.ledger().counts();
+            stats.progress = self.committer.progress_offsets();
+            stats.contacts = known.contacts.len();
+            stats.silences = known.silences.in_force(now);
+            stats.contacts_refused = contacts_refused;
+            stats.silences_refused = silences_refused;
+        });
+    }
+}

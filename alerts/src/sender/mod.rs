@@ -1,0 +1,181 @@
+//! The role that sends the deliveries of one partition: it asks [`decide`](crate::decide) what is due, writes that down,
+//! asks the gateway, and writes down what came of it. All that goes to one phone is in one partition, so order, silence
+//! and quota of a phone are decided in one place.
+//!
+//! # One turn
+//! 1. *Decide*: which open deliveries are due now, and which end without a request.
+//! 2. *Commit*: one append with the outcomes of the last turn and those now `sending`.
+//! 3. *Ask*: only after the append was acknowledged the requests of this turn start, at most `max_in_flight` at once,
+//!    one at a time for a person, and none whose append began more than [`STALE`] ago by the boot clock.
+//! 4. *Wait* for an outcome, for more deliveries, for a due time of the clock, or for the stop.
+//!
+//! # Why a kill, a pause or a successor at any point is safe
+//! - Before the append: nothing was asked.
+//! - Between append and outcome: the ledger says `sending`. Whoever comes next does what the gateway's kind allows
+//!   ([`crate::settle`]): sends it again with the same key and counts it, asks what became of it, or says unknown; and,
+//!   but for the first kind, not before a request of the one before could not be under way any more.
+//! - After the outcome's append: the delivery has ended, and an ended one is never looked at again.
+//! - A paused one that wakes finds that its `sending` is stale and asks nobody, or fails at its next append, because
+//!   its successor has opened the writer.
+
+mod board;
+mod hold;
+mod start;
+mod turn;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_schemas::records::DeliveryState;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::gateways::Kind;
+use crate::planner::Stop;
+use crate::worker::commit::Committer;
+use crate::worker::reading::Reading;
+use crate::worker::{Shared, WRITER, WorkerError, tail};
+use board::{Board, Errand, Send};
+use turn::{Done, Turn};
+
+/// How long after the begin of its append a request may still start, by the boot clock.
+pub(crate) const STALE: Duration = Duration::from_secs(5);
+
+/// Sends until it is told to stop, then waits for the requests under way and records what came of them. Dropping the
+/// future is as safe as a kill.
+///
+/// # Errors
+/// See [`WorkerError`]. Nothing is sent after the cause.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    partition: u32,
+    mut stop: watch::Receiver<Stop>,
+    reading: Reading,
+) -> Result<(), WorkerError> {
+    let name = format!("{WRITER}.{partition}");
+    let tries = shared.settings.append_tries;
+    let mut guarded = shared.guarded.subscribe();
+    tokio::select! {
+        _ = stop.changed() => return Ok(()),
+        _ = guarded.wait_for(|guarded| *guarded) => {}
+    }
+    let (log, reads, writer_name) = (Arc::clone(&shared.log), reading.clone(), name.clone());
+    let start =
+        tokio::task::spawn_blocking(move || start::read_back(&log, &writer_name, partition, tries, &reads));
+    let started = tokio::select! {
+        _ = stop.changed() => return Ok(()),
+        started = start => started.map_err(|_| WorkerError::Died("start"))??,
+    };
+    tracing::info!(partition, open = started.ledger.open_len(), "the sender read back its partition");
+    let mut tail =
+        tail::spawn(Arc::clone(&shared.log), started.tail, Arc::clone(&shared.registry), reading.clone());
+    let mut turn = Turn {
+        board: Board::new(),
+        ledger: started.ledger,
+        warned: None,
+        committer: Committer::new(
+            Arc::clone(&shared.log),
+            name,
+            started.writer,
+            started.progress,
+            started.log_id,
+            shared.settings.append_tries,
+            reading,
+        ),
+        partition,
+        shared: &shared,
+    };
+    turn.take_over();
+    let mut requests: JoinSet<Done> = JoinSet::new();
+    let mut asked: HashMap<tokio::task::Id, (u64, bool)> = HashMap::new();
+    let mut stopping = None;
+    loop {
+        let slot = shared.slots.freed();
+        tokio::pin!(slot);
+        slot.as_mut().enable();
+        let (sends, short) = if stopping.is_none() { turn.decide() } else { (Vec::new(), false) };
+        let began = shared.clock.boot();
+        turn.commit().await?;
+        for Send { seq, errand, slot } in sends {
+            let Some(channel) = turn.channel(seq).cloned() else { continue };
+            let asks = matches!(errand, Errand::Ask(_));
+            let clock = Arc::clone(&shared.clock);
+            let task = requests.spawn(async move {
+                let _slot = slot;
+                match errand {
+                    Errand::Ask(question) => Done::Told(channel.ask(&question).await),
+                    Errand::Send(_) if clock.boot().saturating_sub(began) > STALE => Done::stale(),
+                    Errand::Send(message) => Done::Sent(channel.send(&message).await),
+                }
+            });
+            asked.insert(task.id(), (seq, asks));
+        }
+        turn.publish();
+        if stopping.is_some() && requests.is_empty() {
+            break;
+        }
+        let due = turn.board.next_due();
+        tokio::select! {
+            _ = stop.changed(), if stopping.is_none() => {
+                tracing::info!(partition, under_way = requests.len(), "the sender stops when no request is under way");
+                stopping = Some(tokio::time::Instant::now() + shared.settings.stop_grace);
+            }
+            () = until(stopping), if stopping.is_some() => {
+                tracing::warn!(partition, under_way = requests.len(), "stopped with requests under way: settled at the next start");
+                break;
+            }
+            Some(done) = requests.join_next_with_id() => {
+                let mut next = Some(done);
+                while let Some(done) = next {
+                    let (id, done) = done.map_or_else(|e| (e.id(), None), |(id, done)| (id, Some(done)));
+                    if let Some((seq, asks)) = asked.remove(&id) {
+                        turn.finish(seq, &done.unwrap_or_else(|| Done::failed(asks)));
+                    }
+                    next = requests.try_join_next_with_id();
+                }
+            }
+            batch = tail.recv(), if stopping.is_none() => {
+                turn.take_in(batch.ok_or(WorkerError::Died("tail"))??.deliveries);
+            }
+            () = wait_for(&*shared.clock, due), if stopping.is_none() => {}
+            () = slot, if short => {}
+        }
+    }
+    Ok(())
+}
+
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn wait_for(clock: &dyn Clock, due: Option<tocsin_schemas::time::Instant>) {
+    match due {
+        Some(at) => clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Turn<'_> {
+    /// Everything that was open, in the order of its alerts. A request that was under way when the one before ended may
+    /// be under way still, if that one is only paused: unless a key makes a second one harmless, it is left alone for
+    /// so long.
+    fn take_over(&mut self) {
+        let mut open: Vec<_> = self.ledger.all_open().cloned().collect();
+        open.sort_by_cached_key(board::place);
+        let settings = &self.shared.settings;
+        let wait = i64::try_from((STALE + settings.stop_grace).as_millis()).unwrap_or(i64::MAX);
+        let safe = self.shared.clock.now().plus_millis(wait);
+        for mut delivery in open {
+            let kind = self.shared.channels.get(&delivery.channel).map(|channel| channel.kind());
+            if delivery.state == DeliveryState::Sending && kind != Some(Kind::Idempotent) {
+                delivery.due_at = Some(safe);
+            }
+            self.add(delivery);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a sender reads back before it does anything.
+
+use std::sync::Arc;
+
+use tocsin_schemas::log::{EventLog, LogReader, LogWriter};
+use tocsin_schemas::records::{Delivery, Progress};
+
+use crate::codec::{self, topic};
+use crate::ledger::Ledger;
+use crate::worker::WorkerError;
+use crate::worker::reading::{Reading, partition, read_progress, to_end, writer};
+
+/// The sender's state as of now, and where to go on.
+pub(super) struct Started {
+    pub writer: Box<dyn LogWriter>,
+    pub log_id: String,
+    pub progress: Option<Progress>,
+    pub ledger: Ledger,
+    pub tail: Box<dyn LogReader>,
+}
+
+/// Opens the writer, which fences an older sender of this partition, and then reads the partition back. Blocks.
+///
+/// # Errors
+/// Those of reading; `Retry` when it stands still, or the worker is gone. Nothing was written.
+pub(super) fn read_back(
+    log: &Arc<dyn EventLog>,
+    writer_name: &str,
+    of: u32,
+    tries: u32,
+    reading: &Reading,
+) -> Result<Started, WorkerError> {
+    let writer = writer(&**log, writer_name, tries, reading)?;
+    let log_id = log.log_id()?;
+    let progress = read_progress(&**log, writer_name, reading)?;
+    let first = log.bounds(topic::DELIVERIES)?.get(of as usize).map_or(0, |bounds| bounds.first);
+    let mut tail = log.reader(&[(partition(topic::DELIVERIES, of), first)])?;
+    let mut ledger = Ledger::new();
+    to_end(&**log, &mut *tail, reading, |record| {
+        if let Some(value) = &record.value {
+            let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
+            ledger.apply(delivery);
+        }
+        Ok(())
+    })?;
+    Ok(Started { writer, log_id, progress, ledger, tail })
+}

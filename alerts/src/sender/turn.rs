@@ -1,0 +1,276 @@
+//! One turn's steps, between which the loop waits: what it holds, and what it does with it.
+
+use std::sync::Arc;
+
+use tocsin_schemas::records::{Delivery, DeliveryState};
+use tocsin_schemas::time::Instant;
+
+use super::board::{Board, Errand, Send};
+use crate::channel::{Channel, Outcome, Outgoing};
+use crate::contacts::{Contacts, Person};
+use crate::decide::{self, Why};
+use crate::gateways::{Kind, Question, Told, Verdict};
+use crate::ledger::{Ledger, terminal};
+use crate::phone_key::PhoneKey;
+use crate::settle::{self, Settled};
+use crate::silences::Matter;
+use crate::texts::Unfit;
+use crate::worker::commit::Committer;
+use crate::worker::{Shared, WorkerError, record};
+
+/// What came of a request.
+pub(super) enum Done {
+    /// To send.
+    Sent(Outcome),
+    /// To tell what became of one.
+    Told(Told),
+}
+
+impl Done {
+    /// A panic of a channel is our fault, and what it had asked for is unknown.
+    pub fn failed(asks: bool) -> Done {
+        match asks {
+            true => Done::Told(Told::CannotTell(Verdict::unknown("channel_failed"))),
+            false => Done::Sent(Outcome::Unknown { reason: "channel_failed".into(), retry_after_ms: None }),
+        }
+    }
+
+    /// It was not made: this process had stood still, and a successor may be at work.
+    pub fn stale() -> Done {
+        tracing::warn!(
+            "this process stood still between writing down a request and making it: the request is not made"
+        );
+        Done::Sent(Outcome::Transient { reason: "stood_still".into(), retry_after_ms: None })
+    }
+}
+
+/// What the loop holds between its steps.
+pub(super) struct Turn<'a> {
+    pub shared: &'a Shared,
+    pub partition: u32,
+    pub board: Board,
+    pub ledger: Ledger,
+    /// The year for which somebody was warned that the table of holidays lacks it or the next.
+    pub warned: Option<i16>,
+    pub committer: Committer,
+}
+
+impl Turn<'_> {
+    /// Takes in deliveries that others have written; its own words come back too, and are known.
+    pub fn take_in(&mut self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            let id = &delivery.delivery_id;
+            if self.ledger.open(id).is_some() || self.ledger.ended(id).is_some() {
+                continue;
+            }
+            self.ledger.apply(delivery.clone());
+            if !terminal(delivery.state) {
+                self.add(delivery);
+            }
+        }
+    }
+
+    /// Under way from here on.
+    pub fn add(&mut self, delivery: Delivery) {
+        self.board.add(delivery);
+    }
+
+    /// The channel that a delivery goes over.
+    pub fn channel(&self, seq: u64) -> Option<&Arc<dyn Channel>> {
+        self.shared.channels.get(&self.board.get(seq)?.delivery.channel)
+    }
+
+    /// What to ask of the gateways once it is written down, and whether a slot was missing for more.
+    pub fn decide(&mut self) -> (Vec<Send>, bool) {
+        let shared = self.shared;
+        let now = shared.clock.now();
+        let mut sends = Vec::new();
+        let mut from = 0;
+        self.look_at_the_calendar(now);
+        self.board.wake(now);
+        let mut slot = None;
+        loop {
+            let Some(seq) = self.board.ready_from(from) else { return (sends, false) };
+            let Some(mine) = slot.take().or_else(|| shared.slots.take()) else { return (sends, true) };
+            from = seq + 1;
+            let Some(entry) = self.board.get(seq) else { continue };
+            let delivery = &entry.delivery;
+            let Some(channel) = shared.channels.get(&delivery.channel) else {
+                // A gateway that is configured no more: the next channel or person is tried.
+                self.end(seq, DeliveryState::Failed, "no_channel", now);
+                continue;
+            };
+            let known = shared.registry.known();
+            let person = person(&known.contacts, delivery, &shared.phone_key, now);
+            let matter = Matter {
+                uscc: delivery.uscc.as_str(),
+                area: delivery.area.as_deref(),
+                subject: &delivery.subject,
+                channel: &delivery.channel,
+                person: person.as_ref(),
+            };
+            let spared = decide::spared(delivery.urgency, delivery.change);
+            let expire_after = shared.settings.expire_after;
+            let next = decide::next(&decide::Situation {
+                delivery,
+                change: delivery.change,
+                past: self.ledger.past(entry.thread),
+                superseded: self.board.superseded(seq),
+                decided_at: delivery.decided_at.unwrap_or(delivery.at),
+                urgency: delivery.urgency,
+                grave_behind: self.board.grave_behind(seq),
+                silence: known.silences.covering(&matter, spared, now),
+                calendar: &shared.settings.calendar,
+                expire_after_ms: expire_after.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+                person: person.as_ref(),
+                kind: channel.kind(),
+                settings: &shared.settings.retry,
+                now,
+            });
+            drop(known);
+            match next {
+                decide::Next::Send { person, .. } | decide::Next::Ask { person }
+                    if self.board.busy(&person.address) =>
+                {
+                    slot = Some(mine);
+                }
+                decide::Next::Send { person, resend } => match self.send(seq, person, resend, now) {
+                    Some(errand) => sends.push(Send { seq, errand, slot: mine }),
+                    None => slot = Some(mine),
+                },
+                decide::Next::Ask { person } => {
+                    let question = Question {
+                        delivery_id: delivery.delivery_id.clone(),
+                        to: person.address.clone(),
+                        sent_at: settle::sent_at(delivery),
+                        gateway_ref: delivery.gateway_ref.clone(),
+                    };
+                    self.count(|mine| mine.questions += 1);
+                    let delivery = delivery.clone();
+                    self.board.start(seq, delivery, person.address);
+                    sends.push(Send { seq, errand: Errand::Ask(question), slot: mine });
+                }
+                decide::Next::Settle => {
+                    let (settings, kind) = (&shared.settings.retry, channel.kind());
+                    let delivery = settle::unseen(delivery, settle::STOPPED, None, kind, now, settings);
+                    self.board.settle(seq, delivery.clone());
+                    self.record(&delivery);
+                }
+                decide::Next::Wait { until } => self.board.wait(seq, until),
+                decide::Next::Hold { until, why } => self.hold(seq, until, why, now),
+                decide::Next::Silence { event_id, maybe_out } => {
+                    let state = if maybe_out { DeliveryState::Failed } else { DeliveryState::Skipped };
+                    self.end(seq, state, &format!("{}:{event_id}", Why::Silenced.as_str()), now);
+                }
+                decide::Next::Skip(why) => self.end(seq, DeliveryState::Skipped, why.as_str(), now),
+                decide::Next::Fail(why) => self.end(seq, DeliveryState::Failed, why.as_str(), now),
+            }
+        }
+    }
+
+    /// Writes `sending` down and words the request; one that cannot be worded any more ends.
+    fn send(&mut self, seq: u64, person: Person, resend: bool, now: Instant) -> Option<Errand> {
+        let entry = self.board.get(seq)?;
+        let delivery = decide::sending(&entry.delivery, &person, now);
+        let message = match outgoing(&delivery, &self.shared.texts, &person.address) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(delivery_id = %delivery.delivery_id, %error, "it fails, and the next channel or person is tried");
+                self.end(seq, DeliveryState::Failed, Unfit::REASON, now);
+                return None;
+            }
+        };
+        if resend {
+            self.count(|mine| mine.resent_in_flight += 1);
+            tracing::info!(
+                delivery_id = %delivery.delivery_id,
+                alert_id = %delivery.alert_id,
+                "sent again with the same key: its outcome was not recorded"
+            );
+        }
+        self.count(|mine| mine.requests += 1);
+        self.board.start(seq, delivery.clone(), person.address);
+        self.record(&delivery);
+        Some(Errand::Send(message))
+    }
+
+    fn end(&mut self, seq: u64, state: DeliveryState, reason: &str, now: Instant) {
+        if let Some(entry) = self.board.remove(seq) {
+            self.record(&decide::end(&entry.delivery, state, reason, now));
+        }
+    }
+
+    pub fn finish(&mut self, seq: u64, done: &Done) {
+        let (now, settings) = (self.shared.clock.now(), &self.shared.settings.retry);
+        let Some(delivery) = self.board.get(seq).map(|entry| &entry.delivery) else { return };
+        let channel = self.shared.channels.get(&delivery.channel);
+        let kind = channel.map_or(Kind::Neither, |channel| channel.kind());
+        let delivery = match done {
+            Done::Sent(outcome) => decide::after(delivery, outcome, kind, now, settings),
+            Done::Told(told) => {
+                let counts_after = channel.map_or(i64::MAX, |c| c.not_found_counts_after_ms());
+                match settle::told(delivery, told, counts_after, now, settings) {
+                    Settled::Moves(delivery) => {
+                        self.count(|mine| mine.settled += 1);
+                        *delivery
+                    }
+                    // Nothing new is known but when to ask again; a restart asks once more than needed.
+                    Settled::Still(until) => {
+                        let delivery = Delivery { due_at: Some(until), ..delivery.clone() };
+                        return self.board.settle(seq, delivery);
+                    }
+                }
+            }
+        };
+        self.board.settle(seq, delivery.clone());
+        self.record(&delivery);
+    }
+
+    /// Into the ledger at once, so that the decisions of this turn see it, and into the next append.
+    pub fn record(&mut self, delivery: &Delivery) {
+        record(delivery);
+        self.ledger.apply(delivery.clone());
+        self.committer.deliveries.push(delivery.clone());
+    }
+
+    pub async fn commit(&mut self) -> Result<(), WorkerError> {
+        self.committer.commit(Vec::new(), self.shared.clock.now()).await.map(drop)
+    }
+
+    pub fn count(&self, with: impl FnOnce(&mut crate::stats::OfSender)) {
+        self.shared.stats.of_sender(self.partition, with);
+    }
+
+    pub fn publish(&self) {
+        let next_due = self.board.next_due();
+        let in_hand = self.board.len();
+        self.count(|mine| (mine.next_due, mine.in_hand) = (next_due, in_hand));
+    }
+}
+
+/// The contact that a delivery goes to, as long as the address is the same: that of its rank, else whoever has it for
+/// this role now.
+fn person(contacts: &Contacts, delivery: &Delivery, key: &PhoneKey, now: Instant) -> Option<Person> {
+    let role = delivery.contact_role.unwrap_or(delivery.role);
+    let subject = delivery.contact_subject.as_deref().unwrap_or(&delivery.subject);
+    let address = delivery.address_hash.as_deref()?;
+    let there = contacts.reachable(role, subject, now.day(), &delivery.channel);
+    let mut same: Vec<Person> = there.into_iter().filter(|person| key.address(person) == address).collect();
+    let at = same.iter().position(|person| Some(person.rank) == delivery.contact_rank).unwrap_or(0);
+    (at < same.len()).then(|| same.swap_remove(at))
+}
+
+fn outgoing(delivery: &Delivery, texts: &crate::texts::Texts, to: &str) -> Result<Outgoing, Unfit> {
+    let (text, slots) = texts.filled(&delivery.template, &delivery.slots)?;
+    Ok(Outgoing {
+        idempotency_key: delivery.delivery_id.clone(),
+        to: to.to_owned(),
+        text,
+        template: delivery.template.clone(),
+        slots,
+        alert_id: delivery.alert_id.clone(),
+        case_no: delivery.case_no.clone(),
+        role: delivery.role,
+        attempt: delivery.attempt,
+    })
+}

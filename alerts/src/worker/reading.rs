@@ -1,0 +1,217 @@
+//! Reading what is known to be there, with an end to patience; and the records that every role reads.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant as Monotonic};
+
+use tocsin_schemas::log::{EventLog, LogError, LogReader, LogRecord, LogWriter, TopicPartition};
+use tocsin_schemas::records::{Contact, Digest, GovernanceEvent, Progress};
+use tocsin_schemas::wire::SchemaIds;
+
+use super::WorkerError;
+use crate::codec::{self, topic};
+use crate::silences::Silences;
+
+/// Records asked for at once.
+pub(crate) const CHUNK: usize = 5_000;
+/// How long one wait for records lasts that are known to be there; also how soon a stop is noticed.
+pub(crate) const WAIT: Duration = Duration::from_millis(100);
+/// The pause before a writer is asked for again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long reading what is known to be there may stand still before it is given up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Until when reading goes on: while the worker is there, and something moves.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    worker: Weak<()>,
+    patience: Duration,
+}
+
+impl Reading {
+    /// Goes on while somebody holds `worker`, and gives up when nothing moved for so long.
+    pub fn new(worker: &Arc<()>, patience: Duration) -> Reading {
+        Reading { worker: Arc::downgrade(worker), patience }
+    }
+
+    /// # Errors
+    /// `Retry`: nobody waits for what is read any more.
+    pub fn going_on(&self) -> Result<(), LogError> {
+        match self.worker.strong_count() {
+            0 => Err(LogError::Retry { what: "be read", why: "the worker has stopped meanwhile".into() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn partition(topic: &str, partition: u32) -> TopicPartition {
+    TopicPartition { topic: topic.into(), partition }
+}
+
+/// A reader of all of a topic.
+pub(crate) fn from_first(log: &dyn EventLog, topic: &str) -> Result<Box<dyn LogReader>, WorkerError> {
+    let bounds = log.bounds(topic)?;
+    let from: Vec<_> = (0..).zip(&bounds).map(|(p, b)| (partition(topic, p), b.first)).collect();
+    Ok(log.reader(&from)?)
+}
+
+/// The role's writer, which fences an older one. What the log cannot do just now is tried again, so often, a second
+/// apart. Blocks.
+///
+/// # Errors
+/// Those of the log.
+pub(crate) fn writer(
+    log: &dyn EventLog,
+    name: &str,
+    tries: u32,
+    reading: &Reading,
+) -> Result<Box<dyn LogWriter>, WorkerError> {
+    let mut tried = 0;
+    loop {
+        reading.going_on()?;
+        tried += 1;
+        match log.writer(name) {
+            Err(error) if super::commit::passing(&error) && tried < tries => {
+                tracing::warn!(%error, writer = name, tried, "cannot begin to write just now");
+                std::thread::sleep(PAUSE);
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Reads on to the present ends.
+///
+/// # Errors
+/// Those of the log and of `each`; `Retry` when it stands still, or the worker is gone. What was given to `each`
+/// is read; the call may be repeated.
+pub(crate) fn to_end(
+    log: &dyn EventLog,
+    reader: &mut dyn LogReader,
+    reading: &Reading,
+    mut each: impl FnMut(LogRecord) -> Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
+    let mut pace = Pace::new(reading, reader);
+    while !reader.caught_up()? {
+        for record in reader.poll(CHUNK, WAIT)? {
+            each(record)?;
+        }
+        pace.check(log, reader)?;
+    }
+    Ok(())
+}
+
+/// Notices that reading stands still.
+pub(crate) struct Pace<'r> {
+    reading: &'r Reading,
+    moved_at: Monotonic,
+    position: Vec<(TopicPartition, u64)>,
+}
+
+impl Pace<'_> {
+    /// From where the reader stands.
+    pub fn new<'r>(reading: &'r Reading, reader: &dyn LogReader) -> Pace<'r> {
+        Pace { reading, moved_at: Monotonic::now(), position: reader.position() }
+    }
+
+    /// After each poll: whether to go on. Control records move the position too.
+    pub fn check(&mut self, log: &dyn EventLog, reader: &dyn LogReader) -> Result<(), LogError> {
+        self.reading.going_on()?;
+        let position = reader.position();
+        if position != self.position {
+            (self.moved_at, self.position) = (Monotonic::now(), position);
+            return Ok(());
+        }
+        let stood = self.moved_at.elapsed();
+        if stood < self.reading.patience {
+            return Ok(());
+        }
+        Err(LogError::Retry {
+            what: "be read to its end",
+            why: format!(
+                "nothing came for {} s, though there is more ({}): see whether the broker or the disk that holds \
+                 it works, then start again",
+                stood.as_secs(),
+                behind(log, &self.position)
+            ),
+        })
+    }
+}
+
+/// Which partitions were not read to their end, in words.
+fn behind(log: &dyn EventLog, position: &[(TopicPartition, u64)]) -> String {
+    let place = |(at, next): &(TopicPartition, u64)| {
+        let end = log.bounds(&at.topic).ok().and_then(|bounds| Some(bounds.get(at.partition as usize)?.end));
+        match end {
+            Some(end) if end <= *next => None,
+            Some(end) => Some(format!("{} partition {} stands at {next} of {end}", at.topic, at.partition)),
+            None => Some(format!("{} partition {} stands at {next}", at.topic, at.partition)),
+        }
+    };
+    position.iter().filter_map(place).collect::<Vec<_>>().join(", ")
+}
+
+/// The newest progress of this writer, if there is any. Blocks.
+///
+/// # Errors
+/// Those of [`to_end`]; `Damaged`.
+pub(crate) fn read_progress(
+    log: &dyn EventLog,
+    writer: &str,
+    reading: &Reading,
+) -> Result<Option<Progress>, WorkerError> {
+    let mut progress = None;
+    let mut reader = from_first(log, topic::PROGRESS)?;
+    to_end(log, &mut *reader, reading, |record| {
+        if record.key.as_deref() == Some(writer.as_bytes()) {
+            let value = record.value.as_deref();
+            let found = value.map(|value| codec::decode(&record, value)).transpose();
+            progress = found.map_err(WorkerError::Damaged)?;
+        }
+        Ok(())
+    })?;
+    Ok(progress)
+}
+
+/// Key and contact of a record of `registry.contacts`; `None` if it cannot be read, which is logged
+/// without its content. The source system acts: the clerk sees it in `quarantine`.
+pub(crate) fn contact(record: &LogRecord, schemas: &dyn SchemaIds) -> Option<ContactChange> {
+    let key = record.key.clone().unwrap_or_default();
+    let value = record.value.as_deref();
+    match value.map(|value| codec::contact(record, value, schemas)).transpose() {
+        Ok(contact) => Some((key, contact)),
+        Err(error) => {
+            tracing::warn!(error, offset = record.offset, "a contact cannot be read and is left out");
+            None
+        }
+    }
+}
+
+/// The key of a record of `registry.contacts`, and its contact unless it is a tombstone.
+pub(crate) type ContactChange = (Vec<u8>, Option<(Contact, Digest)>);
+
+/// A record of `governance.events`; `None` if it cannot be read, which is logged. The clerk sees it in `quarantine`.
+pub(crate) fn governance(record: &LogRecord, schemas: &dyn SchemaIds) -> Option<(GovernanceEvent, Digest)> {
+    let value = record.value.as_deref().unwrap_or_default();
+    match codec::governance(record, value, schemas) {
+        Ok(event) => Some(event),
+        Err(error) => {
+            tracing::warn!(
+                error,
+                offset = record.offset,
+                "a governance event cannot be read and is left out"
+            );
+            None
+        }
+    }
+}
+
+/// Takes an event in, and says whether it was right; if not, that is logged: whoever wrote it acts.
+pub(crate) fn silence(silences: &mut Silences, event: &GovernanceEvent, digest: Digest) -> bool {
+    match silences.apply(event, digest) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(error, "nothing is silent by this event: write a further version of it");
+            false
+        }
+    }
+}

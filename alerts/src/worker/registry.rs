@@ -1,0 +1,103 @@
+//! Whom to reach, and what is silent: the folds of `registry.contacts` and `governance.events`, shared by all roles of
+//! a worker. A role refreshes it after it has read something to act on, so whoever was registered before an alert was
+//! decided is known when it is delivered.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use tocsin_schemas::log::{EventLog, LogReader};
+use tocsin_schemas::wire::SchemaIds;
+
+use super::WorkerError;
+use super::reading::{self, Reading, from_first, to_end};
+use crate::codec::topic;
+use crate::contacts::Contacts;
+use crate::silences::Silences;
+
+/// What is known.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub contacts: Contacts,
+    pub silences: Silences,
+}
+
+/// The shared fold and its readers.
+pub(crate) struct Registry {
+    log: Arc<dyn EventLog>,
+    schemas: Arc<dyn SchemaIds>,
+    known: RwLock<Known>,
+    tails: Mutex<Tails>,
+    contacts_refused: AtomicU64,
+    silences_refused: AtomicU64,
+}
+
+struct Tails {
+    contacts: Box<dyn LogReader>,
+    governance: Box<dyn LogReader>,
+}
+
+impl Registry {
+    /// Everything that is there now. Blocks.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn open(
+        log: Arc<dyn EventLog>,
+        schemas: Arc<dyn SchemaIds>,
+        reading: &Reading,
+    ) -> Result<Registry, WorkerError> {
+        let tails = Tails {
+            contacts: from_first(&*log, topic::CONTACTS)?,
+            governance: from_first(&*log, topic::GOVERNANCE)?,
+        };
+        let registry = Registry {
+            log,
+            schemas,
+            known: RwLock::default(),
+            tails: Mutex::new(tails),
+            contacts_refused: AtomicU64::new(0),
+            silences_refused: AtomicU64::new(0),
+        };
+        registry.refresh(reading)?;
+        Ok(registry)
+    }
+
+    /// Reads on to the present ends. Blocks.
+    ///
+    /// # Errors
+    /// Those of reading; what was read before is taken in, and the call may be repeated.
+    pub fn refresh(&self, reading: &Reading) -> Result<(), WorkerError> {
+        // Whoever panicked while holding it has taken the worker down with it.
+        let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        to_end(&*self.log, &mut *tails.contacts, reading, |record| {
+            match reading::contact(&record, &*self.schemas) {
+                Some((key, contact)) => self.change(|known| known.contacts.apply(&key, contact)),
+                None => drop(self.contacts_refused.fetch_add(1, Ordering::Relaxed)),
+            }
+            Ok(())
+        })?;
+        to_end(&*self.log, &mut *tails.governance, reading, |record| {
+            let kept = reading::governance(&record, &*self.schemas).is_some_and(|(event, digest)| {
+                let mut right = true;
+                self.change(|known| right = reading::silence(&mut known.silences, &event, digest));
+                right
+            });
+            self.silences_refused.fetch_add(u64::from(!kept), Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    fn change(&self, with: impl FnOnce(&mut Known)) {
+        with(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that could not be read, since the start: contacts, and governance events.
+    pub fn refused(&self) -> (u64, u64) {
+        (self.contacts_refused.load(Ordering::Relaxed), self.silences_refused.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,83 @@
+//! The thread that reads deliveries for a role, as they are written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_schemas::log::{EventLog, LogError, LogReader};
+use tocsin_schemas::records::Delivery;
+use tokio::sync::mpsc;
+
+use super::WorkerError;
+use super::reading::Reading;
+use super::registry::Registry;
+use crate::codec;
+
+/// How long one wait lasts; also how soon the thread notices that the role is gone, and how soon a changed contact is
+/// seen when nothing comes.
+pub(crate) const WAIT: Duration = Duration::from_millis(500);
+/// Records asked for at once.
+const CHUNK: usize = 1_000;
+
+/// What was read.
+pub(crate) struct Batch {
+    /// In the order of each partition.
+    pub deliveries: Vec<Delivery>,
+    /// Of each partition the offset of the next record.
+    pub position: Vec<(u32, u64)>,
+}
+
+/// Starts the thread on what `reader` brings. It ends within [`WAIT`] after the receiver is gone, or after an error.
+pub(crate) fn spawn(
+    log: Arc<dyn EventLog>,
+    mut reader: Box<dyn LogReader>,
+    registry: Arc<Registry>,
+    reading: Reading,
+) -> mpsc::Receiver<Result<Batch, WorkerError>> {
+    let (to_role, from_thread) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        // Held while it reads, so that a reader lives no longer than its log.
+        let _log = log;
+        let mut last = Vec::new();
+        while !to_role.is_closed() {
+            let batch = match read(&mut *reader) {
+                Err(_) if to_role.is_closed() => return,
+                Err(WorkerError::Log(error @ (LogError::Unreachable { .. } | LogError::Retry { .. }))) => {
+                    tracing::warn!(%error, "deliveries cannot be read just now");
+                    std::thread::sleep(WAIT);
+                    continue;
+                }
+                read => read,
+            };
+            // After what is to be sent was read: whoever was known when it was planned is known now.
+            let batch = batch.and_then(|batch| match registry.refresh(&reading) {
+                Err(WorkerError::Log(LogError::Unreachable { .. } | LogError::Retry { .. })) | Ok(()) => {
+                    Ok(batch)
+                }
+                Err(error) => Err(error),
+            });
+            let failed = batch.is_err();
+            if let Ok(batch) = &batch {
+                if batch.deliveries.is_empty() && batch.position == last {
+                    continue;
+                }
+                last.clone_from(&batch.position);
+            }
+            if to_role.blocking_send(batch).is_err() || failed {
+                return;
+            }
+        }
+    });
+    from_thread
+}
+
+fn read(reader: &mut dyn LogReader) -> Result<Batch, WorkerError> {
+    let records = reader.poll(CHUNK, WAIT)?;
+    let deliveries = records.iter().filter_map(|record| {
+        let value = record.value.as_ref()?;
+        Some(codec::decode(record, value).map_err(WorkerError::Damaged))
+    });
+    Ok(Batch {
+        deliveries: deliveries.collect::<Result<_, _>>()?,
+        position: reader.position().into_iter().map(|(at, next)| (at.partition, next)).collect(),
+    })
+}
