@@ -102,6 +102,8 @@ pub struct Alerts {
     pub quiet: Quiet,
     /// A message that was not sent for so long is of no use; 0: never.
     pub expire_after_hours: u64,
+    /// The key of phones' hashes in `deliveries`.
+    pub phone_key: Option<SecretRef>,
 }
 
 impl Default for Alerts {
@@ -112,6 +114,7 @@ impl Default for Alerts {
             gateways: BTreeMap::new(),
             quiet: Quiet::default(),
             expire_after_hours: 72,
+            phone_key: None,
         }
     }
 }

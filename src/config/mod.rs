@@ -50,6 +50,7 @@
 //! listen = "127.0.0.1:9464"
 //! ledger_seconds = 15         # how often the ledger is added up
 //! [alerts]
+//! phone_key = { file = "phone.key" }   # of phones' hashes in the ledger; never change it
 //! expire_after_hours = 72     # a message that nobody could send for so long is not sent any more; 0: never
 //!
 //! [alerts.quiet]
@@ -111,6 +112,8 @@ pub struct Config {
     pub approvals: BTreeMap<String, file::Approvals>,
     /// Metrics; `None`: not served.
     pub metrics: Option<Metrics>,
+    /// The key of phones' hashes in `deliveries`; `None`: the log's id.
+    pub phone_key: Option<Secret>,
     /// Quiet hours and holidays, as they are written.
     pub quiet: file::Quiet,
     /// What they mean.
@@ -236,6 +239,8 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     let expire_after =
         (alerts.expire_after_hours > 0).then(|| Duration::from_secs(alerts.expire_after_hours * 3600));
     let calendar = quiet::calendar(&alerts.quiet, base).map_err(wrong)?;
+    let phone_key = alerts.phone_key.map(|key| key.fetch(base)).transpose();
+    let phone_key = phone_key.map_err(|e| wrong(format!("[alerts] phone_key: {e}")))?;
     let webhook = match alerts.webhook {
         None => None,
         Some(w) => {
@@ -277,6 +282,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         approvals: alerts.gateways,
         metrics,
         quiet: alerts.quiet,
+        phone_key,
         calendar,
         expire_after,
         clock_start: file.clock.start,

@@ -83,6 +83,9 @@ impl fmt::Display for Config {
         }
         let hours = self.expire_after.map_or(0, |d| d.as_secs() / 3600);
         writeln!(f, "\n[alerts]\nexpire_after_hours = {hours}")?;
+        if let Some(key) = &self.phone_key {
+            writeln!(f, "phone_key = {key}")?;
+        }
         let file::Quiet { enabled, from, to, workday_from, holidays } = &self.quiet;
         writeln!(f, "\n[alerts.quiet]\nenabled = {enabled}\nfrom = \"{from}\"\nto = \"{to}\"")?;
         writeln!(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::SystemClock;
 use tocsin_alerts::gateways::send::{Post, Timeouts};
 use tocsin_alerts::gateways::webhook::{Webhook, WebhookConfig};
@@ -75,7 +76,8 @@ pub async fn run(
     let channel =
         Post::new(Arc::new(webhook), Timeouts::default(), Arc::new(SystemClock)).map_err(Failure::failed)?;
     let clock = SimulatedClock::new(script.start.midnight());
-    let worker = Worker::new(log, Arc::new(channel), Arc::new(clock.clone()), Settings::default());
+    let worker =
+        Worker::new(log, Channels::one(Arc::new(channel)), Arc::new(clock.clone()), Settings::default());
     let stats = worker.stats();
     let (stop, stopped) = oneshot::channel::<()>();
     let worker = tokio::spawn(worker.run(async move {
@@ -210,7 +212,8 @@ impl Simulation<'_> {
             let waits = stats.next_due.is_some_and(|due| due > now);
             ends.iter().enumerate().all(|(partition, end)| taken(partition, *end))
                 && stats.in_state(DeliveryState::Sending) == 0
-                && (stats.open == 0 || waits)
+                // What is planned reaches its sender over the log.
+                && (stats.open == 0 || (waits && stats.in_hand == stats.open))
                 && stats.next_due.is_none_or(|due| due > now)
         };
         let waited = tokio::time::timeout(PATIENCE, self.stats.wait_for(done)).await.map(|r| r.map(drop));

@@ -8,7 +8,7 @@ use tocsin_oracle::{Oracle, OraclePolicy};
 use tocsin_pipeline::owed::FirstCounting;
 use tocsin_pipeline::policy::{Escalation, Merge, OwnerAlert, Policy, SeverityLimits};
 use tocsin_pipeline::{Arrival, Engine, Options, Outcome, Policies};
-use tocsin_schemas::codes::{Change, Role};
+use tocsin_schemas::codes::{Change, Role, Urgency};
 use tocsin_schemas::ids::{IncidentId, ReportKey};
 use tocsin_schemas::records::{Alert, Delivery, DeliveryState, Offset, Progress, Record};
 use tocsin_schemas::time::Instant;
@@ -60,7 +60,7 @@ fn progress(writer: &str, clock: Option<Instant>, alerts: u64) -> Progress {
 
 fn accepted(alert: &Alert, role: Role, subject: &str) -> Delivery {
     Delivery {
-        delivery_id: delivery_id(&alert.alert_id, role, subject, "webhook"),
+        delivery_id: delivery_id(&alert.alert_id, role, subject, "webhook", &[]),
         alert_id: alert.alert_id.clone(),
         case_no: alert.case_no.to_string(),
         uscc: alert.uscc,
@@ -79,6 +79,16 @@ fn accepted(alert: &Alert, role: Role, subject: &str) -> Delivery {
         uncertain: false,
         contact_role: None,
         sent_at: None,
+        contact_subject: None,
+        phone_hash: None,
+        address_hash: None,
+        change: alert.change,
+        urgency: Urgency::Daytime,
+        decided_at: Some(alert.decided_at),
+        episode: alert.episode,
+        revision: alert.revision,
+        area: None,
+        slots: BTreeMap::new(),
     }
 }
 

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::{BoxFuture, Clock, SystemClock};
 use tocsin_alerts::gateways::Secret;
 use tocsin_alerts::gateways::send::{Post, Timeouts};
 use tocsin_alerts::gateways::webhook::{Webhook as WebhookGateway, WebhookConfig};
+use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::texts::Texts;
 use tocsin_alerts::worker::{Settings, Worker};
 use tocsin_schemas::log::EventLog;
@@ -70,6 +72,7 @@ pub fn worker(
     config: &Config,
     wall: WallClock,
     clock: ClockKind,
+    member: &str,
 ) -> Worker {
     let expire_after = config.expire_after.filter(|_| clock == ClockKind::Wall);
     let calendar = config.calendar.clone();
@@ -78,5 +81,15 @@ pub fn worker(
         settings.max_in_flight = webhook.concurrency;
         settings.stop_grace = webhook.timeout + Duration::from_secs(2);
     }
-    Worker::new(log, Arc::new(channel), Arc::new(wall), settings).with_texts(texts)
+    let worker = Worker::new(log, Channels::one(Arc::new(channel)), Arc::new(wall), settings);
+    let worker = worker.with_texts(texts).named(member);
+    match &config.phone_key {
+        Some(key) => worker.with_phone_key(PhoneKey::new(key.expose().as_bytes())),
+        None => {
+            tracing::warn!(
+                "[alerts] phone_key is not set: whoever reads the log could find a phone by trying all of them"
+            );
+            worker
+        }
+    }
 }

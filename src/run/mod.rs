@@ -38,7 +38,8 @@ Examples:
                                                      a stream that carries its own arrival times
 
 SIGTERM and Ctrl-C finish the transaction in hand and exit with 0; a second one exits at once.
-A second `run` of the same half takes over: the first one stops within 5 seconds, with exit code 1.")]
+A second `run` of the same half takes over: the first one stops within 5 seconds, with exit code 1. Several that
+deliver (--only alerts) share the work if each has a --member of its own.")]
 pub struct Args {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
@@ -61,6 +62,19 @@ pub struct Args {
     /// Let the clock jump by more than 35 days.
     #[arg(long)]
     pub accept_clock: bool,
+    /// The name of this process among those that deliver alerts. Processes of different names share the work; a second
+    /// one of the same name takes it over.
+    #[arg(long, value_name = "NAME", default_value = "main", value_parser = member)]
+    pub member: String,
+}
+
+/// A name that can stand in a key and in a log line.
+fn member(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match (1..=64).contains(&text.len()) && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err("expected 1 to 64 letters, digits, - _ or .".to_owned()),
+    }
 }
 
 /// One half of the service.
@@ -107,7 +121,7 @@ pub fn run(args: Args) -> CommandResult {
         .build()
         .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
     let worker = told.map(|told| {
-        alerts::worker(Arc::clone(&log), told, &config, wall, args.clock)
+        alerts::worker(Arc::clone(&log), told, &config, wall, args.clock, &args.member)
             .accepting_difference(args.accept_difference)
     });
     let pipeline = wants(Half::Pipeline).then_some(how);

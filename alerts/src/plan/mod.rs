@@ -146,7 +146,7 @@ impl Planner<'_> {
             return steps.iter().map(|step| self.draft(alert, audience, step)).collect();
         }
         if decide::looks_back(alert.change) && self.told.has_past(conversation) {
-            let draft = self.to_nobody(alert, audience);
+            let draft = self.unheard(alert, audience);
             return vec![(self.ended(draft, DeliveryState::Skipped, Why::NothingToCorrect), None)];
         }
         let first = self.chain(alert, audience).into_iter().next();
@@ -156,7 +156,7 @@ impl Planner<'_> {
             steps.push(first);
         }
         if steps.is_empty() {
-            let draft = self.to_nobody(alert, audience);
+            let draft = self.unheard(alert, audience);
             return vec![(self.ended(draft, DeliveryState::Failed, Why::NoContact), None)];
         }
         steps.iter().map(|step| self.draft(alert, audience, step)).collect()
@@ -240,7 +240,7 @@ impl Planner<'_> {
     }
 
     /// A delivery that nobody was found for.
-    fn to_nobody(&self, alert: &Alert, audience: &Audience) -> Draft {
+    fn unheard(&self, alert: &Alert, audience: &Audience) -> Draft {
         let template = texts::template(alert, audience.role).map_or("", Template::id).to_owned();
         let channel = self.channels.names(audience.role).first().copied().unwrap_or_default();
         let delivery_id = delivery_id(&alert.alert_id, audience.role, &audience.subject, channel, &[]);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::Policies;
 use tocsin_pipeline::why::{Records, Rules, Wanted, Why};
-use tocsin_schemas::codes::{Change, DeliveryState, Level, Reason, Role};
+use tocsin_schemas::codes::{Change, DeliveryState, Level, Reason, Role, Urgency};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::log::{EventLog, NewRecord};
 use tocsin_schemas::records::{Alert, Delivery, Incident, Progress, Record};
@@ -227,6 +227,16 @@ fn the_page_reads_as_agreed() {
         uncertain: false,
         contact_role: None,
         sent_at: None,
+        contact_subject: None,
+        phone_hash: None,
+        address_hash: None,
+        change: alert.change,
+        urgency: Urgency::Daytime,
+        decided_at: Some(alert.decided_at),
+        episode: alert.episode,
+        revision: alert.revision,
+        area: None,
+        slots: BTreeMap::new(),
     };
     write(&source, &[delivery]);
     let page = text::of(&ask(&source, &alert.alert_id).unwrap());
