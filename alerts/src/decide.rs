@@ -26,6 +26,7 @@
 //! 10. In quiet hours and on holidays messages wait ([`hold`]): `planned`, with the reason and the instant. One that
 //!     waited, and is overtaken meanwhile, is not sent (`superseded`). One that has grave news behind it in its thread
 //!     does not wait, so that their order stays.
+//! 11. Where the phone's quota is used up, see [`crate::quota`].
 
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::Change;
@@ -67,6 +68,12 @@ pub enum Why {
     QuietHours,
     /// It waits: nobody works.
     Holiday,
+    /// It waits: the phone has rung often enough.
+    Quota,
+    /// It is a digest, and waits for its day.
+    Digest,
+    /// A digest stands for it; the digest's id follows.
+    InDigest,
 }
 
 impl Why {
@@ -83,6 +90,9 @@ impl Why {
             Why::Expired => "expired",
             Why::QuietHours => "quiet_hours",
             Why::Holiday => "holiday",
+            Why::Quota => "quota",
+            Why::Digest => "digest",
+            Why::InDigest => "in_digest",
         }
     }
 }
@@ -263,9 +273,9 @@ fn ask(s: &Situation<'_>) -> Next {
     }
 }
 
-/// Whether this delivery was last heard of as held for quiet hours or a holiday.
+/// Whether this delivery was last heard of as held: for quiet hours, a holiday, a quota, or the day of a digest.
 pub fn waits(delivery: &Delivery) -> bool {
-    let held = [Why::QuietHours.as_str(), Why::Holiday.as_str()];
+    let held = [Why::QuietHours, Why::Holiday, Why::Quota, Why::Digest].map(Why::as_str);
     delivery.state == DeliveryState::Planned && delivery.reason.as_deref().is_some_and(|r| held.contains(&r))
 }
 

@@ -68,6 +68,10 @@ impl Past {
             return;
         }
         self.maybe_out = true;
+        if delivery.state == DeliveryState::Skipped && reason_class(delivery) == Why::InDigest.as_str() {
+            // It did not ring by itself.
+            return;
+        }
         let severe = [Template::T2.id(), Template::T8.id()].contains(&&*delivery.template);
         if severe || delivery.state != DeliveryState::Failed {
             (self.last_out, self.severe_out) = (Some(delivery.at), severe);
@@ -91,11 +95,16 @@ pub fn terminal(state: DeliveryState) -> bool {
     }
 }
 
-/// Whether a delivery may go from one state to another by what is learnt later: a receipt after the gateway's yes, or
-/// one that comes after all. Everything else that has ended stays as it ended.
-fn moves_on(from: DeliveryState, to: DeliveryState) -> bool {
-    use DeliveryState::{Accepted, Delivered, Failed};
-    matches!((from, to), (Accepted, Delivered | Failed) | (Failed, Delivered))
+/// Whether a delivery that ended may go to another state by what comes later: a receipt after the gateway's yes, or one
+/// that comes after all; or its digest has not gone out. Everything else that has ended stays as it ended.
+fn moves_on(from: &Ended, to: DeliveryState) -> bool {
+    use DeliveryState::{Accepted, Delivered, Failed, Skipped};
+    match (from.state, to) {
+        (Accepted, Delivered | Failed) | (Failed, Delivered) => true,
+        // It left its digest before that went out.
+        (Skipped, Skipped) => &*from.reason == Why::InDigest.as_str(),
+        _ => false,
+    }
 }
 
 /// Whether this delivery's message went out or may have.
@@ -103,19 +112,21 @@ pub(crate) fn maybe_out(delivery: &Delivery) -> bool {
     match delivery.state {
         DeliveryState::Accepted | DeliveryState::Delivered => true,
         // The same person read the same words in another delivery of the alert.
-        DeliveryState::Skipped => delivery.reason.as_deref() == Some(Why::SamePerson.as_str()),
+        // Nor does it matter that a digest told of this one.
+        DeliveryState::Skipped => {
+            [Why::SamePerson, Why::InDigest].map(Why::as_str).contains(&reason_class(delivery))
+        }
         _ => delivery.uncertain,
     }
 }
 
-/// The reason of a delivery as metrics count it: a bounded set. `silenced:EVENT` is `silenced`.
+/// The reason of a delivery as metrics count it: a bounded set. `silenced:EVENT` is `silenced`, `in_digest:ID` is
+/// `in_digest`.
 pub fn reason_class(delivery: &Delivery) -> &str {
     let reason = delivery.reason.as_deref().unwrap_or_default();
-    let silenced = Why::Silenced.as_str();
-    match reason.strip_prefix(silenced) {
-        Some(rest) if rest.starts_with(':') => silenced,
-        _ => reason,
-    }
+    let named = [Why::Silenced, Why::InDigest].map(Why::as_str);
+    let begins = |why: &&&str| reason.strip_prefix(**why).is_some_and(|rest| rest.starts_with(':'));
+    named.iter().find(begins).copied().unwrap_or(reason)
 }
 
 /// One that has ended.
@@ -158,7 +169,7 @@ impl Ledger {
     /// receipt.
     pub fn apply(&mut self, delivery: Delivery) -> Applied {
         let applied = if let Some(before) = self.ended.get(&delivery.delivery_id) {
-            if !moves_on(before.state, delivery.state) {
+            if !moves_on(before, delivery.state) {
                 return Applied::Nothing;
             }
             let key = (before.state, before.reason.to_string());

@@ -17,6 +17,7 @@
 //! - [`texts`]: the wording of people.md section 5.3 as templates, never over 70 characters, and its lint
 //! - [`ledger`]: what became of every delivery, a fold of the topic `deliveries`
 //! - [`decide`]: pure: what is due next and why, for each delivery
+//! - [`quota`]: pure: how often a phone may ring, and the digest of what it may not
 //! - [`settle`]: pure: what follows a request whose outcome nobody saw
 //! - [`calendar`]: quiet hours, holidays and made-up workdays
 //! - [`silences`]: what somebody answers for that it is not sent for a while (a fold of `governance.events`)
@@ -50,6 +51,7 @@ pub mod ledger;
 pub mod phone_key;
 pub mod plan;
 mod planner;
+pub mod quota;
 mod sender;
 pub mod settle;
 pub mod silences;

@@ -102,6 +102,8 @@ pub struct Alerts {
     pub quiet: Quiet,
     /// A message that was not sent for so long is of no use; 0: never.
     pub expire_after_hours: u64,
+    /// How many messages a day a phone gets over one channel; left out: as many as the gateways allow.
+    pub per_phone_a_day: Option<u32>,
     /// The key of phones' hashes in `deliveries`.
     pub phone_key: Option<SecretRef>,
 }
@@ -114,6 +116,7 @@ impl Default for Alerts {
             gateways: BTreeMap::new(),
             quiet: Quiet::default(),
             expire_after_hours: 72,
+            per_phone_a_day: None,
             phone_key: None,
         }
     }

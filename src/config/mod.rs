@@ -50,6 +50,7 @@
 //! listen = "127.0.0.1:9464"
 //! ledger_seconds = 15         # how often the ledger is added up
 //! [alerts]
+//! per_phone_a_day = 20        # left out: as many as the gateways allow; what is over it joins a digest
 //! phone_key = { file = "phone.key" }   # of phones' hashes in the ledger; never change it
 //! expire_after_hours = 72     # a message that nobody could send for so long is not sent any more; 0: never
 //!
@@ -112,6 +113,8 @@ pub struct Config {
     pub approvals: BTreeMap<String, file::Approvals>,
     /// Metrics; `None`: not served.
     pub metrics: Option<Metrics>,
+    /// How many messages a day a phone gets over one channel; `None`: as many as the gateways allow.
+    pub per_phone_a_day: Option<u32>,
     /// The key of phones' hashes in `deliveries`; `None`: the log's id.
     pub phone_key: Option<Secret>,
     /// Quiet hours and holidays, as they are written.
@@ -239,6 +242,9 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     let expire_after =
         (alerts.expire_after_hours > 0).then(|| Duration::from_secs(alerts.expire_after_hours * 3600));
     let calendar = quiet::calendar(&alerts.quiet, base).map_err(wrong)?;
+    if let Some(most) = alerts.per_phone_a_day {
+        in_range("[alerts] per_phone_a_day", most.into(), 1..=1_000)?;
+    }
     let phone_key = alerts.phone_key.map(|key| key.fetch(base)).transpose();
     let phone_key = phone_key.map_err(|e| wrong(format!("[alerts] phone_key: {e}")))?;
     let webhook = match alerts.webhook {
@@ -282,6 +288,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         approvals: alerts.gateways,
         metrics,
         quiet: alerts.quiet,
+        per_phone_a_day: alerts.per_phone_a_day,
         phone_key,
         calendar,
         expire_after,

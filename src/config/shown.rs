@@ -83,6 +83,9 @@ impl fmt::Display for Config {
         }
         let hours = self.expire_after.map_or(0, |d| d.as_secs() / 3600);
         writeln!(f, "\n[alerts]\nexpire_after_hours = {hours}")?;
+        if let Some(most) = self.per_phone_a_day {
+            writeln!(f, "per_phone_a_day = {most}")?;
+        }
         if let Some(key) = &self.phone_key {
             writeln!(f, "phone_key = {key}")?;
         }

@@ -76,7 +76,8 @@ pub fn worker(
 ) -> Worker {
     let expire_after = config.expire_after.filter(|_| clock == ClockKind::Wall);
     let calendar = config.calendar.clone();
-    let mut settings = Settings { calendar, expire_after, ..Settings::default() };
+    let mut settings =
+        Settings { calendar, expire_after, per_phone_a_day: config.per_phone_a_day, ..Settings::default() };
     if let Some(webhook) = &config.webhook {
         settings.max_in_flight = webhook.concurrency;
         settings.stop_grace = webhook.timeout + Duration::from_secs(2);

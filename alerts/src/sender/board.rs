@@ -43,9 +43,10 @@ pub(super) struct Entry {
 }
 
 /// Where a delivery stands among others: in the order of the alerts.
-pub(super) fn place(delivery: &Delivery) -> (Instant, u32, u32, String) {
+pub(super) fn place(delivery: &Delivery) -> (Instant, String, u32, u32, String) {
     let decided = delivery.decided_at.unwrap_or(delivery.at);
-    (decided, delivery.episode, delivery.revision, delivery.delivery_id.clone())
+    let (case, id) = (delivery.case_no.clone(), delivery.delivery_id.clone());
+    (decided, case, delivery.episode, delivery.revision, id)
 }
 
 /// All of them, numbered in the order in which they were read.
@@ -59,6 +60,7 @@ pub(super) struct Board {
     /// First of their thread, due later.
     waiting: BTreeSet<(Instant, u64)>,
     busy: HashSet<String>,
+    ids: HashMap<String, u64>,
 }
 
 #[derive(Default)]
@@ -78,6 +80,7 @@ impl Board {
             ready: BTreeSet::new(),
             waiting: BTreeSet::new(),
             busy: HashSet::new(),
+            ids: HashMap::new(),
         }
     }
 
@@ -90,6 +93,7 @@ impl Board {
         queue.push_back(seq);
         let first = queue[0];
         let overtakes = decide::supersedes(delivery.change) || delivery.urgency == Urgency::AtOnce;
+        self.ids.insert(delivery.delivery_id.clone(), seq);
         self.entries.insert(seq, Entry { delivery, thread, sending_to: None, aside: false });
         if first == seq || overtakes {
             // The first is looked at again now: it may be overtaken.
@@ -188,6 +192,20 @@ impl Board {
         later.any(|other| self.entries.get(other).is_some_and(|e| e.delivery.urgency == Urgency::AtOnce))
     }
 
+    /// Which entry is this delivery, and how it stands; `None` while a request for it is made.
+    pub fn at_rest(&self, delivery_id: &str) -> Option<(u64, &Delivery)> {
+        let seq = *self.ids.get(delivery_id)?;
+        let entry = self.entries.get(&seq)?;
+        entry.sending_to.is_none().then_some((seq, &entry.delivery))
+    }
+
+    /// It stands like this now, and waits as before.
+    pub fn changed(&mut self, seq: u64, delivery: Delivery) {
+        if let Some(entry) = self.entries.get_mut(&seq) {
+            entry.delivery = delivery;
+        }
+    }
+
     /// It is held like this, until its `due_at`.
     pub fn hold(&mut self, seq: u64, delivery: Delivery) {
         self.ready.remove(&seq);
@@ -242,6 +260,7 @@ impl Board {
     /// It has ended: the next one of its thread comes first.
     pub fn remove(&mut self, seq: u64) -> Option<Entry> {
         let entry = self.entries.remove(&seq)?;
+        self.ids.remove(&entry.delivery.delivery_id);
         self.ready.remove(&seq);
         if let Some(due) = entry.delivery.due_at {
             self.waiting.remove(&(due, seq));

@@ -19,6 +19,7 @@
 //!   its successor has opened the writer.
 
 mod board;
+mod digests;
 mod hold;
 mod start;
 mod turn;
@@ -74,6 +75,8 @@ pub(crate) async fn run(
     let mut turn = Turn {
         board: Board::new(),
         ledger: started.ledger,
+        usage: started.usage,
+        digests: started.digests,
         warned: None,
         committer: Committer::new(
             Arc::clone(&shared.log),

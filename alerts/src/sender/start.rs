@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tocsin_schemas::log::{EventLog, LogReader, LogWriter};
 use tocsin_schemas::records::{Delivery, Progress};
 
+use super::digests::Digests;
 use crate::codec::{self, topic};
 use crate::ledger::Ledger;
+use crate::quota::Usage;
 use crate::worker::WorkerError;
 use crate::worker::reading::{Reading, partition, read_progress, to_end, writer};
 
@@ -16,6 +18,8 @@ pub(super) struct Started {
     pub log_id: String,
     pub progress: Option<Progress>,
     pub ledger: Ledger,
+    pub usage: Usage,
+    pub digests: Digests,
     pub tail: Box<dyn LogReader>,
 }
 
@@ -35,13 +39,15 @@ pub(super) fn read_back(
     let progress = read_progress(&**log, writer_name, reading)?;
     let first = log.bounds(topic::DELIVERIES)?.get(of as usize).map_or(0, |bounds| bounds.first);
     let mut tail = log.reader(&[(partition(topic::DELIVERIES, of), first)])?;
-    let mut ledger = Ledger::new();
+    let (mut ledger, mut usage, mut digests) = (Ledger::new(), Usage::default(), Digests::default());
     to_end(&**log, &mut *tail, reading, |record| {
         if let Some(value) = &record.value {
             let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
+            usage.apply(&delivery);
+            digests.apply(&delivery);
             ledger.apply(delivery);
         }
         Ok(())
     })?;
-    Ok(Started { writer, log_id, progress, ledger, tail })
+    Ok(Started { writer, log_id, progress, ledger, usage, digests, tail })
 }

@@ -6,12 +6,14 @@ use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
 use super::board::{Board, Errand, Send};
+use super::digests::Digests;
 use crate::channel::{Channel, Outcome, Outgoing};
 use crate::contacts::{Contacts, Person};
 use crate::decide::{self, Why};
 use crate::gateways::{Kind, Question, Told, Verdict};
 use crate::ledger::{Ledger, terminal};
 use crate::phone_key::PhoneKey;
+use crate::quota::Usage;
 use crate::settle::{self, Settled};
 use crate::silences::Matter;
 use crate::texts::Unfit;
@@ -50,6 +52,10 @@ pub(super) struct Turn<'a> {
     pub partition: u32,
     pub board: Board,
     pub ledger: Ledger,
+    /// How often each phone rang.
+    pub usage: Usage,
+    /// Which messages a digest stands for.
+    pub digests: Digests,
     /// The year for which somebody was warned that the table of holidays lacks it or the next.
     pub warned: Option<i16>,
     pub committer: Committer,
@@ -63,7 +69,7 @@ impl Turn<'_> {
             if self.ledger.open(id).is_some() || self.ledger.ended(id).is_some() {
                 continue;
             }
-            self.ledger.apply(delivery.clone());
+            self.apply(&delivery);
             if !terminal(delivery.state) {
                 self.add(delivery);
             }
@@ -134,10 +140,16 @@ impl Turn<'_> {
                 {
                     slot = Some(mine);
                 }
-                decide::Next::Send { person, resend } => match self.send(seq, person, resend, now) {
-                    Some(errand) => sends.push(Send { seq, errand, slot: mine }),
-                    None => slot = Some(mine),
-                },
+                decide::Next::Send { person, resend } => {
+                    if !resend && (self.leaves_its_digest(seq, now) || self.over_its_quota(seq, now)) {
+                        slot = Some(mine);
+                        continue;
+                    }
+                    match self.send(seq, person, resend, now) {
+                        Some(errand) => sends.push(Send { seq, errand, slot: mine }),
+                        None => slot = Some(mine),
+                    }
+                }
                 decide::Next::Ask { person } => {
                     let question = Question {
                         delivery_id: delivery.delivery_id.clone(),
@@ -194,7 +206,7 @@ impl Turn<'_> {
         Some(Errand::Send(message))
     }
 
-    fn end(&mut self, seq: u64, state: DeliveryState, reason: &str, now: Instant) {
+    pub fn end(&mut self, seq: u64, state: DeliveryState, reason: &str, now: Instant) {
         if let Some(entry) = self.board.remove(seq) {
             self.record(&decide::end(&entry.delivery, state, reason, now));
         }
@@ -229,8 +241,14 @@ impl Turn<'_> {
     /// Into the ledger at once, so that the decisions of this turn see it, and into the next append.
     pub fn record(&mut self, delivery: &Delivery) {
         record(delivery);
-        self.ledger.apply(delivery.clone());
+        self.apply(delivery);
         self.committer.deliveries.push(delivery.clone());
+    }
+
+    fn apply(&mut self, delivery: &Delivery) {
+        self.usage.apply(delivery);
+        self.digests.apply(delivery);
+        self.ledger.apply(delivery.clone());
     }
 
     pub async fn commit(&mut self) -> Result<(), WorkerError> {

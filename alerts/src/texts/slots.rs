@@ -78,7 +78,7 @@ pub(super) fn month(day: Day, as_of: Day) -> String {
 
 /// `{id_head}` and `{id_tail}`: the whole number in two parts, the second of 4 characters, for gateways whose
 /// variables are shorter than a number.
-pub(super) fn head_and_tail(number: &str) -> (&str, &str) {
+pub(crate) fn head_and_tail(number: &str) -> (&str, &str) {
     let tail = number.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
     number.split_at(tail)
 }

@@ -131,7 +131,7 @@ impl Template {
             Template::T11 => &[TownEnterprise, Area, Window, Count, Act, CaseNo, CaseHead, CaseTail],
             Template::T12 => &[Severity, CaseNo, CaseHead, CaseTail],
             Template::T13 => &[K, Count, CaseNo, CaseHead, CaseTail],
-            Template::T14 => &[Town, Area, K, Count, CaseNo, CaseHead, CaseTail],
+            Template::T14 => &[Town, Area, K, CaseNo, CaseHead, CaseTail],
             Template::T15 => &[
                 Town, Area, YearMonth, Year, Month, DayOfMonth, Severity, Enterprise, CaseNo, CaseHead,
                 CaseTail,
@@ -195,7 +195,7 @@ pub enum Slot {
     Window,
     /// The level of the warning.
     Level,
-    /// Days left, hours without data, or incidents that were not told one by one.
+    /// Days left, hours without data, or messages that were not sent one by one.
     K,
     /// The office that reports.
     Office,

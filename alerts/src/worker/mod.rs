@@ -62,6 +62,8 @@ pub struct Settings {
     pub calendar: Calendar,
     /// After this a message that was not sent is of no use; `None`: never.
     pub expire_after: Option<Duration>,
+    /// How many messages a day a phone gets over one channel; `None`: as many as the gateways allow.
+    pub per_phone_a_day: Option<u32>,
     /// Alerts read ahead of each partition, and so about the number taken in at once.
     pub max_batch: usize,
     /// When to try again, and when to give up.
@@ -83,6 +85,7 @@ impl Default for Settings {
             max_open: 10_000,
             calendar: Calendar::always_open(),
             expire_after: None,
+            per_phone_a_day: None,
             max_batch: 500,
             retry: RetrySettings::default(),
             stop_grace: Duration::from_secs(12),

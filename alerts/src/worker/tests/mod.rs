@@ -5,6 +5,7 @@ mod kills;
 mod memlog;
 mod order;
 mod quiet;
+mod quota;
 mod settling;
 mod silence;
 mod takeover;

@@ -1,0 +1,238 @@
+//! How often a phone may ring, and what stands for the messages that it may not. Pure.
+//!
+//! A gateway's published quotas ([`Limits`]) and the house's own ([`Quotas::per_phone_a_day`]) are kept here, so that
+//! no message is ever lost to a refusal that nobody sees. Of each quota of more than one a slot is kept for what is
+//! severe, fatal or red, and for corrections.
+//!
+//! | the quota is used up, and the message | then |
+//! |---|---|
+//! | is grave, or speaks of an earlier one | waits until the quota's window opens (`quota`) |
+//! | is other news, and the window is that of a day | joins the digest of that phone (`in_digest`) |
+//! | is other news, and the window is shorter | waits |
+//!
+//! # The digest
+//! One for each phone, channel, role and subject, and for each day on which it goes out: the first on which the quota
+//! is open again, when the message might ring. It is a delivery of its own, and what joins it ends naming it
+//! (`in_digest:ID`), so its sum can be added up again by anybody from those that name it. A message that is corrected
+//! before its digest went out leaves it, and one that becomes grave does too: then it no longer names it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tocsin_schemas::codes::{Change, Role, Urgency};
+use tocsin_schemas::records::{Delivery, DeliveryState};
+use tocsin_schemas::time::{Day, Instant};
+
+use crate::calendar::Calendar;
+use crate::decide::{self, Why};
+use crate::gateways;
+use crate::gateways::limits::{Limits, Per, Quota, Window};
+use crate::ledger::hash16;
+use crate::texts::Template;
+
+/// Windows up to this long are waited for, in milliseconds.
+const SHORT_MS: i64 = 600_000;
+/// What is older counts for no window.
+const OLD_MS: i64 = 48 * 3_600_000;
+
+/// The quotas of one channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Quotas<'a> {
+    /// What the gateway publishes.
+    pub limits: &'a Limits,
+    /// What the house allows a phone in a day, over any channel of it; `None`: no more than the gateways do.
+    pub per_phone_a_day: Option<u32>,
+}
+
+/// What went out to the phones of one partition, and may have.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// For each channel and phone what was sent when, by delivery, and its text.
+    sent: HashMap<(String, String), BTreeMap<String, (Instant, String)>>,
+}
+
+impl Usage {
+    /// Takes in a delivery as it stands now.
+    pub fn apply(&mut self, delivery: &Delivery) {
+        let Some(phone) = delivery.phone_hash.clone() else { return };
+        let sent = self.sent.entry((delivery.channel.clone(), phone)).or_default();
+        let may_count = match delivery.state {
+            DeliveryState::Sending
+            | DeliveryState::Uncertain
+            | DeliveryState::Accepted
+            | DeliveryState::Delivered => true,
+            DeliveryState::Planned | DeliveryState::Failed | DeliveryState::Skipped => delivery.uncertain,
+        };
+        match delivery.sent_at.filter(|_| may_count) {
+            Some(at) => {
+                sent.retain(|_, (when, _)| at.0.saturating_sub(when.0) < OLD_MS);
+                sent.insert(delivery.delivery_id.clone(), (at, delivery.template.clone()));
+            }
+            None => drop(sent.remove(&delivery.delivery_id)),
+        }
+    }
+
+    /// Whether this message may be sent now; if not, when it may.
+    pub fn room(&self, delivery: &Delivery, quotas: Quotas<'_>, now: Instant) -> Result<(), Instant> {
+        let Some(phone) = delivery.phone_hash.as_ref() else { return Ok(()) };
+        let grave = delivery.urgency == Urgency::AtOnce || decide::looks_back(delivery.change);
+        let house = quotas.per_phone_a_day.map(|max| Quota { max, per: Per::Phone, window: Window::Day });
+        let mut opens = now;
+        for quota in quotas.limits.quotas.iter().copied().chain(house) {
+            // The number in each text makes every text another one.
+            if quota.per == Per::PhoneAndText {
+                continue;
+            }
+            let most = if grave || quota.max < 2 { quota.max } else { quota.max - 1 };
+            let key = (delivery.channel.clone(), phone.clone());
+            let mut in_window: Vec<Instant> = self
+                .sent
+                .get(&key)
+                .into_iter()
+                .flatten()
+                .filter(|(id, (at, template))| {
+                    **id != delivery.delivery_id
+                        && (quota.per == Per::Phone || *template == delivery.template)
+                        && counts(quota.window, *at, now)
+                })
+                .map(|(_, (at, _))| *at)
+                .collect();
+            in_window.sort_unstable();
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            if in_window.len() >= most {
+                let oldest = in_window.len().checked_sub(most.max(1)).and_then(|at| in_window.get(at));
+                opens = opens.max(end(quota.window, oldest.copied().unwrap_or(now), now));
+            }
+        }
+        if opens > now { Err(opens) } else { Ok(()) }
+    }
+}
+
+fn counts(window: Window, at: Instant, now: Instant) -> bool {
+    match window {
+        Window::Day => at.day() == now.day(),
+        Window::Seconds(s) => now.0.saturating_sub(at.0) < i64::from(s) * 1000,
+    }
+}
+
+/// When the window opens that is full since `oldest`.
+fn end(window: Window, oldest: Instant, now: Instant) -> Instant {
+    match window {
+        Window::Day => now.day().plus(1).midnight(),
+        Window::Seconds(s) => oldest.plus_millis(i64::from(s) * 1000),
+    }
+}
+
+/// What becomes of a message that finds its quota used up until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// It waits.
+    Wait,
+    /// It joins the digest.
+    Digest,
+}
+
+/// See the table of the module's page.
+pub fn overflow(delivery: &Delivery, until: Instant, now: Instant) -> Overflow {
+    let news = matches!(delivery.change, Change::New | Change::Raised) && delivery.urgency != Urgency::AtOnce;
+    match news && !is_digest(delivery) && until.0 - now.0 > SHORT_MS {
+        true => Overflow::Digest,
+        false => Overflow::Wait,
+    }
+}
+
+/// The prefix of a digest's number, which stands in the place of a case's.
+const NUMBER: &str = "D";
+
+/// Whether this delivery is a digest.
+pub fn is_digest(delivery: &Delivery) -> bool {
+    [Template::T13, Template::T14].iter().any(|t| delivery.template.split('_').next() == Some(t.id()))
+}
+
+/// When the digest goes out that a message joins whose quota opens then.
+pub fn digest_due(delivery: &Delivery, opens: Instant, calendar: &Calendar) -> Instant {
+    let at = if delivery.urgency == Urgency::Workday { calendar.next_office(opens) } else { opens };
+    calendar.next_open(at)
+}
+
+/// The id of the digest that goes out on this day.
+pub fn digest_id(delivery: &Delivery, day: Day) -> String {
+    let phone = delivery.phone_hash.as_deref().unwrap_or_default();
+    let parts =
+        ["digest", phone, &delivery.channel, delivery.role.as_str(), &delivery.subject, &day.to_string()];
+    data_encoding::BASE32_NOPAD.encode(&hash16(&parts))
+}
+
+/// The digest with this message in it; `digest` is the one that stands, if one does.
+pub fn joined(digest: Option<&Delivery>, message: &Delivery, due: Instant, now: Instant) -> Delivery {
+    let mut digest = digest.cloned().unwrap_or_else(|| blank(message, due, now));
+    let slots = &mut digest.slots;
+    change_count(slots, 1);
+    // What the newest of them says: the year's count, the number to quote, the town.
+    for (name, value) in &message.slots {
+        if matches!(name.as_str(), "n" | "town" | "area") {
+            slots.insert(name.clone(), value.clone());
+        }
+    }
+    let (head, tail) = crate::texts::head_and_tail(&message.case_no);
+    for (name, value) in [("id", message.case_no.as_str()), ("id_head", head), ("id_tail", tail)] {
+        slots.insert(name.to_owned(), value.to_owned());
+    }
+    Delivery { at: now, ..digest }
+}
+
+/// The digest without one of its messages; `None`: that was the last one.
+pub fn left(digest: &Delivery, now: Instant) -> Option<Delivery> {
+    let mut digest = Delivery { at: now, ..digest.clone() };
+    (change_count(&mut digest.slots, -1) > 0).then_some(digest)
+}
+
+/// How many messages a digest stands for.
+pub fn count(digest: &Delivery) -> i64 {
+    digest.slots.get(HOW_MANY).and_then(|k| k.parse().ok()).unwrap_or(0)
+}
+
+/// The slot of a digest's text that says how many it stands for.
+const HOW_MANY: &str = "k";
+
+fn change_count(slots: &mut BTreeMap<String, String>, by: i64) -> i64 {
+    let before = slots.get(HOW_MANY).and_then(|k| k.parse::<i64>().ok()).unwrap_or(0);
+    let after = (before + by).max(0);
+    slots.insert(HOW_MANY.to_owned(), after.to_string());
+    after
+}
+
+fn blank(message: &Delivery, due: Instant, now: Instant) -> Delivery {
+    let day = due.day();
+    let template = match message.role {
+        Role::Owner | Role::SafetyOfficer => Template::T13,
+        _ => Template::T14,
+    };
+    let date = day.date();
+    let narrow = gateways::find(&message.channel).and_then(|entry| entry.profile.limits.variable_chars);
+    // A number in one piece has up to 10 characters.
+    let template = match narrow.is_some_and(|most| most < 10) {
+        true => template.fallback_id(),
+        false => template.id(),
+    };
+    Delivery {
+        delivery_id: digest_id(message, day),
+        case_no: format!("{NUMBER}{:02}{:02}{:02}", date.year() % 100, date.month(), date.day()),
+        template: template.to_owned(),
+        state: DeliveryState::Planned,
+        reason: Some(Why::Digest.as_str().to_owned()),
+        attempt: 0,
+        at: now,
+        due_at: Some(due),
+        gateway_ref: None,
+        uncertain: false,
+        sent_at: None,
+        change: Change::New,
+        // It goes out with the day on which it is due, not with its first message's.
+        decided_at: Some(now),
+        slots: BTreeMap::new(),
+        ..message.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! What a quota leaves over: messages that wait, and digests that stand for them ([`crate::quota`]).
+
+use std::collections::HashMap;
+
+use tocsin_schemas::records::{Delivery, DeliveryState};
+use tocsin_schemas::time::Instant;
+
+use super::turn::Turn;
+use crate::decide::{self, Urgency, Why};
+use crate::gateways::{self, limits};
+use crate::ledger::ThreadKey;
+use crate::quota::{self, Overflow, Quotas};
+
+/// Which message of each thread a digest stands for.
+#[derive(Debug, Default)]
+pub(super) struct Digests {
+    members: HashMap<ThreadKey, Delivery>,
+}
+
+impl Digests {
+    /// Takes in a delivery as it stands now.
+    pub fn apply(&mut self, delivery: &Delivery) {
+        let thread = ThreadKey::of(delivery);
+        match of(delivery) {
+            Some(_) => drop(self.members.insert(thread, delivery.clone())),
+            None => {
+                if self.members.get(&thread).is_some_and(|member| member.delivery_id == delivery.delivery_id)
+                {
+                    self.members.remove(&thread);
+                }
+            }
+        }
+    }
+}
+
+/// The digest that stands for this delivery, if one does.
+fn of(delivery: &Delivery) -> Option<&str> {
+    let reason = delivery.reason.as_deref().filter(|_| delivery.state == DeliveryState::Skipped)?;
+    reason.strip_prefix(Why::InDigest.as_str())?.strip_prefix(':')
+}
+
+impl Turn<'_> {
+    /// Whether its phone may not ring now; then it waits, or is in a digest by now.
+    pub fn over_its_quota(&mut self, seq: u64, now: Instant) -> bool {
+        let Some(delivery) = self.board.get(seq).map(|entry| entry.delivery.clone()) else { return true };
+        let settings = &self.shared.settings;
+        let profile = gateways::find(&delivery.channel).map(|entry| entry.profile);
+        let quotas = Quotas {
+            limits: profile.map_or(&limits::NO_LIMITS, |profile| &profile.limits),
+            per_phone_a_day: settings.per_phone_a_day,
+        };
+        let Err(opens) = self.usage.room(&delivery, quotas, now) else { return false };
+        match quota::overflow(&delivery, opens, now) {
+            Overflow::Wait => {
+                let at = match delivery.urgency {
+                    Urgency::AtOnce => opens,
+                    _ => settings.calendar.next_open(opens),
+                };
+                self.hold(seq, at, Why::Quota, now);
+            }
+            Overflow::Digest => self.join(seq, &delivery, opens, now),
+        }
+        true
+    }
+
+    /// It ends, and the digest of its phone stands for it.
+    fn join(&mut self, seq: u64, delivery: &Delivery, opens: Instant, now: Instant) {
+        let mut due = quota::digest_due(delivery, opens, &self.shared.settings.calendar);
+        // One that went out already, or is about to, takes in nothing more.
+        let id = loop {
+            let id = quota::digest_id(delivery, due.day());
+            let under_way = self.ledger.open(&id).is_some() && self.board.at_rest(&id).is_none();
+            if self.ledger.ended(&id).is_none() && !under_way {
+                break id;
+            }
+            let next = due.day().plus(1).midnight();
+            due = quota::digest_due(delivery, next, &self.shared.settings.calendar);
+        };
+        let standing = self.board.at_rest(&id).map(|(at, digest)| (at, digest.clone()));
+        let digest = quota::joined(standing.as_ref().map(|(_, digest)| digest), delivery, due, now);
+        self.end(seq, DeliveryState::Skipped, &format!("{}:{id}", Why::InDigest.as_str()), now);
+        self.record(&digest);
+        match standing {
+            Some((at, _)) => self.board.changed(at, digest),
+            None => self.add(digest),
+        }
+    }
+
+    /// A message that follows one in a digest which has not gone out: that one leaves it. Whether there is nothing left
+    /// to say of it, because nobody has heard of it.
+    pub fn leaves_its_digest(&mut self, seq: u64, now: Instant) -> bool {
+        let Some(entry) = self.board.get(seq) else { return false };
+        let (change, thread) = (entry.delivery.change, entry.thread);
+        if !decide::looks_back(change) && !decide::supersedes(change) {
+            return false;
+        }
+        let Some(member) = self.digests.members.get(&thread).cloned() else { return false };
+        let Some((at, digest)) = of(&member).and_then(|id| self.board.at_rest(id)) else { return false };
+        let left = quota::left(digest, now);
+        let ended = decide::end(digest, DeliveryState::Skipped, Why::NothingToCorrect.as_str(), now);
+        match left {
+            Some(left) => {
+                self.board.changed(at, left.clone());
+                self.record(&left);
+            }
+            None => {
+                self.board.remove(at);
+                self.record(&ended);
+            }
+        }
+        self.record(&decide::end(&member, DeliveryState::Skipped, Why::Superseded.as_str(), now));
+        let over = decide::looks_back(change);
+        if over {
+            self.end(seq, DeliveryState::Skipped, Why::NothingToCorrect.as_str(), now);
+        }
+        over
+    }
+}

@@ -1,0 +1,145 @@
+//! More messages than a phone may get. Each step is a run of a worker of its own.
+
+use super::quiet::{House, at, owner_of};
+use super::*;
+use crate::quota;
+
+/// Every delivery's last state.
+fn last(log: &MemLog) -> BTreeMap<String, Delivery> {
+    let all = log.records(topic::DELIVERIES);
+    let all = all.iter().map(|r| codec::decode::<Delivery>(r, r.value.as_deref().unwrap()).unwrap());
+    all.map(|d| (d.delivery_id.clone(), d)).collect()
+}
+
+/// The digests, and for each how many deliveries name it.
+fn digests(log: &MemLog) -> Vec<(Delivery, i64)> {
+    let last = last(log);
+    let names = |id: &str| {
+        let reason = format!("in_digest:{id}");
+        last.values().filter(|d| d.reason.as_deref() == Some(&reason)).count() as i64
+    };
+    last.values().filter(|d| quota::is_digest(d)).map(|d| (d.clone(), names(&d.delivery_id))).collect()
+}
+
+fn house() -> House {
+    let mut house = House::new();
+    house.settings.per_phone_a_day = Some(2);
+    house
+}
+
+/// A new minor incident of this case.
+fn minor(case: u32, decided: &str) -> NewRecord {
+    let mut alert = owner_alert(&format!("m{case:05}"), Change::New, Severity::Minor);
+    alert.decided_at = at(decided);
+    alert.audiences[0].year_to_date = Some(case);
+    about(case, alert)
+}
+
+#[tokio::test]
+async fn a_burst_of_ten_thousand_is_one_message_one_death_and_a_digest_that_adds_up() {
+    let house = house();
+    let burst: Vec<NewRecord> = (1..=10_000).map(|case| minor(case, "2026-11-26 10:00")).collect();
+    house.log.put(&burst);
+    let stats = house.step("2026-11-26 10:00", None).await;
+    assert_eq!(house.rang(), ["m00001"]);
+    assert_eq!((stats.open, stats.held), (1, 1), "the digest waits for its day");
+    let [(digest, named)] = &digests(&house.log)[..] else { panic!("one digest") };
+    assert_eq!((quota::count(digest), *named), (9_999, 9_999));
+    assert_eq!(digest.due_at, Some(at("2026-11-27 08:00")));
+    // The slot that was kept.
+    house.step("2026-11-26 11:00", owner_of("death", Change::New, Severity::Fatal)).await;
+    assert_eq!(house.rang(), ["m00001", "death"]);
+    house.step("2026-11-27 07:59", None).await;
+    assert_eq!(house.rang().len(), 2);
+    house.step("2026-11-27 08:00", None).await;
+    let texts: Vec<String> = house.gateway.rung.lock().unwrap().iter().map(|m| m.text.clone()).collect();
+    assert_eq!(texts.len(), 3);
+    assert!(texts[2].contains("另有9999起") && texts[2].contains("本年累计999+起"), "{}", texts[2]);
+    let stats = house.step("2026-11-28 12:00", None).await;
+    assert_eq!((house.rang().len(), stats.open), (3, 0));
+    assert!(stats.progress == ends(&house.log), "nothing is left to do");
+}
+
+#[tokio::test]
+async fn a_day_with_room_again_begins_anew_and_the_digest_takes_a_slot_of_it() {
+    let house = house();
+    house.log.put(&[minor(1, "2026-11-26 10:00"), minor(2, "2026-11-26 10:00")]);
+    house.step("2026-11-26 10:00", None).await;
+    house.step("2026-11-27 08:00", None).await;
+    assert_eq!(house.rang(), ["m00001", "m00002"], "the digest of one carries its first alert");
+    // The other slot is kept, so the next joins another digest, of another day.
+    house.log.put(&[minor(3, "2026-11-27 10:00")]);
+    house.step("2026-11-27 10:00", None).await;
+    let all = digests(&house.log);
+    let mut due: Vec<_> = all.iter().map(|(d, named)| (d.case_no.as_str(), d.state, *named)).collect();
+    due.sort();
+    assert_eq!(due, [("D261127", DeliveryState::Accepted, 1), ("D261128", DeliveryState::Planned, 1)]);
+}
+
+#[tokio::test]
+async fn who_leaves_a_digest_before_it_goes_out_is_not_counted_in_it() {
+    let house = house();
+    house.log.put(&[
+        minor(1, "2026-11-26 10:00"),
+        minor(2, "2026-11-26 10:00"),
+        minor(3, "2026-11-26 10:00"),
+    ]);
+    house.step("2026-11-26 10:00", None).await;
+    let follows = |case: u32, id: &str, change, severity| {
+        let mut alert = owner_alert(id, change, severity);
+        alert.decided_at = at("2026-11-26 11:00");
+        alert.revision = 2;
+        about(case, alert)
+    };
+    // One was wrong, and nobody has heard of it; of the other somebody has died, and that is said at once.
+    house.log.put(&[follows(2, "c2", Change::Corrected, Severity::Minor)]);
+    house.step("2026-11-26 11:00", None).await;
+    house.is("c2", DeliveryState::Skipped, "nothing_to_correct");
+    house.is("m00002", DeliveryState::Skipped, "superseded");
+    let [(digest, named)] = &digests(&house.log)[..] else { panic!("one digest") };
+    assert_eq!((quota::count(digest), *named), (1, 1));
+    house.log.put(&[follows(3, "u3", Change::Upgraded, Severity::Fatal)]);
+    house.step("2026-11-26 11:30", None).await;
+    assert_eq!(house.rang(), ["m00001", "u3"]);
+    let [(digest, named)] = &digests(&house.log)[..] else { panic!("one digest") };
+    assert_eq!((digest.state, *named), (DeliveryState::Skipped, 0), "nothing is left to say");
+    house.step("2026-11-27 08:00", None).await;
+    assert_eq!(house.rang().len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_digest_told_is_corrected() {
+    let house = house();
+    house.log.put(&[minor(1, "2026-11-26 10:00"), minor(2, "2026-11-26 10:00")]);
+    house.step("2026-11-26 10:00", None).await;
+    house.step("2026-11-27 08:00", None).await;
+    let mut corrected = owner_alert("c2", Change::Corrected, Severity::Minor);
+    (corrected.decided_at, corrected.revision) = (at("2026-11-27 09:00"), 2);
+    house.log.put(&[about(2, corrected)]);
+    house.step("2026-11-27 09:00", None).await;
+    assert_eq!(house.rang(), ["m00001", "m00002", "c2"]);
+}
+
+#[tokio::test]
+async fn a_kill_at_any_append_leaves_one_digest_whose_sum_is_right() {
+    for append in 0..8 {
+        for fault in [Fault::DieBefore, Fault::DieAfter] {
+            let house = house();
+            let burst: Vec<NewRecord> = (1..=6).map(|case| minor(case, "2026-11-26 10:00")).collect();
+            house.log.put(&burst);
+            house.log.faults(std::iter::repeat_n(Fault::None, append).chain([fault]));
+            let _ = house.try_step("2026-11-26 10:00").await;
+            house.log.faults([]);
+            house.step("2026-11-26 10:01", None).await;
+            house.step("2026-11-27 08:00", None).await;
+            let what = format!("{fault:?} at {append}");
+            let [(digest, named)] = &digests(&house.log)[..] else { panic!("{what}: one digest") };
+            assert_eq!(
+                (quota::count(digest), *named, digest.state),
+                (5, 5, DeliveryState::Accepted),
+                "{what}"
+            );
+            assert_eq!(house.rang().len(), 2, "{what}");
+        }
+    }
+}
