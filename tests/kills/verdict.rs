@@ -1,15 +1,18 @@
 //! What must be true: half way, with the process dead, and at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tocsin_connectors::log::partition::partition_of;
+use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_schemas::log::{EventLog, TopicPartition};
 use tocsin_schemas::records::{Alert, Counters, Delivery, DeliveryState, Offset};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;
+use tocsin_schemas::wire;
 
 use crate::city::{Line, Stream};
 use crate::gateway::Ring;
@@ -37,7 +40,9 @@ pub fn replay(stream: &Stream) -> Reference {
     });
     std::fs::write(&file, lines.collect::<String>()).unwrap();
     let out = dir.path().join("out");
-    let output = tocsin(&["replay", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let kept = dir.path().join("kept.db");
+    let (file, kept_to) = (file.to_str().unwrap(), kept.to_str().unwrap());
+    let output = tocsin(&["replay", file, "--out", out.to_str().unwrap(), "--keep-log", kept_to]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
     let alerts: Vec<Value> =
@@ -53,15 +58,26 @@ pub fn replay(stream: &Stream) -> Reference {
         flagged: n("flagged"),
     };
     let (mut due, mut unreachable) = (BTreeSet::new(), 0);
+    let areas = areas(&kept);
+    // Whoever heard of a case in an owner's place, so that a correction reaches them.
+    let mut stood_in: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for alert in &alerts {
         for audience in alert["audiences"].as_array().unwrap() {
             let name = |field: &str| audience[field].as_str().unwrap().to_owned();
-            match stream.phones.get(&(name("role"), name("subject"))) {
-                Some(phone) => {
-                    due.insert((alert["alert_id"].as_str().unwrap().to_owned(), phone.clone()));
-                }
-                None => unreachable += 1,
+            let id = || alert["alert_id"].as_str().unwrap().to_owned();
+            if let Some(phone) = stream.phones.get(&(name("role"), name("subject"))) {
+                due.insert((id(), phone.clone()));
+                continue;
             }
+            // S15: the township visits an owner whom nobody can reach.
+            let case = (alert["subject"].as_str().unwrap().to_owned(), name("subject"));
+            let heard = stood_in.entry(case).or_default();
+            let looks_back = ["corrected", "downgraded"].contains(&alert["change"].as_str().unwrap());
+            let area = areas[&id()].as_ref().filter(|_| name("role") == "owner" && !looks_back);
+            let township = area.and_then(|area| stream.phones.get(&("township_duty".into(), area.clone())));
+            heard.extend(township.cloned());
+            unreachable += usize::from(heard.is_empty());
+            due.extend(heard.iter().map(|phone| (id(), phone.clone())));
         }
     }
     // A city in which nothing happens shows nothing.
@@ -79,6 +95,25 @@ pub fn replay(stream: &Stream) -> Reference {
         assert!(count > 50, "{count} {what}");
     }
     Reference { alerts, counters, due, unreachable }
+}
+
+/// The area of each alert's enterprise when it was decided.
+fn areas(kept: &Path) -> BTreeMap<String, Option<String>> {
+    let log = SqliteLog::open(kept).unwrap();
+    let ends = log.bounds(topics::ALERTS).unwrap();
+    let from: Vec<_> = (0..)
+        .zip(&ends)
+        .map(|(partition, b)| (TopicPartition { topic: topics::ALERTS.into(), partition }, b.first))
+        .collect();
+    let mut reader = log.reader(&from).unwrap();
+    let mut areas = BTreeMap::new();
+    while !reader.caught_up().unwrap() {
+        for record in reader.poll(1_000, Duration::from_millis(100)).unwrap() {
+            let alert: Alert = wire::decode(&record.value.unwrap()).unwrap();
+            areas.insert(alert.alert_id, alert.facts.area.map(|area| area.to_string()));
+        }
+    }
+    areas
 }
 
 impl Reference {

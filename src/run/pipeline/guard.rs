@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tocsin_pipeline::lists::ListsFound;
 use tocsin_schemas::log::{Bounds, Retention, TopicSettings};
 use tocsin_schemas::records::Progress;
-use tocsin_schemas::topics::{Direction, PROGRESS, Topic};
+use tocsin_schemas::topics::{Direction, MEMBERS, PROGRESS, Topic};
 
 /// What was found in the log.
 #[derive(Debug, Clone, Default)]
@@ -146,10 +146,11 @@ pub fn check(
         Some(progress) => against(found, progress, &mut troubles),
         None => {
             // Every one of them is written together with progress, or after it (`deliveries`). An end above 0
-            // is enough: what is kept by time may have gone since. `progress` itself has other writers.
+            // is enough: what is kept by time may have gone since. `progress` and `members` have other writers.
+            let own = |t: &&&Topic| ![PROGRESS, MEMBERS].contains(&t.name);
             let ever_written = |t: &&&Topic| numbered(found, t.name).any(|(_, b)| b.end > 0);
             let written: Vec<&str> =
-                outputs.iter().filter(|t| t.name != PROGRESS).filter(ever_written).map(|t| t.name).collect();
+                outputs.iter().filter(own).filter(ever_written).map(|t| t.name).collect();
             if !written.is_empty() {
                 troubles.push(Trouble::ProgressLost(written.join(", ")));
             }
