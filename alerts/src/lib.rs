@@ -15,6 +15,7 @@
 //! - [`ledger`]: what became of every delivery, a fold of the topic `deliveries`
 //! - [`decide`]: pure: what is due next and why, for each delivery
 //! - [`settle`]: pure: what follows a request whose outcome nobody saw
+//! - [`admission`]: whether a gateway may be called now: rate, requests under way, circuit breaker. Pure
 //! - [`channel`]: what the worker sees of a gateway
 //! - [`gateways`]: one folder a gateway, pure; and the one client that does their I/O
 //! - [`worker`]: the loop around it, which alone does I/O
@@ -31,6 +32,7 @@
 //!
 //! [`Alert`]: tocsin_schemas::records::Alert
 
+pub mod admission;
 pub mod channel;
 pub mod clock;
 mod codec;

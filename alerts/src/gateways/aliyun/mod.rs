@@ -41,6 +41,7 @@ pub const PROFILE: Profile = Profile {
         quotas: &[Quota { max: 50, per: Per::PhoneAndTemplate, window: Window::Day }],
         calls_per_minute: None,
         penalty_seconds: None,
+        max_in_flight: 32,
     },
 };
 

@@ -35,6 +35,7 @@ pub const PROFILE: Profile = Profile {
         quotas: &[],
         calls_per_minute: Some(20),
         penalty_seconds: Some(600),
+        max_in_flight: 2,
     },
 };
 

@@ -45,6 +45,7 @@ pub const PROFILE: Profile = Profile {
         ],
         calls_per_minute: None,
         penalty_seconds: None,
+        max_in_flight: 32,
     },
 };
 

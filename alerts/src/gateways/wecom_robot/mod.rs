@@ -34,6 +34,7 @@ pub const PROFILE: Profile = Profile {
         quotas: &[],
         calls_per_minute: Some(20),
         penalty_seconds: None,
+        max_in_flight: 2,
     },
 };
 
