@@ -30,7 +30,7 @@ pub use class::Asked;
 pub use turn::Turn;
 
 use crate::channel::{Outcome, OutcomeReason};
-use crate::gateways::{Limits, Profile, Told};
+use crate::gateways::{Limits, Profile, SharedStanding, Told};
 use breaker::{Breaker, Gate, Pass, Signal, Turned};
 use bucket::Bucket;
 
@@ -135,6 +135,7 @@ struct Shared {
     gateway: &'static str,
     limits: Limits,
     settings: AdmissionSettings,
+    standing: SharedStanding,
     state: Mutex<State>,
 }
 
@@ -172,7 +173,14 @@ impl Admission {
             hold: None,
             report: Report::default(),
         };
-        Admission(Arc::new(Shared { gateway: profile.name, limits, settings, state: Mutex::new(state) }))
+        let (gateway, standing) = (profile.name, SharedStanding::default());
+        Admission(Arc::new(Shared { gateway, limits, settings, standing, state: Mutex::new(state) }))
+    }
+
+    /// Whether the gateway has ever said yes, for its client
+    /// ([`with_standing`](crate::gateways::send::Post::with_standing)) and for whoever reads the ledger back.
+    pub fn standing(&self) -> &SharedStanding {
+        &self.0.standing
     }
 
     /// Whether a message may be sent now. The caller offers the next one of its backlog ([`Turn`]).
