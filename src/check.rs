@@ -13,6 +13,7 @@ use crate::policy::topic;
 use crate::run::alerts;
 use crate::run::pipeline::guard::Trouble;
 use crate::run::pipeline::start;
+use crate::seal::{self, Sealed};
 use crate::{config, open, templates};
 
 /// How long looking at the topics may take, so that the whole stays within 10 seconds.
@@ -68,6 +69,15 @@ pub fn run(args: Args) -> CommandResult {
     match open::open(&config, open::Missing::Refuse) {
         Err(failure) => keep(Err(failure)),
         Ok(log) => {
+            match seal::look(&config) {
+                Err(failure) => {
+                    say!("warning: how contacts are stored could not be looked up: {}", failure.text())
+                }
+                Ok(Sealed::Empty) => {}
+                Ok(Sealed::All(line)) => keep(Ok(line)),
+                Ok(Sealed::NotAll(line)) => say!("warning: {line}"),
+                Ok(Sealed::NoKey(line)) => keep(Err(Failure::failed(line))),
+            }
             let looked = open::within(LIMIT, &config.log, move || {
                 let progress = match start::read_progress(&*log) {
                     // Said with all other missing topics below.

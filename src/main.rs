@@ -30,6 +30,7 @@ mod output;
 mod policy;
 mod replay;
 mod run;
+mod seal;
 mod stream;
 mod templates;
 mod topics;
