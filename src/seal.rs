@@ -1,5 +1,6 @@
 //! How the contacts of the log are stored, and `tocsin topics seal`, which encrypts them anew.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_connectors::log::sealed::{self, Survey};
@@ -40,7 +41,7 @@ pub fn look(config: &Config) -> Result<Sealed, Failure> {
 /// `None`: a topic is missing.
 fn survey(config: &Config, limit: Duration) -> Result<Option<Survey>, Failure> {
     let log = open::raw(config, open::Missing::Refuse)?;
-    let keys = config.contacts.as_ref().map(|keys| keys.keyring.clone());
+    let keys = config.contacts.as_ref().map(|keys| Arc::clone(&keys.keyring));
     open::within(limit, &config.log, move || match sealed::survey(&*log, keys.as_deref()) {
         Err(LogError::MissingTopic { .. }) => Ok(None),
         survey => survey.map(Some),

@@ -26,9 +26,11 @@ impl Clock for Told {
     }
 }
 
+type Limiter = RateLimiter<NotKeyed, InMemoryState, Told, NoOpMiddleware<Nanos>>;
+
 /// A bucket. `None` inside: no limit.
 #[derive(Debug)]
-pub(super) struct Bucket(Option<(RateLimiter<NotKeyed, InMemoryState, Told, NoOpMiddleware<Nanos>>, Told)>);
+pub(super) struct Bucket(Option<(Limiter, Told)>);
 
 impl Bucket {
     /// At most `limit` in any 60 seconds; a quarter of it may go at once. (A bucket of `limit` that is refilled with
@@ -48,10 +50,7 @@ impl Bucket {
         Bucket(Some(Bucket::made(MINUTE / limit.max(1), NonZeroU32::MIN)))
     }
 
-    fn made(
-        every: Duration,
-        burst: NonZeroU32,
-    ) -> (RateLimiter<NotKeyed, InMemoryState, Told, NoOpMiddleware<Nanos>>, Told) {
+    fn made(every: Duration, burst: NonZeroU32) -> (Limiter, Told) {
         let told = Told::default();
         // A period of 0 has no meaning; nobody has a limit of 60 billion a minute.
         let quota = Quota::with_period(every.max(Duration::from_nanos(1)));

@@ -183,11 +183,14 @@ impl EventLog for SealedLog {
     }
 }
 
+/// Records that were read, and the positions before them.
+type Stuck = (Vec<LogRecord>, Vec<(TopicPartition, u64)>);
+
 struct SealedReader {
     inner: Box<dyn LogReader>,
     keys: Option<Arc<Keyring>>,
     /// What could not be opened, and where the reader stood before it: the call may be repeated.
-    stuck: Option<(Vec<LogRecord>, Vec<(TopicPartition, u64)>)>,
+    stuck: Option<Stuck>,
 }
 
 impl SealedReader {
