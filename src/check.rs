@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tocsin_alerts::gateways::Endpoint;
+use tocsin_alerts::gateways::guard::LeadsInside;
 use tocsin_schemas::log::LogError;
 
 use crate::exit::{CommandResult, Failure};
@@ -12,10 +14,14 @@ use crate::run::alerts;
 use crate::run::pipeline::guard::Trouble;
 use crate::run::pipeline::start;
 use crate::run::wall::WallClock;
+use crate::seal::{self, Sealed};
 use crate::{config, open, templates};
 
 /// How long looking at the topics may take, so that the whole stays within 10 seconds.
 const LIMIT: Duration = Duration::from_millis(5_000);
+
+/// How long looking up a gateway's name may take.
+const NAME_LIMIT: Duration = Duration::from_secs(2);
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -45,7 +51,14 @@ pub fn run(args: Args) -> CommandResult {
         }
     };
     if config.webhook.is_some() {
-        keep(alerts::channel(&config).map(|_| "[alerts.webhook] can be used (it was not called)".to_owned()));
+        let channel = alerts::channel(&config);
+        let endpoint = channel.as_ref().ok().map(|channel| channel.gateway().endpoint().clone());
+        keep(channel.map(|_| "[alerts.webhook] can be used (it was not called)".to_owned()));
+        match endpoint.map(where_it_leads) {
+            Some(Leads::Said(line)) => keep(line),
+            Some(Leads::NobodyKnows(why)) => say!("warning: [alerts.webhook] {why}"),
+            Some(Leads::Itself) | None => {}
+        }
     }
     if config.texts_folder.is_some() {
         let read = templates::source::for_service(&config);
@@ -60,6 +73,15 @@ pub fn run(args: Args) -> CommandResult {
     match open::open(&config, open::Missing::Refuse) {
         Err(failure) => keep(Err(failure)),
         Ok(log) => {
+            match seal::look(&config) {
+                Err(failure) => {
+                    say!("warning: how contacts are stored could not be looked up: {}", failure.text())
+                }
+                Ok(Sealed::Empty) => {}
+                Ok(Sealed::All(line)) => keep(Ok(line)),
+                Ok(Sealed::NotAll(line)) => say!("warning: {line}"),
+                Ok(Sealed::NoKey(line)) => keep(Err(Failure::failed(line))),
+            }
             let looked = open::within(LIMIT, &config.log, move || {
                 let progress = match start::read_progress(&*log) {
                     // Said with all other missing topics below.
@@ -102,6 +124,43 @@ pub fn run(args: Args) -> CommandResult {
         Some(Failure::WrongCall(_)) => Failure::WrongCall(end),
         Some(Failure::Failed(_)) => Failure::Failed(end),
     })
+}
+
+/// Where a gateway's name leads.
+enum Leads {
+    /// To addresses, that may be called or not.
+    Said(Result<String, Failure>),
+    /// Without a network nobody can tell; the service may run elsewhere.
+    NobodyKnows(String),
+    /// It names an address.
+    Itself,
+}
+
+fn where_it_leads(endpoint: Endpoint) -> Leads {
+    let (allowed, host) = (endpoint.allow_private, endpoint.host());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more when the time was over.
+        let _ = sender.send(endpoint.look_up());
+    });
+    match receiver.recv_timeout(NAME_LIMIT) {
+        Ok(Ok(None)) => Leads::Itself,
+        Ok(Ok(Some((_, Some(LeadsInside(what)))))) if !allowed => Leads::Said(Err(Failure::failed(format!(
+            "[alerts.webhook] {host} leads to {what} here: every request would fail as leads_inside. Set \
+             allow_private = true if the gateway really is there"
+        )))),
+        Ok(Ok(Some((_, Some(LeadsInside(what)))))) => {
+            Leads::Said(Ok(format!("[alerts.webhook] {host} leads to {what}, as allow_private lets it")))
+        }
+        Ok(Ok(Some((count, None)))) => {
+            Leads::Said(Ok(format!("[alerts.webhook] {host} leads to public addresses ({count})")))
+        }
+        Ok(Err(error)) => Leads::NobodyKnows(format!("{host}: {error}")),
+        Err(_) => Leads::NobodyKnows(format!(
+            "{host}: the resolver of this machine has not answered within {} s",
+            NAME_LIMIT.as_secs()
+        )),
+    }
 }
 
 /// Which policy is in force, and what the configured one has to do with it.

@@ -32,6 +32,7 @@ mod output;
 mod policy;
 mod replay;
 mod run;
+mod seal;
 mod silence;
 mod stream;
 mod templates;

@@ -6,6 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use tocsin_connectors::log::kafka::{KafkaLog, KafkaSettings};
+use tocsin_connectors::log::sealed::SealedLog;
 use tocsin_connectors::log::sqlite::{SqliteLog, SqliteOptions};
 use tocsin_schemas::log::{EventLog, LogError};
 
@@ -24,11 +25,20 @@ pub enum Missing {
 /// What an operator waits for at most.
 pub const LIMIT: Duration = Duration::from_secs(9);
 
-/// Opens it, within 9 seconds.
+/// Opens it, within 9 seconds. Contacts are encrypted in it, where a key is configured, and plain for whoever reads.
 ///
 /// # Errors
 /// One line with the reason and what to do.
 pub fn open(config: &Config, missing: Missing) -> Result<Arc<dyn EventLog>, Failure> {
+    let keys = config.contacts.as_ref().map(|keys| Arc::clone(&keys.keyring));
+    Ok(Arc::new(SealedLog::new(raw(config, missing)?, keys)))
+}
+
+/// The same as it stands: contacts as they are stored.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn raw(config: &Config, missing: Missing) -> Result<Arc<dyn EventLog>, Failure> {
     match &config.log {
         LogConfig::Embedded { path, max_bytes } => {
             if missing == Missing::Refuse && !path.is_file() {

@@ -9,8 +9,8 @@ use tocsin_schemas::topics;
 
 use crate::config::{self, LogConfig};
 use crate::exit::{CommandResult, Failure};
-use crate::open;
 use crate::output::say;
+use crate::{open, seal};
 
 /// How long creating may take; a broker's own limits are shorter.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -35,6 +35,28 @@ Examples:
   tocsin topics apply --config tocsin.toml --dry-run   what would change
   tocsin topics apply --config tocsin.toml")]
     Apply(Apply),
+    /// Encrypt anew the contacts that are plain in the log, or encrypted with an earlier key.
+    ///
+    /// Needs [log] contacts_key. On the embedded log it then compacts, and writes the file anew, so that no plain
+    /// contact can be read in it any more: stop the service first, and have room for the file twice. On Kafka the
+    /// broker's compaction drops what was superseded. Contacts that were refused at the door stay in the topic
+    /// quarantine as they came until their 400 days are over.
+    #[command(after_long_help = "\
+Examples:
+  tocsin topics seal --config tocsin.toml --dry-run   how many are plain
+  tocsin topics seal --config tocsin.toml")]
+    Seal(Seal),
+}
+
+/// How to seal.
+#[derive(Debug, clap::Args)]
+pub struct Seal {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// How to apply.
@@ -56,7 +78,10 @@ pub struct Apply {
 /// # Errors
 /// See [`Failure`]; also when something differs that could not be changed.
 pub fn run(args: Args) -> CommandResult {
-    let What::Apply(args) = args.what;
+    let args = match args.what {
+        What::Apply(args) => args,
+        What::Seal(args) => return seal::run(&args),
+    };
     let config = config::load(&args.config)?;
     let dry_run = args.dry_run;
     let changes = match &config.log {

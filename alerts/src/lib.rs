@@ -22,6 +22,7 @@
 //! - [`calendar`]: quiet hours, holidays and made-up workdays
 //! - [`silences`]: what somebody answers for that it is not sent for a while (a fold of `governance.events`)
 //! - [`channel`]: what a sender sees of a gateway
+//! - [`admission`]: whether a gateway may be called now: rate, requests under way, circuit breaker. Pure
 //! - [`gateways`]: one folder a gateway, pure; and the one client that does their I/O
 //! - [`worker`]: takes its share of the roles, side by side with others, and runs them; the roles alone do I/O
 //! - [`stats`]: what the worker has done so far, for pages, metrics and whoever waits for it
@@ -37,6 +38,7 @@
 //!
 //! [`Alert`]: tocsin_schemas::records::Alert
 
+pub mod admission;
 pub mod calendar;
 pub mod channel;
 pub mod channels;

@@ -58,6 +58,8 @@ pub struct Log {
     pub prefix: Option<String>,
     #[serde(default)]
     pub security: BTreeMap<String, PropertyRef>,
+    pub contacts_key: Option<SecretRef>,
+    pub contacts_key_before: Option<SecretRef>,
 }
 
 /// `[policy]`.

@@ -5,6 +5,7 @@
 //! kind = "embedded"           # or "kafka"
 //! path = "tocsin.db"          # embedded: the file
 //! # max_bytes = 50000000000              # embedded: it may grow to this; left out: until the disk is full
+//! # contacts_key = { env = "TOCSIN_CONTACTS_KEY" }   # contacts are encrypted with it; contacts_key_before = …
 //! # brokers = "k1:9092,k2:9092"          # kafka
 //! # replication_factor = 3               # kafka, for topics that are created; default 3
 //! # stamps = "log_append_time"           # kafka, for topics that are created: or "create_time", for
@@ -68,6 +69,7 @@
 //! Relative paths are relative to the file. Unknown keys are errors that name the line. A secret never
 //! stands in the file and is never shown.
 
+pub mod contacts;
 pub mod file;
 mod quiet;
 pub mod secret;
@@ -95,6 +97,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The event log.
     pub log: LogConfig,
+    /// What contacts are encrypted with at rest; `None`: they are stored as they are.
+    pub contacts: Option<contacts::ContactKeys>,
     /// Where the policy was read from; `None`: the default one.
     pub policy_file: Option<PathBuf>,
     /// The policy.
@@ -215,6 +219,7 @@ pub fn load(path: &Path) -> Result<Config, Failure> {
 pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     let wrong = |what: String| Failure::wrong_call(format!("{}: {what}", path.display()));
     let file: File = toml::from_str(text).map_err(|e| wrong(toml_line(text, &e)))?;
+    let contacts = contacts::keys(&file.log, base).map_err(wrong)?;
     let log = log_config(file.log, base).map_err(wrong)?;
     let policy_file = file.policy.file.map(|p| base.join(p));
     let policies = match &policy_file {
@@ -278,6 +283,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     Ok(Config {
         path: path.to_owned(),
         log,
+        contacts,
         policy_file,
         policies,
         schema_ids_file,

@@ -40,6 +40,7 @@ impl fmt::Display for Config {
                 }
             }
         }
+        self.contacts.iter().try_for_each(|keys| write!(f, "{keys}"))?;
         let shown = |p: &Option<PathBuf>, none: &str| match p {
             Some(p) => format!("{:?}", p.display().to_string()),
             None => format!("none # {none}"),

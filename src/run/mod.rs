@@ -105,6 +105,9 @@ pub fn run(args: Args) -> CommandResult {
     let told = || Ok::<_, Failure>((alerts::channel(&config)?, source::for_service(&config)?));
     let told = wants(Half::Alerts).then(told).transpose()?;
     let log = open::open(&config, open::Missing::Refuse)?;
+    if config.contacts.is_none() {
+        tracing::warn!("contacts are stored as they are: [log] contacts_key encrypts them");
+    }
     let wall = WallClock::new(config.clock_start);
     if let Some(start) = config.clock_start {
         tracing::warn!(%start, "[clock] start is set: this is a test, not the real time");

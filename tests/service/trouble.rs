@@ -69,7 +69,7 @@ fn a_second_signal_ends_at_once_and_the_request_in_flight_is_made_again_with_its
     run.signal("TERM");
     run.wait_said("stopping: finishing what is in hand");
     // Both halves have taken note, and one of them has ended: only the request keeps the process.
-    run.wait_said("alert worker stops when no request is under way under_way=1");
+    run.wait_said("under_way=1");
     run.wait_said("pipeline stopped");
     assert!(run.alive(), "the first signal waits for the request: {}", run.said());
     run.signal("TERM");

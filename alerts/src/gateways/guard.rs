@@ -9,7 +9,7 @@
 //!   (`127.0.0.1`, `::1`, `localhost`) has said so itself, for a gateway without hosts of its own.
 //! - No redirect is followed, and no proxy of the environment is used: both would resolve names out of sight.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::LazyLock;
 
 use ipnet::IpNet;
@@ -44,6 +44,7 @@ const INSIDE: &[(&str, &str)] = &[
     ("172.16.0.0/12", "a private address"),
     ("192.0.0.0/24", "a protocol address"),
     ("192.0.2.0/24", "an address for documents"),
+    ("192.88.99.0/24", "an address of 6to4 relays"),
     ("192.168.0.0/16", "a private address"),
     ("198.18.0.0/15", "an address for benchmarks"),
     ("198.51.100.0/24", "an address for documents"),
@@ -52,10 +53,14 @@ const INSIDE: &[(&str, &str)] = &[
     ("240.0.0.0/4", "a reserved address"),
     ("::/128", "this network"),
     ("::1/128", "a loopback address"),
+    ("::/96", "an IPv4 address in a form that is no longer used"),
+    ("64:ff9b:1::/48", "an address translated inside a house"),
     ("100::/64", "a discard address"),
+    ("2001::/32", "a Teredo tunnel"),
     ("2001:db8::/32", "an address for documents"),
     ("fc00::/7", "a private address"),
     ("fe80::/10", "a link-local address"),
+    ("fec0::/10", "a site-local address"),
     ("ff00::/8", "a multicast address"),
 ];
 
@@ -64,7 +69,8 @@ static NETS: LazyLock<Vec<(IpNet, &'static str)>> = LazyLock::new(|| {
 });
 
 /// What kind of inside address this is; `None`: a public one. IPv6 forms that carry an IPv4 address
-/// (mapped, NAT64, 6to4) are judged by it.
+/// (mapped, NAT64, 6to4) are judged by it; those that no public gateway has (Teredo, IPv4-compatible, a NAT64 of the
+/// house) are inside whatever they carry.
 pub fn inside(ip: IpAddr) -> Option<&'static str> {
     let ip = match ip {
         IpAddr::V6(v6) => {
@@ -122,6 +128,21 @@ impl Endpoint {
         Ok(Endpoint { allow_private: allow_private || said_so, url })
     }
 
+    /// Where its name leads just now: how many addresses, and what the first one inside is. `None`: it names an
+    /// address itself. Blocks until the system's resolver answers or gives up.
+    ///
+    /// # Errors
+    /// The name leads nowhere, or nobody can be asked.
+    pub fn look_up(&self) -> Result<Option<(usize, Option<LeadsInside>)>, NoSuchName> {
+        let Some(host) = self.url.host_str().filter(|_| literal(&self.url).is_none()) else {
+            return Ok(None);
+        };
+        let found = (host, 0).to_socket_addrs().map_err(|e| NoSuchName(e.to_string()))?;
+        let found: Vec<SocketAddr> = found.collect();
+        let inside = found.iter().find_map(|address| inside(address.ip()));
+        Ok(Some((found.len(), inside.map(LeadsInside))))
+    }
+
     /// The endpoint's host and port as the header `Host` carries them.
     pub fn host(&self) -> String {
         let host = self.url.host_str().unwrap_or_default();
@@ -136,10 +157,15 @@ pub struct Resolver {
     pub allow_private: bool,
 }
 
-/// A name that leads inside.
-#[derive(Debug, thiserror::Error)]
+/// A name that leads inside, and to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the gateway's name resolves to {0}: set allow_private = true if it really is there")]
-pub struct LeadsInside(&'static str);
+pub struct LeadsInside(pub &'static str);
+
+/// A name that leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("the gateway's name cannot be resolved: {0}")]
+pub struct NoSuchName(pub String);
 
 /// The addresses, if requests may go to all of them.
 ///
@@ -156,7 +182,12 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let allow_private = self.allow_private;
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            // Errors of our own types, so that the client can tell them from a connection that is refused.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let found: Vec<SocketAddr> = found.map_err(|e| NoSuchName(e.to_string()))?.collect();
+            if found.is_empty() {
+                return Err(NoSuchName("it has no address".into()).into());
+            }
             Ok(Box::new(judged(found, allow_private)?.into_iter()) as Addrs)
         })
     }

@@ -37,6 +37,8 @@ pub struct Limits {
     pub calls_per_minute: Option<u32>,
     /// How long it refuses everything once that was exceeded, in seconds.
     pub penalty_seconds: Option<u32>,
+    /// Requests under way at a time. None is published: it keeps one slow gateway from taking all sockets.
+    pub max_in_flight: u32,
 }
 
 /// No published limit.
@@ -47,6 +49,7 @@ pub const NO_LIMITS: Limits = Limits {
     quotas: &[],
     calls_per_minute: None,
     penalty_seconds: None,
+    max_in_flight: 64,
 };
 
 /// At most `max` messages in `window` for each `per`.

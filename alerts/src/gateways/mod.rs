@@ -33,6 +33,7 @@ mod secret;
 pub mod send;
 pub mod settings;
 mod sign;
+pub mod standing;
 pub mod tencent;
 pub mod verdict;
 pub mod webhook;
@@ -46,6 +47,7 @@ pub use guard::Endpoint;
 pub use limits::{Kind, Limits};
 pub use secret::Secret;
 pub use settings::{ConfigError, Settings};
+pub use standing::{SharedStanding, Standing};
 pub use verdict::Verdict;
 
 use crate::channel::Outgoing;
@@ -87,7 +89,8 @@ pub struct Profile {
     pub name: &'static str,
     /// What follows "nobody knows whether it was sent".
     pub kind: Kind,
-    /// Of an askable one: "not found" means "not sent" only this long after the request, in seconds.
+    /// Of an askable one: "not found" means "not sent" only this long after the request, in seconds. `None`: never,
+    /// because it lists a message only once its carrier has answered.
     pub not_found_counts_after_seconds: Option<u32>,
     /// The hosts that a request may go to. Empty: the one that the operator configured.
     pub hosts: &'static [&'static str],
@@ -128,8 +131,8 @@ pub trait Gateway: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// A message that this gateway cannot carry (no phone, a slot too long): permanent, nothing was sent.
     fn request(&self, message: &Outgoing, call: &Call<'_>) -> Result<HttpRequest, Verdict>;
-    /// What the answer to that request means, for the message's one phone.
-    fn response(&self, message: &Outgoing, answer: &Answer, now: Instant) -> Verdict;
+    /// What the answer to that request means, for the message's one phone, from a gateway that stands so.
+    fn response(&self, message: &Outgoing, answer: &Answer, now: Instant, standing: Standing) -> Verdict;
     /// Asking what became of a message, if it can be asked.
     fn asks(&self) -> Option<&dyn Asks> {
         None
@@ -159,6 +162,13 @@ pub struct Question {
     pub sent_at: Instant,
     /// The gateway's receipt number, where one came.
     pub gateway_ref: Option<String>,
+}
+
+impl Question {
+    /// When it was sent as far as `now` can be: a clock that was set back since leaves a time that is still to come.
+    pub(in crate::gateways) fn sent_by(&self, now: Instant) -> Instant {
+        self.sent_at.min(now)
+    }
 }
 
 impl std::fmt::Debug for Question {
@@ -205,6 +215,18 @@ pub enum Fate {
     Failed(String),
     /// It reached the phone.
     Delivered,
+}
+
+impl Fate {
+    /// The fate of a message of which a gateway has several rows (it was sent more than once): if one reached the phone
+    /// it was delivered, and while one is pending nothing has failed.
+    pub(in crate::gateways) fn of_rows(rows: impl IntoIterator<Item = Fate>) -> Option<Fate> {
+        rows.into_iter().max_by_key(|fate| match fate {
+            Fate::Failed(_) => 0,
+            Fate::Accepted => 1,
+            Fate::Delivered => 2,
+        })
+    }
 }
 
 /// What a gateway pushed about one message. Not signed by any of them: believe it only for ids that the

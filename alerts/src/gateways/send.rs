@@ -8,9 +8,9 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 
-use super::guard::Resolver;
+use super::guard::{LeadsInside, NoSuchName, Resolver};
 use super::http::{Answer, HttpRequest, Method, redacted};
-use super::{Call, ConfigError, Gateway, Grant, Kind, Question, Secret, Told, Verdict};
+use super::{Call, ConfigError, Gateway, Grant, Kind, Question, Secret, SharedStanding, Told, Verdict};
 use crate::channel::{Channel, Outcome, Outgoing};
 use crate::clock::{BoxFuture, Clock};
 
@@ -44,6 +44,7 @@ pub struct Post {
     client: reqwest::Client,
     clock: Arc<dyn Clock>,
     grant: Mutex<Option<Grant>>,
+    standing: SharedStanding,
 }
 
 impl std::fmt::Debug for Post {
@@ -85,7 +86,14 @@ impl Post {
             client = client.pool_max_idle_per_host(0);
         }
         let client = client.build().map_err(|e| ConfigError::Client(e.without_url().to_string()))?;
-        Ok(Post { gateway, client, clock, grant: Mutex::new(None) })
+        Ok(Post { gateway, client, clock, grant: Mutex::new(None), standing: SharedStanding::default() })
+    }
+
+    /// The same, with what is known of whether the gateway has ever said yes: shared with whoever else keeps it.
+    #[must_use]
+    pub fn with_standing(mut self, standing: SharedStanding) -> Post {
+        self.standing = standing;
+        self
     }
 
     /// The gateway.
@@ -97,6 +105,12 @@ impl Post {
     pub async fn deliver(&self, message: &Outgoing) -> Verdict {
         let verdict = self.try_deliver(message).await.unwrap_or_else(|verdict| verdict);
         let gateway = self.gateway.profile().name;
+        if matches!(verdict.outcome, Outcome::Accepted { .. }) {
+            self.standing.prove();
+        }
+        if let (Some(advice), Outcome::Account { reason }) = (verdict.advice, &verdict.outcome) {
+            tracing::error!(gateway, reason = &**reason, "{advice}");
+        }
         if let Outcome::Unknown { reason, .. } = &verdict.outcome
             && reason == "unknown_code"
         {
@@ -126,7 +140,7 @@ impl Post {
         let request = self.gateway.request(message, &call)?;
         let answer = self.exchange(request).await?;
         self.drop_refused_token(&answer);
-        Ok(self.gateway.response(message, &answer, self.clock.now()))
+        Ok(self.gateway.response(message, &answer, self.clock.now(), self.standing.now()))
     }
 
     /// Asks what became of a message, page by page.
@@ -231,7 +245,7 @@ impl Post {
         let verdict = if error.is_builder() {
             Verdict::permanent("bad_request")
         } else if error.is_connect() {
-            Verdict::transient("connection_refused")
+            not_connected(&error)
         } else if error.is_timeout() {
             Verdict::unknown("timeout")
         } else {
@@ -266,6 +280,36 @@ impl Channel for Post {
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told> {
         Box::pin(Post::ask(self, question))
     }
+}
+
+/// Why there is no connection: certainly not sent. By the types of what went wrong; a text may change.
+pub(super) fn not_connected(error: &(dyn std::error::Error + 'static)) -> Verdict {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.is::<LeadsInside>() {
+            let advice = "the gateway's name leads to an address inside this house: set allow_private = true if it \
+                          really is there. Nothing was sent";
+            return Verdict { advice: Some(advice), ..Verdict::account("leads_inside") };
+        }
+        if cause.is::<NoSuchName>() {
+            return Verdict::transient("dns");
+        }
+        match cause.downcast_ref::<rustls::Error>() {
+            // It stays so until somebody has renewed it, or it is not the gateway at all.
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                let advice = "the gateway's certificate is over, or not one for its name: nothing was sent";
+                return Verdict { advice: Some(advice), ..Verdict::account("tls") };
+            }
+            Some(_) => return Verdict::transient("tls"),
+            None => {}
+        }
+        // What an I/O error wraps is not its source, and one may wrap another.
+        next = match cause.downcast_ref::<std::io::Error>() {
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static)),
+            None => cause.source(),
+        };
+    }
+    Verdict::transient("connection_refused")
 }
 
 /// A verdict on the request for a token, as one on the message that was to follow.

@@ -5,15 +5,16 @@
 //! | a code of the gateway's table | as the table says |
 //! | a code that is not in the table | unknown, `unknown_code`; the code itself stands in [`Verdict::code`] |
 //! | 2xx without a readable code (HTML, nothing, broken off, too long) | unknown, `unreadable_answer` |
-//! | 408, 425, 429, 503 without one | transient: it was turned away at the door |
-//! | other 5xx without one | unknown: it may have been sent before the failure |
+//! | 408, 425, 429, 5xx without one | unknown: it may have been sent before the failure |
 //! | 401, 403, 407 | account |
 //! | 3xx, other 4xx without one | account: this address is not the gateway's |
-//! | no connection | transient, `connection_refused`: certainly not sent |
+//! | no connection | transient, `connection_refused`, `dns`, `tls`: certainly not sent |
+//! | a name that leads inside, a certificate that is not the gateway's | account, `leads_inside`, `tls` |
 //! | written, and no whole answer | unknown: `timeout`, `connection_lost` |
 //!
-//! `gateways.md` counts every 5xx as transient. Here a 500, 502 or 504 without the gateway's own code is
-//! unknown, because a proxy in front of a gateway says the same after the message was taken.
+//! `gateways.md` counts every 5xx as transient. Here one without the gateway's own code is unknown, because a proxy in
+//! front of a gateway says the same after the message was taken; 408, 425 and 429 likewise. None of the providers
+//! documents them as "nothing was done". The webhook's contract does, see [`crate::gateways::webhook`].
 
 use tocsin_schemas::time::Instant;
 
@@ -29,6 +30,8 @@ pub struct Verdict {
     pub code: Option<String>,
     /// Whether the answer said that the person has acknowledged already.
     pub acknowledged: bool,
+    /// What the operator has to do, where more is known than the reason says. For the log.
+    pub advice: Option<&'static str>,
 }
 
 /// The five classes of `gateways.md`, for a code of a gateway's table.
@@ -63,7 +66,7 @@ pub type Row = (&'static str, Class);
 impl Verdict {
     /// A plain outcome.
     pub fn of(outcome: Outcome) -> Verdict {
-        Verdict { outcome, code: None, acknowledged: false }
+        Verdict { outcome, code: None, acknowledged: false, advice: None }
     }
 
     /// How long the gateway asked us to wait, in milliseconds.
@@ -91,6 +94,11 @@ impl Verdict {
         Verdict::of(Outcome::Unknown { reason: reason.into(), retry_after_ms: None })
     }
 
+    /// Certainly not sent, and the operator acts.
+    pub fn account(reason: impl Into<OutcomeReason>) -> Verdict {
+        Verdict::of(Outcome::Account { reason: reason.into() })
+    }
+
     /// A no.
     pub fn permanent(reason: impl Into<OutcomeReason>) -> Verdict {
         Verdict::of(Outcome::Permanent { reason: reason.into() })
@@ -108,7 +116,7 @@ impl Verdict {
             Class::Permanent => Outcome::Permanent { reason },
             Class::Unknown => Outcome::Unknown { reason, retry_after_ms },
         };
-        Verdict { outcome, code: Some(cleaned(code)), acknowledged: false }
+        Verdict { outcome, code: Some(cleaned(code)), acknowledged: false, advice: None }
     }
 
     /// What an answer without the gateway's own code means.
@@ -117,8 +125,7 @@ impl Verdict {
         let reason: OutcomeReason = format!("http_{}", answer.status).into();
         Verdict::of(match answer.status {
             200..=299 => Outcome::Unknown { reason: "unreadable_answer".into(), retry_after_ms },
-            408 | 425 | 429 | 503 => Outcome::Transient { reason, retry_after_ms },
-            500.. => Outcome::Unknown { reason, retry_after_ms },
+            408 | 425 | 429 | 500.. => Outcome::Unknown { reason, retry_after_ms },
             _ => Outcome::Account { reason },
         })
     }

@@ -59,7 +59,7 @@ fn progress_without_its_ledger_stops_the_alerts_half_until_it_is_accepted() {
 fn a_second_alerts_half_fences_the_first_even_when_it_is_idle() {
     let house = told(House::embedded());
     let mut first = house.run(ALERTS);
-    first.wait_said("alert worker read back its state");
+    first.wait_said("the planner read back its state");
     let second = house.run(ALERTS);
     assert_eq!(first.ends_within(Duration::from_secs(5)), Some(1), "{}", first.said());
     let last = last_line(&first);

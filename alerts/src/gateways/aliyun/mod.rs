@@ -23,7 +23,7 @@ use super::http::{Answer, HttpRequest};
 use super::limits::{Per, Quota, Window};
 use super::{
     Asks, Call, ConfigError, Endpoint, Gateway, Kind, Limits, Marks, NotAReceipt, Page, Profile, Pushes,
-    Question, Receipt, Settings, Told, Verdict,
+    Question, Receipt, Settings, Standing, Told, Verdict,
 };
 use crate::channel::Outgoing;
 
@@ -41,6 +41,7 @@ pub const PROFILE: Profile = Profile {
         quotas: &[Quota { max: 50, per: Per::PhoneAndTemplate, window: Window::Day }],
         calls_per_minute: None,
         penalty_seconds: None,
+        max_in_flight: 32,
     },
 };
 
@@ -72,7 +73,7 @@ impl Gateway for Aliyun {
     fn request(&self, message: &Outgoing, call: &Call<'_>) -> Result<HttpRequest, Verdict> {
         request::send(&self.config, &self.endpoint, message, call)
     }
-    fn response(&self, _: &Outgoing, answer: &Answer, now: Instant) -> Verdict {
+    fn response(&self, _: &Outgoing, answer: &Answer, now: Instant, _: Standing) -> Verdict {
         response::sent(answer, now)
     }
     fn asks(&self) -> Option<&dyn Asks> {

@@ -1,7 +1,7 @@
 //! `SendSms` and `QuerySendDetails`: parameters in the query, an empty body.
 
 use serde_json::{Map, Value};
-use tocsin_schemas::time::Day;
+use tocsin_schemas::time::{Day, Instant};
 
 use super::config::AliyunConfig;
 use super::{PROFILE, sign};
@@ -54,7 +54,7 @@ pub(super) fn ask(
     call: &Call<'_>,
 ) -> Option<HttpRequest> {
     let phone = phone::mainland(&question.to).ok()?;
-    let day = days(question)[(page / SECOND_DAY) as usize % 2]?;
+    let day = days(question, call.now)[(page / SECOND_DAY) as usize % 2]?;
     let (day, rows) = (day.date().strftime("%Y%m%d").to_string(), ROWS.to_string());
     let current = (page % SECOND_DAY + 1).to_string();
     let parameters =
@@ -63,9 +63,9 @@ pub(super) fn ask(
 }
 
 /// The days, in UTC+8, on which the gateway may have booked the message.
-pub(super) fn days(question: &Question) -> [Option<Day>; 2] {
-    let (from, to) =
-        (question.sent_at.plus_millis(-BOTH_DAYS_MS), question.sent_at.plus_millis(BOTH_DAYS_MS));
+pub(super) fn days(question: &Question, now: Instant) -> [Option<Day>; 2] {
+    let sent = question.sent_by(now);
+    let (from, to) = (sent.plus_millis(-BOTH_DAYS_MS), sent.plus_millis(BOTH_DAYS_MS));
     let (first, last) = (from.day(), to.day());
     [Some(first), (last != first).then_some(last)]
 }
@@ -100,7 +100,7 @@ fn signed(
 }
 
 /// `2023-10-26T10:22:32Z`.
-fn utc(at: tocsin_schemas::time::Instant) -> String {
+fn utc(at: Instant) -> String {
     let at = jiff::Timestamp::from_millisecond(at.held().0).unwrap_or_default();
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

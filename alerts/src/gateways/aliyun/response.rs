@@ -87,8 +87,8 @@ fn window(message: &Value, now: Instant) -> Option<Instant> {
     Some(now.plus_millis(seconds * 1000))
 }
 
-/// What `QuerySendDetails` says of one of our messages: the row with its `OutId`. Of several the one that has
-/// come furthest.
+/// What `QuerySendDetails` says of one of our messages: the row with its `OutId`. Of several see
+/// [`Fate::of_rows`].
 pub(super) fn told(question: &Question, page: Page, answer: &Answer, now: Instant) -> Told {
     let body = answer.json();
     match body["Code"].as_str() {
@@ -103,7 +103,7 @@ pub(super) fn told(question: &Question, page: Page, answer: &Answer, now: Instan
         _ => return Told::CannotTell(Verdict::unknown("unreadable_answer")),
     };
     let ours = rows.iter().filter(|row| row["OutId"].as_str() == Some(&question.delivery_id));
-    if let Some(fate) = ours.map(fate).max() {
+    if let Some(fate) = Fate::of_rows(ours.map(fate)) {
         return Told::Known { fate, gateway_ref: question.gateway_ref.clone() };
     }
     let total = short(&body["TotalCount"]).and_then(|total| total.parse::<u32>().ok());
@@ -117,8 +117,10 @@ pub(super) fn told(question: &Question, page: Page, answer: &Answer, now: Instan
             Told::CannotTell(Verdict::transient("too_many_pages"))
         };
     }
-    match days(question) {
+    match days(question, now) {
         [_, Some(_)] if page < SECOND_DAY => Told::NextPage(SECOND_DAY),
+        // Our clock was set back: on which day it was sent is not known, so not on which day it is missing.
+        _ if question.sent_at > now => Told::CannotTell(Verdict::unknown("sent_in_the_future")),
         _ => Told::NotFound,
     }
 }

@@ -95,7 +95,7 @@ fn only_ok_in_the_body_of_a_2xx_is_a_yes() {
         (200, r#"{"Code":"isv.MOBILE_NUMBER_ILLEGAL"}"#, "permanent isv.MOBILE_NUMBER_ILLEGAL".into()),
         (200, r#"{"Code":"isv.NEVER_HEARD_OF"}"#, "unknown unknown_code".into()),
     ] {
-        let verdict = made.response(&message("13800138000"), &answer(status, body), NOW);
+        let verdict = made.response(&message("13800138000"), &answer(status, body), NOW, Standing::Unproven);
         assert_eq!(told(&verdict), expected, "{status} {body}");
     }
 }
@@ -121,8 +121,9 @@ fn a_message_is_found_by_our_own_id() {
     let known = |fate| Told::Known { fate, gateway_ref: None };
     assert_eq!(ask(&page(2, &[("OTHER", 3), ("DELIVERY", 1)])), known(Fate::Accepted));
     assert_eq!(ask(&page(1, &[("DELIVERY", 2)])), known(Fate::Failed("MBBLACK".into())));
-    // Twice: what has come furthest counts.
+    // Sent twice: one that reached the phone counts most, and one that failed least.
     assert_eq!(ask(&page(2, &[("DELIVERY", 3), ("DELIVERY", 2)])), known(Fate::Delivered));
+    assert_eq!(ask(&page(2, &[("DELIVERY", 2), ("DELIVERY", 1)])), known(Fate::Accepted));
     assert_eq!(ask(&page(1, &[("OTHER", 3)])), Told::NotFound);
     assert_eq!(ask(&page(51, &[("OTHER", 3)])), Told::NextPage(1));
     assert!(matches!(ask(&answer(200, r#"{"Code":"isv.OUT_OF_SERVICE"}"#)), Told::CannotTell(_)));
@@ -135,20 +136,27 @@ fn near_midnight_both_days_are_looked_through() {
     let made = gateway("aliyun");
     let asks = made.asks().unwrap();
     let midnight = NOW.day().plus(1).midnight();
-    let dates = |sent_at: Instant| {
+    let dates = |sent_at: Instant, now: Instant| {
         let asked = [0, request::SECOND_DAY].map(|page| {
-            let request = asks.request(&question(sent_at), page, &call("n"))?;
+            let request = asks.request(&question(sent_at), page, &Call { now, ..call("n") })?;
             let date = request.url.query_pairs().find(|(name, _)| name == "SendDate")?.1.into_owned();
             Some(date)
         });
         asked.into_iter().flatten().collect::<Vec<_>>()
     };
-    assert_eq!(dates(NOW), ["20260101"]);
+    assert_eq!(dates(NOW, NOW), ["20260101"]);
+    let told = |at, page_no, now| asks.response(&question(at), page_no, &page(0, &[]), now);
     for at in [midnight.plus_millis(-1000), midnight.plus_millis(1000)] {
-        assert_eq!(dates(at), ["20260101", "20260102"]);
-        assert_eq!(asks.response(&question(at), 0, &page(0, &[]), NOW), Told::NextPage(request::SECOND_DAY));
-        assert_eq!(asks.response(&question(at), request::SECOND_DAY, &page(0, &[]), NOW), Told::NotFound);
+        assert_eq!(dates(at, at), ["20260101", "20260102"]);
+        assert_eq!(told(at, 0, at), Told::NextPage(request::SECOND_DAY));
+        assert_eq!(told(at, request::SECOND_DAY, at), Told::NotFound);
     }
+    // A clock that was set back since: today is looked through, and not to find it there proves nothing.
+    let ahead = NOW.plus_millis(5 * 86_400_000);
+    assert_eq!(dates(ahead, NOW), ["20260101"]);
+    assert!(
+        matches!(told(ahead, 0, NOW), Told::CannotTell(v) if super::super::tests::told(&v) == "unknown sent_in_the_future")
+    );
 }
 
 #[test]

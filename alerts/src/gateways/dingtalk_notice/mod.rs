@@ -22,7 +22,7 @@ use super::http::{Answer, HttpRequest};
 use super::limits::{Per, Quota, Window};
 use super::{
     Asks, Call, ConfigError, Endpoint, Gateway, Grant, Kind, Limits, Page, Profile, Question, Recalls,
-    Settings, Tokens, Told, Verdict,
+    Settings, Standing, Tokens, Told, Verdict,
 };
 use crate::channel::Outgoing;
 
@@ -43,6 +43,7 @@ pub const PROFILE: Profile = Profile {
         ],
         calls_per_minute: None,
         penalty_seconds: None,
+        max_in_flight: 16,
     },
 };
 
@@ -74,7 +75,7 @@ impl Gateway for Notice {
     fn request(&self, message: &Outgoing, call: &Call<'_>) -> Result<HttpRequest, Verdict> {
         request::send(&self.config, &self.endpoint, message, call)
     }
-    fn response(&self, _: &Outgoing, answer: &Answer, now: Instant) -> Verdict {
+    fn response(&self, _: &Outgoing, answer: &Answer, now: Instant, _: Standing) -> Verdict {
         response::sent(answer, now)
     }
     fn asks(&self) -> Option<&dyn Asks> {

@@ -56,7 +56,11 @@ fn a_yes_carries_the_tasks_number() {
         (r#"{"errcode":33012}"#, "permanent 33012"),
         (r#"{"errcode":88}"#, "unknown unknown_code"),
     ] {
-        assert_eq!(told(&made.response(&message("u"), &answer(200, body), NOW)), expected, "{body}");
+        assert_eq!(
+            told(&made.response(&message("u"), &answer(200, body), NOW, Standing::Unproven)),
+            expected,
+            "{body}"
+        );
     }
 }
 

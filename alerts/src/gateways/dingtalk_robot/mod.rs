@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tocsin_schemas::time::Instant;
 
 use super::http::{Answer, HttpRequest};
-use super::{Call, ConfigError, Endpoint, Gateway, Kind, Limits, Profile, Settings, Verdict};
+use super::{Call, ConfigError, Endpoint, Gateway, Kind, Limits, Profile, Settings, Standing, Verdict};
 use crate::channel::Outgoing;
 
 /// What is published of it.
@@ -35,6 +35,7 @@ pub const PROFILE: Profile = Profile {
         quotas: &[],
         calls_per_minute: Some(20),
         penalty_seconds: Some(600),
+        max_in_flight: 2,
     },
 };
 
@@ -67,7 +68,7 @@ impl Gateway for Robot {
     fn request(&self, message: &Outgoing, call: &Call<'_>) -> Result<HttpRequest, Verdict> {
         request::send(&self.config, &self.endpoint, message, call)
     }
-    fn response(&self, _: &Outgoing, answer: &Answer, now: Instant) -> Verdict {
+    fn response(&self, _: &Outgoing, answer: &Answer, now: Instant, _: Standing) -> Verdict {
         response::sent(answer, now)
     }
 }

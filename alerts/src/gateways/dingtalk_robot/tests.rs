@@ -41,7 +41,7 @@ fn success_is_errcode_zero_in_a_2xx() {
         (200, r#"{"errcode":460101}"#, "permanent 460101"),
         (200, r#"{"errcode":999999}"#, "unknown unknown_code"),
     ] {
-        let verdict = made.response(&message("x"), &answer(status, body), NOW);
+        let verdict = made.response(&message("x"), &answer(status, body), NOW, Standing::Unproven);
         assert_eq!(told(&verdict), expected, "{status} {body}");
     }
 }

@@ -3,7 +3,7 @@
 //! - Success is per phone: `SendStatusSet[].Code == "Ok"`, and HTTP says 200 whatever happened.
 //! - `SessionContext` is our delivery id; it comes back with the answer and when we ask.
 //! - `PullSmsSendStatusByPhoneNumber` lists what the carrier has answered, of the last 7 days. A message whose
-//!   phone is off has no row yet, so "not found" is weaker here than at Aliyun.
+//!   phone is off has no row yet, so "not found" is never "not sent" here.
 //! - Receipts carry the serial number alone.
 
 mod config;
@@ -24,7 +24,7 @@ use super::http::{Answer, HttpRequest};
 use super::limits::{Per, Quota, Window};
 use super::{
     Asks, Call, ConfigError, Endpoint, Gateway, Kind, Limits, Marks, NotAReceipt, Page, Profile, Pushes,
-    Question, Receipt, Settings, Told, Verdict,
+    Question, Receipt, Settings, Standing, Told, Verdict,
 };
 use crate::channel::Outgoing;
 
@@ -32,7 +32,7 @@ use crate::channel::Outgoing;
 pub const PROFILE: Profile = Profile {
     name: "tencent",
     kind: Kind::Askable,
-    not_found_counts_after_seconds: Some(1800),
+    not_found_counts_after_seconds: None,
     hosts: &["sms.tencentcloudapi.com"],
     marks: Some(Marks::Numbered),
     limits: Limits {
@@ -45,6 +45,7 @@ pub const PROFILE: Profile = Profile {
         ],
         calls_per_minute: None,
         penalty_seconds: None,
+        max_in_flight: 32,
     },
 };
 
@@ -76,7 +77,7 @@ impl Gateway for Tencent {
     fn request(&self, message: &Outgoing, call: &Call<'_>) -> Result<HttpRequest, Verdict> {
         request::send(&self.config, &self.endpoint, message, call)
     }
-    fn response(&self, message: &Outgoing, answer: &Answer, now: Instant) -> Verdict {
+    fn response(&self, message: &Outgoing, answer: &Answer, now: Instant, _: Standing) -> Verdict {
         response::sent(message, answer, now)
     }
     fn asks(&self) -> Option<&dyn Asks> {

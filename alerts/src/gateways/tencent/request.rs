@@ -11,6 +11,9 @@ use crate::gateways::{Call, Endpoint, Question, Verdict, phone};
 
 const VERSION: &str = "2021-01-11";
 
+/// Rows of an answer: the most it gives, and there is no second page.
+pub(super) const ROWS: usize = 100;
+
 /// How far apart our clock and the gateway's may be: that much before "sending" is looked through.
 const BEFORE_SECONDS: i64 = 600;
 
@@ -47,10 +50,10 @@ pub(super) fn ask(
     let body = json!({
         "SmsSdkAppId": config.sdk_app_id,
         "PhoneNumber": format!("+86{phone}"),
-        "BeginTime": question.sent_at.0.div_euclid(1000) - BEFORE_SECONDS,
+        "BeginTime": question.sent_by(call.now).0.div_euclid(1000) - BEFORE_SECONDS,
         "EndTime": call.now.0.div_euclid(1000) + BEFORE_SECONDS,
         "Offset": 0,
-        "Limit": 100,
+        "Limit": ROWS,
     });
     Some(signed(config, endpoint, "PullSmsSendStatusByPhoneNumber", &body, call))
 }

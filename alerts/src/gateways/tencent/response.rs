@@ -3,6 +3,7 @@
 use serde_json::Value;
 use tocsin_schemas::time::Instant;
 
+use super::request::ROWS;
 use crate::channel::Outgoing;
 use crate::gateways::http::{Answer, short};
 use crate::gateways::verdict::{Class, Row, Until};
@@ -98,9 +99,19 @@ pub(super) fn told(question: &Question, answer: &Answer, now: Instant) -> Told {
         row["SessionContext"].as_str() == Some(&question.delivery_id)
             || (question.gateway_ref.is_some() && serial(row) == question.gateway_ref)
     });
-    match ours.max_by_key(|row| fate(row)) {
-        Some(row) => Told::Known { fate: fate(row), gateway_ref: serial(row) },
-        None => Told::NotFound,
+    let ours: Vec<&Value> = ours.collect();
+    if let Some(best) = Fate::of_rows(ours.iter().map(|row| fate(row))) {
+        let row = ours.into_iter().find(|row| fate(row) == best);
+        return Told::Known { fate: best, gateway_ref: row.and_then(serial) };
+    }
+    let nameless = |row: &Value| row["SessionContext"].as_str().is_none_or(str::is_empty);
+    if rows.len() >= ROWS {
+        Told::CannotTell(Verdict::unknown("too_many_rows"))
+    } else if rows.iter().any(nameless) {
+        // One of them may be ours.
+        Told::CannotTell(Verdict::unknown("row_without_our_id"))
+    } else {
+        Told::NotFound
     }
 }
 

@@ -108,7 +108,7 @@ fn success_is_read_for_our_phone() {
         (200, "{\"Response\":{}}".into(), "unknown unreadable_answer".into()),
         (200, "<html>".into(), "unknown unreadable_answer".into()),
     ] {
-        let verdict = made.response(&message("13800138000"), &answer(status, &body), NOW);
+        let verdict = made.response(&message("13800138000"), &answer(status, &body), NOW, Standing::Unproven);
         assert_eq!(told(&verdict), expected, "{status} {body}");
     }
 }
@@ -137,10 +137,28 @@ fn a_message_is_found_by_its_session_or_its_serial_number() {
         ask(Some("5:7"), &rows(json!([row("", "5:7", "FAIL")]))),
         known(Fate::Failed("DELIVRD".into()))
     );
-    assert_eq!(ask(None, &rows(json!([row("", "5:7", "SUCCESS")]))), Told::NotFound);
     assert_eq!(ask(None, &rows(json!([]))), Told::NotFound);
+    assert_eq!(ask(None, &rows(json!([row("ANOTHER", "5:7", "SUCCESS")]))), Told::NotFound);
+    // It was sent twice: once in vain, once nobody knows yet; then it reached the phone.
+    let (vain, pending) = (row("DELIVERY", "5:6", "FAIL"), row("DELIVERY", "5:7", "PENDING"));
+    assert_eq!(ask(None, &rows(json!([vain, pending]))), known(Fate::Accepted));
+    let (vain, reached) = (row("DELIVERY", "5:6", "FAIL"), row("DELIVERY", "5:7", "SUCCESS"));
+    assert_eq!(ask(None, &rows(json!([reached, vain]))), known(Fate::Delivered));
+    // One without a session may be ours, and so may one after the last of a full page.
+    let cannot = |told: Told, expected: &str| match told {
+        Told::CannotTell(verdict) => assert_eq!(super::super::tests::told(&verdict), expected),
+        other => panic!("{other:?}"),
+    };
+    cannot(ask(None, &rows(json!([row("", "5:7", "SUCCESS")]))), "unknown row_without_our_id");
+    let full: Vec<_> = (0..100).map(|n| row("ANOTHER", &format!("6:{n}"), "SUCCESS")).collect();
+    cannot(ask(None, &rows(json!(full))), "unknown too_many_rows");
     assert!(matches!(ask(None, &answer(200, r#"{"Response":{}}"#)), Told::CannotTell(_)));
     assert!(asks.request(&question(None), 1, &call("n")).is_none(), "there is one page");
+    // Our clock was set back since: it is not asked for a time that is still to come.
+    let ahead = Question { sent_at: NOW.plus_millis(86_400_000), ..question(None) };
+    let body = asks.request(&ahead, 0, &call("n")).unwrap().body;
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["BeginTime"], NOW.0 / 1000 - 600);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use tocsin_schemas::time::Instant;
 
 use super::http::{Answer, HttpRequest};
 use super::limits::NO_LIMITS;
-use super::{Call, ConfigError, Endpoint, Gateway, Kind, Profile, Secret, Settings, Verdict};
+use super::{Call, ConfigError, Endpoint, Gateway, Kind, Profile, Secret, Settings, Standing, Verdict};
 use crate::channel::Outgoing;
 
 /// The gateway's name.
@@ -93,7 +93,7 @@ impl Gateway for Webhook {
     fn request(&self, message: &Outgoing, call: &Call<'_>) -> Result<HttpRequest, Verdict> {
         Ok(request::post(&self.endpoint, self.token.as_ref(), self.secret.as_ref(), message, call))
     }
-    fn response(&self, _: &Outgoing, answer: &Answer, _: Instant) -> Verdict {
-        response::sent(answer)
+    fn response(&self, _: &Outgoing, answer: &Answer, _: Instant, standing: Standing) -> Verdict {
+        response::sent(answer, standing)
     }
 }

@@ -14,22 +14,46 @@ fn only_the_gateways_own_yes_is_a_yes() {
         (200, r#"[{"accepted":true}]"#, "unknown unreadable_answer"),
         (200, "<html>please log in</html>", "unknown unreadable_answer"),
         (200, "", "unknown unreadable_answer"),
-        (302, r#"{"accepted":true}"#, "permanent http_302"),
-        (400, r#"{"accepted":true}"#, "permanent http_400"),
+        (302, r#"{"accepted":true}"#, "account http_302"),
         (401, "", "account http_401"),
         (403, r#"{"accepted":true}"#, "account http_403"),
-        (404, "", "permanent http_404"),
-        (408, "", "transient http_408"),
+        (407, "", "account http_407"),
+        (408, "", "unknown http_408"),
+        (425, "", "transient http_425"),
         (429, "", "transient http_429"),
         (500, r#"{"accepted":true}"#, "unknown http_500"),
         (502, "", "unknown http_502"),
-        (503, "", "transient http_503"),
+        (503, "", "unknown http_503"),
     ] {
-        let verdict = made.response(&message("x"), &answer(status, body), NOW);
-        assert_eq!(told(&verdict), expected, "{status} {body:?}");
+        for standing in [Standing::Unproven, Standing::Proven] {
+            let verdict = made.response(&message("x"), &answer(status, body), NOW, standing);
+            assert_eq!(told(&verdict), expected, "{status} {body:?}");
+            assert_eq!(verdict.advice, None);
+        }
     }
+    let busy = Answer { retry_after_ms: Some(5_000), ..answer(503, "") };
+    let verdict = made.response(&message("x"), &busy, NOW, Standing::Unproven);
+    assert_eq!((told(&verdict), verdict.retry_after_ms()), ("transient http_503".into(), Some(5_000)));
     let broken = Answer { body: None, ..answer(200, "") };
-    assert_eq!(told(&made.response(&message("x"), &broken, NOW)), "unknown unreadable_answer");
+    assert_eq!(
+        told(&made.response(&message("x"), &broken, NOW, Standing::Unproven)),
+        "unknown unreadable_answer"
+    );
+}
+
+#[test]
+fn a_no_from_a_receiver_that_never_said_yes_is_not_the_messages_fault() {
+    let made = gateway("webhook");
+    for status in [400, 404, 405, 410, 413, 415, 422] {
+        let verdict =
+            |standing| made.response(&message("x"), &answer(status, r#"{"accepted":true}"#), NOW, standing);
+        let first = verdict(Standing::Unproven);
+        assert_eq!(told(&first), format!("account http_{status}"));
+        let advice = first.advice.unwrap();
+        assert!(advice.contains("application/cloudevents+json") && advice.contains("docs/gateway.md"));
+        let later = verdict(Standing::Proven);
+        assert_eq!((told(&later), later.advice), (format!("permanent http_{status}"), None));
+    }
 }
 
 #[test]
@@ -42,7 +66,7 @@ fn an_answer_may_carry_the_persons_own() {
         (r#"{"accepted":false,"acknowledged":true}"#, false),
     ] {
         assert_eq!(
-            made.response(&message("x"), &answer(200, body), NOW).acknowledged,
+            made.response(&message("x"), &answer(200, body), NOW, Standing::Unproven).acknowledged,
             acknowledged,
             "{body}"
         );

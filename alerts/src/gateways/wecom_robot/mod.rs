@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tocsin_schemas::time::Instant;
 
 use super::http::{Answer, HttpRequest};
-use super::{Call, ConfigError, Endpoint, Gateway, Kind, Limits, Profile, Settings, Verdict};
+use super::{Call, ConfigError, Endpoint, Gateway, Kind, Limits, Profile, Settings, Standing, Verdict};
 use crate::channel::Outgoing;
 
 /// What is published of it.
@@ -34,6 +34,7 @@ pub const PROFILE: Profile = Profile {
         quotas: &[],
         calls_per_minute: Some(20),
         penalty_seconds: None,
+        max_in_flight: 2,
     },
 };
 
@@ -65,7 +66,7 @@ impl Gateway for Wecom {
     fn request(&self, message: &Outgoing, _: &Call<'_>) -> Result<HttpRequest, Verdict> {
         request::send(&self.config, &self.endpoint, message)
     }
-    fn response(&self, _: &Outgoing, answer: &Answer, now: Instant) -> Verdict {
+    fn response(&self, _: &Outgoing, answer: &Answer, now: Instant, _: Standing) -> Verdict {
         response::sent(answer, now)
     }
 }

@@ -1,3 +1,4 @@
+use crate::gateways::Standing;
 use crate::gateways::tests::{NOW, answer, call, gateway, message, told};
 
 #[test]
@@ -21,7 +22,7 @@ fn success_is_errcode_zero_in_a_2xx() {
         (200, r#"{"errcode":1}"#, "unknown unknown_code"),
         (200, "", "unknown unreadable_answer"),
     ] {
-        let verdict = made.response(&message("x"), &answer(status, body), NOW);
+        let verdict = made.response(&message("x"), &answer(status, body), NOW, Standing::Unproven);
         assert_eq!(told(&verdict), expected, "{status} {body}");
     }
 }

@@ -92,8 +92,8 @@ async fn each_answer_means_what_the_page_says() {
         ("slow", "unknown", "timeout", None),
         ("429", "transient", "http_429", Some(120_000)),
         ("403", "account", "http_403", None),
-        ("404", "permanent", "http_404", None),
-        ("redirect", "permanent", "http_302", None),
+        ("404", "account", "http_404", None),
+        ("redirect", "account", "http_302", None),
         ("500", "unknown", "http_500", None),
     ] {
         let (served, webhook) = serve(&[says]).await;

@@ -99,6 +99,24 @@ impl SqliteLog {
         Ok(())
     }
 
+    /// Writes the whole file anew, so that nothing that was deleted from it can be read in it any more, then empties the
+    /// journal. Takes as long as copying the file; nobody else can append meanwhile. For whoever has just deleted what
+    /// must not be there, such as contacts that were not encrypted.
+    ///
+    /// # Errors
+    /// `Retry`: somebody has the log open: the service is to be stopped first. `NoSpace`: it needs twice the file's
+    /// size for a while. Nothing is lost then.
+    pub fn scrub(&self) -> Result<(), LogError> {
+        let admin = self.admin();
+        let work = || {
+            admin.pragma_update(None, "secure_delete", "ON")?;
+            admin.execute_batch("VACUUM")
+        };
+        work().map_err(|e| self.place.error("write the file anew", e))?;
+        drop(admin);
+        self.checkpoint()
+    }
+
     fn admin(&self) -> std::sync::MutexGuard<'_, Connection> {
         // A panic in another thread leaves the connection in order: its transaction was rolled back.
         self.admin.lock().unwrap_or_else(PoisonError::into_inner)
