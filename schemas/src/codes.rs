@@ -1,5 +1,6 @@
 //! The closed lists of the contract. Each has one text form, the same in JSON, Avro, metrics and pages.
 
+mod answers;
 mod rankings;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::answers::{AnswerKind, FailureClass, Says};
 pub use self::rankings::{IndustryVerdict, NoBenchmark, NoStreak, StreakSince};
 
 /// A code that is not on its list.

@@ -38,6 +38,8 @@ pub const RATES: &str = "rates";
 pub const LISTS: &str = "lists";
 /// The ledger of deliveries.
 pub const DELIVERIES: &str = "deliveries";
+/// What came back after messages: receipts, replies, presses on a page.
+pub const ANSWERS: &str = "answers";
 /// How far each writer has come.
 pub const PROGRESS: &str = "progress";
 /// Records that were refused at the door.
@@ -154,7 +156,7 @@ const fn output(
     }
 }
 
-static CATALOGUE: [Topic; 21] = [
+static CATALOGUE: [Topic; 22] = [
     reports("reports.hr", Source::Hr),
     reports("reports.emergency", Source::Emergency),
     reports("reports.construction", Source::Construction),
@@ -181,6 +183,11 @@ static CATALOGUE: [Topic; 21] = [
     // Read whole at a start, and small: the enterprises with incidents of two years, and what was frozen.
     output(LISTS, "list|year|event_id|uscc", 1, Retention::Compacted, Some(Kind::Listed), &["approver"]),
     output(DELIVERIES, "delivery_id", 3, Retention::Compacted, Some(Kind::Delivery), &[]),
+    // Keyed so that all answers to one message stay in order. By time, because each is evidence (who was asked and has not
+    // answered, S53) and a claim that the clerk looks into, while the hash of a phone follows a person around. A year and a
+    // month, as for quarantine: the yearly review still finds every answer of the year. What answers did to
+    // a delivery stands in `deliveries` for good.
+    output(ANSWERS, "delivery_id, else phone_hash", 3, Retention::Days(400), Some(Kind::Answer), &["phone_hash"]),
     // One record a writer and transaction. So many partitions that `pipeline` and `alerts` have one each: a
     // transaction that one of them left open when it died would hide the other's progress behind it.
     output(PROGRESS, "writer", 4, Retention::Compacted, Some(Kind::Progress), &[]),
@@ -241,7 +248,7 @@ mod tests {
                 "registry.contacts" | "incidents" | "rates" | "lists" | "deliveries" | "progress" => {
                     Retention::Compacted
                 }
-                "quarantine" => Retention::Days(400),
+                "quarantine" | "answers" => Retention::Days(400),
                 _ => Retention::Forever,
             };
             assert_eq!(topic.retention, expected, "{}", topic.name);

@@ -2,10 +2,11 @@
 //!
 //! Records *in* ([`Report`], [`Enterprise`], [`Headcount`], [`Contact`], [`GovernanceEvent`]) are held as
 //! they were accepted: every value is on its list and in its range. Records *out* ([`Incident`],
-//! [`Alert`], [`Rates`], [`Listed`], [`Delivery`], [`Progress`], [`Quarantined`]) serialize with serde to the very
+//! [`Alert`], [`Rates`], [`Listed`], [`Delivery`], [`Answer`], [`Progress`], [`Quarantined`]) serialize with serde to the very
 //! names of the Avro schemas and of the files of `tocsin replay`.
 
 mod alert;
+mod answer;
 mod delivery;
 mod incident;
 mod list;
@@ -16,6 +17,7 @@ mod registry;
 mod report;
 
 pub use alert::{Alert, AlertFacts, Audience};
+pub use answer::Answer;
 pub use delivery::{Delivery, DeliveryState};
 pub use incident::Incident;
 pub use list::{Listed, Member, Model, Reference, Whole};
