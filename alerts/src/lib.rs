@@ -31,6 +31,7 @@
 //!
 //! [`Alert`]: tocsin_schemas::records::Alert
 
+pub mod answers;
 pub mod channel;
 pub mod clock;
 mod codec;

@@ -187,7 +187,14 @@ static CATALOGUE: [Topic; 22] = [
     // answered, S53) and a claim that the clerk looks into, while the hash of a phone follows a person around. A year and a
     // month, as for quarantine: the yearly review still finds every answer of the year. What answers did to
     // a delivery stands in `deliveries` for good.
-    output(ANSWERS, "delivery_id, else phone_hash", 3, Retention::Days(400), Some(Kind::Answer), &["phone_hash"]),
+    output(
+        ANSWERS,
+        "delivery_id, else phone_hash",
+        3,
+        Retention::Days(400),
+        Some(Kind::Answer),
+        &["phone_hash"],
+    ),
     // One record a writer and transaction. So many partitions that `pipeline` and `alerts` have one each: a
     // transaction that one of them left open when it died would hide the other's progress behind it.
     output(PROGRESS, "writer", 4, Retention::Compacted, Some(Kind::Progress), &[]),

@@ -48,6 +48,11 @@ pub use secret::Secret;
 pub use settings::{ConfigError, Settings};
 pub use verdict::Verdict;
 
+/// The eleven digits of a number of mainland China; `None`: it is none.
+pub(crate) fn mainland(text: &str) -> Option<&str> {
+    phone::mainland(text).ok()
+}
+
 use crate::channel::Outgoing;
 use http::{Answer, HttpRequest};
 
