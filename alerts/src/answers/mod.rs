@@ -14,6 +14,7 @@
 //! - [`phone`]: pure: the keyed hash that stands for a phone
 //! - [`fold`]: pure: what an answer does to its delivery
 //! - [`deadline`]: pure: whom to ask next when no answer comes
+//! - [`http`]: the server
 //!
 //! # What holds
 //! - A gateway hears yes after its answer is durable, and not before.
@@ -23,6 +24,7 @@
 pub mod carrier;
 pub mod deadline;
 pub mod fold;
+pub mod http;
 pub mod link;
 pub mod phone;
 pub mod reply;
