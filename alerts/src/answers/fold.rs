@@ -55,12 +55,8 @@ impl Step {
             DeliveryState::Sending | DeliveryState::Uncertain | DeliveryState::Accepted => Step::Out,
             DeliveryState::Failed => Step::Failed,
             DeliveryState::Delivered => Step::Delivered,
-            // Whatever else a ledger knows has ended, and nothing was to reach anybody.
-            #[allow(
-                unreachable_patterns,
-                reason = "a state may be added to the ledger before it is known here"
-            )]
-            DeliveryState::Skipped | _ => Step::Ended,
+            // Whatever else a ledger knows or will know has ended without reaching anybody.
+            _ => Step::Ended,
         }
     }
 }
