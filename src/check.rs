@@ -46,6 +46,12 @@ pub fn run(args: Args) -> CommandResult {
     if config.webhook.is_some() {
         keep(alerts::channel(&config).map(|_| "[alerts.webhook] can be used (it was not called)".to_owned()));
     }
+    if let Some(answers) = &config.answers.server {
+        keep(Ok("[alerts.answers] can be used (its port was not opened)".to_owned()));
+        if answers.allow.iter().any(|network| network.prefix_len() == 0) {
+            say!("note: [alerts.answers] allow lets every address push: whoever knows the secret path may");
+        }
+    }
     if config.texts_folder.is_some() {
         let read = templates::source::for_service(&config);
         keep(read.map(|_| "[alerts.templates] the texts break no rule".to_owned()));

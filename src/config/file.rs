@@ -96,6 +96,9 @@ impl Default for Pipeline {
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
     pub webhook: Option<Webhook>,
+    pub answers: Option<super::answers::Section>,
+    #[serde(default)]
+    pub deadlines: super::answers::Hours,
     #[serde(default)]
     pub templates: Texts,
     #[serde(default)]

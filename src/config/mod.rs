@@ -37,6 +37,8 @@
 //! timeout_seconds = 10
 //! concurrency = 8
 //!
+//! # [alerts.answers], [alerts.deadlines]: see docs/configuration.md
+//!
 //! [alerts.templates]          # left out: the texts as they are delivered
 //! folder = "texts"            # T1.jinja, T7_fallback.jinja, …: those that are there take the place of ours
 //!
@@ -57,6 +59,7 @@
 //! Relative paths are relative to the file. Unknown keys are errors that name the line. A secret never
 //! stands in the file and is never shown.
 
+pub mod answers;
 pub mod file;
 pub mod secret;
 
@@ -94,6 +97,8 @@ pub struct Config {
     pub pipeline: file::Pipeline,
     /// The channel to the people; `None`: the alerts half cannot run.
     pub webhook: Option<Webhook>,
+    /// Where answers come in, and how long they may take.
+    pub answers: answers::Configured,
     /// The operator's own texts; `None`: as they are delivered.
     pub texts_folder: Option<PathBuf>,
     /// What each gateway has approved, by its name.
@@ -229,6 +234,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
             Some(Webhook { url, token, secret, allow_private, timeout, concurrency })
         }
     };
+    let answers = answers::checked(file.alerts.answers, &file.alerts.deadlines, base).map_err(wrong)?;
     let metrics = match (file.metrics.listen, file.metrics.ledger_seconds) {
         (None, None) => None,
         (None, Some(_)) => return Err(wrong("[metrics] ledger_seconds needs [metrics] listen".to_owned())),
@@ -251,6 +257,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         schema_ids: Arc::new(schema_ids),
         pipeline: p,
         webhook,
+        answers,
         texts_folder: file.alerts.templates.folder.map(|folder| base.join(folder)),
         approvals: file.alerts.gateways,
         metrics,
@@ -449,11 +456,9 @@ impl fmt::Display for Config {
                 writeln!(f, "concurrency = {}", w.concurrency)?;
             }
         }
-        writeln!(
-            f,
-            "\n[alerts.templates]\nfolder = {}",
-            shown(&self.texts_folder, "the texts as delivered")
-        )?;
+        write!(f, "{}", self.answers)?;
+        let folder = shown(&self.texts_folder, "the texts as delivered");
+        writeln!(f, "\n[alerts.templates]\nfolder = {folder}")?;
         for (name, approvals) in &self.approvals {
             writeln!(f, "\n[alerts.gateways.{name}]\nsign_name = {:?}", approvals.sign_name)?;
             writeln!(f, "# {} approved templates", approvals.templates.len())?;
