@@ -17,6 +17,7 @@
 //! - [`settle`]: pure: what follows a request whose outcome nobody saw
 //! - [`channel`]: what the worker sees of a gateway
 //! - [`gateways`]: one folder a gateway, pure; and the one client that does their I/O
+//! - [`answers`]: what comes back, over HTTP and by asking: its meaning, and what it does. The worker does not read it yet
 //! - [`worker`]: the loop around it, which alone does I/O
 //! - [`stats`]: what the worker has done so far, for pages, metrics and whoever waits for it
 //!

@@ -82,14 +82,14 @@ pub fn gateway_said(
         Fate::Delivered => (Says::Delivered, None),
         Fate::Failed(code) => (Says::Failed, Some(code)),
     };
-    Some(Answer {
+    let answer = Answer {
         class: code.map(|code| carrier::class(code)),
         code: code.and_then(|code| carrier::clean(code)),
         gateway_ref,
         said_at,
         ..of(came, Some(delivery_id.to_owned()), says)
-    })
-    .map(Answer::with_id)
+    };
+    Some(answer.with_id())
 }
 
 /// What a gateway told when it was asked about a delivery. `None`: nothing that answers it.
