@@ -60,6 +60,12 @@ pub fn run(args: Args) -> CommandResult {
             Some(Leads::Itself) | None => {}
         }
     }
+    if let Some(answers) = &config.answers.server {
+        keep(Ok("[alerts.answers] can be used (its port was not opened)".to_owned()));
+        if answers.allow.iter().any(|network| network.prefix_len() == 0) {
+            say!("note: [alerts.answers] allow lets every address push: whoever knows the secret path may");
+        }
+    }
     if config.texts_folder.is_some() {
         let read = templates::source::for_service(&config);
         keep(read.map(|_| "[alerts.templates] the texts break no rule".to_owned()));

@@ -24,6 +24,7 @@
 //! - [`channel`]: what a sender sees of a gateway
 //! - [`admission`]: whether a gateway may be called now: rate, requests under way, circuit breaker. Pure
 //! - [`gateways`]: one folder a gateway, pure; and the one client that does their I/O
+//! - [`answers`]: what comes back, over HTTP and by asking: its meaning, and what it does
 //! - [`worker`]: takes its share of the roles, side by side with others, and runs them; the roles alone do I/O
 //! - [`stats`]: what the worker has done so far, for pages, metrics and whoever waits for it
 //!
@@ -39,6 +40,7 @@
 //! [`Alert`]: tocsin_schemas::records::Alert
 
 pub mod admission;
+pub mod answers;
 pub mod calendar;
 pub mod channel;
 pub mod channels;

@@ -9,6 +9,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::contacts::Person;
+use crate::gateways;
 
 /// Makes hashes of phones and addresses. Never shows its key.
 #[derive(Clone)]
@@ -36,6 +37,11 @@ impl PhoneKey {
         self.hash("phone", person.phone.as_deref().unwrap_or(&person.address))
     }
 
+    /// The same of a number as a gateway writes it; `None`: it is no mobile number of mainland China.
+    pub fn number(&self, phone: &str) -> Option<String> {
+        mobile(phone).map(|digits| self.hash("phone", &digits))
+    }
+
     /// The hash of the address on its channel.
     pub fn address(&self, person: &Person) -> String {
         self.hash("address", &person.address)
@@ -53,13 +59,13 @@ impl PhoneKey {
 /// A phone without what people put between its digits and before them, so that one number is one hash; any other
 /// address as it is.
 fn plain(text: &str) -> String {
-    let text = text.trim();
+    mobile(text).unwrap_or_else(|| text.trim().to_owned())
+}
+
+/// The eleven digits of a mobile number.
+fn mobile(text: &str) -> Option<String> {
     let bare: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
-    let digits = ["+86", "0086"].iter().find_map(|prefix| bare.strip_prefix(prefix)).unwrap_or(&bare);
-    match digits.len() == 11 && digits.bytes().all(|b| b.is_ascii_digit()) {
-        true => digits.to_owned(),
-        false => text.to_owned(),
-    }
+    gateways::mainland(&bare).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -77,9 +83,11 @@ mod tests {
         let key = PhoneKey::new(b"k");
         let of = |phone| key.phone(&person(Some(phone), "x"));
         let hash = of("13900000001");
-        for same in ["+8613900000001", "0086 139-0000-0001", " 139 0000 0001 "] {
+        for same in ["+8613900000001", "0086 139-0000-0001", " 139 0000 0001 ", "8613900000001"] {
             assert_eq!(of(same), hash, "{same}");
+            assert_eq!(key.number(same).as_ref(), Some(&hash), "as a reply names it");
         }
+        assert_eq!(key.number("057912345678"), None);
         for other in ["13900000002", "1390000000", "+86139000000012"] {
             assert_ne!(of(other), hash, "{other}");
         }

@@ -1,5 +1,7 @@
 //! The closed lists of the contract. Each has one text form, the same in JSON, Avro, metrics and pages.
 
+mod answers;
+mod delivery;
 mod rankings;
 
 use std::fmt;
@@ -7,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::answers::{AnswerKind, FailureClass, Says};
+pub use self::delivery::{DeliveryState, Urgency};
 pub use self::rankings::{IndustryVerdict, NoBenchmark, NoStreak, StreakSince};
 
 /// A code that is not on its list.
@@ -364,38 +368,6 @@ codes! {
         Active = "active",
         /// Closed.
         Closed = "closed",
-    }
-}
-
-codes! {
-    /// How far a delivery has come. It only moves forward, but for `sending` -> `planned` when a retry is due.
-    DeliveryState: "delivery state" {
-        /// Due; no request was made yet, or the last one certainly failed and another is due.
-        Planned = "planned",
-        /// Written before the request: if this is the last word after a crash, the outcome is unknown.
-        Sending = "sending",
-        /// The last request may have gone out unseen: the gateway is asked when it is due.
-        Uncertain = "uncertain",
-        /// The gateway said yes.
-        Accepted = "accepted",
-        /// The gateway knows that it reached the phone.
-        Delivered = "delivered",
-        /// It will not be delivered; the reason says why.
-        Failed = "failed",
-        /// Nothing was due to this person; the reason says why.
-        Skipped = "skipped",
-    }
-}
-
-codes! {
-    /// When a message may ring.
-    Urgency: "urgency" {
-        /// At any hour.
-        AtOnce = "at_once",
-        /// Outside the quiet hours.
-        Daytime = "daytime",
-        /// Outside the quiet hours, when offices read.
-        Workday = "workday",
     }
 }
 

@@ -38,6 +38,8 @@ pub const RATES: &str = "rates";
 pub const LISTS: &str = "lists";
 /// The ledger of deliveries.
 pub const DELIVERIES: &str = "deliveries";
+/// What came back after messages: receipts, replies, presses on a page.
+pub const ANSWERS: &str = "answers";
 /// How far each writer has come.
 pub const PROGRESS: &str = "progress";
 /// Which alert workers are there.
@@ -156,7 +158,7 @@ const fn output(
     }
 }
 
-static CATALOGUE: [Topic; 22] = [
+static CATALOGUE: [Topic; 23] = [
     reports("reports.hr", Source::Hr),
     reports("reports.emergency", Source::Emergency),
     reports("reports.construction", Source::Construction),
@@ -184,6 +186,18 @@ static CATALOGUE: [Topic; 22] = [
     output(LISTS, "list|year|event_id|uscc", 1, Retention::Compacted, Some(Kind::Listed), &["approver"]),
     // The partition is that of the phone's hash: its owner alone decides about a phone.
     output(DELIVERIES, "delivery_id", 3, Retention::Compacted, Some(Kind::Delivery), &[]),
+    // Keyed so that all answers to one message stay in order. By time, because each is evidence (who was asked and has not
+    // answered, S53) and a claim that the clerk looks into, while the hash of a phone follows a person around. A year and a
+    // month, as for quarantine: the yearly review still finds every answer of the year. What answers did to
+    // a delivery stands in `deliveries` for good.
+    output(
+        ANSWERS,
+        "delivery_id, else phone_hash",
+        3,
+        Retention::Days(400),
+        Some(Kind::Answer),
+        &["phone_hash"],
+    ),
     // One record a writer and transaction. So many partitions that `pipeline` and `alerts` have one each: a
     // transaction that one of them left open when it died would hide the other's progress behind it.
     output(PROGRESS, "writer", 4, Retention::Compacted, Some(Kind::Progress), &[]),
@@ -245,7 +259,7 @@ mod tests {
             let expected = match topic.name {
                 "registry.contacts" | "incidents" | "rates" | "lists" | "deliveries" | "progress"
                 | "members" => Retention::Compacted,
-                "quarantine" => Retention::Days(400),
+                "quarantine" | "answers" => Retention::Days(400),
                 _ => Retention::Forever,
             };
             assert_eq!(topic.retention, expected, "{}", topic.name);

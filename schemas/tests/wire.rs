@@ -197,6 +197,24 @@ fn delivery() -> Delivery {
     }
 }
 
+fn answer() -> Answer {
+    Answer {
+        answer_id: String::new(),
+        delivery_id: Some("D".into()),
+        gateway: "aliyun".into(),
+        gateway_ref: Some("9^0".into()),
+        kind: AnswerKind::Receipt,
+        says: Says::Failed,
+        class: Some(FailureClass::Transient),
+        code: Some("UNDELIV".into()),
+        phone_hash: None,
+        case_no: None,
+        received_at: Instant(2),
+        said_at: Some(Instant(1)),
+    }
+    .with_id()
+}
+
 fn progress() -> Progress {
     Progress {
         writer: "pipeline".into(),
@@ -254,8 +272,34 @@ fn every_record_out_survives_its_encoding() {
     assert_eq!(Listed::live_entry(&live.key()), Some((2024, uscc())));
     assert_eq!([&full, &bare].map(|listed| Listed::live_entry(&listed.key())), [None, None]);
     survives(&delivery(), "d");
+    survives(&answer(), "D");
+    let reply = Answer { delivery_id: None, phone_hash: Some("ab".into()), ..answer() };
+    survives(&reply, "ab");
     survives(&progress(), "pipeline");
     survives(&quarantined(), "reports.hr/1/12");
+}
+
+#[test]
+fn an_answer_that_comes_twice_has_one_id_and_any_other_another() {
+    let a = answer();
+    assert_eq!(a.answer_id.len(), 26);
+    // When it came, and what our own table makes of its code, does not make it another.
+    assert_eq!(Answer { received_at: Instant(9), class: None, ..a.clone() }.id(), a.answer_id);
+    let others = [
+        Answer { delivery_id: Some("E".into()), ..a.clone() },
+        Answer { delivery_id: None, phone_hash: Some("D".into()), ..a.clone() },
+        Answer { gateway: "tencent".into(), ..a.clone() },
+        Answer { gateway_ref: Some("8^0".into()), ..a.clone() },
+        Answer { gateway_ref: None, ..a.clone() },
+        Answer { gateway_ref: Some(String::new()), ..a.clone() },
+        Answer { kind: AnswerKind::Poll, ..a.clone() },
+        Answer { says: Says::Delivered, ..a.clone() },
+        Answer { code: None, ..a.clone() },
+        Answer { case_no: Some("000000901".into()), ..a.clone() },
+        Answer { said_at: Some(Instant(2)), ..a.clone() },
+    ];
+    let ids: std::collections::BTreeSet<_> = others.iter().map(Answer::id).chain([a.id()]).collect();
+    assert_eq!(ids.len(), others.len() + 1);
 }
 
 fn bytes(hex: &str) -> Vec<u8> {

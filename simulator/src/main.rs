@@ -27,6 +27,9 @@ struct Arguments {
     /// Where receipts are pushed: /aliyun and /tencent are added. Left out: nowhere.
     #[arg(long)]
     receipts_to: Option<String>,
+    /// Where what is written back at /simulator/replies is pushed: /aliyun and /tencent are added. Left out: nowhere.
+    #[arg(long)]
+    replies_to: Option<String>,
 }
 
 #[tokio::main]
@@ -59,7 +62,9 @@ async fn main() -> ExitCode {
     for (id, text) in &account.templates {
         println!("template   {id}: {text}");
     }
-    println!("look       http://{address}/simulator/phones (or messages, calls); POST /simulator/faults");
+    println!(
+        "look       http://{address}/simulator/phones (or messages, calls); POST /simulator/faults, replies"
+    );
     let client = reqwest::Client::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -68,6 +73,9 @@ async fn main() -> ExitCode {
             _ = second.tick() => {
                 if let Some(base) = &arguments.receipts_to {
                     simulator.push_receipts(&client, base.trim_end_matches('/')).await;
+                }
+                if let Some(base) = &arguments.replies_to {
+                    simulator.push_replies(&client, base.trim_end_matches('/')).await;
                 }
             }
         }

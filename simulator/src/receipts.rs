@@ -40,6 +40,30 @@ impl Pending {
             .collect()
     }
 
+    /// The push of an SMS that a person wrote back; `None`: this gateway pushes none.
+    pub fn reply(gateway: Gateway, phone: &str, words: &str, now: i64) -> Option<Pending> {
+        let body = match gateway {
+            Gateway::Aliyun => json!([{
+                "phone_number": phone,
+                "send_time": local(now),
+                "content": words,
+                "sign_name": "",
+                "dest_code": "1069",
+                "sequence_id": now,
+            }]),
+            Gateway::Tencent => json!({
+                "extend": "",
+                "mobile": phone,
+                "nationcode": "86",
+                "sign": "",
+                "text": words,
+                "time": now.div_euclid(1000),
+            }),
+            _ => return None,
+        };
+        Some(Pending { due_at: now, tries: 0, push: Push { gateway, body: body.to_string() } })
+    }
+
     /// The same again later, unless it is lost.
     pub fn again(mut self, now: i64) -> Option<Pending> {
         self.due_at = now + AGAIN_MS.get(self.tries)?;

@@ -11,7 +11,7 @@ use crate::fault::{Call, Fault};
 use crate::http::{Request, Response, read};
 use crate::plan::Plan;
 use crate::providers::{self, Gateway};
-use crate::receipts::{self, Push};
+use crate::receipts::{self, Pending, Push};
 use crate::state::{Account, Handled, Message, State};
 use crate::{Clock, manage};
 
@@ -86,18 +86,25 @@ impl Simulator {
     pub async fn push_receipts(&self, client: &reqwest::Client, base: &str) -> usize {
         let now = (self.clock)();
         let due = receipts::due(&mut self.state().pending, now);
-        let mut taken = 0;
-        for one in due {
-            let Push { gateway, body } = one.push().clone();
-            let request = client.post(format!("{base}/{}", gateway.as_str()));
-            let request = request.header("content-type", "application/json").body(body);
-            let answer = async { request.send().await.ok()?.json::<serde_json::Value>().await.ok() }.await;
-            let yes = answer.is_some_and(|answer| answer["code"] == 0 || answer["result"] == 0);
-            taken += usize::from(yes);
-            if !yes {
-                self.state().pending.extend(one.again(now));
-            }
-        }
+        let (taken, again) = push(client, base, due, now).await;
+        self.state().pending.extend(again);
+        taken
+    }
+
+    /// A person writes an SMS back to what they got over this gateway. `false`: it pushes no replies.
+    pub fn write_back(&self, gateway: Gateway, phone: &str, words: &str) -> bool {
+        let reply = Pending::reply(gateway, phone, words, (self.clock)());
+        let pushes = reply.is_some();
+        self.state().replies.extend(reply);
+        pushes
+    }
+
+    /// Pushes what was written back to `{base}/aliyun` and `{base}/tencent`, as [`Simulator::push_receipts`].
+    pub async fn push_replies(&self, client: &reqwest::Client, base: &str) -> usize {
+        let now = (self.clock)();
+        let due = receipts::due(&mut self.state().replies, now);
+        let (taken, again) = push(client, base, due, now).await;
+        self.state().replies.extend(again);
         taken
     }
 
@@ -147,7 +154,7 @@ impl Simulator {
     fn answer(&self, request: &Request) -> Wire {
         let now = (self.clock)();
         let mut state = self.state();
-        if let Some(response) = manage::answer(&mut state, request) {
+        if let Some(response) = manage::answer(&mut state, request, now) {
             return Wire::Whole(response);
         }
         let Some((gateway, call)) = providers::called(request) else {
@@ -168,6 +175,23 @@ impl Simulator {
         state.handled.push(Handled { gateway, call, fault, code, at: now });
         wire
     }
+}
+
+/// Pushes all of them; gives how many were taken, and those that come again.
+async fn push(client: &reqwest::Client, base: &str, due: Vec<Pending>, now: i64) -> (usize, Vec<Pending>) {
+    let (mut taken, mut again) = (0, Vec::new());
+    for one in due {
+        let Push { gateway, body } = one.push().clone();
+        let request = client.post(format!("{base}/{}", gateway.as_str()));
+        let request = request.header("content-type", "application/json").body(body);
+        let answer = async { request.send().await.ok()?.json::<serde_json::Value>().await.ok() }.await;
+        let yes = answer.is_some_and(|answer| answer["code"] == 0 || answer["result"] == 0);
+        taken += usize::from(yes);
+        if !yes {
+            again.extend(one.again(now));
+        }
+    }
+    (taken, again)
 }
 
 /// Faults that keep the gateway from looking at the call.

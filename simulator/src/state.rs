@@ -87,6 +87,7 @@ pub(crate) struct State {
     pub nonces: HashSet<String>,
     pub tokens: HashMap<String, i64>,
     pub pending: Vec<Pending>,
+    pub replies: Vec<Pending>,
     pub scripts: HashMap<(Gateway, Call), VecDeque<Fault>>,
     pub numbers: HashMap<(Gateway, Call), u64>,
 }

@@ -99,6 +99,8 @@ impl Default for Pipeline {
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
     pub webhook: Option<Webhook>,
+    pub answers: Option<super::answers::Section>,
+    pub deadlines: super::answers::Hours,
     pub templates: Texts,
     pub gateways: BTreeMap<String, Approvals>,
     pub quiet: Quiet,
@@ -114,6 +116,8 @@ impl Default for Alerts {
     fn default() -> Self {
         Alerts {
             webhook: None,
+            answers: None,
+            deadlines: super::answers::Hours::default(),
             templates: Texts::default(),
             gateways: BTreeMap::new(),
             quiet: Quiet::default(),

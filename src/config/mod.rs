@@ -38,6 +38,8 @@
 //! timeout_seconds = 10
 //! concurrency = 8
 //!
+//! # [alerts.answers], [alerts.deadlines]: see docs/configuration.md
+//!
 //! [alerts.templates]          # left out: the texts as they are delivered
 //! folder = "texts"            # T1.jinja, T7_fallback.jinja, …: those that are there take the place of ours
 //!
@@ -69,6 +71,7 @@
 //! Relative paths are relative to the file. Unknown keys are errors that name the line. A secret never
 //! stands in the file and is never shown.
 
+pub mod answers;
 pub mod contacts;
 pub mod file;
 mod quiet;
@@ -111,6 +114,8 @@ pub struct Config {
     pub pipeline: file::Pipeline,
     /// The channel to the people; `None`: the alerts half cannot run.
     pub webhook: Option<Webhook>,
+    /// Where answers come in, and how long they may take.
+    pub answers: answers::Configured,
     /// The operator's own texts; `None`: as they are delivered.
     pub texts_folder: Option<PathBuf>,
     /// What each gateway has approved, by its name.
@@ -252,6 +257,9 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     }
     let phone_key = alerts.phone_key.map(|key| key.fetch(base)).transpose();
     let phone_key = phone_key.map_err(|e| wrong(format!("[alerts] phone_key: {e}")))?;
+    if let Some(short) = phone_key.as_ref().map(|key| key.expose().len()).filter(|len| *len < 32) {
+        return Err(wrong(format!("[alerts] phone_key: expected at least 32 bytes, found {short}")));
+    }
     let webhook = match alerts.webhook {
         None => None,
         Some(w) => {
@@ -267,6 +275,8 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
             Some(Webhook { url, token, secret, allow_private, timeout, concurrency })
         }
     };
+    let answers = answers::checked(alerts.answers, &alerts.deadlines, phone_key.as_ref(), base);
+    let answers = answers.map_err(wrong)?;
     let metrics = match (file.metrics.listen, file.metrics.ledger_seconds) {
         (None, None) => None,
         (None, Some(_)) => return Err(wrong("[metrics] ledger_seconds needs [metrics] listen".to_owned())),
@@ -290,6 +300,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         schema_ids: Arc::new(schema_ids),
         pipeline: p,
         webhook,
+        answers,
         texts_folder: alerts.templates.folder.map(|folder| base.join(folder)),
         approvals: alerts.gateways,
         metrics,

@@ -69,6 +69,7 @@ impl fmt::Display for Config {
                 writeln!(f, "concurrency = {}", w.concurrency)?;
             }
         }
+        write!(f, "{}", self.answers)?;
         writeln!(
             f,
             "\n[alerts.templates]\nfolder = {}",

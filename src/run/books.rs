@@ -18,7 +18,7 @@ use crate::ledger::reconcile::reconcile;
 use crate::ledger::tail::Tail;
 use crate::policy::topic;
 
-/// Serves the metrics and keeps them up to date until the runtime ends.
+/// Serves the metrics, with what is registered already, and keeps them up to date until the runtime ends.
 ///
 /// # Errors
 /// The port cannot be opened.
@@ -27,8 +27,8 @@ pub async fn watch(
     config: &Metrics,
     configured: Policies,
     wall: WallClock,
+    mut registry: Registry,
 ) -> Result<(), Failure> {
-    let mut registry = Registry::default();
     let metrics = LedgerMetrics::register(&mut registry);
     metrics::serve(config.listen, registry).await?;
     let mut watch = Watch {

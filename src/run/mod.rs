@@ -1,6 +1,7 @@
 //! `tocsin run`: the service, both halves in one process.
 
 pub mod alerts;
+pub mod answers;
 pub mod books;
 pub mod metrics;
 pub mod pipeline;
@@ -10,7 +11,9 @@ pub mod wall;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use tocsin_alerts::stats::Stats;
+use tocsin_alerts::texts::Texts;
 use tocsin_alerts::worker::Worker;
 use tocsin_schemas::log::EventLog;
 use tocsin_schemas::records::Offset;
@@ -123,6 +126,7 @@ pub fn run(args: Args) -> CommandResult {
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
+    let texts = told.as_ref().map(|(_, texts)| Arc::clone(texts));
     let worker = told.map(|told| {
         alerts::worker(Arc::clone(&log), told, &config, wall, args.clock, &args.member)
             .accepting_difference(args.accept_difference)
@@ -132,7 +136,7 @@ pub fn run(args: Args) -> CommandResult {
         LogConfig::Embedded { path, .. } => Some(path.clone()),
         LogConfig::Kafka { .. } => None,
     };
-    let outcome = runtime.block_on(service(log, config, wall, pipeline, worker, args.until_end));
+    let outcome = runtime.block_on(service(log, config, wall, pipeline, worker.zip(texts), args.until_end));
     // What still blocks (a client that waits for its broker) must not hold the exit up.
     runtime.shutdown_background();
     // After a clean end the file alone is the log: an operator copies it.
@@ -149,14 +153,22 @@ async fn service(
     config: Config,
     wall: WallClock,
     how: Option<How>,
-    worker: Option<Worker>,
+    telling: Option<(Worker, Arc<Texts>)>,
     until_end: bool,
 ) -> CommandResult {
-    if let Some(metrics) = &config.metrics {
-        books::watch(Arc::clone(&log), metrics, config.policies.clone(), wall).await?;
-    }
     let stop = Stop::default();
     let (stop_worker, worker_stops) = watch::channel(false);
+    let mut registry = Registry::default();
+    let (worker, texts) = telling.unzip();
+    let mut answers = match texts {
+        Some(texts) => {
+            answers::start(&log, &config, texts, wall, &mut registry, worker_stops.clone()).await?
+        }
+        None => None,
+    };
+    if let Some(metrics) = &config.metrics {
+        books::watch(Arc::clone(&log), metrics, config.policies.clone(), wall, registry).await?;
+    }
     signals(stop.clone(), stop_worker.clone())?;
     let (ready, is_ready) = oneshot::channel();
     let (in_order, is_in_order) = oneshot::channel();
@@ -234,6 +246,16 @@ async fn service(
                     Ok(Ok(())) => tracing::info!("alert worker stopped"),
                     Ok(Err(error)) => keep_first(&mut outcome, Failure::failed(format!("alerts: {error}"))),
                     Err(_) => keep_first(&mut outcome, Failure::failed("the alert worker died; see the lines above")),
+                }
+                stop.ask();
+                stop_worker.send_replace(true);
+            }
+            ended = join(&mut answers), if answers.is_some() => {
+                answers = None;
+                match ended {
+                    Ok(Ok(())) => tracing::info!("answers are not taken in any more"),
+                    Ok(Err(failure)) => keep_first(&mut outcome, failure),
+                    Err(_) => keep_first(&mut outcome, Failure::failed("the server of answers died; see the lines above")),
                 }
                 stop.ask();
                 stop_worker.send_replace(true);

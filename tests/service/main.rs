@@ -12,10 +12,12 @@
 //! - `trouble`: a full disk, and an operator who will not wait
 //! - `why`: everything that was said is explained and adds up, beside a running service
 //! - `people`: a night, a silence, and whom nobody can reach
+//! - `answers`: what comes back over HTTP: a page, a button, a restart, a second server
 //! - `calls`: wrong calls, configurations and logs that are not there
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod answers;
 mod bad_input;
 mod calls;
 mod clock;

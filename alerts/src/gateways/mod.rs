@@ -50,6 +50,11 @@ pub use settings::{ConfigError, Settings};
 pub use standing::{SharedStanding, Standing};
 pub use verdict::Verdict;
 
+/// The eleven digits of a number of mainland China; `None`: it is none.
+pub(crate) fn mainland(text: &str) -> Option<&str> {
+    phone::mainland(text).ok()
+}
+
 use crate::channel::Outgoing;
 use http::{Answer, HttpRequest};
 
@@ -260,8 +265,39 @@ pub trait Pushes: Send + Sync {
     /// # Errors
     /// A body that is none: all or nothing.
     fn receipts(&self, body: &[u8]) -> Result<Vec<Receipt>, NotAReceipt>;
+    /// The SMS of a pushed body that persons wrote back, in its order.
+    ///
+    /// # Errors
+    /// A body that is none: all or nothing.
+    fn replies(&self, body: &[u8]) -> Result<Vec<Written>, NotAReceipt>;
     /// The JSON that says that they were taken; anything else makes the gateway push again.
     fn taken(&self) -> &'static str;
+}
+
+/// An SMS that a person wrote back. Personal data, all of it: not to be kept or logged.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Whose phone.
+    pub phone: String,
+    /// The words.
+    pub text: String,
+    /// When, by the gateway's clock.
+    pub at: Option<Instant>,
+}
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Written({} characters)", self.text.chars().count())
+    }
+}
+
+/// What this gateway pushes, read without an account: receipts need no key.
+pub fn pushes(name: &str) -> Option<&'static dyn Pushes> {
+    match name {
+        "aliyun" => Some(&aliyun::Pushed),
+        "tencent" => Some(&tencent::Pushed),
+        _ => None,
+    }
 }
 
 /// A gateway that takes messages back.

@@ -15,7 +15,7 @@ impl Secret {
     }
 
     /// The secret itself, for the request that needs it.
-    pub(super) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 

@@ -2,11 +2,12 @@
 //!
 //! Records *in* ([`Report`], [`Enterprise`], [`Headcount`], [`Contact`], [`GovernanceEvent`]) are held as
 //! they were accepted: every value is on its list and in its range. Records *out* ([`Incident`],
-//! [`Alert`], [`Rates`], [`Listed`], [`Delivery`], [`Progress`],
+//! [`Alert`], [`Rates`], [`Listed`], [`Delivery`], [`Answer`], [`Progress`],
 //! [`Heartbeat`], [`Quarantined`]) serialize with serde to the very
 //! names of the Avro schemas and of the files of `tocsin replay`.
 
 mod alert;
+mod answer;
 mod delivery;
 mod heartbeat;
 mod incident;
@@ -18,6 +19,7 @@ mod registry;
 mod report;
 
 pub use alert::{Alert, AlertFacts, Audience};
+pub use answer::Answer;
 pub use delivery::{Delivery, DeliveryState};
 pub use heartbeat::Heartbeat;
 pub use incident::Incident;

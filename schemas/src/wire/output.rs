@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::schema::own_by_fingerprint;
 use super::{Framing, Kind, WireError, framing};
-use crate::records::{Alert, Delivery, Heartbeat, Incident, Listed, Progress, Quarantined, Rates};
+use crate::records::{Alert, Answer, Delivery, Heartbeat, Incident, Listed, Progress, Quarantined, Rates};
 use crate::topics;
 
 /// A record that Tocsin writes to a topic of its own.
@@ -106,6 +106,14 @@ impl OutputRecord for Delivery {
     }
     fn route(&self) -> Option<Vec<u8>> {
         self.phone_hash.clone().map(String::into_bytes)
+    }
+}
+
+impl OutputRecord for Answer {
+    const KIND: Kind = Kind::Answer;
+    const TOPIC: &'static str = topics::ANSWERS;
+    fn key(&self) -> Vec<u8> {
+        Answer::key(self).into()
     }
 }
 

@@ -40,6 +40,8 @@ codes! {
         Listed = "Listed",
         /// One attempt series to one person over one channel.
         Delivery = "Delivery",
+        /// What came back after a message.
+        Answer = "Answer",
         /// How far a writer has come.
         Progress = "Progress",
         /// A worker says that it is there.
@@ -62,6 +64,7 @@ impl Kind {
             Kind::Rates => include_str!("../../avro/rates.avsc"),
             Kind::Listed => include_str!("../../avro/list.avsc"),
             Kind::Delivery => include_str!("../../avro/delivery.avsc"),
+            Kind::Answer => include_str!("../../avro/answer.avsc"),
             Kind::Progress => include_str!("../../avro/progress.avsc"),
             Kind::Heartbeat => include_str!("../../avro/heartbeat.avsc"),
             Kind::Quarantined => include_str!("../../avro/quarantined.avsc"),

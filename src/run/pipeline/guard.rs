@@ -145,7 +145,7 @@ pub fn check(
     match progress {
         Some(progress) => against(found, progress, &mut troubles),
         None => {
-            // Every one of them is written together with progress, or after it (`deliveries`). An end above 0
+            // Every one of them is written together with progress, or after it (`deliveries`, `answers`). An end above 0
             // is enough: what is kept by time may have gone since. `progress` and `members` have other writers.
             let own = |t: &&&Topic| ![PROGRESS, MEMBERS].contains(&t.name);
             let ever_written = |t: &&&Topic| numbered(found, t.name).any(|(_, b)| b.end > 0);
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn whatever_was_written_without_progress_is_trouble() {
-        for topic in ["alerts", "incidents", "rates", "lists", "quarantine", "deliveries"] {
+        for topic in ["alerts", "incidents", "rates", "lists", "quarantine", "deliveries", "answers"] {
             let mut found = sound();
             found.bounds.values_mut().flatten().for_each(|b| *b = Bounds { first: 0, end: 0 });
             found.bounds.get_mut("progress").unwrap()[3].end = 7;
@@ -335,7 +335,7 @@ mod tests {
         for topic in ["alerts", "incidents", "progress"] {
             found.bounds.get_mut(topic).unwrap().iter_mut().for_each(|b| b.end = 0);
         }
-        let expected = Trouble::ProgressLost("rates, lists, deliveries, quarantine".into());
+        let expected = Trouble::ProgressLost("rates, lists, deliveries, answers, quarantine".into());
         assert_eq!(of_all(&found, None), [expected]);
     }
 

@@ -7,6 +7,7 @@
 
 mod config;
 mod receipt;
+mod reply;
 mod request;
 mod response;
 mod sign;
@@ -23,7 +24,7 @@ use super::http::{Answer, HttpRequest};
 use super::limits::{Per, Quota, Window};
 use super::{
     Asks, Call, ConfigError, Endpoint, Gateway, Kind, Limits, Marks, NotAReceipt, Page, Profile, Pushes,
-    Question, Receipt, Settings, Standing, Told, Verdict,
+    Question, Receipt, Settings, Standing, Told, Verdict, Written,
 };
 use crate::channel::Outgoing;
 
@@ -80,7 +81,7 @@ impl Gateway for Aliyun {
         Some(self)
     }
     fn pushes(&self) -> Option<&dyn Pushes> {
-        Some(self)
+        Some(&Pushed)
     }
 }
 
@@ -93,9 +94,16 @@ impl Asks for Aliyun {
     }
 }
 
-impl Pushes for Aliyun {
+/// What it pushes.
+#[derive(Debug, Clone, Copy)]
+pub struct Pushed;
+
+impl Pushes for Pushed {
     fn receipts(&self, body: &[u8]) -> Result<Vec<Receipt>, NotAReceipt> {
         receipt::receipts(body)
+    }
+    fn replies(&self, body: &[u8]) -> Result<Vec<Written>, NotAReceipt> {
+        reply::replies(body)
     }
     fn taken(&self) -> &'static str {
         r#"{"code":0,"msg":"ok"}"#

@@ -39,7 +39,7 @@ fn receipt(report: Report) -> Receipt {
 }
 
 /// `2017-08-30 00:00:00`, in UTC+8.
-fn local(text: &str) -> Option<Instant> {
+pub(super) fn local(text: &str) -> Option<Instant> {
     let at = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
     Some(Instant(at.to_zoned(ZONE.clone()).ok()?.timestamp().as_millisecond()))
 }

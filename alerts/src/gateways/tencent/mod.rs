@@ -8,6 +8,7 @@
 
 mod config;
 mod receipt;
+mod reply;
 mod request;
 mod response;
 mod sign;
@@ -24,7 +25,7 @@ use super::http::{Answer, HttpRequest};
 use super::limits::{Per, Quota, Window};
 use super::{
     Asks, Call, ConfigError, Endpoint, Gateway, Kind, Limits, Marks, NotAReceipt, Page, Profile, Pushes,
-    Question, Receipt, Settings, Standing, Told, Verdict,
+    Question, Receipt, Settings, Standing, Told, Verdict, Written,
 };
 use crate::channel::Outgoing;
 
@@ -84,7 +85,7 @@ impl Gateway for Tencent {
         Some(self)
     }
     fn pushes(&self) -> Option<&dyn Pushes> {
-        Some(self)
+        Some(&Pushed)
     }
 }
 
@@ -98,9 +99,16 @@ impl Asks for Tencent {
     }
 }
 
-impl Pushes for Tencent {
+/// What it pushes.
+#[derive(Debug, Clone, Copy)]
+pub struct Pushed;
+
+impl Pushes for Pushed {
     fn receipts(&self, body: &[u8]) -> Result<Vec<Receipt>, NotAReceipt> {
         receipt::receipts(body)
+    }
+    fn replies(&self, body: &[u8]) -> Result<Vec<Written>, NotAReceipt> {
+        reply::replies(body)
     }
     fn taken(&self) -> &'static str {
         r#"{"result":0,"errmsg":"OK"}"#

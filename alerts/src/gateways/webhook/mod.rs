@@ -83,6 +83,13 @@ impl Webhook {
     }
 }
 
+/// Whether a request of the other side was signed as ours are: `headers` are `webhook-id`, `webhook-timestamp` and
+/// `webhook-signature`.
+pub fn signed(secret: &Secret, headers: [&str; 3], body: &[u8], now: Instant) -> bool {
+    let [id, seconds, signature] = headers;
+    !secret.is_empty() && sign::verified(secret.reveal(), id, seconds, body, signature, now)
+}
+
 impl Gateway for Webhook {
     fn profile(&self) -> &'static Profile {
         &PROFILE

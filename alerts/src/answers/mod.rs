@@ -1,0 +1,126 @@
+//! What comes back: receipts of gateways, replies of persons, presses on the page behind a link, a webhook's answers.
+//! docs/answers.md says why it is so.
+//!
+//! ```text
+//!  gateway ──receipt──┐                                        (append, acknowledged)
+//!  phone ────reply────┤-> http: who asks, how much, known id? ──> topic answers ──> whoever owns the delivery: fold, deadline
+//!  browser ──press────┤                                                 ^
+//!  webhook ──answer───┘                   the worker, by asking ──poll──┘
+//! ```
+//!
+//! - [`reply`]: pure: what an SMS means; never a guess
+//! - [`carrier`]: pure: what follows from a carrier's code
+//! - [`link`]: pure: the signed token of a link
+//! - [`fold`]: pure: what an answer does to its delivery
+//! - [`deadline`]: pure: whom to ask next when no answer comes
+//! - [`http`]: the server
+//!
+//! # What holds
+//! - A gateway hears yes after its answer is durable, and not before.
+//! - Nothing is kept of an id that we never gave, of a phone that is no contact's, or of a reply's words.
+//! - A state only moves forward.
+
+pub mod carrier;
+pub mod deadline;
+pub mod fold;
+pub mod http;
+pub mod link;
+pub mod reply;
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use tocsin_schemas::codes::{AnswerKind, Says};
+use tocsin_schemas::records::Answer;
+use tocsin_schemas::time::Instant;
+
+use crate::gateways::{Fate, Told};
+
+/// The shortest key of a keyed hash, in bytes: as long as the hash (RFC 2104 section 3).
+pub const MIN_KEY_BYTES: usize = 32;
+
+/// A key that is too short. The operator makes a longer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a key of at least {MIN_KEY_BYTES} bytes, found {found}: make one from a random source")]
+pub struct KeyTooShort {
+    /// Its length in bytes.
+    pub found: usize,
+}
+
+fn mac(key: &[u8]) -> Result<Hmac<Sha256>, KeyTooShort> {
+    let too_short = KeyTooShort { found: key.len() };
+    if key.len() < MIN_KEY_BYTES {
+        return Err(too_short);
+    }
+    // HMAC takes a key of any length.
+    Hmac::new_from_slice(key).map_err(|_| too_short)
+}
+
+/// By which way an answer came, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Came {
+    /// The gateway's name.
+    pub gateway: String,
+    /// The way.
+    pub kind: AnswerKind,
+    /// When.
+    pub received_at: Instant,
+}
+
+/// What a gateway says of a message: pushed (`receipt`), asked (`poll`) or told by the operator's own gateway (`webhook`).
+/// `None`: that it has it, which is no answer.
+pub fn gateway_said(
+    came: Came,
+    delivery_id: &str,
+    gateway_ref: Option<String>,
+    fate: &Fate,
+    said_at: Option<Instant>,
+) -> Option<Answer> {
+    let (says, code) = match fate {
+        Fate::Accepted => return None,
+        Fate::Delivered => (Says::Delivered, None),
+        Fate::Failed(code) => (Says::Failed, Some(code)),
+    };
+    let answer = Answer {
+        class: code.map(|code| carrier::class(code)),
+        code: code.and_then(|code| carrier::clean(code)),
+        gateway_ref,
+        said_at,
+        ..of(came, Some(delivery_id.to_owned()), says)
+    };
+    Some(answer.with_id())
+}
+
+/// What a gateway told when it was asked about a delivery. `None`: nothing that answers it.
+pub fn polled(gateway: &str, delivery_id: &str, told: &Told, received_at: Instant) -> Option<Answer> {
+    let Told::Known { fate, gateway_ref } = told else { return None };
+    let came = Came { gateway: gateway.to_owned(), kind: AnswerKind::Poll, received_at };
+    gateway_said(came, delivery_id, gateway_ref.clone(), fate, None)
+}
+
+/// What a person says to one delivery: on the page (`link`), or as the operator's own gateway passes it on (`webhook`).
+pub fn person_said(came: Came, delivery_id: &str, says: Says, said_at: Option<Instant>) -> Answer {
+    Answer { said_at, ..of(came, Some(delivery_id.to_owned()), says) }.with_id()
+}
+
+/// What an SMS from this phone says.
+pub fn replied(came: Came, phone_hash: String, text: &str, said_at: Option<Instant>) -> Answer {
+    let reply::Meaning { says, case_no } = reply::meaning(text);
+    Answer { phone_hash: Some(phone_hash), case_no, said_at, ..of(came, None, says) }.with_id()
+}
+
+fn of(came: Came, delivery_id: Option<String>, says: Says) -> Answer {
+    Answer {
+        answer_id: String::new(),
+        delivery_id,
+        gateway: came.gateway,
+        gateway_ref: None,
+        kind: came.kind,
+        says,
+        class: None,
+        code: None,
+        phone_hash: None,
+        case_no: None,
+        received_at: came.received_at,
+        said_at: None,
+    }
+}
