@@ -51,7 +51,7 @@ mod tests {
         for many in [0, 1, WORTH - 1, WORTH, 20 * WORTH + 3] {
             let things: Vec<usize> = (0..many).collect();
             assert_eq!(each(&things, |n| n * 3), things.iter().map(|n| n * 3).collect::<Vec<_>>());
-            let even = |n: &usize| (n % 2 == 0).then_some(*n);
+            let even = |n: &usize| n.is_multiple_of(2).then_some(*n);
             assert_eq!(some(&things, even), things.iter().filter_map(even).collect::<Vec<_>>());
             let mut twice: Vec<usize> = things.iter().rev().chain(&things).copied().collect();
             sort(&mut twice);
