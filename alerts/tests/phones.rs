@@ -8,6 +8,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tocsin_alerts::channels::Channels;
 use tocsin_alerts::channel::{Channel, Outcome, Outgoing};
 use tocsin_alerts::clock::{BoxFuture, SystemClock};
 use tocsin_alerts::decide::RetrySettings;
@@ -186,7 +187,7 @@ async fn no_log_line_of_the_worker_shows_a_phone() {
         RetrySettings { max_attempts: 3, first_delay_ms: 1, max_delay_ms: 10, ..RetrySettings::default() };
     let settings = Settings { retry, ..Settings::default() };
     let channel = Arc::clone(&gateway) as Arc<dyn Channel>;
-    let worker = Worker::new(Arc::clone(&log), channel, Arc::new(SystemClock), settings);
+    let worker = Worker::new(Arc::clone(&log), Channels::one(channel), Arc::new(SystemClock), settings);
     let end = |(partition, bounds): (u32, tocsin_schemas::log::Bounds)| Offset {
         topic: topics::ALERTS.into(),
         partition,

@@ -29,6 +29,7 @@
 //! ```
 
 mod cases;
+mod cores;
 mod dataflow;
 mod decider;
 mod engine;

@@ -2,6 +2,7 @@
 
 mod beside;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -12,19 +13,37 @@ use tocsin_schemas::records::{Rates, Window, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
 use self::beside::{Beside, Renewed};
+use crate::cores;
 use crate::dataflow::{Exact, PARTS, ScopeKey, Sum, Sums, Tally, Total, Updates};
 use crate::lists::Year;
 use crate::model::Model;
 use crate::policy::Statistics;
-use crate::windows::{MEMBERSHIP, SHOWN, slot};
+use crate::windows::{LAST_YEAR, MEMBERSHIP, SHOWN, YEAR, slot};
 
 /// The sums as they now are.
 #[derive(Default)]
 pub(crate) struct Figures {
-    totals: HashMap<Uscc, Arc<Total>>,
+    totals: HashMap<Uscc, Row>,
     sums: HashMap<ScopeKey, Sums>,
     city_shown: bool,
     beside: Beside,
+}
+
+/// An enterprise, and of it what is asked of all of them at midnights: whoever looks through a million need not look
+/// into each.
+struct Row {
+    total: Arc<Total>,
+    /// Its production incidents of last year and this one.
+    years: [i32; 2],
+    /// Whether it has rates.
+    member: bool,
+}
+
+impl Row {
+    fn of(total: Arc<Total>) -> Row {
+        let incidents = |slot: usize| total.tallies[slot].incidents;
+        Row { years: [incidents(LAST_YEAR), incidents(YEAR)], member: member(&total), total }
+    }
 }
 
 /// What every published number carries beside itself.
@@ -45,18 +64,19 @@ pub(crate) type RatesChange = ((Scope, String), Option<Rates>);
 impl Figures {
     /// The counts of an enterprise in a window that is kept; zeros if nothing is known.
     pub fn tally(&self, root: &Uscc, window: Window) -> Tally {
-        self.totals.get(root).map(|total| total.tallies[slot(window)]).unwrap_or_default()
+        self.totals.get(root).map(|row| row.total.tallies[slot(window)]).unwrap_or_default()
     }
 
     /// An enterprise in a window that is summed; `None`: without a counted incident in any window.
     pub fn year(&self, root: &Uscc, slot: usize) -> Option<Year> {
-        self.totals.get(root).map(|total| Year { tally: total.tallies[slot], heads: total.heads[slot] })
+        self.totals.get(root).map(|row| Year { tally: row.total.tallies[slot], heads: row.total.heads[slot] })
     }
 
-    /// The enterprises with at least so many production incidents in a window, in no order.
+    /// The enterprises with at least so many production incidents this year or in the last, by its slot; in no order.
     pub fn with_incidents(&self, slot: usize, least: u32) -> impl Iterator<Item = Uscc> {
-        let many = move |total: &Total| i64::from(total.tallies[slot].incidents) >= i64::from(least);
-        self.totals.iter().filter(move |(_, total)| many(total)).map(|(root, _)| *root)
+        let year = usize::from(slot == YEAR);
+        let many = move |row: &Row| i64::from(row.years[year]) >= i64::from(least);
+        self.totals.iter().filter(move |(_, row)| many(row)).map(|(root, _)| *root)
     }
 
     /// What belongs together in a window that is summed.
@@ -75,10 +95,10 @@ impl Figures {
         let mut enterprises = Vec::new();
         for (root, new) in totals {
             let old = match &new {
-                Some(total) => self.totals.insert(root, Arc::clone(total)),
+                Some(total) => self.totals.insert(root, Row::of(Arc::clone(total))),
                 None => self.totals.remove(&root),
             };
-            let (old, new) = (old.as_deref(), new.as_deref());
+            let (old, new) = (old.as_ref().map(|row| &*row.total), new.as_deref());
             let seen = |total: Option<&Total>| total.map(|t| t.tallies[slot(watched)]).unwrap_or_default();
             if seen(old) != seen(new) {
                 shifted(root);
@@ -102,22 +122,20 @@ impl Figures {
     ) -> Vec<RatesChange> {
         let renewed = self.beside.renew(stamp);
         if renewed != Renewed::Nothing {
-            enterprises.extend(self.totals.iter().filter(|(_, total)| member(total)).map(|(root, _)| *root));
+            enterprises.extend(self.totals.iter().filter(|(_, row)| row.member).map(|(root, _)| *root));
         }
         if renewed == Renewed::All {
             let stands = |(key, sums): &(&ScopeKey, &Sums)| !key.0.of_enterprises() || sums.members > 0;
             scopes.extend(self.sums.iter().filter(stands).map(|(key, _)| key.clone()));
         }
-        enterprises.sort_unstable();
-        enterprises.dedup();
+        cores::sort(&mut enterprises);
         if !std::mem::replace(&mut self.city_shown, true) || renewed == Renewed::All {
             scopes.push((Scope::City, CITY.into()));
         }
         scopes.sort_unstable();
         scopes.dedup();
         // Enterprises come first among the scopes.
-        let mut changes = Vec::with_capacity(enterprises.len() + scopes.len());
-        changes.extend(enterprises.into_iter().map(|root| self.of_enterprise(root, stamp)));
+        let mut changes = cores::each(&enterprises, |root| self.of_enterprise(*root, stamp));
         changes.extend(scopes.into_iter().map(|key| self.of_scope(key, stamp)));
         changes
     }
@@ -145,7 +163,7 @@ impl Figures {
     /// What those rates are divided from.
     pub fn exact(&self, scope: Scope, key: &str) -> Option<Exact> {
         if scope == Scope::Enterprise {
-            let total = self.totals.get(&key.parse::<Uscc>().ok()?).filter(|total| member(total))?;
+            let total = &self.totals.get(&key.parse::<Uscc>().ok()?).filter(|row| row.member)?.total;
             return Some(std::array::from_fn(|slot| Sum::of(total.tallies[slot], total.heads[slot])));
         }
         match self.sums.get(&(scope, key.into())) {
@@ -156,7 +174,7 @@ impl Figures {
 
     /// The keys of a scope that have rates, sorted.
     pub fn keys(&self, scope: Scope) -> Vec<String> {
-        let enterprises = self.totals.iter().filter(|(_, total)| scope == Scope::Enterprise && member(total));
+        let enterprises = self.totals.iter().filter(|(_, row)| scope == Scope::Enterprise && row.member);
         let mut keys: Vec<String> = enterprises.map(|(root, _)| root.as_str().to_owned()).collect();
         let shown = |sums: &Sums| !scope.of_enterprises() || sums.members > 0;
         let scopes = self.sums.iter().filter(|((of, _), sums)| *of == scope && shown(sums));
@@ -167,7 +185,7 @@ impl Figures {
 
     fn of_enterprise(&self, root: Uscc, stamp: &Stamp) -> RatesChange {
         let key = (Scope::Enterprise, root.as_str().to_owned());
-        let windows = self.totals.get(&root).filter(|total| member(total)).map(|total| of_total(total));
+        let windows = self.totals.get(&root).filter(|row| row.member).map(|row| of_total(&row.total));
         let rates = windows.map(|windows| stamp.on(&key, self.beside.of(key.0, windows)));
         (key, rates)
     }
@@ -280,7 +298,11 @@ fn row(window: Window, sum: &Sum, parts: Option<i128>) -> WindowRate {
         shrunken: None,
         shrunken_reason: None,
         rankable: false,
-        other: other.into_iter().filter(|(_, n)| *n > 0).map(|(c, n)| (c, n as u32)).collect(),
+        // Mostly there is none: then nothing is built.
+        other: match other.iter().any(|(_, n)| *n > 0) {
+            true => other.into_iter().filter(|(_, n)| *n > 0).map(|(c, n)| (c, n as u32)).collect(),
+            false => BTreeMap::new(),
+        },
     }
 }
 

@@ -4,22 +4,26 @@
 //! headcount is not linear in what it is made of, so what an enterprise adds to its industry is worked out
 //! as it was before an epoch and as it is after it; the difference goes on, summed over all enterprises that
 //! the epoch touched. That makes a month that enters or leaves a window, which touches every enterprise, one
-//! pass over the state, and one change for each industry.
+//! pass over the state, on all cores, and one change for each industry.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use compact_str::{CompactString, ToCompactString};
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use indexmap::IndexMap;
 use smallvec::SmallVec;
 use tocsin_schemas::areas::sector;
 use tocsin_schemas::codes::{CITY, Scope};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::Month;
 
+use super::insured::{Insured, Span, Spans};
 use super::measure::{Heads, Sum, Sums, Tally, Total};
+use crate::cores;
 use crate::registry::Profile;
 use crate::windows::{KEPT, Mask, SUMMED};
 
@@ -59,7 +63,8 @@ pub(crate) type Census = BTreeMap<(i32, i128), u32>;
 /// See the module's page.
 #[derive(Default)]
 pub(crate) struct Enterprises {
-    all: HashMap<Uscc, Enterprise>,
+    /// In one vector, so that a pass over all of them reads it in a row.
+    all: IndexMap<Uscc, Enterprise, DefaultHashBuilder>,
     months: Months,
     /// Every scope that had a member, by number.
     scopes: Vec<ScopeKey>,
@@ -104,8 +109,8 @@ impl Touched {
 struct Months {
     first: Month,
     windows: Vec<Mask>,
-    /// By window: its first month and the one after its last, counted from `first`. A window has no gaps.
-    spans: [(usize, usize); SUMMED],
+    /// By window. A window has no gaps.
+    spans: [Span; SUMMED],
 }
 
 impl Default for Months {
@@ -114,24 +119,11 @@ impl Default for Months {
     }
 }
 
-/// Sums over the months before each, so that those of any window are a difference: a window has up to 13 months, and
-/// there are eight of them.
-struct Running(SmallVec<[Heads; 32]>);
-
-impl Running {
-    fn within(&self, (from, to): (usize, usize)) -> Heads {
-        let (mut sum, before) = (self.0[to], self.0[from]);
-        sum.plus_equals(&before.multiply(&-1));
-        sum
-    }
-}
-
 #[derive(Default)]
 struct Enterprise {
     /// The scopes it is a member of, by number; empty while it is not registered or read as another's.
     scopes: SmallVec<[u32; 4]>,
-    /// By month, sorted: the sum of what the records say, and how many there are.
-    insured: Vec<(Month, u32, i64)>,
+    insured: Insured,
     /// By window; `None`: no counted incident in any.
     tallies: Option<Box<[Tally; KEPT]>>,
 }
@@ -169,47 +161,29 @@ impl Change {
 
 impl Enterprise {
     /// Its insured persons by window.
-    fn heads(&self, months: &Months) -> [Heads; SUMMED] {
-        let running = self.running(months);
-        std::array::from_fn(|slot| running.within(months.spans[slot]))
+    fn heads(&self, spans: &Spans) -> [Heads; SUMMED] {
+        let mut heads = [Heads::default(); SUMMED];
+        self.insured.within(spans, |slot, of| heads[slot] = of);
+        heads
     }
 
-    /// Its insured persons before each of the months, and before the one after them.
-    fn running(&self, months: &Months) -> Running {
-        let (first, count) = (months.first, months.windows.len());
-        let begin =
-            self.insured.iter().rposition(|(month, ..)| *month < first).map_or(0, |before| before + 1);
-        let mut insured = self.insured[begin..].iter().peekable();
-        let (mut running, mut sum) = (SmallVec::with_capacity(count + 1), Heads::default());
-        running.push(sum);
-        for month in (first.0..).take(count) {
-            if let Some((_, _, insured)) = insured.next_if(|(m, ..)| m.0 == month) {
-                sum.month(*insured);
-            }
-            running.push(sum);
-        }
-        Running(running)
+    /// What it is in all windows; `None`: without a counted incident in any.
+    fn total(&self, heads: &[Heads; SUMMED]) -> Option<Total> {
+        self.tallies.as_deref().map(|tallies| Total { tallies: *tallies, heads: *heads })
+    }
+
+    /// Whether nothing is known of it any more.
+    fn is_gone(&self) -> bool {
+        self.tallies.is_none() && self.insured.is_empty() && self.scopes.is_empty()
+    }
+
+    /// What it adds to each of its scopes.
+    fn sums(&self, heads: &[Heads; SUMMED]) -> Sums {
+        Sums::of_member(self.tallies(), heads, 1)
     }
 
     fn tallies(&self) -> &[Tally; KEPT] {
         self.tallies.as_deref().unwrap_or(&NONE)
-    }
-
-    /// A month's records come or go.
-    fn insure(&mut self, month: Month, insured: u32, diff: isize) {
-        let at = match self.insured.binary_search_by_key(&month, |(m, ..)| *m) {
-            Ok(at) => at,
-            Err(at) => {
-                self.insured.insert(at, (month, 0, 0));
-                at
-            }
-        };
-        let (_, records, sum) = &mut self.insured[at];
-        *records = records.wrapping_add_signed(diff as i32);
-        *sum += i64::from(insured) * diff as i64;
-        if *records == 0 {
-            self.insured.remove(at);
-        }
     }
 
     fn count(&mut self, windows: Mask, tally: Tally) {
@@ -220,63 +194,76 @@ impl Enterprise {
 
 impl Enterprises {
     /// The changes of an epoch in; what they come to, out.
-    pub fn step(&mut self, mut changes: Vec<(Change, isize)>, out: &mut Vec<(Answer, isize)>) {
-        // One batch may move an enterprise twice: what nets to nothing never was.
-        consolidate(&mut changes);
-        let mut by_enterprise = Vec::with_capacity(changes.len());
+    pub fn step(&mut self, changes: Vec<(Change, isize)>, out: &mut Vec<(Answer, isize)>) {
         let (mut months, mut asked) = (BTreeMap::new(), Vec::new());
+        let (mut own, mut counted) = (Vec::new(), Vec::new());
         for (change, diff) in changes {
-            match (change.uscc(), change) {
-                (_, Change::Month(_, month, windows)) => drop(months.insert(month, windows)),
-                (_, Change::Census(_, slot)) => asked.push(slot),
-                (Some(uscc), change) => by_enterprise.push((uscc, diff, change)),
-                (None, _) => {}
+            match change {
+                Change::Month(_, month, windows) => drop(months.insert(month, windows)),
+                Change::Census(_, slot) => asked.push(slot),
+                Change::Counted(uscc, windows, tally) => {
+                    counted.push((self.place(uscc), windows, tally.multiply(&diff)));
+                }
+                Change::Profile(..) | Change::Insured(..) => own.push((change, diff)),
             }
         }
+        // One batch may move an enterprise twice: what nets to nothing never was. Counts are only added up.
+        consolidate(&mut own);
+        let own =
+            own.into_iter().filter_map(|(change, diff)| Some((self.place(change.uscc()?), diff, change)));
+        let mut own: Vec<_> = own.collect();
         // Of one enterprise what goes comes before what comes.
-        by_enterprise.sort_unstable_by_key(|(uscc, diff, _)| (*uscc, *diff));
+        own.sort_unstable_by_key(|(at, diff, _)| (*at, *diff));
+        counted.sort_unstable_by_key(|(at, ..)| *at);
+        let mut settled: Vec<u32> =
+            own.iter().map(|(at, ..)| *at).chain(counted.iter().map(|(at, ..)| *at)).collect();
+        settled.sort_unstable();
+        settled.dedup();
         let old_months = self.months.clone();
         if !months.is_empty() {
             self.months = old_months.with(&months);
         }
-        let turned = old_months != self.months;
-        let mut by_enterprise = by_enterprise.into_iter().peekable();
-        let mut touched = Vec::new();
-        while let Some(uscc) = by_enterprise.peek().map(|(uscc, ..)| *uscc) {
-            let mut enterprise = self.all.remove(&uscc).unwrap_or_default();
-            let heads = enterprise.heads(&old_months);
-            self.gain(&enterprise.scopes, &Sums::of_member(enterprise.tallies(), &heads, -1));
-            let had = enterprise.tallies.is_some();
-            while let Some((_, diff, change)) = by_enterprise.next_if(|(u, ..)| *u == uscc) {
+        let (old_spans, spans) = (old_months.spans(), self.months.spans());
+        let (mut own, mut counted) = (own.into_iter().peekable(), counted.into_iter().peekable());
+        let mut gone = Vec::new();
+        for at in &settled {
+            let mut enterprise = std::mem::take(&mut self.all[*at as usize]);
+            let heads = enterprise.heads(&old_spans);
+            let (before, had) = (enterprise.sums(&heads), enterprise.total(&heads));
+            // Where it may go elsewhere, what it added there.
+            let former = own.peek().filter(|(a, ..)| a == at).map(|_| enterprise.scopes.clone());
+            while let Some((_, diff, change)) = own.next_if(|(a, ..)| a == at) {
                 match change {
                     Change::Profile(_, profile) if diff > 0 => {
                         enterprise.scopes = scopes(&profile).map(|scope| self.number(scope)).collect();
                     }
                     Change::Profile(..) => enterprise.scopes.clear(),
-                    Change::Insured(_, month, insured) => enterprise.insure(month, insured, diff),
-                    Change::Counted(_, windows, tally) => {
-                        enterprise.count(windows, tally.multiply(&diff));
-                    }
-                    Change::Month(..) | Change::Census(..) => {}
+                    Change::Insured(_, month, insured) => enterprise.insured.insure(month, insured, diff),
+                    Change::Counted(..) | Change::Month(..) | Change::Census(..) => {}
                 }
             }
+            while let Some((_, windows, tally)) = counted.next_if(|(a, ..)| a == at) {
+                enterprise.count(windows, tally);
+            }
             enterprise.tallies = enterprise.tallies.filter(|tallies| **tallies != NONE);
-            let heads = enterprise.heads(&self.months);
-            self.gain(&enterprise.scopes, &Sums::of_member(enterprise.tallies(), &heads, 1));
-            let total = enterprise.tallies.as_deref().map(|tallies| Total { tallies: *tallies, heads });
-            if had || total.is_some() {
-                out.push((Answer::Total(uscc, total.map(Arc::new)), 1));
+            let heads = enterprise.heads(&spans);
+            let (mut gain, has) = (enterprise.sums(&heads), enterprise.total(&heads));
+            match former.filter(|former| *former != enterprise.scopes) {
+                Some(former) => self.gain(&former, &before.multiply(&-1)),
+                None => gain.plus_equals(&before.multiply(&-1)),
             }
-            if turned {
-                touched.push(uscc);
+            self.gain(&enterprise.scopes, &gain);
+            if had != has {
+                out.push((Answer::Total(self.uscc(*at), has.map(Arc::new)), 1));
             }
-            if enterprise.tallies.is_some() || !enterprise.insured.is_empty() || !enterprise.scopes.is_empty()
-            {
-                self.all.insert(uscc, enterprise);
+            if enterprise.is_gone() {
+                gone.push(*at);
             }
+            self.all[*at as usize] = enterprise;
         }
-        if turned {
-            self.turn(&old_months, &touched, out);
+        let turned = old_months.turned(&self.months);
+        if !turned.is_empty() || !asked.is_empty() {
+            self.pass(&old_months, turned, &settled, asked, out);
         }
         for number in self.touched.take() {
             let (scope, gained) = (&self.scopes[number as usize], &mut self.gained[number as usize]);
@@ -284,67 +271,76 @@ impl Enterprises {
                 out.push((Answer::Sums(scope.clone(), Box::new(std::mem::take(gained))), 1));
             }
         }
-        if !asked.is_empty() {
-            out.extend(self.census(asked).map(|(slot, census)| (Answer::Census(slot, census), 1)));
-        }
+        // The last first: each place is filled from the end.
+        gone.into_iter().rev().for_each(|at| drop(self.all.swap_remove_index(at as usize)));
     }
 
-    /// The enterprises of these windows: one pass over the state.
-    fn census(&self, slots: Vec<usize>) -> impl Iterator<Item = (usize, Census)> {
-        let mut counts: Vec<HashMap<(i32, i128), u32>> = vec![HashMap::new(); slots.len()];
-        for enterprise in self.all.values().filter(|enterprise| !enterprise.scopes.is_empty()) {
-            let (running, tallies) = (enterprise.running(&self.months), enterprise.tallies());
-            for (slot, counts) in slots.iter().zip(&mut counts) {
-                let parts = running.within(self.months.spans[*slot]).parts();
-                if let Some(parts) = parts.filter(|parts| *parts > 0) {
-                    *counts.entry((tallies[*slot].incidents, parts)).or_default() += 1;
-                }
-            }
-        }
-        slots.into_iter().zip(counts.into_iter().map(|counts| counts.into_iter().collect()))
+    /// Where an enterprise is, until the epoch is over.
+    fn place(&mut self, uscc: Uscc) -> u32 {
+        let entry = self.all.entry(uscc);
+        let at = entry.index() as u32;
+        entry.or_default();
+        at
     }
 
-    /// Months entered or left windows: every enterprise but those that were settled already (sorted). Only the
-    /// windows that a month entered or left are worked out: no headcount of another has changed.
-    fn turn(&mut self, old_months: &Months, settled: &[Uscc], out: &mut Vec<(Answer, isize)>) {
-        let turned = old_months.turned(&self.months);
-        // Over the same months both ways, so that these are summed once.
-        let (before, after) = (old_months.among(&self.months), self.months.among(old_months));
-        for (uscc, enterprise) in &self.all {
-            if settled.binary_search(uscc).is_ok() {
-                continue;
-            }
-            let running = enterprise.running(&after);
-            let mut differs = false;
-            for slot in turned.slots() {
-                let (old, new) = (running.within(before.spans[slot]), running.within(after.spans[slot]));
-                if old == new {
-                    continue;
+    fn uscc(&self, at: u32) -> Uscc {
+        self.all
+            .get_index(at as usize)
+            .map(|(uscc, _)| *uscc)
+            .unwrap_or_else(|| unreachable!("it has a place"))
+    }
+
+    /// What touches all enterprises: the windows that a month entered or left, but for those that were settled already
+    /// (sorted); and the census of the windows that are asked for.
+    fn pass(
+        &mut self,
+        old_months: &Months,
+        turned: Mask,
+        settled: &[u32],
+        asked: Vec<usize>,
+        out: &mut Vec<(Answer, isize)>,
+    ) {
+        let mut census: Vec<Vec<((i32, i128), u32)>> = vec![Vec::new(); asked.len()];
+        let turning: Vec<usize> = turned.slots().collect();
+        let of = |months: &Months, slots: &[usize]| -> Vec<Span> {
+            slots.iter().map(|slot| months.spans[*slot]).collect()
+        };
+        let spans = [of(old_months, &turning), of(&self.months, &turning), of(&self.months, &asked)];
+        let (spans, all) = (Spans::of(spans.concat()), self.months.spans());
+        let parts = Pass { of: self, turning: &turning, asked: &asked, spans, all, settled }.parts();
+        for part in parts {
+            out.extend(part.totals.into_iter().map(|total| (total, 1)));
+            for (number, shifts) in (0..).zip(&part.shifts) {
+                for (slot, shift) in
+                    turning.iter().zip(shifts).filter(|(_, shift)| **shift != Shift::default())
+                {
+                    self.touched.touch(&[number]);
+                    shift.apply(&mut self.gained[number as usize].windows[*slot]);
                 }
-                differs = true;
-                let tally = enterprise.tallies()[slot];
-                let mut gain = Sum::of(tally, new);
-                gain.plus_equals(&Sum::of(tally, old).multiply(&-1));
-                for scope in &enterprise.scopes {
-                    self.gained[*scope as usize].windows[slot].plus_equals(&gain);
-                }
             }
-            if !differs {
-                continue;
-            }
-            self.touched.touch(&enterprise.scopes);
-            if let Some(tallies) = enterprise.tallies.as_deref() {
-                let heads = std::array::from_fn(|slot| running.within(after.spans[slot]));
-                let total = Total { tallies: *tallies, heads };
-                out.push((Answer::Total(*uscc, Some(Arc::new(total))), 1));
-            }
+            census.iter_mut().zip(part.census).for_each(|(all, part)| all.extend(part));
+        }
+        for (slot, mut counts) in asked.into_iter().zip(census) {
+            counts.sort_unstable_by_key(|(like, _)| *like);
+            counts.dedup_by(|(next, many), (like, all)| {
+                let same = next == like;
+                *all += if same { *many } else { 0 };
+                same
+            });
+            out.push((Answer::Census(slot, counts.into_iter().collect()), 1));
         }
     }
 
     fn gain(&mut self, scopes: &[u32], gain: &Sums) {
+        if gain.is_zero() {
+            return;
+        }
         self.touched.touch(scopes);
+        let changed = || gain.windows.iter().enumerate().filter(|(_, sum)| !sum.is_zero());
         for scope in scopes {
-            self.gained[*scope as usize].plus_equals(gain);
+            let gained = &mut self.gained[*scope as usize];
+            gained.members += gain.members;
+            changed().for_each(|(slot, sum)| gained.windows[slot].plus_equals(sum));
         }
     }
 
@@ -354,6 +350,111 @@ impl Enterprises {
             self.gained.push(Sums::default());
             self.scopes.len() as u32 - 1
         })
+    }
+}
+
+/// What a month that enters or leaves a window changes of a sum: no count of incidents is another.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Shift {
+    with_headcount: i32,
+    headcount_parts: i128,
+    known: i32,
+}
+
+impl Shift {
+    fn add(&mut self, old: &Sum, new: &Sum) {
+        self.with_headcount += new.with_headcount - old.with_headcount;
+        self.headcount_parts += new.headcount_parts - old.headcount_parts;
+        self.known += new.known - old.known;
+    }
+
+    fn apply(&self, to: &mut Sum) {
+        to.with_headcount += self.with_headcount;
+        to.headcount_parts += self.headcount_parts;
+        to.known += self.known;
+    }
+}
+
+/// One pass over the state, in parts that any core may take; see [`Enterprises::pass`].
+struct Pass<'a> {
+    of: &'a Enterprises,
+    /// Windows that a month entered or left.
+    turning: &'a [usize],
+    /// Those that are asked for.
+    asked: &'a [usize],
+    /// Of the former as they were and as they are, and of the latter.
+    spans: Spans,
+    /// Of all windows.
+    all: Spans,
+    settled: &'a [u32],
+}
+
+/// What a part of the enterprises comes to.
+struct Part {
+    totals: Vec<Answer>,
+    /// By scope, and by window that turns.
+    shifts: Vec<[Shift; SUMMED]>,
+    /// By window that is asked for.
+    census: Vec<HashMap<(i32, i128), u32>>,
+}
+
+impl Pass<'_> {
+    /// All parts, in their order. What they add up to is the same whoever took them.
+    fn parts(&self) -> Vec<Part> {
+        let all = self.of.all.len();
+        let many = cores::parts_of(all);
+        cores::parts(many, |n| self.part(all * n / many..all * (n + 1) / many))
+    }
+
+    fn part(&self, range: Range<usize>) -> Part {
+        let mut part = Part {
+            totals: Vec::new(),
+            shifts: vec![[Shift::default(); SUMMED]; self.of.scopes.len()],
+            census: vec![HashMap::new(); self.asked.len()],
+        };
+        let settled = &self.settled[self.settled.partition_point(|at| (*at as usize) < range.start)..];
+        let mut settled = settled.iter().map(|at| *at as usize).peekable();
+        let enterprises = self.of.all.get_range(range.clone()).into_iter().flatten();
+        // By span: at most each window before, after, and asked for.
+        let mut heads = [Heads::default(); 3 * SUMMED];
+        let turning = self.turning.len();
+        for (at, (uscc, enterprise)) in range.zip(enterprises) {
+            let is_settled = settled.next_if_eq(&at).is_some();
+            if enterprise.insured.is_empty() {
+                continue;
+            }
+            enterprise.insured.within(&self.spans, |at, of| heads[at] = of);
+            let (old, others) = heads.split_at(turning);
+            let (new, asked) = others.split_at(turning);
+            if !is_settled && old != new {
+                self.turn(enterprise, old, new, &mut part.shifts);
+                if enterprise.tallies.is_some() {
+                    let total = enterprise.total(&enterprise.heads(&self.all)).map(Arc::new);
+                    part.totals.push(Answer::Total(*uscc, total));
+                }
+            }
+            if enterprise.scopes.is_empty() {
+                continue;
+            }
+            for ((slot, heads), counts) in self.asked.iter().zip(asked).zip(&mut part.census) {
+                if let Some(parts) = heads.parts().filter(|parts| *parts > 0) {
+                    *counts.entry((enterprise.tallies()[*slot].incidents, parts)).or_default() += 1;
+                }
+            }
+        }
+        part
+    }
+
+    /// What an enterprise adds to its scopes in windows that a month entered or left, if it has other headcounts there than
+    /// before. That of other windows has not changed.
+    fn turn(&self, enterprise: &Enterprise, old: &[Heads], new: &[Heads], shifts: &mut [[Shift; SUMMED]]) {
+        for (at, (old, new)) in old.iter().zip(new).enumerate().filter(|(_, (old, new))| old != new) {
+            let tally = enterprise.tallies()[self.turning[at]];
+            let (old, new) = (Sum::of(tally, *old), Sum::of(tally, *new));
+            for scope in &enterprise.scopes {
+                shifts[*scope as usize][at].add(&old, &new);
+            }
+        }
     }
 }
 
@@ -385,16 +486,15 @@ impl Months {
         let spans = std::array::from_fn(|slot| {
             let holds = |windows: &Mask| windows.slots().any(|s| s == slot);
             let span = windows.iter().position(holds).zip(windows.iter().rposition(holds));
-            span.map_or((0, 0), |(from, last)| (from, last + 1))
+            let month = |at: usize| Month(first.0 + at as i32);
+            span.map_or((first, first), |(from, last)| (month(from), month(last + 1)))
         });
         Months { first, windows, spans }
     }
 
-    /// All months of this and another, in the windows that they are in here.
-    fn among(&self, other: &Months) -> Months {
-        let all = || self.all().chain(other.all());
-        let (Some(first), Some(last)) = (all().min(), all().max()) else { return Months::default() };
-        Months::from(first, (first.0..=last.0).map(|month| self.of(Month(month))).collect())
+    /// The months of each window, to be asked of enterprises.
+    fn spans(&self) -> Spans {
+        Spans::of(self.spans.to_vec())
     }
 
     /// The windows that a month entered or left.

@@ -11,6 +11,18 @@ use crate::windows::{KEPT, Mask, SHOWN, SUMMED};
 /// window that is shown touches more months.
 pub(crate) const PARTS: i64 = 360_360;
 
+/// The parts that one month of a mean over so many weighs: a division for each of five million enterprises is
+/// dearer than all the rest of its mean.
+const SHARES: [i64; 14] = {
+    let mut shares = [0; 14];
+    let mut months = 1;
+    while months < shares.len() {
+        shares[months] = PARTS / months as i64;
+        months += 1;
+    }
+    shares
+};
+
 /// A group under addition, as every field of a difference is.
 trait Group: Copy {
     fn add(&mut self, other: Self);
@@ -177,7 +189,9 @@ impl Heads {
 
     /// The mean, in `PARTS` of a person; `None` if no month has a record.
     pub fn parts(self) -> Option<i128> {
-        (self.months > 0).then(|| i128::from(self.insured) * i128::from(PARTS / i64::from(self.months)))
+        let months = usize::try_from(self.months).ok().filter(|months| *months > 0)?;
+        let share = SHARES.get(months).copied().unwrap_or_else(|| PARTS / i64::from(self.months));
+        Some(i128::from(self.insured) * i128::from(share))
     }
 }
 

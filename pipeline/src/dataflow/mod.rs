@@ -23,6 +23,7 @@ mod circumstances;
 mod enterprises;
 mod flow;
 mod headcounts;
+mod insured;
 mod keyed;
 mod measure;
 mod resolve;

@@ -7,6 +7,7 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Listed, Member, Reference, Whole};
 
 use super::annual::{Against, Verdict, Year};
+use crate::policy::Lists as Limits;
 use crate::rates::Stamp;
 
 /// What an entry says that makes it be said again when it changes. All else in it follows from this and from what was
@@ -42,6 +43,21 @@ impl Said {
             key_years,
             persistent: key_years >= persistent_years,
         }
+    }
+
+    /// Whether it is that of an enterprise that nobody need judge again: with the figures it was said with, so few
+    /// incidents that they are compared with nothing, and none of them severe. Most are.
+    pub fn stays(&self, year: Year, limits: &Limits) -> bool {
+        let incidents = year.incidents();
+        incidents < limits.key_incidents.min(limits.rate_incidents)
+            && self.verdict.class == ListClass::General
+            && self.verdict.undetermined.is_empty()
+            && self.key_years == 0
+            && self.persistent == (limits.persistent_years == 0)
+            && (self.incidents, self.severe) == (incidents, 0)
+            && year.tally.severe <= 0
+            && self.persons == year.tally.persons.max(0).unsigned_abs()
+            && self.headcount == year.headcount()
     }
 
     /// The entry that a record says.

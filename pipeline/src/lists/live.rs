@@ -13,6 +13,7 @@ use super::annual::{Against, judge};
 use super::entry::{Said, Sizes, bare};
 use super::freeze::{Asked, Freeze, Frozen};
 use super::persistent::key_years;
+use crate::cores;
 use crate::dataflow::{Census, PARTS, Sum};
 use crate::model::Model;
 use crate::policy::Lists as Limits;
@@ -65,6 +66,13 @@ struct OfYear {
     sizes: Sizes,
     /// The list as a whole, as it was last said.
     told: Option<(Option<Reference>, Sizes)>,
+}
+
+/// An entry that is another than before.
+struct Renewed {
+    uscc: Uscc,
+    said: Option<Said>,
+    change: ListsChange,
 }
 
 /// What a decision looks at.
@@ -220,12 +228,8 @@ impl Lists {
             self.leave(as_of);
         }
         let [last, this] = kept(as_of);
-        for uscc in self.moved(last, before, moved) {
-            self.renew(last, uscc, before, &mut changes);
-        }
         // Who is another enterprise last year may be so for other years running.
-        let mut also: Vec<Uscc> =
-            changes.iter().filter_map(|(key, _)| key.rsplit('|').next()?.parse().ok()).collect();
+        let mut also = self.renew(last, self.moved(last, before, moved), before, &mut changes);
         for freeze in freezes {
             self.freeze(freeze, before, &mut changes);
         }
@@ -233,9 +237,7 @@ impl Lists {
             also.extend(self.years.get(&this.0).iter().flat_map(|of| of.on.keys()));
         }
         also.extend(self.moved(this, before, moved));
-        for uscc in also {
-            self.renew(this, uscc, before, &mut changes);
-        }
+        self.renew(this, also, before, &mut changes);
         for (year, _) in kept(as_of) {
             self.tell(year, before, &mut changes);
         }
@@ -293,42 +295,72 @@ impl Lists {
         }
     }
 
-    /// Brings one entry up to date. A second time in a decision it finds nothing to do.
+    /// Brings the entries of these in the list of one year up to date; those that changed.
     fn renew(
         &mut self,
         (year, slot): (i32, usize),
-        uscc: Uscc,
+        mut whose: Vec<Uscc>,
         before: &Before,
         changes: &mut Vec<ListsChange>,
-    ) {
-        let of = self.years.get(&year);
+    ) -> Vec<Uscc> {
+        cores::sort(&mut whose);
+        let renewed = cores::some(&whose, |uscc| self.renewed((year, slot), *uscc, before));
+        if renewed.is_empty() {
+            return Vec::new();
+        }
+        let of = self.years.entry(year).or_default();
+        changes.reserve(renewed.len());
+        let renewed = renewed.into_iter().map(|renewed| {
+            let Renewed { uscc, said, change } = *renewed;
+            if let Some(said) = &said {
+                of.sizes.count(said, true);
+                self.standing += 1;
+            }
+            let former = match said {
+                Some(said) => of.on.insert(uscc, said),
+                None => of.on.remove(&uscc),
+            };
+            if let Some(former) = former {
+                of.sizes.count(&former, false);
+                self.standing = self.standing.saturating_sub(1);
+            }
+            changes.push(change);
+            uscc
+        });
+        renewed.collect()
+    }
+
+    /// One entry as it should be; `None`: as it is. It hangs on what was said of the years before, on nothing that is said
+    /// of this one.
+    fn renewed(&self, (year, slot): (i32, usize), uscc: Uscc, before: &Before) -> Option<Box<Renewed>> {
+        let nothing = OfYear::default();
+        let of = self.years.get(&year).unwrap_or(&nothing);
         let now = before.figures.year(&uscc, slot).filter(|now| now.incidents() > 0);
+        let stands = of.on.get(&uscc);
+        if let (Some(said), Some(now)) = (stands, now)
+            && said.stays(now, before.limits)
+        {
+            return None;
+        }
         let desired = now.and_then(|now| {
-            let nothing = OfYear::default();
-            let verdict = judge(now, &of.unwrap_or(&nothing).against(slot, before))?;
+            let verdict = judge(now, &of.against(slot, before))?;
             let key_years = match verdict.class {
                 ListClass::Key => key_years(year, |y| self.was_key(y, uscc, year, before.registry)),
                 ListClass::General => 0,
             };
             Some(Said::new(now, verdict, key_years, before.limits.persistent_years))
         });
-        if of.and_then(|of| of.on.get(&uscc)) == desired.as_ref() {
-            return;
+        if stands == desired.as_ref() {
+            return None;
         }
-        let of = self.years.entry(year).or_default();
-        if let Some(former) = of.on.remove(&uscc) {
-            of.sizes.count(&former, false);
-            self.standing = self.standing.saturating_sub(1);
-        }
-        let Some(said) = desired else {
-            changes.push((format!("{}|{year}|{uscc}", List::Annual), None));
-            return;
+        let change = match &desired {
+            Some(said) => {
+                let listed = of.listed(year, slot, uscc, said, before);
+                (listed.key(), Some(listed))
+            }
+            None => (format!("{}|{year}|{uscc}", List::Annual), None),
         };
-        let listed = of.listed(year, slot, uscc, &said, before);
-        changes.push((listed.key(), Some(listed)));
-        of.sizes.count(&said, true);
-        of.on.insert(uscc, said);
-        self.standing += 1;
+        Some(Box::new(Renewed { uscc, said: desired, change }))
     }
 
     /// Lets go of the years that are not kept on a day. Who was key in them is remembered, as they last stood.

@@ -1,0 +1,64 @@
+//! Work on very many things at once, on all cores, where it is worth waking them.
+
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+
+/// Below so many things one core is done before another has woken: a batch of reports goes its way alone.
+const WORTH: usize = 512;
+
+/// What is made of each, in the order of the things, whichever core made it.
+pub(crate) fn each<T: Sync, R: Send>(things: &[T], make: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    if things.len() < WORTH {
+        return things.iter().map(make).collect();
+    }
+    things.into_par_iter().with_min_len(WORTH / 8).map(make).collect()
+}
+
+/// The same of those of which something is made.
+pub(crate) fn some<T: Sync, R: Send>(things: &[T], make: impl Fn(&T) -> Option<R> + Sync + Send) -> Vec<R> {
+    if things.len() < WORTH {
+        return things.iter().filter_map(make).collect();
+    }
+    things.into_par_iter().with_min_len(WORTH / 8).filter_map(make).collect()
+}
+
+/// Sorts, each once.
+pub(crate) fn sort<T: Ord + Send>(things: &mut Vec<T>) {
+    things.par_sort_unstable();
+    things.dedup();
+}
+
+/// `part(n)` for each n below `parts`, in order.
+pub(crate) fn parts<R: Send>(parts: usize, part: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    if parts <= 1 {
+        return (0..parts).map(part).collect();
+    }
+    (0..parts).into_par_iter().map(part).collect()
+}
+
+/// In how many parts so many things are best taken: some for each core, so that one which is late holds nobody up;
+/// none so small that it is not worth it.
+pub(crate) fn parts_of(things: usize) -> usize {
+    (rayon::current_num_threads() * 8).min(things / WORTH).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_or_many_the_order_is_that_of_the_things() {
+        for many in [0, 1, WORTH - 1, WORTH, 20 * WORTH + 3] {
+            let things: Vec<usize> = (0..many).collect();
+            assert_eq!(each(&things, |n| n * 3), things.iter().map(|n| n * 3).collect::<Vec<_>>());
+            let even = |n: &usize| n.is_multiple_of(2).then_some(*n);
+            assert_eq!(some(&things, even), things.iter().filter_map(even).collect::<Vec<_>>());
+            let mut twice: Vec<usize> = things.iter().rev().chain(&things).copied().collect();
+            sort(&mut twice);
+            assert_eq!(twice, things);
+            let count = parts_of(many);
+            let ranges = parts(count, |n| many * n / count..many * (n + 1) / count);
+            assert_eq!(ranges.into_iter().flatten().collect::<Vec<_>>(), things);
+        }
+    }
+}
