@@ -8,8 +8,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tocsin_alerts::channels::Channels;
 use tocsin_alerts::channel::{Channel, Outcome, Outgoing};
+use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::{BoxFuture, SystemClock};
 use tocsin_alerts::decide::RetrySettings;
 use tocsin_alerts::gateways::{Kind, Question, Told};
