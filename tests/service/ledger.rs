@@ -100,12 +100,13 @@ fn the_demos_books_add_up_and_whatever_is_taken_out_of_them_is_found() {
     let quiet: BTreeSet<_> =
         alerts.iter().filter(|a| a.change == Change::Suppressed).map(|a| a.case_no.clone()).collect();
     let accepted = deliveries.values().filter(|d| d.state == DeliveryState::Accepted).count() as u64;
-    let failed = deliveries.values().filter(|d| d.state == DeliveryState::Failed).count() as u64;
-    assert!(counted > 50 && accepted > 100 && failed > 0 && !quiet.is_empty());
+    // Owners whom nobody can reach: the township hears it in their place.
+    let stood_in = deliveries.values().filter(|d| d.template == "T15").count();
+    assert!(counted > 50 && accepted > 100 && stood_in > 0 && !quiet.is_empty());
     assert_eq!(cases(&page, "counted", ""), counted);
     assert_eq!(cases(&page, "counted", "suppressed"), quiet.len() as u64);
     assert_eq!(page["messages"]["accepted"][""], accepted);
-    assert_eq!(page["messages"]["failed"]["no_contact"], failed);
+    assert!(deliveries.values().all(|d| d.state != DeliveryState::Failed));
     let warnings: BTreeSet<_> =
         alerts.iter().filter(|a| a.rule == Rule::Escalation).map(|a| a.case_no.clone()).collect();
     assert_eq!(cases(&page, "warning", ""), warnings.len() as u64);
@@ -187,7 +188,6 @@ fn deliveries_are_shown_found_and_exported_by_what_they_are() {
         assert_eq!(code, Some(0), "{said}");
         ids(&found)
     };
-    assert_eq!(find(&["--state", "failed"]), expected(&|d| d.state == DeliveryState::Failed));
     assert_eq!(find(&["--day", &day.to_string()]), expected(&|d| d.at.day() == day));
     let uscc = one.uscc.as_str();
     assert_eq!(find(&["--enterprise", uscc]), expected(&|d| d.uscc.as_str() == uscc || d.subject == uscc));
@@ -198,6 +198,9 @@ fn deliveries_are_shown_found_and_exported_by_what_they_are() {
         .collect();
     assert_eq!(find(&["--incident", &one.case_no]), expected(&|d| named.contains(&d.alert_id)));
     assert_eq!(find(&["--gateway", "webhook"]).len(), all.len());
+    assert_eq!(find(&["--state", "accepted"]).len(), all.len());
+    let (code, _, said) = json(&["ledger", "find", "--log-file", log, "--state", "failed"]);
+    assert!(code == Some(1) && said.contains("no delivery"), "{said}");
     let (code, _, said) = json(&["ledger", "find", "--log-file", log, "--gateway", "pigeon"]);
     assert!(code == Some(1) && said.contains("no delivery"), "{said}");
 
