@@ -7,7 +7,7 @@ use tocsin_schemas::wire::{self, OutputRecord, SchemaIds};
 
 /// The topics that this crate reads and writes.
 pub(crate) mod topic {
-    pub use tocsin_schemas::topics::{ALERTS, CONTACTS, DELIVERIES, GOVERNANCE, MEMBERS, PROGRESS};
+    pub use tocsin_schemas::topics::{ALERTS, ANSWERS, CONTACTS, DELIVERIES, GOVERNANCE, MEMBERS, PROGRESS};
 }
 
 /// A record of our own, or what is wrong with it and where it stands.

@@ -39,6 +39,8 @@ pub struct Stats {
     pub questions: u64,
     /// Of the deliveries asked about, those whose fate the gateway told, since the start.
     pub settled: u64,
+    /// Receipts that moved a delivery on, since the start.
+    pub receipts: u64,
     /// Contacts known.
     pub contacts: usize,
     /// Records of `registry.contacts` that could not be read, since the start.
@@ -73,6 +75,7 @@ pub(crate) struct OfSender {
     pub resent_in_flight: u64,
     pub questions: u64,
     pub settled: u64,
+    pub receipts: u64,
     pub next_due: Option<Instant>,
     pub in_hand: usize,
 }
@@ -107,6 +110,7 @@ impl Hub {
             stats.resent_in_flight = sum(|s| s.resent_in_flight);
             stats.questions = sum(|s| s.questions);
             stats.settled = sum(|s| s.settled);
+            stats.receipts = sum(|s| s.receipts);
             stats.in_hand = senders.values().map(|s| s.in_hand).sum();
             stats.next_due = senders.values().filter_map(|s| s.next_due).min();
         });

@@ -106,7 +106,7 @@ pub(crate) async fn run(
             batch = deliveries.recv() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
                 read_to = batch.position;
-                turn.heard(batch.deliveries);
+                turn.heard(batch.records);
             }
             () = at(turn.progress_due) => turn.committer.wants_progress = true,
         }
@@ -122,7 +122,7 @@ pub(crate) async fn run(
             Ok(Some(batch)) => {
                 let batch = batch?;
                 read_to = batch.position;
-                turn.heard(batch.deliveries);
+                turn.heard(batch.records);
             }
             Ok(None) | Err(_) => break,
         }
@@ -270,7 +270,7 @@ impl Turn<'_> {
             stats.open = self.told.ledger().open_len();
             stats.held = self.told.held(now);
             stats.deliveries = self.told.ledger().counts();
-            stats.progress = self.committer.progress_offsets();
+            stats.progress = self.committer.progress_of(topic::ALERTS);
             stats.contacts = known.contacts.len();
             stats.silences = known.silences.in_force(now);
             stats.contacts_refused = contacts_refused;

@@ -21,6 +21,7 @@
 mod board;
 mod digests;
 mod hold;
+mod receipts;
 mod start;
 mod turn;
 
@@ -28,11 +29,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_schemas::records::DeliveryState;
+use tocsin_schemas::records::{Answer, DeliveryState, Offset};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
+use crate::codec::topic;
 use crate::gateways::Kind;
 use crate::planner::Stop;
 use crate::worker::commit::Committer;
@@ -72,11 +74,20 @@ pub(crate) async fn run(
     tracing::info!(partition, open = started.ledger.open_len(), "the sender read back its partition");
     let mut tail =
         tail::spawn(Arc::clone(&shared.log), started.tail, Arc::clone(&shared.registry), reading.clone());
+    let mut answers = tail::spawn::<Answer>(
+        Arc::clone(&shared.log),
+        started.answers,
+        Arc::clone(&shared.registry),
+        reading.clone(),
+    );
     let mut turn = Turn {
         board: Board::new(),
         ledger: started.ledger,
         usage: started.usage,
         digests: started.digests,
+        recent: started.recent,
+        early: HashMap::new(),
+        answers_from: started.answers_from,
         warned: None,
         committer: Committer::new(
             Arc::clone(&shared.log),
@@ -140,7 +151,13 @@ pub(crate) async fn run(
                 }
             }
             batch = tail.recv(), if stopping.is_none() => {
-                turn.take_in(batch.ok_or(WorkerError::Died("tail"))??.deliveries);
+                turn.take_in(batch.ok_or(WorkerError::Died("tail"))??.records);
+            }
+            batch = answers.recv(), if stopping.is_none() => {
+                let batch = batch.ok_or(WorkerError::Died("tail"))??;
+                let place = |(partition, next)| Offset { topic: topic::ANSWERS.to_owned(), partition, next };
+                turn.answers_from = batch.position.into_iter().map(place).collect();
+                turn.answers(batch.records);
             }
             () = wait_for(&*shared.clock, due), if stopping.is_none() => {}
             () = slot, if short => {}

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use tocsin_schemas::log::{EventLog, LogReader, LogWriter};
-use tocsin_schemas::records::{Delivery, Progress};
+use tocsin_schemas::records::{Delivery, Offset, Progress};
 
 use super::digests::Digests;
+use super::receipts::Recent;
 use crate::codec::{self, topic};
 use crate::ledger::Ledger;
 use crate::quota::Usage;
@@ -21,6 +22,10 @@ pub(super) struct Started {
     pub usage: Usage,
     pub digests: Digests,
     pub tail: Box<dyn LogReader>,
+    pub answers: Box<dyn LogReader>,
+    /// Where that goes on.
+    pub answers_from: Vec<Offset>,
+    pub recent: Recent,
 }
 
 /// Opens the writer, which fences an older sender of this partition, and then reads the partition back. Blocks.
@@ -40,14 +45,34 @@ pub(super) fn read_back(
     let first = log.bounds(topic::DELIVERIES)?.get(of as usize).map_or(0, |bounds| bounds.first);
     let mut tail = log.reader(&[(partition(topic::DELIVERIES, of), first)])?;
     let (mut ledger, mut usage, mut digests) = (Ledger::new(), Usage::default(), Digests::default());
+    let mut recent = Recent::default();
     to_end(&**log, &mut *tail, reading, |record| {
         if let Some(value) = &record.value {
             let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
             usage.apply(&delivery);
+            recent.apply(&delivery);
             digests.apply(&delivery);
             ledger.apply(delivery);
         }
         Ok(())
     })?;
-    Ok(Started { writer, log_id, progress, ledger, usage, digests, tail })
+    let answers_from = answers_from(&**log, progress.as_ref())?;
+    let from: Vec<_> =
+        answers_from.iter().map(|o| (partition(topic::ANSWERS, o.partition), o.next)).collect();
+    let answers = log.reader(&from)?;
+    Ok(Started { writer, log_id, progress, ledger, usage, digests, tail, answers, answers_from, recent })
+}
+
+/// Where to go on reading answers. They are kept by time, so what was not read yet may have gone.
+fn answers_from(log: &dyn EventLog, progress: Option<&Progress>) -> Result<Vec<Offset>, WorkerError> {
+    let known = progress.map(|p| &p.offsets[..]).unwrap_or_default();
+    let bounds = log.bounds(topic::ANSWERS)?;
+    Ok((0..)
+        .zip(&bounds)
+        .map(|(partition, bounds)| {
+            let here = |o: &&Offset| o.topic == topic::ANSWERS && o.partition == partition;
+            let next = known.iter().find(here).map_or(bounds.first, |o| o.next);
+            Offset { topic: topic::ANSWERS.to_owned(), partition, next: next.clamp(bounds.first, bounds.end) }
+        })
+        .collect())
 }

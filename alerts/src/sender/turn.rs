@@ -1,12 +1,14 @@
 //! One turn's steps, between which the loop waits: what it holds, and what it does with it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use tocsin_schemas::records::{Delivery, DeliveryState};
+use tocsin_schemas::records::{Answer, Delivery, DeliveryState, Offset};
 use tocsin_schemas::time::Instant;
 
 use super::board::{Board, Errand, Send};
 use super::digests::Digests;
+use super::receipts::Recent;
 use crate::channel::{Channel, Outcome, Outgoing};
 use crate::contacts::{Contacts, Person};
 use crate::decide::{self, Why};
@@ -56,6 +58,12 @@ pub(super) struct Turn<'a> {
     pub usage: Usage,
     /// Which messages a digest stands for.
     pub digests: Digests,
+    /// What may still get a receipt.
+    pub recent: Recent,
+    /// Answers that overtook the outcome of their request.
+    pub early: HashMap<String, Vec<Answer>>,
+    /// How far answers were taken in.
+    pub answers_from: Vec<Offset>,
     /// The year for which somebody was warned that the table of holidays lacks it or the next.
     pub warned: Option<i16>,
     pub committer: Committer,
@@ -229,13 +237,16 @@ impl Turn<'_> {
                     // Nothing new is known but when to ask again; a restart asks once more than needed.
                     Settled::Still(until) => {
                         let delivery = Delivery { due_at: Some(until), ..delivery.clone() };
-                        return self.board.settle(seq, delivery);
+                        let id = delivery.delivery_id.clone();
+                        self.board.settle(seq, delivery);
+                        return self.after_its_outcome(&id);
                     }
                 }
             }
         };
         self.board.settle(seq, delivery.clone());
         self.record(&delivery);
+        self.after_its_outcome(&delivery.delivery_id);
     }
 
     /// Into the ledger at once, so that the decisions of this turn see it, and into the next append.
@@ -248,11 +259,12 @@ impl Turn<'_> {
     fn apply(&mut self, delivery: &Delivery) {
         self.usage.apply(delivery);
         self.digests.apply(delivery);
+        self.recent.apply(delivery);
         self.ledger.apply(delivery.clone());
     }
 
     pub async fn commit(&mut self) -> Result<(), WorkerError> {
-        self.committer.commit(Vec::new(), self.shared.clock.now()).await.map(drop)
+        self.committer.commit(self.answers_from.clone(), self.shared.clock.now()).await.map(drop)
     }
 
     pub fn count(&self, with: impl FnOnce(&mut crate::stats::OfSender)) {

@@ -64,10 +64,10 @@ impl Committer {
         }
     }
 
-    /// The offsets of `alerts` last acknowledged.
-    pub fn progress_offsets(&self) -> Vec<Offset> {
+    /// The offsets of this topic last acknowledged.
+    pub fn progress_of(&self, topic: &str) -> Vec<Offset> {
         let offsets = self.progress.iter().flat_map(|p| &p.offsets);
-        offsets.filter(|o| o.topic == topic::ALERTS).cloned().collect()
+        offsets.filter(|o| o.topic == topic).cloned().collect()
     }
 
     /// Appends what was collected, and this progress. Does nothing, and says `false`, when there is nothing new.

@@ -1,10 +1,10 @@
-//! The thread that reads deliveries for a role, as they are written.
+//! The thread that reads deliveries or answers for a role, as they are written.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::log::{EventLog, LogError, LogReader};
-use tocsin_schemas::records::Delivery;
+use tocsin_schemas::wire::OutputRecord;
 use tokio::sync::mpsc;
 
 use super::WorkerError;
@@ -19,20 +19,20 @@ pub(crate) const WAIT: Duration = Duration::from_millis(500);
 const CHUNK: usize = 1_000;
 
 /// What was read.
-pub(crate) struct Batch {
+pub(crate) struct Batch<T> {
     /// In the order of each partition.
-    pub deliveries: Vec<Delivery>,
+    pub records: Vec<T>,
     /// Of each partition the offset of the next record.
     pub position: Vec<(u32, u64)>,
 }
 
 /// Starts the thread on what `reader` brings. It ends within [`WAIT`] after the receiver is gone, or after an error.
-pub(crate) fn spawn(
+pub(crate) fn spawn<T: OutputRecord + Send + 'static>(
     log: Arc<dyn EventLog>,
     mut reader: Box<dyn LogReader>,
     registry: Arc<Registry>,
     reading: Reading,
-) -> mpsc::Receiver<Result<Batch, WorkerError>> {
+) -> mpsc::Receiver<Result<Batch<T>, WorkerError>> {
     let (to_role, from_thread) = mpsc::channel(1);
     std::thread::spawn(move || {
         // Held while it reads, so that a reader lives no longer than its log.
@@ -42,7 +42,7 @@ pub(crate) fn spawn(
             let batch = match read(&mut *reader) {
                 Err(_) if to_role.is_closed() => return,
                 Err(WorkerError::Log(error @ (LogError::Unreachable { .. } | LogError::Retry { .. }))) => {
-                    tracing::warn!(%error, "deliveries cannot be read just now");
+                    tracing::warn!(%error, topic = T::TOPIC, "cannot be read just now");
                     std::thread::sleep(WAIT);
                     continue;
                 }
@@ -57,7 +57,7 @@ pub(crate) fn spawn(
             });
             let failed = batch.is_err();
             if let Ok(batch) = &batch {
-                if batch.deliveries.is_empty() && batch.position == last {
+                if batch.records.is_empty() && batch.position == last {
                     continue;
                 }
                 last.clone_from(&batch.position);
@@ -70,14 +70,14 @@ pub(crate) fn spawn(
     from_thread
 }
 
-fn read(reader: &mut dyn LogReader) -> Result<Batch, WorkerError> {
+fn read<T: OutputRecord>(reader: &mut dyn LogReader) -> Result<Batch<T>, WorkerError> {
     let records = reader.poll(CHUNK, WAIT)?;
-    let deliveries = records.iter().filter_map(|record| {
+    let decoded = records.iter().filter_map(|record| {
         let value = record.value.as_ref()?;
         Some(codec::decode(record, value).map_err(WorkerError::Damaged))
     });
     Ok(Batch {
-        deliveries: deliveries.collect::<Result<_, _>>()?,
+        records: decoded.collect::<Result<_, _>>()?,
         position: reader.position().into_iter().map(|(at, next)| (at.partition, next)).collect(),
     })
 }

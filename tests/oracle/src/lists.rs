@@ -140,8 +140,12 @@ fn gamma_above(shape: f64, rate: f64, x: f64) -> f64 {
         h / 3.0 * (at(0) + inner + at(steps))
     };
     let peak = (shape / rate).ln();
-    // It falls like e^(shape t) to the left, and faster than that to the right: what is cut off is below e^-36.
-    let (low, high) = (peak - 1.0 - 36.0 / shape, peak + 1.0 + (1.0 + 60.0 / shape).ln());
+    // It falls like e^(shape t) to the left, and faster than that to the right: what is cut off is below e^-36. Where it is
+    // narrow (e^t - 1 - t is at least t^2/3 within 1 of its peak) it is cut off nearer, or the steps would be wider than it.
+    let (low, high) = match shape >= 120.0 {
+        true => (peak - (120.0 / shape).sqrt(), peak + (120.0 / shape).sqrt()),
+        false => (peak - 1.0 - 36.0 / shape, peak + 1.0 + (1.0 + 60.0 / shape).ln()),
+    };
     let cut = x.ln().clamp(low, high);
     let (below, above) = (integral(low, cut), integral(cut, high));
     above / (below + above)

@@ -66,6 +66,7 @@ impl MemLog {
             ("deliveries", 3),
             ("progress", 4),
             ("members", 1),
+            ("answers", 2),
         ] {
             log.state().topics.insert(topic.into(), vec![Vec::new(); partitions]);
         }

@@ -6,6 +6,7 @@ mod memlog;
 mod order;
 mod quiet;
 mod quota;
+mod receipts;
 mod settling;
 mod silence;
 mod takeover;
