@@ -113,11 +113,25 @@ impl Contacts {
 
     /// As [`Contacts::resolve`], without falling back.
     pub fn reachable(&self, role: Role, subject: &str, day: Day, channel: &str) -> Vec<Person> {
+        self.with_address(role, subject, Some(day), channel)
+    }
+
+    /// Whoever stands in the registry for this role, whether the contact is valid now or not.
+    pub fn ever(&self, role: Role, subject: &str, channel: &str) -> Vec<Person> {
+        self.with_address(role, subject, None, channel)
+    }
+
+    fn with_address(&self, role: Role, subject: &str, day: Option<Day>, channel: &str) -> Vec<Person> {
         let (from, to) = ((role, subject.to_owned(), 0), (role, subject.to_owned(), u32::MAX));
         self.places
             .range(from..=to)
             .map(|(_, (contact, _))| contact)
-            .filter(|c| c.valid_from.is_none_or(|d| d <= day) && c.valid_to.is_none_or(|d| day <= d))
+            .filter(|c| {
+                let valid = |day| {
+                    c.valid_from.is_none_or(|from| from <= day) && c.valid_to.is_none_or(|to| day <= to)
+                };
+                day.is_none_or(valid)
+            })
             .filter_map(|c| {
                 let candidates = [c.addresses.get(channel), c.phone.as_ref()];
                 let address = candidates.into_iter().flatten().map(|a| a.trim()).find(|a| !a.is_empty())?;

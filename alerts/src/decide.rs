@@ -250,12 +250,15 @@ pub fn next(s: &Situation<'_>) -> Next {
     }
     match s.delivery.due_at {
         // A time until which it was held is looked at anew: hours may have been configured otherwise.
-        Some(due) if !resend && due > s.now && !waits(s.delivery) => return Next::Wait { until: due },
+        Some(due) if !resend && due > s.now && (!waits(s.delivery) || is_dated(s.delivery)) => {
+            return Next::Wait { until: due };
+        }
         _ => {}
     }
     match s.person {
         Some(person) => Next::Send { person: person.clone(), resend },
-        None if maybe_out => Next::Fail(Why::ContactChanged),
+        // Whoever was told what is wrong must hear it: that they cannot is a clerk's to see.
+        None if maybe_out || looks_back(s.change) => Next::Fail(Why::ContactChanged),
         None => Next::Skip(Why::ContactChanged),
     }
 }
@@ -277,6 +280,11 @@ fn ask(s: &Situation<'_>) -> Next {
 pub fn waits(delivery: &Delivery) -> bool {
     let held = [Why::QuietHours, Why::Holiday, Why::Quota, Why::Digest].map(Why::as_str);
     delivery.state == DeliveryState::Planned && delivery.reason.as_deref().is_some_and(|r| held.contains(&r))
+}
+
+/// Whether it is a digest that waits for its day, which no change of hours moves.
+fn is_dated(delivery: &Delivery) -> bool {
+    delivery.reason.as_deref() == Some(Why::Digest.as_str())
 }
 
 /// Whether it is of no use any more. Its age counts from when it might first have rung, so that a long holiday does not

@@ -113,9 +113,9 @@ impl Planner<'_> {
         drafts
     }
 
-    /// What follows for an audience whose deliveries are known. `overtaken`: a later message of the conversation
-    /// takes the place of this one.
-    pub fn further(&self, alert: &Alert, audience: &Audience, overtaken: bool) -> Further {
+    /// What follows for an audience whose deliveries are known.
+    pub fn further(&self, alert: &Alert, audience: &Audience) -> Further {
+        let overtaken = self.told.overtaken(alert, audience);
         let share = match self.told.share(ShareKey::new(alert, audience)) {
             Some(share) if share.open > 0 => return Further::Wait,
             Some(share) if share.over || overtaken || decide::looks_back(alert.change) => {

@@ -92,6 +92,8 @@ struct Conversation {
     ended: u32,
     heard: Vec<Heard>,
     open: HashSet<String>,
+    /// The latest alert that takes the place of those before it: when it was decided, episode, revision.
+    overtakes: Option<(Instant, u32, u32)>,
 }
 
 /// Of a thread's open deliveries, how many there are, how many are held themselves, and how many overtake those.
@@ -164,6 +166,10 @@ impl Told {
         }
         let of = ConversationKey::of(&delivery.case_no, delivery.role, &delivery.subject);
         let conversation = self.conversations.entry(of).or_default();
+        if let Some(decided) = delivery.decided_at.filter(|_| decide::supersedes(delivery.change)) {
+            let this = Some((decided, delivery.episode, delivery.revision));
+            conversation.overtakes = conversation.overtakes.max(this);
+        }
         if open {
             conversation.open.insert(id.clone());
             return key;
@@ -218,6 +224,13 @@ impl Told {
             }
         }
         heard
+    }
+
+    /// Whether a later message of this conversation takes the place of this alert's.
+    pub fn overtaken(&self, alert: &Alert, audience: &Audience) -> bool {
+        let conversation = self.conversations.get(&ConversationKey::new(alert, audience));
+        let this = Some((alert.decided_at, alert.episode, alert.revision));
+        conversation.is_some_and(|c| c.overtakes > this)
     }
 
     /// Whether messages of this conversation have ended.

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::time::Instant as Monotonic;
 
 use crate::codec::topic;
-use crate::plan::told::{ConversationKey, ShareKey, Told};
+use crate::plan::told::{ShareKey, Told};
 use crate::plan::{Draft, Further, Planner};
 use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
@@ -200,8 +200,7 @@ impl Turn<'_> {
         let mut over = true;
         for audience in &alert.audiences {
             loop {
-                let overtaken = self.promises.overtaken(seq, ConversationKey::new(&alert, audience));
-                match self.with_planner(|planner| planner.further(&alert, audience, overtaken)) {
+                match self.with_planner(|planner| planner.further(&alert, audience)) {
                     Further::Done => break,
                     Further::Wait => {
                         over = false;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use tocsin_schemas::records::{Alert, Offset};
 
 use super::alerts_offset;
-use crate::decide;
-use crate::plan::told::{ConversationKey, ShareKey};
+use crate::plan::told::ShareKey;
 
 /// An alert under way.
 pub(super) struct Promise {
@@ -21,7 +20,6 @@ pub(super) struct Promises {
     by_seq: BTreeMap<u64, Promise>,
     next_seq: u64,
     by_share: HashMap<ShareKey, u64>,
-    conversations: HashMap<ConversationKey, Vec<u64>>,
     /// How many of each partition's offsets.
     places: BTreeMap<(u32, u64), u32>,
     ids: HashSet<String>,
@@ -37,7 +35,6 @@ impl Promises {
         self.next_seq += 1;
         for audience in &alert.audiences {
             self.by_share.insert(ShareKey::new(&alert, audience), seq);
-            self.conversations.entry(ConversationKey::new(&alert, audience)).or_default().push(seq);
         }
         *self.places.entry(place).or_default() += 1;
         self.by_seq.insert(seq, Promise { alert, place });
@@ -53,25 +50,12 @@ impl Promises {
         self.by_seq.get(&seq)
     }
 
-    /// Whether a later message of this conversation takes the place of this one.
-    pub fn overtaken(&self, seq: u64, conversation: ConversationKey) -> bool {
-        let later = self.conversations.get(&conversation).into_iter().flatten().filter(|other| **other > seq);
-        later.filter_map(|other| self.by_seq.get(other)).any(|p| decide::supersedes(p.alert.change))
-    }
-
     /// It is over.
     pub fn remove(&mut self, seq: u64) {
         let Some(Promise { alert, place }) = self.by_seq.remove(&seq) else { return };
         self.ids.remove(&alert.alert_id);
         for audience in &alert.audiences {
             self.by_share.remove(&ShareKey::new(&alert, audience));
-            let of = ConversationKey::new(&alert, audience);
-            if let Some(all) = self.conversations.get_mut(&of) {
-                all.retain(|other| *other != seq);
-                if all.is_empty() {
-                    self.conversations.remove(&of);
-                }
-            }
         }
         if let Some(left) = self.places.get_mut(&place) {
             *left -= 1;

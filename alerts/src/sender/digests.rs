@@ -69,14 +69,14 @@ impl Turn<'_> {
         // One that went out already, or is about to, takes in nothing more.
         let id = loop {
             let id = quota::digest_id(delivery, due.day());
-            let under_way = self.ledger.open(&id).is_some() && self.board.at_rest(&id).is_none();
+            let under_way = self.ledger.open(&id).is_some() && self.unsent(&id).is_none();
             if self.ledger.ended(&id).is_none() && !under_way {
                 break id;
             }
             let next = due.day().plus(1).midnight();
             due = quota::digest_due(delivery, next, &self.shared.settings.calendar);
         };
-        let standing = self.board.at_rest(&id).map(|(at, digest)| (at, digest.clone()));
+        let standing = self.unsent(&id).map(|(at, digest)| (at, digest.clone()));
         let digest = quota::joined(standing.as_ref().map(|(_, digest)| digest), delivery, due, now);
         self.end(seq, DeliveryState::Skipped, &format!("{}:{id}", Why::InDigest.as_str()), now);
         self.record(&digest);
@@ -84,6 +84,11 @@ impl Turn<'_> {
             Some((at, _)) => self.board.changed(at, digest),
             None => self.add(digest),
         }
+    }
+
+    /// A digest that certainly has not gone out and is not about to.
+    fn unsent(&self, id: &str) -> Option<(u64, &Delivery)> {
+        self.board.at_rest(id).filter(|(_, d)| d.state == DeliveryState::Planned && !d.uncertain)
     }
 
     /// A message that follows one in a digest which has not gone out: that one leaves it. Whether there is nothing left
@@ -95,7 +100,12 @@ impl Turn<'_> {
             return false;
         }
         let Some(member) = self.digests.members.get(&thread).cloned() else { return false };
-        let Some((at, digest)) = of(&member).and_then(|id| self.board.at_rest(id)) else { return false };
+        let Some((at, digest)) = of(&member).and_then(|id| self.unsent(id)) else { return false };
+        if !decide::supersedes(change) {
+            // Less grave than was known, and the digest does not say how grave: it still stands for it.
+            self.end(seq, DeliveryState::Skipped, Why::NothingToCorrect.as_str(), now);
+            return true;
+        }
         let left = quota::left(digest, now);
         let ended = decide::end(digest, DeliveryState::Skipped, Why::NothingToCorrect.as_str(), now);
         match left {

@@ -29,6 +29,11 @@ impl Recent {
         }
     }
 
+    /// How a delivery has ended.
+    pub fn get(&self, id: &str) -> Option<&Delivery> {
+        self.ended.get(id)
+    }
+
     /// Forgets what is too old.
     fn purge(&mut self, now: Instant) {
         while let Some((_, id)) =

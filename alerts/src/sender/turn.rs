@@ -15,7 +15,7 @@ use crate::decide::{self, Why};
 use crate::gateways::{Kind, Question, Told, Verdict};
 use crate::ledger::{Ledger, terminal};
 use crate::phone_key::PhoneKey;
-use crate::quota::Usage;
+use crate::quota::{self, Usage};
 use crate::settle::{self, Settled};
 use crate::silences::Matter;
 use crate::texts::Unfit;
@@ -75,6 +75,12 @@ impl Turn<'_> {
         for delivery in deliveries {
             let id = &delivery.delivery_id;
             if self.ledger.open(id).is_some() || self.ledger.ended(id).is_some() {
+                // A planner that could not know has planned it again: compaction would keep that word.
+                if let Some(ended) = self.recent.get(id).filter(|_| delivery.state == DeliveryState::Planned)
+                {
+                    let ended = ended.clone();
+                    self.committer.deliveries.push(ended);
+                }
                 continue;
             }
             self.apply(&delivery);
@@ -107,6 +113,11 @@ impl Turn<'_> {
             let Some(seq) = self.board.ready_from(from) else { return (sends, false) };
             let Some(mine) = slot.take().or_else(|| shared.slots.take()) else { return (sends, true) };
             from = seq + 1;
+            let fresh = self.board.get(seq).is_some_and(|entry| entry.delivery.attempt == 0);
+            if fresh && self.leaves_its_digest(seq, now) {
+                slot = Some(mine);
+                continue;
+            }
             let Some(entry) = self.board.get(seq) else { continue };
             let delivery = &entry.delivery;
             let Some(channel) = shared.channels.get(&delivery.channel) else {
@@ -117,7 +128,8 @@ impl Turn<'_> {
             let known = shared.registry.known();
             let person = person(&known.contacts, delivery, &shared.phone_key, now);
             let matter = Matter {
-                uscc: delivery.uscc.as_str(),
+                // A digest is of all the enterprises that are in it, and names the first.
+                uscc: if quota::is_digest(delivery) { &delivery.subject } else { delivery.uscc.as_str() },
                 area: delivery.area.as_deref(),
                 subject: &delivery.subject,
                 channel: &delivery.channel,
@@ -149,7 +161,7 @@ impl Turn<'_> {
                     slot = Some(mine);
                 }
                 decide::Next::Send { person, resend } => {
-                    if !resend && (self.leaves_its_digest(seq, now) || self.over_its_quota(seq, now)) {
+                    if !resend && self.over_its_quota(seq, now) {
                         slot = Some(mine);
                         continue;
                     }
@@ -284,10 +296,16 @@ fn person(contacts: &Contacts, delivery: &Delivery, key: &PhoneKey, now: Instant
     let role = delivery.contact_role.unwrap_or(delivery.role);
     let subject = delivery.contact_subject.as_deref().unwrap_or(&delivery.subject);
     let address = delivery.address_hash.as_deref()?;
-    let there = contacts.reachable(role, subject, now.day(), &delivery.channel);
+    let there = match decide::looks_back(delivery.change) {
+        // Who was told what is wrong hears it, though the duty is another's since.
+        true => contacts.ever(role, subject, &delivery.channel),
+        false => contacts.reachable(role, subject, now.day(), &delivery.channel),
+    };
+    // A digest has no one to go on to: it goes to whoever has the role now.
+    let heir = there.first().filter(|_| quota::is_digest(delivery)).cloned();
     let mut same: Vec<Person> = there.into_iter().filter(|person| key.address(person) == address).collect();
     let at = same.iter().position(|person| Some(person.rank) == delivery.contact_rank).unwrap_or(0);
-    (at < same.len()).then(|| same.swap_remove(at))
+    if at < same.len() { Some(same.swap_remove(at)) } else { heir }
 }
 
 fn outgoing(delivery: &Delivery, texts: &crate::texts::Texts, to: &str) -> Result<Outgoing, Unfit> {

@@ -36,6 +36,8 @@ pub(crate) enum Role {
     Planner,
     /// Sends those of one partition.
     Sender(u32),
+    /// The planner has found that the books fit together. Held with it, by no task of its own.
+    Books,
 }
 
 impl std::fmt::Display for Role {
@@ -43,6 +45,7 @@ impl std::fmt::Display for Role {
         match self {
             Role::Planner => f.write_str("planner"),
             Role::Sender(partition) => write!(f, "sender.{partition}"),
+            Role::Books => f.write_str("books"),
         }
     }
 }

@@ -376,9 +376,13 @@ impl Crew {
                 }
             }
             while self.running.keys().any(|role| all || *role != Role::Planner) {
-                match self.tasks.join_next_with_id().await {
-                    Some(ended) => self.ended(ended)?,
-                    None => break,
+                // Others take over what is held by nobody who is there: it is held until it is finished.
+                tokio::select! {
+                    ended = self.tasks.join_next_with_id() => match ended {
+                        Some(ended) => self.ended(ended)?,
+                        None => break,
+                    },
+                    () = tokio::time::sleep(EVERY) => self.beat(false).await?,
                 }
             }
         }
@@ -390,7 +394,7 @@ impl Crew {
         let Some(members) = &self.members else { return false };
         let mine = |role: Role| members.view().owner(role) == Some(&self.name);
         let free = |role: Role| !members.view().held_by_another(role, &self.name);
-        if members.view().held_by_another(Role::Planner, &self.name) {
+        if members.view().held_by_another(Role::Books, &self.name) {
             self.shared.guarded.send_replace(true);
         }
         let start: Vec<Role> = self
@@ -411,6 +415,8 @@ impl Crew {
             let task = match *role {
                 Role::Planner => self.tasks.spawn(planner::run(shared, stop, reading)),
                 Role::Sender(partition) => self.tasks.spawn(sender::run(shared, partition, stop, reading)),
+                // Nobody's task: it says what the planner has found.
+                Role::Books => continue,
             };
             self.which.insert(task.id(), *role);
             self.running.insert(*role, to_role);
@@ -437,7 +443,10 @@ impl Crew {
 
     async fn beat(&mut self, leaving: bool) -> Result<(), WorkerError> {
         let members = self.members.take().ok_or(WorkerError::Died("heartbeat"))?;
-        let holds: BTreeSet<Role> = self.running.keys().copied().collect();
+        let mut holds: BTreeSet<Role> = self.running.keys().copied().collect();
+        if holds.contains(&Role::Planner) && *self.shared.guarded.borrow() {
+            holds.insert(Role::Books);
+        }
         self.members = Some(members.beat(holds, leaving).await?);
         Ok(())
     }

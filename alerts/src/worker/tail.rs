@@ -49,11 +49,17 @@ pub(crate) fn spawn<T: OutputRecord + Send + 'static>(
                 read => read,
             };
             // After what is to be sent was read: whoever was known when it was planned is known now.
-            let batch = batch.and_then(|batch| match registry.refresh(&reading) {
-                Err(WorkerError::Log(LogError::Unreachable { .. } | LogError::Retry { .. })) | Ok(()) => {
-                    Ok(batch)
+            let batch = batch.and_then(|batch| {
+                loop {
+                    match registry.refresh(&reading) {
+                        Err(WorkerError::Log(LogError::Unreachable { .. } | LogError::Retry { .. }))
+                            if !to_role.is_closed() =>
+                        {
+                            std::thread::sleep(WAIT);
+                        }
+                        other => return other.map(|()| batch),
+                    }
                 }
-                Err(error) => Err(error),
             });
             let failed = batch.is_err();
             if let Ok(batch) = &batch {

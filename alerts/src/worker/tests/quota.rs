@@ -143,3 +143,82 @@ async fn a_kill_at_any_append_leaves_one_digest_whose_sum_is_right() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_reduction_leaves_the_message_in_its_digest_and_a_correction_at_night_takes_it_out() {
+    let house = house();
+    house.log.put(&[
+        minor(1, "2026-11-26 10:00"),
+        minor(2, "2026-11-26 10:00"),
+        minor(3, "2026-11-26 10:00"),
+    ]);
+    house.step("2026-11-26 10:00", None).await;
+    let follows = |case: u32, id: &str, change, decided: &str| {
+        let mut alert = owner_alert(id, change, Severity::Minor);
+        (alert.decided_at, alert.revision) = (at(decided), 2);
+        about(case, alert)
+    };
+    // Less grave than was known: the digest still tells of it.
+    house.log.put(&[follows(3, "d3", Change::Downgraded, "2026-11-26 11:00")]);
+    house.step("2026-11-26 11:00", None).await;
+    house.is("d3", DeliveryState::Skipped, "nothing_to_correct");
+    assert!(house.state("m00003").1.starts_with("in_digest:"));
+    // Wrong after all, found when people sleep: the morning's digest does not count it.
+    house.log.put(&[follows(2, "c2", Change::Corrected, "2026-11-26 23:00")]);
+    house.step("2026-11-26 23:00", None).await;
+    house.step("2026-11-27 08:00", None).await;
+    house.is("c2", DeliveryState::Skipped, "nothing_to_correct");
+    let [(digest, named)] = &digests(&house.log)[..] else { panic!("one digest") };
+    assert_eq!((quota::count(digest), *named, digest.state), (1, 1, DeliveryState::Accepted));
+    assert_eq!(house.rang().len(), 2);
+}
+
+#[tokio::test]
+async fn a_digest_that_may_have_rung_is_left_by_nobody() {
+    let house = house();
+    house.log.put(&[minor(1, "2026-11-26 10:00"), minor(2, "2026-11-26 10:00")]);
+    house.step("2026-11-26 10:00", None).await;
+    // It rang, and the answer was lost; it is asked again much later.
+    let later = Outcome::Unknown { reason: "timeout".into(), retry_after_ms: Some(3_600_000) };
+    house.gateway.says("owner", [later]);
+    let worker = house.worker(at("2026-11-27 08:00"));
+    let mut stats = worker.stats();
+    let script = async move { drop(stats.wait_for(|s| s.next_due > Some(at("2026-11-27 08:30"))).await) };
+    tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
+    let mut corrected = owner_alert("c2", Change::Corrected, Severity::Minor);
+    (corrected.decided_at, corrected.revision) = (at("2026-11-27 08:20"), 2);
+    house.log.put(&[about(2, corrected)]);
+    house.step("2026-11-27 09:30", None).await;
+    assert_eq!(house.rang().last().unwrap(), "c2", "who may have been told hears the correction");
+    assert_eq!(digests(&house.log)[0].1, 1, "it is still named");
+}
+
+#[tokio::test]
+async fn who_was_on_duty_when_it_rang_hears_the_correction_though_the_duty_is_over() {
+    let house = House::new();
+    let on_duty = |to: &str| {
+        let contact = Contact {
+            role: Role::Owner,
+            subject: uscc().to_string(),
+            rank: 1,
+            name: "甲".into(),
+            phone: Some("owner".into()),
+            addresses: BTreeMap::new(),
+            valid_from: None,
+            valid_to: Some(to.parse().unwrap()),
+            verified_on: None,
+            version: 2,
+        };
+        NewRecord {
+            topic: topic::CONTACTS.into(),
+            key: format!("{}|{}|1", Role::Owner, uscc()).into_bytes(),
+            value: Some(encode_in(&Record::Contact(contact), Encoding::SingleObject).unwrap()),
+            stamp: None,
+            route: None,
+        }
+    };
+    house.log.put(&[on_duty("2026-11-26")]);
+    house.step("2026-11-26 10:00", owner_of("a", Change::New, Severity::Minor)).await;
+    house.step("2026-11-27 10:00", owner_of("c", Change::Corrected, Severity::Minor)).await;
+    assert_eq!(house.rang(), ["a", "c"]);
+}

@@ -45,7 +45,8 @@ fn everybody_once(log: &MemLog, gateway: &Gateway, alerts: usize) {
 fn holds(log: &MemLog) -> BTreeMap<String, Vec<String>> {
     let beats = log.records(topic::MEMBERS);
     let beats = beats.iter().map(|r| codec::decode::<Heartbeat>(r, r.value.as_ref().unwrap()).unwrap());
-    beats.map(|beat| (beat.name, beat.holds)).collect()
+    let tasks = |holds: Vec<String>| holds.into_iter().filter(|role| role != "books").collect();
+    beats.map(|beat| (beat.name, tasks(beat.holds))).collect()
 }
 
 type Running = tokio::task::JoinHandle<Result<Stats, WorkerError>>;
