@@ -8,8 +8,8 @@ use tocsin_schemas::records::Answer;
 /// What a gateway pushes about the delivery of an alert, said at this second.
 fn receipt(log: &MemLog, alert: &str, fate: &Fate, second: i64) -> NewRecord {
     let all = log.records(topic::DELIVERIES);
-    let all = all.iter().map(|r| codec::decode::<Delivery>(r, r.value.as_deref().unwrap()).unwrap());
-    let delivery = all.filter(|d| d.alert_id == alert).last().unwrap();
+    let mut all = all.iter().map(|r| codec::decode::<Delivery>(r, r.value.as_deref().unwrap()).unwrap());
+    let delivery = all.rfind(|d| d.alert_id == alert).unwrap();
     let at = day().midnight().plus_millis(second * 1000);
     let came = Came { gateway: "webhook".into(), kind: AnswerKind::Receipt, received_at: at };
     let answer: Answer =
