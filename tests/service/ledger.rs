@@ -217,7 +217,7 @@ fn deliveries_are_shown_found_and_exported_by_what_they_are() {
             .filter(of)
             .map(|d| d["state"].as_str().unwrap())
             .collect();
-        assert!(states.starts_with(&["sending", "planned", "sending"]), "{states:?}");
+        assert!(states.starts_with(&["planned", "sending", "planned", "sending"]), "{states:?}");
         let text = tocsin(&["ledger", "show", id, "--log-file", log]);
         assert!(String::from_utf8_lossy(&text.stdout).contains(&one.delivery_id));
     }
