@@ -48,7 +48,7 @@ fn the_texts_as_they_are_delivered_break_no_rule() {
     assert!(!out.contains('\u{1b}'), "no colour where nobody looks");
     // One line a text; the columns stand under each other whatever script is in them.
     let rows: Vec<&str> = out.lines().filter(|line| line.starts_with(" T")).collect();
-    assert_eq!(rows.len(), 13, "{out}");
+    assert_eq!(rows.len(), 16, "{out}");
     let at = rows[0].find("ALIYUN").unwrap();
     for row in &rows[1..] {
         let id = row.split_whitespace().next().unwrap();
@@ -115,7 +115,7 @@ fn what_is_approved_is_compared_with_the_texts() {
     let mut expected: Vec<(&str, &str)> =
         ["T2", "T3", "T4", "T5", "T6"].into_iter().map(|id| (id, "not_approved")).collect();
     expected.extend([("T7", "approved_slots"), ("T7", "approved_signature")]);
-    expected.extend(["T8", "T9", "T10", "T11", "T12"].into_iter().map(|id| (id, "not_approved")));
+    expected.extend(["T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15"].into_iter().map(|id| (id, "not_approved")));
     assert_eq!(found, expected);
     let (code, out, _) = called(dir.path(), &["check-config", "--config", "tocsin.toml"]);
     assert_eq!(code, 2);
@@ -162,7 +162,7 @@ T12  owner, severity corrected
 ";
     assert_eq!(out, expected);
     let (_, all) = json_of(dir.path(), &["templates", "preview", "--json"]);
-    assert_eq!(all.as_array().unwrap().len(), 12);
+    assert_eq!(all.as_array().unwrap().len(), 15);
     assert!(all[0].get("worst").is_none() && all[0]["example"].get("request").is_none());
 }
 

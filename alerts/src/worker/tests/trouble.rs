@@ -72,7 +72,8 @@ async fn an_append_of_unknown_outcome_is_asked_for_until_there_is_an_answer() {
             worker.run(script).await.unwrap();
             assert_eq!((gateway.asked(), gateway.rung().len()), (2, 2), "{fault:?} at {at}");
             let written = log.records(topic::DELIVERIES).len() - before;
-            assert!((3..=4).contains(&written), "{fault:?} at {at}: {written}");
+            // The planner may say `planned` once more after the end, and the sender then the end once more.
+            assert!((3..=5).contains(&written), "{fault:?} at {at}: {written}");
         }
     }
 }
