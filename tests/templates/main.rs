@@ -115,12 +115,14 @@ fn what_is_approved_is_compared_with_the_texts() {
     let mut expected: Vec<(&str, &str)> =
         ["T2", "T3", "T4", "T5", "T6"].into_iter().map(|id| (id, "not_approved")).collect();
     expected.extend([("T7", "approved_slots"), ("T7", "approved_signature")]);
-    expected.extend(["T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15"].into_iter().map(|id| (id, "not_approved")));
+    expected.extend(
+        ["T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15"].into_iter().map(|id| (id, "not_approved")),
+    );
     assert_eq!(found, expected);
     let (code, out, _) = called(dir.path(), &["check-config", "--config", "tocsin.toml"]);
     assert_eq!(code, 2);
     assert!(
-        out.contains("not ok: [alerts.gateways.aliyun] 12 differ, the first: T2 for aliyun: not_approved"),
+        out.contains("not ok: [alerts.gateways.aliyun] 15 differ, the first: T2 for aliyun: not_approved"),
         "{out}"
     );
     let args = ["templates", "preview", "T1", "--config", "tocsin.toml", "--gateway", "aliyun", "--json"];
