@@ -24,6 +24,14 @@ pub trait Clock: Send + Sync {
     }
 }
 
+/// Waits until this instant; for ever where there is none.
+pub(crate) async fn wait_for(clock: &dyn Clock, due: Option<Instant>) {
+    match due {
+        Some(at) => clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(target_os = "linux")]
 const BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
 // Elsewhere the clock that goes on in a suspend, as far as there is one.

@@ -91,6 +91,14 @@ impl Contacts {
         self.places.values().map(|(contact, _)| contact)
     }
 
+    /// Whose role this is: every subject that has a contact for it, in order.
+    pub fn subjects(&self, role: Role) -> Vec<&str> {
+        let of_role = self.places.range((role, String::new(), 0)..).take_while(|((of, ..), _)| *of == role);
+        let mut subjects: Vec<&str> = of_role.map(|((_, subject, _), _)| subject.as_str()).collect();
+        subjects.dedup();
+        subjects
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.places.len()

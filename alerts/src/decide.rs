@@ -52,7 +52,7 @@ pub enum Why {
     NoContact,
     /// The message speaks of an earlier one that certainly never went out.
     NothingToCorrect,
-    /// The same person gets the same words in another delivery of the alert.
+    /// The same person gets the same words in another delivery of the alert; its id follows.
     SamePerson,
     /// A newer message of the thread takes its place.
     Superseded,
@@ -74,6 +74,10 @@ pub enum Why {
     Digest,
     /// A digest stands for it; the digest's id follows.
     InDigest,
+    /// It waits: so many corrections in an hour are more likely a broken feed. Somebody looks and lets them go.
+    Fuse,
+    /// Somebody else of its audience has answered.
+    Answered,
 }
 
 impl Why {
@@ -93,6 +97,8 @@ impl Why {
             Why::Quota => "quota",
             Why::Digest => "digest",
             Why::InDigest => "in_digest",
+            Why::Fuse => "fuse",
+            Why::Answered => "answered",
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
-use tocsin_schemas::codes::Role;
+use tocsin_schemas::codes::{Role, Says};
 use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
@@ -97,10 +97,12 @@ pub fn terminal(state: DeliveryState) -> bool {
 
 /// Whether a delivery that ended may go to another state by what comes later: a receipt after the gateway's yes, or one
 /// that comes after all; or its digest has not gone out. Everything else that has ended stays as it ended.
-fn moves_on(from: &Ended, to: DeliveryState) -> bool {
+fn moves_on(from: &Ended, to: &Delivery) -> bool {
     use DeliveryState::{Accepted, Delivered, Failed, Skipped};
-    match (from.state, to) {
+    match (from.state, to.state) {
         (Accepted, Delivered | Failed) | (Failed, Delivered) => true,
+        // A person says something, or something that counts for more.
+        (Delivered, Delivered) => said(to) > said_by(from.state, &from.reason),
         // It left its digest before that went out.
         (Skipped, Skipped) => &*from.reason == Why::InDigest.as_str(),
         _ => false,
@@ -120,11 +122,31 @@ pub(crate) fn maybe_out(delivery: &Delivery) -> bool {
     }
 }
 
+/// The reason of `failed` when a carrier says that nobody has this number, or that it takes nothing.
+pub const BOUNCED: &str = "bounced";
+
+/// What the person has said who got it: the reason of `delivered`, where it was not a gateway that told.
+pub fn said(delivery: &Delivery) -> Option<Says> {
+    said_by(delivery.state, delivery.reason.as_deref().unwrap_or_default())
+}
+
+pub(crate) fn said_by(state: DeliveryState, reason: &str) -> Option<Says> {
+    let says = reason.parse().ok().filter(|says: &Says| *says > Says::Other);
+    says.filter(|_| state == DeliveryState::Delivered)
+}
+
+/// The delivery that stands for this one: its digest, or the same words to the same phone in another role.
+pub fn stands_for(delivery: &Delivery) -> Option<&str> {
+    let reason = delivery.reason.as_deref().filter(|_| delivery.state == DeliveryState::Skipped)?;
+    let (why, id) = reason.split_once(':')?;
+    [Why::InDigest, Why::SamePerson].map(Why::as_str).contains(&why).then_some(id)
+}
+
 /// The reason of a delivery as metrics count it: a bounded set. `silenced:EVENT` is `silenced`, `in_digest:ID` is
-/// `in_digest`.
+/// `in_digest`, `same_person:ID` is `same_person`.
 pub fn reason_class(delivery: &Delivery) -> &str {
     let reason = delivery.reason.as_deref().unwrap_or_default();
-    let named = [Why::Silenced, Why::InDigest].map(Why::as_str);
+    let named = [Why::Silenced, Why::InDigest, Why::SamePerson].map(Why::as_str);
     let begins = |why: &&&str| reason.strip_prefix(**why).is_some_and(|rest| rest.starts_with(':'));
     named.iter().find(begins).copied().unwrap_or(reason)
 }
@@ -135,6 +157,8 @@ struct Ended {
     state: DeliveryState,
     /// The reason's class.
     reason: Box<str>,
+    /// Whether it may have come all the same.
+    uncertain: bool,
 }
 
 /// What a record of the topic changed.
@@ -169,7 +193,7 @@ impl Ledger {
     /// receipt.
     pub fn apply(&mut self, delivery: Delivery) -> Applied {
         let applied = if let Some(before) = self.ended.get(&delivery.delivery_id) {
-            if !moves_on(before, delivery.state) {
+            if !moves_on(before, &delivery) {
                 return Applied::Nothing;
             }
             let key = (before.state, before.reason.to_string());
@@ -187,7 +211,7 @@ impl Ledger {
             let past = self.threads.entry(ThreadKey::of(&delivery)).or_default();
             past.ended += u32::from(applied != Applied::MovedOn);
             past.rang(&delivery);
-            let ended = Ended { state: delivery.state, reason: reason.into() };
+            let ended = Ended { state: delivery.state, reason: reason.into(), uncertain: delivery.uncertain };
             self.ended.insert(delivery.delivery_id, ended);
         } else {
             self.open.insert(delivery.delivery_id.clone(), delivery);
@@ -203,6 +227,11 @@ impl Ledger {
     /// How a delivery ended, if it did.
     pub fn ended(&self, delivery_id: &str) -> Option<DeliveryState> {
         self.ended.get(delivery_id).map(|ended| ended.state)
+    }
+
+    /// How a delivery ended, the class of its reason, and whether it may have come all the same.
+    pub fn how(&self, delivery_id: &str) -> Option<(DeliveryState, &str, bool)> {
+        self.ended.get(delivery_id).map(|ended| (ended.state, &*ended.reason, ended.uncertain))
     }
 
     /// Every delivery that is open, in no order.
@@ -279,6 +308,7 @@ mod tests {
             (Failed, Accepted, Applied::Nothing),
             (Delivered, Failed, Applied::Nothing),
             (Delivered, Accepted, Applied::Nothing),
+            (Delivered, Delivered, Applied::Nothing),
             (Skipped, Delivered, Applied::Nothing),
             (Accepted, Sending, Applied::Nothing),
             (Accepted, Accepted, Applied::Nothing),

@@ -25,6 +25,8 @@ pub struct Stats {
     pub open: usize,
     /// Of these, those that wait for the end of quiet hours or a holiday, and those behind them in their threads.
     pub held: usize,
+    /// Alerts that went out and wait for a person's answer or a gateway's receipt.
+    pub awaiting: usize,
     /// Deliveries that this worker's senders have in hand.
     pub in_hand: usize,
     /// When the next retry is due, if nothing is due now.
@@ -41,6 +43,8 @@ pub struct Stats {
     pub settled: u64,
     /// Receipts that moved a delivery on, since the start.
     pub receipts: u64,
+    /// Answers of persons that moved a delivery on, since the start.
+    pub answers: u64,
     /// Contacts known.
     pub contacts: usize,
     /// Records of `registry.contacts` that could not be read, since the start.
@@ -76,6 +80,7 @@ pub(crate) struct OfSender {
     pub questions: u64,
     pub settled: u64,
     pub receipts: u64,
+    pub answers: u64,
     pub next_due: Option<Instant>,
     pub in_hand: usize,
 }
@@ -111,6 +116,7 @@ impl Hub {
             stats.questions = sum(|s| s.questions);
             stats.settled = sum(|s| s.settled);
             stats.receipts = sum(|s| s.receipts);
+            stats.answers = sum(|s| s.answers);
             stats.in_hand = senders.values().map(|s| s.in_hand).sum();
             stats.next_due = senders.values().filter_map(|s| s.next_due).min();
         });

@@ -468,7 +468,11 @@ fn told(sent: &Sent) -> bool {
     match sent.state {
         DeliveryState::Accepted | DeliveryState::Delivered => true,
         // The same person got the same words in another delivery of the alert.
-        DeliveryState::Skipped => sent.reason.as_deref() == Some(Why::SamePerson.as_str()),
+        DeliveryState::Skipped => sent.reason.as_deref().is_some_and(|reason| {
+            reason
+                .strip_prefix(Why::SamePerson.as_str())
+                .is_some_and(|id| id.is_empty() || id.starts_with(':'))
+        }),
         DeliveryState::Planned
         | DeliveryState::Sending
         | DeliveryState::Uncertain

@@ -30,7 +30,7 @@ pub mod reply;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tocsin_schemas::codes::{AnswerKind, Says};
-use tocsin_schemas::records::Answer;
+use tocsin_schemas::records::{Answer, Delivery};
 use tocsin_schemas::time::Instant;
 
 use crate::gateways::{Fate, Told};
@@ -100,6 +100,14 @@ pub fn polled(gateway: &str, delivery_id: &str, told: &Told, received_at: Instan
 /// What a person says to one delivery: on the page (`link`), or as the operator's own gateway passes it on (`webhook`).
 pub fn person_said(came: Came, delivery_id: &str, says: Says, said_at: Option<Instant>) -> Answer {
     Answer { said_at, ..of(came, Some(delivery_id.to_owned()), says) }.with_id()
+}
+
+/// That somebody else of this delivery's audience has said so: what is still planned stops.
+pub fn relayed(delivery: &Delivery, says: Says, now: Instant) -> Answer {
+    let came = Came { gateway: delivery.channel.clone(), kind: AnswerKind::Relayed, received_at: now };
+    // Each attempt may be stopped anew.
+    let gateway_ref = Some(delivery.attempt.to_string());
+    Answer { gateway_ref, ..of(came, Some(delivery.delivery_id.clone()), says) }.with_id()
 }
 
 /// What an SMS from this phone says.

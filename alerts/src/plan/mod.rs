@@ -1,8 +1,9 @@
 //! Whom an alert goes to, over which channel, in which order. Pure: no clock, no randomness, no I/O.
+//! What follows the first deliveries is [`next`]'s.
 //!
 //! # The rules
-//! 1. One delivery for each audience of an alert, to the first person and channel of its *chain*; a further one only
-//!    when that certainly did not come ([`told`] says when nothing more is due).
+//! 1. One delivery for each audience of an alert, to the first person and channel of its *chain*; a further one when
+//!    that certainly did not come, or nobody answers in time ([`next`]).
 //! 2. The chain: each contact of the role by rank, over each channel in the role's order. Behind an owner stand the
 //!    safety officer and then the township's duty officer (S15), who is told that nobody could be reached (T15).
 //! 3. What speaks of an earlier message (`corrected`, `downgraded`, `eased`, `closed`) goes to exactly those who were
@@ -10,13 +11,17 @@
 //!    certainly did not go out it is skipped (`nothing_to_correct`).
 //! 4. `upgraded` and `raised` go to those and to whoever is first in the chain now: they are whole by themselves, and a
 //!    death must not stay unsaid because an earlier message failed.
-//! 5. The same words to the same phone in one alert go once (`same_person`).
+//! 5. The same words to the same phone in one alert go once (`same_person`); what becomes of them counts for both roles.
 //! 6. A message that was overtaken by `corrected`, `closed`, `upgraded` or `raised` goes to nobody further.
-//! 7. Nobody in the chain: failed, `no_contact`.
+//! 7. An address that bounced is not tried again, and one whose holder has said "not ours" not for that enterprise or
+//!    area, until the contact is registered anew.
+//! 8. Nobody in the chain: failed, `no_contact`.
 
+pub mod next;
+pub mod share;
 pub mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tocsin_schemas::codes::{Change, Role};
 use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
@@ -29,6 +34,7 @@ use crate::gateways;
 use crate::ledger::delivery_id;
 use crate::phone_key::PhoneKey;
 use crate::texts::{self, Message, Template, TextError, Texts};
+use next::Awaits;
 use told::{ConversationKey, Heard, ShareKey, Told};
 
 /// What planning rests on.
@@ -44,6 +50,8 @@ pub struct Planner<'a> {
     pub channels: &'a Channels,
     /// What makes a phone's hash.
     pub key: &'a PhoneKey,
+    /// What comes back, and for how long it is waited; `None`: nothing does.
+    pub awaits: Option<&'a Awaits>,
     /// The present instant.
     pub now: Instant,
 }
@@ -55,17 +63,6 @@ pub struct Draft {
     pub delivery: Delivery,
     /// Why its text is the fallback, if it is.
     pub fallback: Option<TextError>,
-}
-
-/// What is due for one audience of an alert that was planned before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Further {
-    /// Something is under way.
-    Wait,
-    /// Nothing more.
-    Done,
-    /// The next channel or person.
-    Plan(Box<Draft>),
 }
 
 /// One step of a chain.
@@ -85,7 +82,7 @@ impl Planner<'_> {
         }
         let mut drafts = Vec::new();
         // Who is named twice is found among all audiences, those that were planned before a restart included.
-        let mut said: Vec<(String, String)> = Vec::new();
+        let mut said: HashMap<(String, String), String> = HashMap::new();
         for (at, audience) in alert.audiences.iter().enumerate() {
             let named_before = |a: &Audience| (a.role, &a.subject) == (audience.role, &audience.subject);
             if alert.audiences[..at].iter().any(named_before) {
@@ -96,60 +93,38 @@ impl Planner<'_> {
                 let phone = draft.delivery.phone_hash.clone();
                 let twin = match (phone, words) {
                     (Some(phone), Some(words)) => {
-                        let this = (phone, words);
-                        let twin = said.contains(&this);
-                        said.push(this);
-                        twin
+                        let id = draft.delivery.delivery_id.clone();
+                        let first = said.entry((phone, words)).or_insert_with(|| id.clone());
+                        (*first != id).then(|| format!("{}:{first}", Why::SamePerson.as_str()))
                     }
-                    _ => false,
+                    _ => None,
                 };
                 match (known, twin) {
                     (true, _) => {}
-                    (false, true) => drafts.push(self.ended(draft, DeliveryState::Skipped, Why::SamePerson)),
-                    (false, false) => drafts.push(draft),
+                    (false, Some(why)) => drafts.push(self.ended(draft, DeliveryState::Skipped, &why)),
+                    (false, None) => drafts.push(draft),
                 }
             }
         }
         drafts
     }
 
-    /// What follows for an audience whose deliveries are known.
-    pub fn further(&self, alert: &Alert, audience: &Audience) -> Further {
-        let overtaken = self.told.overtaken(alert, audience);
-        let share = match self.told.share(ShareKey::new(alert, audience)) {
-            Some(share) if share.open > 0 => return Further::Wait,
-            Some(share) if share.over || overtaken || decide::looks_back(alert.change) => {
-                return Further::Done;
-            }
-            Some(share) => share,
-            None => return Further::Done,
-        };
-        let fresh = |step: &Step| !share.tried.contains(&self.id(alert, audience, &step.whom));
-        match self.chain(alert, audience).into_iter().find(fresh) {
-            Some(step) => Further::Plan(Box::new(self.draft(alert, audience, &step).0)),
-            None => Further::Done,
-        }
-    }
-
     /// The deliveries by which an audience is told, with their words.
     fn opening(&self, alert: &Alert, audience: &Audience) -> Vec<(Draft, Option<String>)> {
-        let conversation = ConversationKey::new(alert, audience);
-        let mut steps: Vec<Step> = match alert.change {
+        let mut steps = match alert.change {
             change if decide::looks_back(change) || matches!(change, Change::Upgraded | Change::Raised) => {
-                let stands_in = |heard: &Heard| stands_in(audience, heard.role);
-                let heard = self.told.heard(conversation).into_iter();
-                heard.map(|whom| Step { stands_in: stands_in(&whom), whom }).collect()
+                self.those_who_heard(alert, audience)
             }
             _ => Vec::new(),
         };
         if decide::looks_back(alert.change) && !steps.is_empty() {
             return steps.iter().map(|step| self.draft(alert, audience, step)).collect();
         }
-        if decide::looks_back(alert.change) && self.told.has_past(conversation) {
+        if decide::looks_back(alert.change) && self.told.has_past(ConversationKey::new(alert, audience)) {
             let draft = self.unheard(alert, audience);
-            return vec![(self.ended(draft, DeliveryState::Skipped, Why::NothingToCorrect), None)];
+            return vec![(self.ended(draft, DeliveryState::Skipped, Why::NothingToCorrect.as_str()), None)];
         }
-        let first = self.chain(alert, audience).into_iter().next();
+        let first = self.levels(alert, audience).into_iter().flatten().next();
         if let Some(first) = first
             && steps.iter().all(|step| step.whom.phone_hash != first.whom.phone_hash)
         {
@@ -157,21 +132,28 @@ impl Planner<'_> {
         }
         if steps.is_empty() {
             let draft = self.unheard(alert, audience);
-            return vec![(self.ended(draft, DeliveryState::Failed, Why::NoContact), None)];
+            return vec![(self.ended(draft, DeliveryState::Failed, Why::NoContact.as_str()), None)];
         }
         steps.iter().map(|step| self.draft(alert, audience, step)).collect()
     }
 
-    /// Who may be told, in order.
-    fn chain(&self, alert: &Alert, audience: &Audience) -> Vec<Step> {
-        let mut steps = self.of_role(audience.role, &audience.subject, false);
+    /// Whoever was told of it before. Who has said that it is not theirs hears no more of it.
+    fn those_who_heard(&self, alert: &Alert, audience: &Audience) -> Vec<Step> {
+        let heard = self.told.heard_before(alert, audience).into_iter();
+        let asked = heard.filter(|whom| !self.told.refuses(whom, None));
+        asked.map(|whom| Step { stands_in: stands_in(audience, whom.role), whom }).collect()
+    }
+
+    /// Who may be told, in order: the role itself, and those behind it.
+    fn levels(&self, alert: &Alert, audience: &Audience) -> Vec<Vec<Step>> {
+        let mut levels = vec![self.of_role(audience.role, &audience.subject, false)];
         if audience.role == Role::Owner {
-            steps.extend(self.of_role(Role::SafetyOfficer, &audience.subject, false));
+            levels.push(self.of_role(Role::SafetyOfficer, &audience.subject, false));
             if let (Some(area), false) = (alert.facts.area.as_deref(), decide::looks_back(alert.change)) {
-                steps.extend(self.of_role(Role::TownshipDuty, area, true));
+                levels.push(self.of_role(Role::TownshipDuty, area, true));
             }
         }
-        steps
+        levels
     }
 
     fn of_role(&self, role: Role, subject: &str, stands_in: bool) -> Vec<Step> {
@@ -179,8 +161,10 @@ impl Planner<'_> {
         let mut by_rank: BTreeMap<(u32, usize), Step> = BTreeMap::new();
         for (at, channel) in self.channels.names(role).iter().enumerate() {
             for person in self.contacts.reachable(role, subject, self.now.day(), channel) {
-                let step = Step { whom: self.heard(&person, channel), stands_in };
-                by_rank.insert((person.rank, at), step);
+                let whom = self.heard(&person, channel);
+                if !self.told.refuses(&whom, Some(person.version)) {
+                    by_rank.insert((person.rank, at), Step { whom, stands_in });
+                }
             }
         }
         by_rank.into_values().collect()
@@ -249,12 +233,12 @@ impl Planner<'_> {
         Draft { delivery: Delivery { delivery_id, template, channel, ..blank }, fallback: None }
     }
 
-    fn ended(&self, draft: Draft, state: DeliveryState, why: Why) -> Draft {
+    fn ended(&self, draft: Draft, state: DeliveryState, reason: &str) -> Draft {
         // One that could not even be worded stays as it is.
         if draft.delivery.state != DeliveryState::Planned {
             return draft;
         }
-        Draft { delivery: decide::end(&draft.delivery, state, why.as_str(), self.now), ..draft }
+        Draft { delivery: decide::end(&draft.delivery, state, reason, self.now), ..draft }
     }
 
     fn blank(&self, alert: &Alert, audience: &Audience) -> Delivery {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use tocsin_schemas::codes::{Level, Severity};
 use tocsin_schemas::records::Contact;
 
+use super::next::Further;
 use super::*;
 use crate::channel::{Channel, Outcome, Outgoing};
 use crate::clock::BoxFuture;
 use crate::fixtures::{audience, escalation, owner_alert, uscc};
 use crate::gateways::{Kind, Question};
 
-const NOW: Instant = Instant(1_000_000);
-const AREA: &str = "330784001";
+pub(super) const NOW: Instant = Instant(1_000_000);
+pub(super) const AREA: &str = "330784001";
 
 /// A channel that nobody sends over.
 struct Named(&'static str);
@@ -37,25 +38,29 @@ impl Channel for Named {
 }
 
 /// What a plan rests on, in a house with these channels.
-struct House {
-    told: Told,
-    contacts: Contacts,
-    channels: Channels,
-    key: PhoneKey,
+pub(super) struct House {
+    pub told: Told,
+    pub contacts: Contacts,
+    pub channels: Channels,
+    pub key: PhoneKey,
+    pub awaits: Option<Awaits>,
+    pub now: Instant,
 }
 
 impl House {
-    fn new(channels: &[&'static str]) -> House {
+    pub fn new(channels: &[&'static str]) -> House {
         let channels = channels.iter().map(|name| Arc::new(Named(name)) as Arc<dyn Channel>);
         House {
             told: Told::new(),
             contacts: Contacts::new(),
             channels: Channels::new(channels),
             key: PhoneKey::new(b"key"),
+            awaits: None,
+            now: NOW,
         }
     }
     /// A contact with a phone; `version` rises by itself.
-    fn knows(&mut self, role: Role, subject: &str, rank: u32, phone: &str) {
+    pub fn knows(&mut self, role: Role, subject: &str, rank: u32, phone: &str) {
         let contact = Contact {
             role,
             subject: subject.into(),
@@ -72,33 +77,34 @@ impl House {
         self.contacts
             .apply(format!("{role}+{subject}+{rank}").as_bytes(), Some((contact, [version as u8; 32])));
     }
-    fn owner(&mut self, rank: u32, phone: &str) {
+    pub fn owner(&mut self, rank: u32, phone: &str) {
         self.knows(Role::Owner, uscc().as_str(), rank, phone);
     }
-    fn ask<T>(&self, ask: impl FnOnce(&Planner<'_>) -> T) -> T {
-        let House { told, contacts, channels, key } = self;
-        ask(&Planner { told, contacts, texts: &Texts::built_in(), channels, key, now: NOW })
+    pub fn ask<T>(&self, ask: impl FnOnce(&Planner<'_>) -> T) -> T {
+        let House { told, contacts, channels, key, awaits, now } = self;
+        let (texts, awaits, now) = (&Texts::built_in(), awaits.as_ref(), *now);
+        ask(&Planner { told, contacts, texts, channels, key, awaits, now })
     }
     fn plan(&self, alert: &Alert) -> Vec<Delivery> {
         self.ask(|p| p.first(alert)).into_iter().map(|draft| draft.delivery).collect()
     }
     /// Plans, and takes it in.
-    fn tell(&mut self, alert: &Alert) -> Vec<Delivery> {
+    pub fn tell(&mut self, alert: &Alert) -> Vec<Delivery> {
         let planned = self.plan(alert);
         for d in &planned {
             self.told.apply(d);
         }
         planned
     }
-    fn ends(&mut self, delivery: &Delivery, state: DeliveryState, reason: &str) {
+    pub fn ends(&mut self, delivery: &Delivery, state: DeliveryState, reason: &str) {
         let reason = (!reason.is_empty()).then(|| reason.to_owned());
         self.told.apply(&Delivery { state, reason, due_at: None, ..delivery.clone() });
     }
-    fn further(&self, alert: &Alert) -> Further {
+    pub fn further(&self, alert: &Alert) -> Further {
         self.ask(|p| p.further(alert, &alert.audiences[0]))
     }
     /// Takes the next step of the first audience, and says whom it goes to over what.
-    fn next(&mut self, alert: &Alert) -> Option<(String, String, Delivery)> {
+    pub fn next(&mut self, alert: &Alert) -> Option<(String, String, Delivery)> {
         match self.further(alert) {
             Further::Plan(draft) => {
                 self.told.apply(&draft.delivery);
@@ -106,20 +112,20 @@ impl House {
                 Some((who(&d), d.channel.clone(), d))
             }
             Further::Done => None,
-            Further::Wait => panic!("something is under way"),
+            Further::Wait(_) => panic!("something is under way"),
         }
     }
 }
 
 /// Role and rank of the contact.
-fn who(delivery: &Delivery) -> String {
+pub(super) fn who(delivery: &Delivery) -> String {
     format!("{}+{}", delivery.contact_role.unwrap(), delivery.contact_rank.unwrap())
 }
 
-fn new_alert() -> Alert {
+pub(super) fn new_alert() -> Alert {
     owner_alert("a1", Change::New, Severity::Minor)
 }
-fn followed(id: &str, change: Change) -> Alert {
+pub(super) fn followed(id: &str, change: Change) -> Alert {
     let severity = if change == Change::Upgraded { Severity::Fatal } else { Severity::Minor };
     Alert { revision: 2, ..owner_alert(id, change, severity) }
 }
@@ -184,7 +190,7 @@ fn who_does_not_get_it_is_followed_by_the_next_channel_person_officer_and_townsh
     let alert = new_alert();
     let first = house.tell(&alert);
     assert_eq!((first.len(), who(&first[0]), first[0].channel.as_str()), (1, "owner+1".into(), "aliyun"));
-    assert_eq!(house.further(&alert), Further::Wait);
+    assert_eq!(house.further(&alert), Further::Wait(None));
     house.ends(&first[0], DeliveryState::Failed, "bad_number");
     let mut steps = Vec::new();
     let mut ids = vec![first[0].delivery_id.clone()];
@@ -270,6 +276,12 @@ fn a_correction_goes_to_exactly_those_who_were_told_over_the_channel_that_told_t
     assert_eq!(upgraded.iter().map(|d| d.contact_rank.unwrap()).collect::<Vec<_>>(), [1, 0]);
     // A correction that fails goes to nobody else.
     house.ends(&corrected[0], DeliveryState::Failed, "bad_number");
+    assert_eq!(
+        house.further(&followed("a2", Change::Corrected)),
+        Further::Wait(None),
+        "while more may hear it"
+    );
+    assert!(!house.told.close(&new_alert(), &new_alert().audiences[0]).is_empty());
     assert_eq!(house.further(&followed("a2", Change::Corrected)), Further::Done);
 }
 
@@ -318,7 +330,11 @@ fn one_person_reads_the_same_words_once() {
         [
             (Role::TownshipDuty, DeliveryState::Planned, None),
             (Role::IndustryDuty, DeliveryState::Planned, None),
-            (Role::EmergencyDuty, DeliveryState::Skipped, Some("same_person")),
+            (
+                Role::EmergencyDuty,
+                DeliveryState::Skipped,
+                Some(&*format!("same_person:{}", planned[0].delivery_id))
+            ),
         ]
     );
     // Who read it in another role hears the correction in his own.
@@ -328,6 +344,7 @@ fn one_person_reads_the_same_words_once() {
     let closed = Alert {
         alert_id: "e2".into(),
         audiences: alert.audiences.clone(),
+        revision: 2,
         ..escalation(Change::Closed, None, 1)
     };
     let states: Vec<_> = house.plan(&closed).iter().map(|d| (d.role, d.state)).collect();

@@ -1,18 +1,19 @@
 //! Who was told what, of all deliveries: the planner's fold of the topic `deliveries`. Pure.
 //!
-//! - A *share* is one audience of one alert: how many of its deliveries are open, whether one of them ended so that
-//!   nothing more is due, and which were tried.
+//! - A *share* is one audience of one alert: its deliveries and what came of each, until nothing more is due ([`share`](super::share)).
 //! - A *conversation* is what one role and subject hears of one case, on whichever phone: who was told, or may have
 //!   been, so that a correction reaches them and nobody else.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use tocsin_schemas::codes::{Role, Urgency};
+use tocsin_schemas::codes::{Role, Says, Urgency};
 use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
-use crate::decide::{self, Why};
-use crate::ledger::{Applied, Ledger, ThreadKey, hash16, maybe_out, terminal};
+use super::share::{Fate, Share, Standing, Try};
+use crate::decide;
+use crate::ledger::{Applied, BOUNCED, Ledger, ThreadKey, hash16, maybe_out, stands_for, terminal};
+use crate::quota;
 
 /// One audience of one alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,17 +41,6 @@ impl ConversationKey {
     fn of(case_no: &str, role: Role, subject: &str) -> ConversationKey {
         ConversationKey(hash16(&["conversation", case_no, role.as_str(), subject]))
     }
-}
-
-/// How far a share has come.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Share {
-    /// Its deliveries that are open.
-    pub open: u32,
-    /// One has ended so that nothing more is due.
-    pub over: bool,
-    /// The ids of all its deliveries, until it is over.
-    pub tried: Vec<String>,
 }
 
 /// Somebody who was told, or may have been, or will be.
@@ -87,13 +77,34 @@ impl Heard {
     }
 }
 
+/// A delivery that stands for others.
+#[derive(Debug)]
+struct Leader {
+    standing: Standing,
+    followers: Vec<ShareKey>,
+}
+
+/// Where an alert stands among those of its conversation: when it was decided, episode, revision.
+type Order = (Instant, u32, u32);
+
+fn order(alert: &Alert) -> Order {
+    (alert.decided_at, alert.episode, alert.revision)
+}
+
+fn order_of(delivery: &Delivery) -> Order {
+    (delivery.decided_at.unwrap_or(delivery.at), delivery.episode, delivery.revision)
+}
+
 #[derive(Debug, Default)]
 struct Conversation {
+    /// The shares that are not closed.
+    unfinished: BTreeSet<(Order, ShareKey)>,
     ended: u32,
-    heard: Vec<Heard>,
+    /// With the earliest alert that told them.
+    heard: Vec<(Heard, Order)>,
     open: HashSet<String>,
-    /// The latest alert that takes the place of those before it: when it was decided, episode, revision.
-    overtakes: Option<(Instant, u32, u32)>,
+    /// The latest alert that takes the place of those before it.
+    overtakes: Option<Order>,
 }
 
 /// Of a thread's open deliveries, how many there are, how many are held themselves, and how many overtake those.
@@ -120,7 +131,13 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub struct Told {
     ledger: Ledger,
+    /// While reading back: the alerts that are not over. What is of others is closed.
+    promised: Option<HashSet<String>>,
     shares: HashMap<ShareKey, Share>,
+    leaders: HashMap<String, Leader>,
+    /// Addresses that are not tried again, with the contact's version: (whose role, address) of who said that it is not
+    /// theirs, (channel, address) of what bounced.
+    refused: HashMap<(String, String), i64>,
     conversations: HashMap<ConversationKey, Conversation>,
     threads: HashMap<ThreadKey, Waiting>,
     held: usize,
@@ -134,16 +151,26 @@ impl Told {
         Told::default()
     }
 
-    /// Takes in one record of the topic, in the order of its partition; says whose share it is of.
-    pub fn apply(&mut self, delivery: &Delivery) -> ShareKey {
+    /// For reading back, when these alerts (by id) are not over: what was said of others is known, and nothing more is
+    /// due to it.
+    pub fn reading_back(promised: HashSet<String>) -> Told {
+        Told { promised: Some(promised), ..Told::default() }
+    }
+
+    /// Everything was read back.
+    pub fn read_back(&mut self) {
+        self.promised = None;
+    }
+
+    /// Takes in one record of the topic, in the order of its partition; says for which shares something may follow.
+    pub fn apply(&mut self, delivery: &Delivery) -> Vec<ShareKey> {
         let id = &delivery.delivery_id;
-        let key = ShareKey::of(&delivery.alert_id, delivery.role, &delivery.subject);
         let known = self.ledger.open(id);
         let before = known.map(Waiting::of).unwrap_or_default();
         let was_due = known.filter(|d| decide::waits(d)).and_then(|d| d.due_at);
         let applied = self.ledger.apply(delivery.clone());
         if applied == Applied::Nothing {
-            return key;
+            return Vec::new();
         }
         let open = !terminal(delivery.state);
         if let Some(due) = was_due {
@@ -154,15 +181,11 @@ impl Told {
         }
         let after = if open { Waiting::of(delivery) } else { Waiting::default() };
         self.count_held(ThreadKey::of(delivery), before, after);
-        let share = self.shares.entry(key).or_default();
-        if applied == Applied::First {
-            share.tried.push(id.clone());
-        }
-        share.open = (share.open + u32::from(open)).saturating_sub(u32::from(applied == Applied::Open));
-        share.over |= !open && is_over(delivery);
-        if share.over && share.open == 0 {
-            // Kept for ever, so as small as can be.
-            share.tried = Vec::new();
+        self.refuse(delivery);
+        let mut moved = self.of_share(delivery);
+        if let Some(leader) = self.leaders.get_mut(id) {
+            leader.standing = Standing::of(delivery);
+            moved.extend(&leader.followers);
         }
         let of = ConversationKey::of(&delivery.case_no, delivery.role, &delivery.subject);
         let conversation = self.conversations.entry(of).or_default();
@@ -172,16 +195,83 @@ impl Told {
         }
         if open {
             conversation.open.insert(id.clone());
-            return key;
+            return moved;
         }
         conversation.open.remove(id);
         conversation.ended += u32::from(applied != Applied::MovedOn);
-        if let Some(heard) = Heard::of(delivery).filter(|_| maybe_out(delivery))
-            && conversation.heard.iter().all(|known| !known.same(&heard))
-        {
-            conversation.heard.push(heard);
+        if let Some(heard) = Heard::of(delivery).filter(|_| maybe_out(delivery)) {
+            match conversation.heard.iter_mut().find(|(known, _)| known.same(&heard)) {
+                Some((_, since)) => *since = order_of(delivery).min(*since),
+                None => conversation.heard.push((heard, order_of(delivery))),
+            }
         }
-        key
+        moved
+    }
+
+    /// Takes it into its share; a digest is of none, those that it stands for are.
+    fn of_share(&mut self, delivery: &Delivery) -> Vec<ShareKey> {
+        if quota::is_digest(delivery) {
+            return Vec::new();
+        }
+        let key = ShareKey::of(&delivery.alert_id, delivery.role, &delivery.subject);
+        let kept = self.promised.as_ref().is_none_or(|promised| promised.contains(&delivery.alert_id));
+        let share = self.shares.entry(key).or_insert_with(|| {
+            let of = ConversationKey::of(&delivery.case_no, delivery.role, &delivery.subject);
+            if kept {
+                self.conversations.entry(of).or_default().unfinished.insert((order_of(delivery), key));
+            }
+            Share { tries: Vec::new(), closed: !kept }
+        });
+        if share.closed {
+            return vec![key];
+        }
+        let leader = stands_for(delivery).map(str::to_owned);
+        let this = Try {
+            id: delivery.delivery_id.clone(),
+            whom: Heard::of(delivery),
+            standing: Standing::of(delivery),
+            leader: leader.clone(),
+        };
+        match share.tries.iter_mut().find(|known| known.id == this.id) {
+            Some(known) => *known = this,
+            None => share.tries.push(this),
+        }
+        if let Some(id) = leader {
+            let ledger = &self.ledger;
+            let leader = self.leaders.entry(id).or_insert_with_key(|id| {
+                let ended = ledger.how(id).map(|how| Standing::ended(how, delivery.at));
+                // One that is not known yet is on its way.
+                let open = Standing { fate: Fate::Open, said: None, at: delivery.at };
+                Leader { standing: ended.unwrap_or(open), followers: Vec::new() }
+            });
+            if !leader.followers.contains(&key) {
+                leader.followers.push(key);
+            }
+        }
+        vec![key]
+    }
+
+    fn refuse(&mut self, delivery: &Delivery) {
+        let Some(address) = delivery.address_hash.clone() else { return };
+        let whose = match (delivery.state, delivery.reason.as_deref()) {
+            (DeliveryState::Delivered, Some(says)) if says == Says::NotOurs.as_str() => {
+                delivery.contact_subject.as_ref().unwrap_or(&delivery.subject)
+            }
+            (DeliveryState::Failed, Some(BOUNCED)) => &delivery.channel,
+            _ => return,
+        };
+        let version = self.refused.entry((whose.clone(), address)).or_insert(i64::MIN);
+        *version = delivery.contact_version.unwrap_or(i64::MAX).max(*version);
+    }
+
+    /// Whether this contact's address is not tried again: it bounced, or its holder has said that it is not theirs; and
+    /// the contact was not registered anew since. Without a version: however it is registered.
+    pub fn refuses(&self, whom: &Heard, version: Option<u64>) -> bool {
+        let version = version.and_then(|version| i64::try_from(version).ok());
+        [&whom.subject, &whom.channel].into_iter().any(|of| {
+            let known = self.refused.get(&(of.clone(), whom.address_hash.clone()));
+            known.is_some_and(|refused| version.is_none_or(|version| version <= *refused))
+        })
     }
 
     fn count_held(&mut self, thread: ThreadKey, before: Waiting, after: Waiting) {
@@ -204,19 +294,64 @@ impl Told {
         self.shares.get(&key)
     }
 
-    /// Nothing more is due for this share: nobody is left to try.
-    pub fn close(&mut self, key: ShareKey) {
-        if let Some(share) = self.shares.get_mut(&key).filter(|share| share.open == 0) {
-            *share = Share { over: true, ..Share::default() };
-        }
+    /// How a delivery of a share stands: by itself, or as the one that stands for it.
+    pub fn standing(&self, of: &Try) -> Standing {
+        let leader = of.leader.as_ref().and_then(|id| self.leaders.get(id));
+        leader.map_or(of.standing, |leader| leader.standing)
     }
 
-    /// Whoever was told in this conversation, or may have been, or will be, each channel and address once.
-    pub fn heard(&self, of: ConversationKey) -> Vec<Heard> {
-        let Some(conversation) = self.conversations.get(&of) else { return Vec::new() };
-        let mut heard = conversation.heard.clone();
+    /// What a person has said of this share's messages that ends the asking.
+    pub fn answered(&self, key: ShareKey) -> Option<Says> {
+        let said = self.share(key)?.tries.iter().filter_map(|one| self.standing(one).said);
+        said.filter(|says| matches!(says, Says::Acknowledged | Says::WithdrawnClaim)).max()
+    }
+
+    /// The shares of which something is open.
+    pub fn with_open(&self) -> Vec<ShareKey> {
+        let key = |d: &Delivery| ShareKey::of(&d.alert_id, d.role, &d.subject);
+        self.ledger.all_open().map(key).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Nothing more is due for this audience. Says which later ones of its conversation may have waited for that.
+    pub fn close(&mut self, alert: &Alert, audience: &Audience) -> Vec<ShareKey> {
+        let key = ShareKey::new(alert, audience);
+        let Some(share) = self.shares.get_mut(&key).filter(|share| !share.closed) else { return Vec::new() };
+        let tries = std::mem::take(&mut share.tries);
+        share.closed = true;
+        for id in tries.into_iter().filter_map(|one| one.leader) {
+            if let Some(leader) = self.leaders.get_mut(&id) {
+                leader.followers.retain(|follower| *follower != key);
+                if leader.followers.is_empty() {
+                    self.leaders.remove(&id);
+                }
+            }
+        }
+        let Some(conversation) = self.conversations.get_mut(&ConversationKey::new(alert, audience)) else {
+            return Vec::new();
+        };
+        conversation.unfinished.retain(|(_, other)| *other != key);
+        conversation.unfinished.iter().map(|(_, other)| *other).collect()
+    }
+
+    /// Whether something may still follow for an earlier alert of this conversation.
+    pub fn unfinished_before(&self, alert: &Alert, audience: &Audience) -> bool {
+        let conversation = self.conversations.get(&ConversationKey::new(alert, audience));
+        let first = conversation.and_then(|c| c.unfinished.first());
+        first.is_some_and(|(earliest, _)| *earliest < order(alert))
+    }
+
+    /// Whoever was told in the conversation of this alert before it, or may have been, or will be, each channel and
+    /// address once.
+    pub fn heard_before(&self, alert: &Alert, audience: &Audience) -> Vec<Heard> {
+        let Some(conversation) = self.conversations.get(&ConversationKey::new(alert, audience)) else {
+            return Vec::new();
+        };
+        let before = order(alert);
+        let known = conversation.heard.iter().filter(|(_, since)| *since < before);
+        let mut heard: Vec<Heard> = known.map(|(heard, _)| heard.clone()).collect();
         let mut open: Vec<&Delivery> =
             conversation.open.iter().filter_map(|id| self.ledger.open(id)).collect();
+        open.retain(|d| order_of(d) < before);
         open.sort_by_key(|d| (d.at, &d.delivery_id));
         for person in open.into_iter().filter_map(Heard::of) {
             if heard.iter().all(|known| !known.same(&person)) {
@@ -229,8 +364,7 @@ impl Told {
     /// Whether a later message of this conversation takes the place of this alert's.
     pub fn overtaken(&self, alert: &Alert, audience: &Audience) -> bool {
         let conversation = self.conversations.get(&ConversationKey::new(alert, audience));
-        let this = Some((alert.decided_at, alert.episode, alert.revision));
-        conversation.is_some_and(|c| c.overtakes > this)
+        conversation.is_some_and(|c| c.overtakes > Some(order(alert)))
     }
 
     /// Whether messages of this conversation have ended.
@@ -253,29 +387,12 @@ impl Told {
     }
 }
 
-/// Whether a delivery that ended like this leaves nothing more to do for its share; else the next channel or person is
-/// tried. One that may have come is never sent to somebody else as well.
-fn is_over(delivery: &Delivery) -> bool {
-    match delivery.state {
-        DeliveryState::Failed if delivery.uncertain => true,
-        DeliveryState::Failed => {
-            let reason = delivery.reason.as_deref().unwrap_or_default();
-            let ends = [Why::NoContact, Why::NeverSettled, Why::Silenced, Why::Expired, Why::Superseded];
-            // A fact that is missing is missing for everybody.
-            let ours = ["missing_fact", "no_template", "unreadable_text"];
-            ends.iter().map(|why| why.as_str()).chain(ours).any(|end| {
-                reason.strip_prefix(end).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-            })
-        }
-        DeliveryState::Skipped => delivery.reason.as_deref() != Some(Why::ContactChanged.as_str()),
-        _ => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tocsin_schemas::codes::{Change, Severity};
+
     use super::*;
-    use crate::fixtures::{delivery, uscc};
+    use crate::fixtures::{delivery, owner_alert, uscc};
 
     fn to(phone: &str, delivery: Delivery) -> Delivery {
         Delivery {
@@ -290,57 +407,108 @@ mod tests {
     fn ended(delivery: Delivery, state: DeliveryState, reason: &str) -> Delivery {
         Delivery { state, reason: (!reason.is_empty()).then(|| reason.into()), ..delivery }
     }
-    fn share(told: &Told, alert: &str) -> Share {
-        told.share(ShareKey::of(alert, Role::Owner, uscc().as_str())).cloned().unwrap_or_default()
+    fn fates(told: &Told, alert: &str) -> Vec<Fate> {
+        let share = told.share(ShareKey::of(alert, Role::Owner, uscc().as_str())).unwrap();
+        share.tries.iter().map(|one| told.standing(one).fate).collect()
     }
 
     #[test]
-    fn a_share_is_over_when_somebody_may_have_heard_and_open_while_somebody_may() {
+    fn what_stands_for_others_decides_for_them_in_whichever_order_it_is_read() {
         use DeliveryState::*;
-        for (state, reason, uncertain, over) in [
-            (Accepted, "", false, true),
-            (Delivered, "", false, true),
-            (Skipped, "same_person", false, true),
-            (Skipped, "contact_changed", false, false),
-            (Failed, "http_404", false, false),
-            (Failed, "gave_up:timeout", false, false),
-            (Failed, "gave_up:timeout", true, true),
-            (Failed, "contact_changed", true, true),
-            (Failed, "contact_changed", false, false),
-            (Failed, "no_contact", false, true),
-            (Failed, "expired", false, true),
-            (Failed, "silenced:s1", false, true),
-            (Failed, "missing_fact", false, true),
-            (Failed, "variable_too_long", false, false),
-        ] {
-            let mut told = Told::new();
-            let planned = to("p", delivery("a1", Planned));
-            told.apply(&planned);
-            assert_eq!((share(&told, "a1").open, share(&told, "a1").over), (1, false));
-            told.apply(&Delivery { uncertain, ..ended(planned, state, reason) });
-            let share = share(&told, "a1");
-            let tried = usize::from(!over);
-            assert_eq!((share.open, share.over, share.tried.len()), (0, over, tried), "{state} {reason}");
-        }
+        let skipped =
+            |told: &mut Told| told.apply(&ended(to("p", delivery("a1", Planned)), Skipped, "in_digest:D1"));
+        let digest = |state| Delivery {
+            delivery_id: "D1".into(),
+            template: "T13".into(),
+            ..to("p", ended(delivery("a0", state), state, ""))
+        };
+        let digest = |state| Delivery { delivery_id: "D1".into(), ..digest(state) };
+        let mut told = Told::new();
+        let key = skipped(&mut told);
+        assert_eq!(fates(&told, "a1"), [Fate::Open], "not known yet: on its way");
+        assert_eq!(told.apply(&digest(Planned)), key);
+        assert_eq!(told.apply(&ended(digest(Failed), Failed, "bad_number")), key);
+        assert_eq!(fates(&told, "a1"), [Fate::Lost]);
+        let mut told = Told::new();
+        told.apply(&ended(digest(Delivered), Delivered, "acknowledged"));
+        skipped(&mut told);
+        assert_eq!(fates(&told, "a1"), [Fate::Reached]);
+        let share = told.share(key[0]).unwrap();
+        assert_eq!(told.standing(&share.tries[0]).said, Some(Says::Acknowledged));
+        assert!(
+            told.share(ShareKey::of("a0", Role::Owner, uscc().as_str())).is_none(),
+            "a digest is of no alert"
+        );
     }
 
     #[test]
-    fn those_who_heard_or_will_are_named_once() {
+    fn what_was_over_before_the_restart_is_closed() {
+        let mut told = Told::reading_back(["a2".to_owned()].into());
+        for alert in ["a1", "a2"] {
+            told.apply(&to("p", delivery(alert, DeliveryState::Accepted)));
+        }
+        told.read_back();
+        let closed = |told: &Told, alert| {
+            told.share(ShareKey::of(alert, Role::Owner, uscc().as_str())).unwrap().closed
+        };
+        assert!(closed(&told, "a1") && !closed(&told, "a2"));
+        told.apply(&to("p", delivery("a3", DeliveryState::Planned)));
+        assert!(!closed(&told, "a3"));
+    }
+
+    #[test]
+    fn an_address_is_refused_until_its_contact_is_registered_anew() {
         use DeliveryState::*;
         let mut told = Told::new();
-        let of = ConversationKey::of(&delivery("a1", Planned).case_no, Role::Owner, uscc().as_str());
-        assert!(told.heard(of).is_empty() && !told.has_past(of));
-        told.apply(&to("p", ended(delivery("a1", Failed), Failed, "http_404")));
-        assert!(told.heard(of).is_empty() && told.has_past(of), "certainly not told");
-        told.apply(&to("q", delivery("a1", Accepted)));
-        told.apply(&to("q", delivery("a2", Accepted)));
-        told.apply(&to("r", delivery("a2", Planned)));
-        let phones: Vec<String> = told.heard(of).into_iter().map(|h| h.phone_hash).collect();
-        assert_eq!(phones, ["q", "r"]);
-        told.apply(&to("r", ended(delivery("a2", Failed), Failed, "http_404")));
-        assert_eq!(told.heard(of).len(), 1, "it did not go out");
-        told.apply(&to("r", delivery("a2", Delivered)));
-        assert_eq!(told.heard(of).len(), 2, "it did after all");
+        let whom = |subject: &str, channel: &str| Heard {
+            role: Role::Owner,
+            subject: subject.into(),
+            rank: 1,
+            channel: channel.into(),
+            phone_hash: "p".into(),
+            address_hash: "p".into(),
+        };
+        let sent = Delivery { contact_version: Some(3), ..to("p", delivery("a1", Accepted)) };
+        told.apply(&ended(sent.clone(), Delivered, "not_ours"));
+        let firm = uscc();
+        assert!(told.refuses(&whom(firm.as_str(), "webhook"), Some(3)));
+        assert!(told.refuses(&whom(firm.as_str(), "aliyun"), Some(3)), "whatever the channel");
+        assert!(!told.refuses(&whom(firm.as_str(), "webhook"), Some(4)));
+        assert!(!told.refuses(&whom("another firm", "webhook"), Some(3)));
+        let mut told = Told::new();
+        told.apply(&ended(sent, Failed, "bounced"));
+        assert!(told.refuses(&whom("another firm", "webhook"), Some(3)), "nobody has it");
+        assert!(
+            !told.refuses(&whom(firm.as_str(), "aliyun"), Some(3)),
+            "another channel may know another number"
+        );
+    }
+
+    #[test]
+    fn those_who_heard_or_will_are_named_once_by_whom_came_before() {
+        use DeliveryState::*;
+        let mut told = Told::new();
+        let [alert, later] = [Instant(1), Instant(9)]
+            .map(|decided_at| Alert { decided_at, ..owner_alert("a", Change::Corrected, Severity::Minor) });
+        let of = ConversationKey::new(&alert, &alert.audiences[0]);
+        let at = |at, delivery: Delivery| Delivery { decided_at: Some(Instant(at)), ..delivery };
+        let heard = |told: &Told, alert: &Alert| -> Vec<String> {
+            let heard = told.heard_before(alert, &alert.audiences[0]);
+            heard.into_iter().map(|h| h.phone_hash).collect()
+        };
+        assert!(heard(&told, &later).is_empty() && !told.has_past(of));
+        told.apply(&at(0, to("p", ended(delivery("a1", Failed), Failed, "http_404"))));
+        assert!(heard(&told, &later).is_empty() && told.has_past(of), "certainly not told");
+        told.apply(&at(5, to("q", delivery("a2", Accepted))));
+        told.apply(&at(5, to("r", delivery("a2", Planned))));
+        assert_eq!(heard(&told, &later), ["q", "r"]);
+        assert!(heard(&told, &alert).is_empty(), "told after it");
+        told.apply(&at(0, to("q", delivery("a1", Accepted))));
+        assert_eq!((heard(&told, &later).len(), heard(&told, &alert)), (2, vec!["q".to_owned()]));
+        told.apply(&at(5, to("r", ended(delivery("a2", Failed), Failed, "http_404"))));
+        assert_eq!(heard(&told, &later), ["q"], "it did not go out");
+        told.apply(&at(5, to("r", delivery("a2", Delivered))));
+        assert_eq!(heard(&told, &later), ["q", "r"], "it did after all");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! # One turn
 //! 1. *Take in* alerts, and what became of deliveries.
-//! 2. *Plan*: the first deliveries of new alerts, and the next person where one certainly did not come.
+//! 2. *Plan*: the first deliveries of new alerts, and the next person where one certainly did not come or nobody answers.
 //! 3. *Commit*: one append with what was planned and the progress, which is held back before the first alert whose
 //!    audiences are not all over.
 //!
@@ -16,18 +16,22 @@ mod reader;
 mod start;
 pub(crate) mod turns;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::codes::{Change, DeliveryState};
 use tocsin_schemas::records::{Delivery, Offset};
+use tocsin_schemas::time::Instant;
 use tokio::sync::watch;
 use tokio::time::Instant as Monotonic;
 
+use crate::answers;
+use crate::clock::wait_for;
 use crate::codec::topic;
+use crate::plan::next::Further;
 use crate::plan::told::{ShareKey, Told};
-use crate::plan::{Draft, Further, Planner};
+use crate::plan::{Draft, Planner};
 use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
 use crate::worker::{Shared, WRITER, WorkerError, record, tail};
@@ -67,8 +71,6 @@ pub(crate) async fn run(
         _ = stop.changed() => return Ok(()),
         started = start => started.map_err(|_| WorkerError::Died("start"))??,
     };
-    // The books fit together: the senders may go on with what was planned before.
-    shared.guarded.send_replace(true);
     tracing::info!(open = started.told.ledger().open_len(), "the planner read back its state");
     let merge = Merge::new(Arc::clone(&shared.log), started.alerts, started.turns, shared.settings.max_batch);
     let mut alerts = reader::spawn(merge, Arc::clone(&shared.registry), reading.clone());
@@ -88,9 +90,16 @@ pub(crate) async fn run(
         committer,
         taken_in: started.from,
         progress_due: None,
+        relayed: HashSet::new(),
     };
+    // Before anything that was planned goes out: somebody may have answered since.
+    turn.relay_all();
+    turn.commit().await?;
+    // The books fit together: the senders may go on with what was planned before.
+    shared.guarded.send_replace(true);
     let mut read_to: Vec<(u32, u64)> = Vec::new();
     loop {
+        turn.look_at_what_is_due();
         turn.commit().await?;
         turn.publish();
         if *stop.borrow() == Stop::Yes {
@@ -109,6 +118,7 @@ pub(crate) async fn run(
                 turn.heard(batch.records);
             }
             () = at(turn.progress_due) => turn.committer.wants_progress = true,
+            () = wait_for(&*shared.clock, turn.promises.next_due()) => {}
         }
     }
     // The senders have stopped before: their last words are taken in, so that the next start need not.
@@ -153,6 +163,8 @@ struct Turn<'a> {
     taken_in: Vec<Offset>,
     /// When progress that moved is to be written.
     progress_due: Option<Monotonic>,
+    /// The deliveries, and their attempts, whose senders were told that somebody else has answered.
+    relayed: HashSet<(String, u32)>,
 }
 
 impl Turn<'_> {
@@ -186,24 +198,42 @@ impl Turn<'_> {
     fn heard(&mut self, deliveries: Vec<Delivery>) {
         let mut moved = BTreeSet::new();
         for delivery in deliveries {
-            let share = self.told.apply(&delivery);
-            moved.extend(self.promises.of(share));
+            let shares = self.told.apply(&delivery);
+            moved.extend(shares.into_iter().filter_map(|share| self.promises.of(share)));
         }
         for seq in moved {
             self.look_at(seq);
         }
     }
 
-    /// Plans what is due further for this alert, and lets go of it when nothing is.
+    /// Looks again at what waits for an instant that has come: an answer or a receipt is overdue.
+    fn look_at_what_is_due(&mut self) {
+        for seq in self.promises.due(self.shared.clock.now()) {
+            self.look_at(seq);
+        }
+    }
+
+    /// Plans what is due further for this alert, and lets go of it when nothing is; then those that waited for that.
     fn look_at(&mut self, seq: u64) {
-        let Some(alert) = self.promises.get(seq).map(|promise| Arc::clone(&promise.alert)) else { return };
-        let mut over = true;
+        let mut queue = vec![seq];
+        while let Some(seq) = queue.pop() {
+            queue.extend(self.look_at_one(seq));
+        }
+    }
+
+    fn look_at_one(&mut self, seq: u64) -> Vec<u64> {
+        let Some(alert) = self.promises.get(seq).map(|promise| Arc::clone(&promise.alert)) else {
+            return Vec::new();
+        };
+        let (mut over, mut due) = (true, None::<Instant>);
         for audience in &alert.audiences {
+            self.relay(ShareKey::new(&alert, audience));
             loop {
                 match self.with_planner(|planner| planner.further(&alert, audience)) {
                     Further::Done => break,
-                    Further::Wait => {
+                    Further::Wait(until) => {
                         over = false;
+                        due = due.into_iter().chain(until).min();
                         break;
                     }
                     // One that cannot be worded ends at once, and the next one is tried.
@@ -211,12 +241,34 @@ impl Turn<'_> {
                 }
             }
         }
-        if over {
-            self.promises.remove(seq);
-            for audience in &alert.audiences {
-                self.told.close(ShareKey::new(&alert, audience));
+        if !over {
+            self.promises.wait(seq, due);
+            return Vec::new();
+        }
+        self.promises.remove(seq);
+        self.progress_due.get_or_insert_with(|| Monotonic::now() + PROGRESS_WITHIN);
+        let closed = alert.audiences.iter().flat_map(|audience| self.told.close(&alert, audience));
+        closed.collect::<Vec<_>>().into_iter().filter_map(|share| self.promises.of(share)).collect()
+    }
+
+    /// Somebody of this audience has answered: whoever sends what is still planned for others of it is told.
+    fn relay(&mut self, share: ShareKey) {
+        let Some(says) = self.told.answered(share) else { return };
+        let Some(share) = self.told.share(share) else { return };
+        let now = self.shared.clock.now();
+        for one in &share.tries {
+            let planned = self.told.ledger().open(&one.id).filter(|d| d.state == DeliveryState::Planned);
+            let Some(delivery) = planned else { continue };
+            if self.relayed.insert((one.id.clone(), delivery.attempt)) {
+                self.committer.answers.push(answers::relayed(delivery, says, now));
             }
-            self.progress_due.get_or_insert_with(|| Monotonic::now() + PROGRESS_WITHIN);
+        }
+    }
+
+    /// The same of every audience of which something is planned.
+    fn relay_all(&mut self) {
+        for share in self.told.with_open() {
+            self.relay(share);
         }
     }
 
@@ -229,6 +281,7 @@ impl Turn<'_> {
             texts: &shared.texts,
             channels: &shared.channels,
             key: &shared.phone_key,
+            awaits: shared.settings.awaits.as_ref(),
             now: shared.clock.now(),
         })
     }
@@ -268,6 +321,7 @@ impl Turn<'_> {
             stats.taken_in.clone_from(&self.taken_in);
             stats.open = self.told.ledger().open_len();
             stats.held = self.told.held(now);
+            stats.awaiting = self.promises.waiting();
             stats.deliveries = self.told.ledger().counts();
             stats.progress = self.committer.progress_of(topic::ALERTS);
             stats.contacts = known.contacts.len();

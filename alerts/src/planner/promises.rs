@@ -1,9 +1,10 @@
 //! The alerts whose audiences are not all over: what holds the progress back. Pure bookkeeping.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tocsin_schemas::records::{Alert, Offset};
+use tocsin_schemas::time::Instant;
 
 use super::alerts_offset;
 use crate::plan::told::ShareKey;
@@ -12,6 +13,8 @@ use crate::plan::told::ShareKey;
 pub(super) struct Promise {
     pub alert: Arc<Alert>,
     place: (u32, u64),
+    /// When it is looked at again though nothing has moved.
+    due: Option<Instant>,
 }
 
 /// All of them, numbered in the order in which they were read.
@@ -23,6 +26,7 @@ pub(super) struct Promises {
     /// How many of each partition's offsets.
     places: BTreeMap<(u32, u64), u32>,
     ids: HashSet<String>,
+    dues: BTreeSet<(Instant, u64)>,
 }
 
 impl Promises {
@@ -37,7 +41,7 @@ impl Promises {
             self.by_share.insert(ShareKey::new(&alert, audience), seq);
         }
         *self.places.entry(place).or_default() += 1;
-        self.by_seq.insert(seq, Promise { alert, place });
+        self.by_seq.insert(seq, Promise { alert, place, due: None });
         Some(seq)
     }
 
@@ -50,9 +54,37 @@ impl Promises {
         self.by_seq.get(&seq)
     }
 
+    /// It waits until then, if for an instant at all.
+    pub fn wait(&mut self, seq: u64, until: Option<Instant>) {
+        let Some(promise) = self.by_seq.get_mut(&seq) else { return };
+        if let Some(before) = promise.due {
+            self.dues.remove(&(before, seq));
+        }
+        promise.due = until;
+        self.dues.extend(until.map(|until| (until, seq)));
+    }
+
+    /// Those whose instant has come.
+    pub fn due(&self, now: Instant) -> Vec<u64> {
+        self.dues.range(..=(now, u64::MAX)).map(|(_, seq)| *seq).collect()
+    }
+
+    /// When the next one's comes.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.dues.first().map(|(due, _)| *due)
+    }
+
+    /// How many wait for an answer or a receipt.
+    pub fn waiting(&self) -> usize {
+        self.dues.len()
+    }
+
     /// It is over.
     pub fn remove(&mut self, seq: u64) {
-        let Some(Promise { alert, place }) = self.by_seq.remove(&seq) else { return };
+        let Some(Promise { alert, place, due }) = self.by_seq.remove(&seq) else { return };
+        if let Some(due) = due {
+            self.dues.remove(&(due, seq));
+        }
         self.ids.remove(&alert.alert_id);
         for audience in &alert.audiences {
             self.by_share.remove(&ShareKey::new(&alert, audience));

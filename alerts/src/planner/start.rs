@@ -7,12 +7,12 @@
 //! Not seen here: when both are lost, this looks like the first start ever with alerts waiting, and all
 //! alerts are sent. Restore `progress` and `deliveries` from the same copy as `alerts`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_schemas::log::{EventLog, LogReader, LogWriter};
-use tocsin_schemas::records::{Delivery, Offset, Progress};
+use tocsin_schemas::log::{EventLog, LogReader, LogWriter, TopicPartition};
+use tocsin_schemas::records::{Alert, Delivery, Offset, Progress};
 
 use super::alerts_offset;
 use super::turns::Turns;
@@ -59,7 +59,7 @@ pub(super) fn read_back(
     let alerts = log.reader(&partitions)?;
 
     let lost = ledger_lost(&**log, progress.as_ref())?;
-    let mut told = Told::new();
+    let mut told = Told::reading_back(not_over(&**log, &partitions, reading)?);
     let mut deliveries = from_first(&**log, topic::DELIVERIES)?;
     to_end(&**log, &mut *deliveries, reading, |record| {
         if let Some(value) = &record.value {
@@ -68,6 +68,7 @@ pub(super) fn read_back(
         }
         Ok(())
     })?;
+    told.read_back();
 
     let lost = lost.or_else(|| {
         let known = told.ledger().len();
@@ -80,6 +81,24 @@ pub(super) fn read_back(
     }
     let turns = taken_in(&**log, &from, turn_patience, reading)?;
     Ok(Started { writer, log_id, progress, told, deliveries, alerts, turns, from })
+}
+
+/// The ids of the alerts that are not over: those after the progress.
+fn not_over(
+    log: &dyn EventLog,
+    from: &[(TopicPartition, u64)],
+    reading: &Reading,
+) -> Result<HashSet<String>, WorkerError> {
+    let mut ids = HashSet::new();
+    let mut reader = log.reader(from)?;
+    to_end(log, &mut *reader, reading, |record| {
+        if let Some(value) = &record.value {
+            let alert: Alert = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
+            ids.insert(alert.alert_id);
+        }
+        Ok(())
+    })?;
+    Ok(ids)
 }
 
 /// Which message of each incident was taken in last: the alerts before the positions where reading goes on.

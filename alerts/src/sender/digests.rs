@@ -8,7 +8,7 @@ use tocsin_schemas::time::Instant;
 use super::turn::Turn;
 use crate::decide::{self, Urgency, Why};
 use crate::gateways::{self, limits};
-use crate::ledger::ThreadKey;
+use crate::ledger::{self, ThreadKey};
 use crate::quota::{self, Overflow, Quotas};
 
 /// Which message of each thread a digest stands for.
@@ -35,8 +35,7 @@ impl Digests {
 
 /// The digest that stands for this delivery, if one does.
 fn of(delivery: &Delivery) -> Option<&str> {
-    let reason = delivery.reason.as_deref().filter(|_| delivery.state == DeliveryState::Skipped)?;
-    reason.strip_prefix(Why::InDigest.as_str())?.strip_prefix(':')
+    ledger::stands_for(delivery).filter(|_| ledger::reason_class(delivery) == Why::InDigest.as_str())
 }
 
 impl Turn<'_> {

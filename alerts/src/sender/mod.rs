@@ -33,7 +33,7 @@ use tocsin_schemas::records::{Answer, DeliveryState, Offset};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::clock::Clock;
+use crate::clock::wait_for;
 use crate::codec::topic;
 use crate::gateways::Kind;
 use crate::planner::Stop;
@@ -72,8 +72,12 @@ pub(crate) async fn run(
         started = start => started.map_err(|_| WorkerError::Died("start"))??,
     };
     tracing::info!(partition, open = started.ledger.open_len(), "the sender read back its partition");
+    let started_at = started.tail.position().first().map_or(0, |(_, next)| *next);
     let mut tail =
         tail::spawn(Arc::clone(&shared.log), started.tail, Arc::clone(&shared.registry), reading.clone());
+    let place = |(partition, next)| Offset { topic: topic::ANSWERS.to_owned(), partition, next };
+    let position = started.answers.position().into_iter();
+    let mut answered_to: Vec<Offset> = position.map(|(at, next)| place((at.partition, next))).collect();
     let mut answers = tail::spawn::<Answer>(
         Arc::clone(&shared.log),
         started.answers,
@@ -102,10 +106,22 @@ pub(crate) async fn run(
         shared: &shared,
     };
     turn.take_over();
+    turn.answers(started.came);
     let mut requests: JoinSet<Done> = JoinSet::new();
     let mut asked: HashMap<tokio::task::Id, (u64, bool)> = HashMap::new();
     let mut stopping = None;
+    // Answers wait until the deliveries are known that were in the log when they were read.
+    let mut held: Option<(tail::Batch<Answer>, u64)> = None;
+    let mut read_to = started_at;
     loop {
+        if let Some((batch, _)) = held.take_if(|(_, end)| read_to >= *end) {
+            answered_to = batch.position.into_iter().map(place).collect();
+            turn.answers(batch.records);
+        }
+        // An answer that waits for the outcome of a request is read again after a restart.
+        if turn.early.is_empty() {
+            turn.answers_from.clone_from(&answered_to);
+        }
         let slot = shared.slots.freed();
         tokio::pin!(slot);
         slot.as_mut().enable();
@@ -151,13 +167,15 @@ pub(crate) async fn run(
                 }
             }
             batch = tail.recv(), if stopping.is_none() => {
-                turn.take_in(batch.ok_or(WorkerError::Died("tail"))??.records);
-            }
-            batch = answers.recv(), if stopping.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
-                let place = |(partition, next)| Offset { topic: topic::ANSWERS.to_owned(), partition, next };
-                turn.answers_from = batch.position.into_iter().map(place).collect();
-                turn.answers(batch.records);
+                read_to = batch.position.iter().map(|(_, next)| *next).next().unwrap_or(read_to);
+                turn.take_in(batch.records);
+            }
+            batch = answers.recv(), if stopping.is_none() && held.is_none() => {
+                let batch = batch.ok_or(WorkerError::Died("tail"))??;
+                let end = shared.ends(topic::DELIVERIES).await?;
+                let end = end.into_iter().find(|(of, _)| *of == partition).map_or(0, |(_, end)| end);
+                held = Some((batch, end));
             }
             () = wait_for(&*shared.clock, due), if stopping.is_none() => {}
             () = slot, if short => {}
@@ -169,13 +187,6 @@ pub(crate) async fn run(
 async fn until(at: Option<tokio::time::Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn wait_for(clock: &dyn Clock, due: Option<tocsin_schemas::time::Instant>) {
-    match due {
-        Some(at) => clock.sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -1,14 +1,19 @@
-//! What comes back after a message was sent: receipts that arrive, perhaps late, twice, or before the gateway's own answer
-//! ([`crate::answers::fold`]). A state only moves forward.
+//! What comes back after a message was sent: receipts and answers that arrive, perhaps late, twice, or before the
+//! gateway's own word ([`crate::answers::fold`]). A state only moves forward.
+//!
+//! What a person says is the reason of `delivered`: `acknowledged`, `withdrawn_claim`, `not_ours`. What follows for
+//! others is the planner's ([`crate::plan::next`]), which reads it there.
 
 use std::collections::{HashMap, VecDeque};
 
+use tocsin_schemas::codes::{AnswerKind, FailureClass};
 use tocsin_schemas::records::{Answer, Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
 use super::turn::Turn;
 use crate::answers::fold::{self, Effect, Standing};
-use crate::ledger::terminal;
+use crate::decide::Why;
+use crate::ledger::{self, BOUNCED, terminal};
 
 /// How long after a request a receipt is still believed, in milliseconds: gateways push for two days at most.
 const BELIEVED_MS: i64 = 72 * 3_600_000;
@@ -62,16 +67,29 @@ impl Turn<'_> {
     }
 
     fn answer(&mut self, answer: Answer) {
-        let Some(id) = answer.delivery_id.clone() else { return };
+        let Some(id) = answer.delivery_id.clone().or_else(|| self.replied_to(&answer)) else { return };
         if self.ledger.open(&id).is_some() && self.board.at_rest(&id).is_none() {
+            // Named, because a reply is to what was known when it was read.
+            let answer = Answer { delivery_id: Some(id.clone()), ..answer };
             self.early.entry(id).or_default().push(answer);
             return;
         }
+        if answer.kind == AnswerKind::Relayed {
+            return self.stop(&id);
+        }
         let Some(delivery) = self.ledger.open(&id).or_else(|| self.recent.ended.get(&id)) else { return };
-        let (state, reason) = match fold::effect(Some(&Standing::of(delivery, None)), &answer) {
+        let standing = Standing::of(delivery, ledger::said(delivery));
+        let (state, reason) = match fold::effect(Some(&standing), &answer) {
             Effect::Delivered => (DeliveryState::Delivered, None),
             // The carrier's own code has no bounded list.
+            Effect::Failed { class: FailureClass::Permanent, .. } => {
+                (DeliveryState::Failed, Some(BOUNCED.to_owned()))
+            }
             Effect::Failed { .. } => (DeliveryState::Failed, Some("carrier_failed".to_owned())),
+            // Whoever answers has it, whatever the gateway has said.
+            Effect::Acknowledged | Effect::WithdrawnClaim | Effect::NotOurs => {
+                (DeliveryState::Delivered, Some(answer.says.as_str().to_owned()))
+            }
             effect => {
                 tracing::debug!(delivery_id = %id, ?effect, "an answer that moves nothing");
                 return;
@@ -89,7 +107,35 @@ impl Turn<'_> {
         if let Some((seq, _)) = self.board.at_rest(&id) {
             self.board.remove(seq);
         }
-        self.count(|mine| mine.receipts += 1);
+        let by_person = answer.says.by_person();
+        self.count(|mine| match by_person {
+            true => mine.answers += 1,
+            false => mine.receipts += 1,
+        });
         self.record(&moved);
+    }
+
+    /// Somebody else of its audience has answered: it does not go out any more. What is already out stays.
+    fn stop(&mut self, id: &str) {
+        let Some((seq, delivery)) = self.board.at_rest(id) else { return };
+        if delivery.state != DeliveryState::Planned {
+            return;
+        }
+        let state = if delivery.uncertain { DeliveryState::Failed } else { DeliveryState::Skipped };
+        self.end(seq, state, Why::Answered.as_str(), self.shared.clock.now());
+    }
+
+    /// Which message an SMS answers: the last one that was sent to this phone before it came, of those with the number
+    /// that it quotes if it quotes one. Nothing is guessed beyond that: what else waits for an answer goes on waiting.
+    fn replied_to(&self, answer: &Answer) -> Option<String> {
+        let phone = answer.phone_hash.as_deref()?;
+        let all = self.ledger.all_open().chain(self.recent.ended.values());
+        let to_it = all.filter(|d| d.phone_hash.as_deref() == Some(phone));
+        let quoted = |d: &&Delivery| {
+            let Some(number) = answer.case_no.as_deref() else { return true };
+            d.case_no == number || d.slots.get("id").is_some_and(|id| id == number)
+        };
+        let sent = to_it.filter(quoted).filter_map(|d| Some((d.sent_at?, &d.delivery_id)));
+        sent.filter(|(at, _)| *at <= answer.received_at).max().map(|(_, id)| id.clone())
     }
 }

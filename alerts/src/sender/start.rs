@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tocsin_schemas::log::{EventLog, LogReader, LogWriter};
-use tocsin_schemas::records::{Delivery, Offset, Progress};
+use tocsin_schemas::records::{Answer, Delivery, Offset, Progress};
 
 use super::digests::Digests;
 use super::receipts::Recent;
@@ -23,7 +23,9 @@ pub(super) struct Started {
     pub digests: Digests,
     pub tail: Box<dyn LogReader>,
     pub answers: Box<dyn LogReader>,
-    /// Where that goes on.
+    /// The answers that came before, and were not taken in.
+    pub came: Vec<Answer>,
+    /// Where reading them goes on.
     pub answers_from: Vec<Offset>,
     pub recent: Recent,
 }
@@ -59,8 +61,28 @@ pub(super) fn read_back(
     let answers_from = answers_from(&**log, progress.as_ref())?;
     let from: Vec<_> =
         answers_from.iter().map(|o| (partition(topic::ANSWERS, o.partition), o.next)).collect();
-    let answers = log.reader(&from)?;
-    Ok(Started { writer, log_id, progress, ledger, usage, digests, tail, answers, answers_from, recent })
+    let mut answers = log.reader(&from)?;
+    // Taken in before anything is sent: one of them may stop it.
+    let mut came = Vec::new();
+    to_end(&**log, &mut *answers, reading, |record| {
+        if let Some(value) = &record.value {
+            came.push(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
+        }
+        Ok(())
+    })?;
+    Ok(Started {
+        writer,
+        log_id,
+        progress,
+        ledger,
+        usage,
+        digests,
+        tail,
+        answers,
+        came,
+        answers_from,
+        recent,
+    })
 }
 
 /// Where to go on reading answers. They are kept by time, so what was not read yet may have gone.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_schemas::log::{EventLog, LogError, LogWriter, NewRecord};
-use tocsin_schemas::records::{Delivery, Offset, Progress};
+use tocsin_schemas::records::{Answer, Delivery, Offset, Progress};
 use tocsin_schemas::time::Instant;
 
 use super::WorkerError;
@@ -34,6 +34,8 @@ pub(crate) struct Committer {
     looked_up: Option<Monotonic>,
     /// What this turn changes, in order; of one delivery the last one counts.
     pub deliveries: Vec<Delivery>,
+    /// What a planner tells senders.
+    pub answers: Vec<Answer>,
     /// Whether alerts were taken in since the last append.
     pub wants_progress: bool,
 }
@@ -60,6 +62,7 @@ impl Committer {
             ledger_ends: Vec::new(),
             looked_up: None,
             deliveries: Vec::new(),
+            answers: Vec::new(),
             wants_progress: false,
         }
     }
@@ -76,7 +79,7 @@ impl Committer {
     /// `Fenced`, or a log that stayed unable. Then it is unknown to this process what is written, and the
     /// worker must end.
     pub async fn commit(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<bool, WorkerError> {
-        if self.deliveries.is_empty() && !self.wants_progress {
+        if self.deliveries.is_empty() && self.answers.is_empty() && !self.wants_progress {
             return Ok(false);
         }
         let progress = self.next_progress(offsets, now).await?;
@@ -84,6 +87,7 @@ impl Committer {
         for delivery in newest(&mut self.deliveries) {
             records.push(codec::encode(&delivery));
         }
+        records.extend(self.answers.drain(..).map(|answer| codec::encode(&answer)));
         records.push(codec::encode(&progress));
         self.append(records, &progress).await?;
         self.progress = Some(progress);

@@ -38,6 +38,7 @@ use crate::clock::Clock;
 use crate::codec::topic;
 use crate::decide::RetrySettings;
 use crate::phone_key::PhoneKey;
+use crate::plan::next::Awaits;
 use crate::planner::{self, Stop};
 use crate::sender;
 use crate::stats::{Hub, Stats};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub expire_after: Option<Duration>,
     /// How many messages a day a phone gets over one channel; `None`: as many as the gateways allow.
     pub per_phone_a_day: Option<u32>,
+    /// How long answers and receipts are waited for before somebody else is asked; `None`: nothing comes back.
+    pub awaits: Option<Awaits>,
     /// Alerts read ahead of each partition, and so about the number taken in at once.
     pub max_batch: usize,
     /// When to try again, and when to give up.
@@ -86,6 +89,7 @@ impl Default for Settings {
             calendar: Calendar::always_open(),
             expire_after: None,
             per_phone_a_day: None,
+            awaits: None,
             max_batch: 500,
             retry: RetrySettings::default(),
             stop_grace: Duration::from_secs(12),

@@ -20,6 +20,8 @@ codes! {
         Webhook = "webhook",
         /// A gateway was asked.
         Poll = "poll",
+        /// The planner passes on that somebody else of the same audience has answered.
+        Relayed = "relayed",
     }
 }
 

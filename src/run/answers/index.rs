@@ -123,7 +123,8 @@ impl Index {
 
     /// Takes in an answer: a link that was used is used up.
     pub fn answer(&self, answer: &Answer) {
-        let person = Some(answer.says).filter(|says| says.by_person() && *says != Says::Other);
+        let own = answer.kind != AnswerKind::Relayed;
+        let person = Some(answer.says).filter(|says| own && says.by_person() && *says != Says::Other);
         if let (Some(says), Some(id)) = (person, &answer.delivery_id)
             && let Some(entry) = self.inner().entries.get_mut(id)
         {

@@ -1,5 +1,6 @@
 //! The worker against a log in memory and gateways that misbehave.
 
+mod answers;
 mod gateway;
 mod kills;
 mod memlog;
@@ -164,10 +165,14 @@ impl Channel for Gateway {
 }
 
 fn contact(role: Role, subject: &str, version: u64, phone: &str) -> NewRecord {
+    ranked(role, subject, 1, version, phone)
+}
+
+fn ranked(role: Role, subject: &str, rank: u32, version: u64, phone: &str) -> NewRecord {
     let contact = Contact {
         role,
         subject: subject.into(),
-        rank: 1,
+        rank,
         name: "甲".into(),
         phone: Some(phone.into()),
         addresses: BTreeMap::new(),
@@ -178,7 +183,7 @@ fn contact(role: Role, subject: &str, version: u64, phone: &str) -> NewRecord {
     };
     NewRecord {
         topic: topic::CONTACTS.into(),
-        key: format!("{role}|{subject}|1").into_bytes(),
+        key: format!("{role}|{subject}|{rank}").into_bytes(),
         value: Some(encode_in(&Record::Contact(contact), Encoding::SingleObject).unwrap()),
         stamp: None,
         route: None,

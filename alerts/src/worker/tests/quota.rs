@@ -49,7 +49,7 @@ async fn a_burst_of_ten_thousand_is_one_message_one_death_and_a_digest_that_adds
     // The slot that was kept.
     house.step("2026-11-26 11:00", owner_of("death", Change::New, Severity::Fatal)).await;
     assert_eq!(house.rang(), ["m00001", "death"]);
-    house.step("2026-11-27 07:59", None).await;
+    house.step("2026-11-27 07:30", None).await;
     assert_eq!(house.rang().len(), 2);
     house.step("2026-11-27 08:00", None).await;
     let texts: Vec<String> = house.gateway.rung.lock().unwrap().iter().map(|m| m.text.clone()).collect();
