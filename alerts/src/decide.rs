@@ -26,7 +26,8 @@
 //! 10. In quiet hours and on holidays messages wait ([`hold`]): `planned`, with the reason and the instant. One that
 //!     waited, and is overtaken meanwhile, is not sent (`superseded`). One that has grave news behind it in its thread
 //!     does not wait, so that their order stays.
-//! 11. Where the phone's quota is used up, see [`crate::quota`].
+//! 11. A correction that the fuse holds ([`crate::fuse`]) waits until it is let go; grave news behind it does not.
+//! 12. Where the phone's quota is used up, see [`crate::quota`].
 
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::Change;
@@ -134,6 +135,9 @@ impl Default for RetrySettings {
     }
 }
 
+/// How soon a correction that the fuse holds is looked at again, in milliseconds.
+const LOOK_AGAIN_MS: i64 = 10_000;
+
 /// Whether a message with this change takes the place of those before it that are not out yet.
 pub fn supersedes(change: Change) -> bool {
     matches!(change, Change::Corrected | Change::Closed | Change::Upgraded | Change::Raised)
@@ -161,6 +165,8 @@ pub struct Situation<'a> {
     pub urgency: Urgency,
     /// Whether a later open delivery of the thread may ring at once.
     pub grave_behind: bool,
+    /// Whether the fuse of corrections holds it.
+    pub fused: bool,
     /// The silence that covers it now.
     pub silence: Option<&'a Silence>,
     /// Hours and days.
@@ -251,6 +257,10 @@ pub fn next(s: &Situation<'_>) -> Next {
     if expired(s) {
         return Next::Fail(Why::Expired);
     }
+    // What is grave does not wait behind it.
+    if s.fused && !s.grave_behind {
+        return Next::Hold { until: s.now.plus_millis(LOOK_AGAIN_MS), why: Why::Fuse };
+    }
     if let Some((until, why)) = held {
         return Next::Hold { until, why };
     }
@@ -282,9 +292,10 @@ fn ask(s: &Situation<'_>) -> Next {
     }
 }
 
-/// Whether this delivery was last heard of as held: for quiet hours, a holiday, a quota, or the day of a digest.
+/// Whether this delivery was last heard of as held: for quiet hours, a holiday, a quota, the day of a digest,
+/// or the fuse.
 pub fn waits(delivery: &Delivery) -> bool {
-    let held = [Why::QuietHours, Why::Holiday, Why::Quota, Why::Digest].map(Why::as_str);
+    let held = [Why::QuietHours, Why::Holiday, Why::Quota, Why::Digest, Why::Fuse].map(Why::as_str);
     delivery.state == DeliveryState::Planned && delivery.reason.as_deref().is_some_and(|r| held.contains(&r))
 }
 

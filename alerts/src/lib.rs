@@ -50,6 +50,7 @@ pub mod contacts;
 pub mod decide;
 #[cfg(test)]
 mod fixtures;
+pub mod fuse;
 pub mod gateways;
 pub mod ledger;
 pub mod phone_key;

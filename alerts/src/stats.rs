@@ -25,6 +25,8 @@ pub struct Stats {
     pub open: usize,
     /// Of these, those that wait for the end of quiet hours or a holiday, and those behind them in their threads.
     pub held: usize,
+    /// Corrections that the fuse holds, by alert.
+    pub fused: usize,
     /// Alerts that went out and wait for a person's answer or a gateway's receipt.
     pub awaiting: usize,
     /// Deliveries that this worker's senders have in hand.

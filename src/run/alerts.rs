@@ -10,6 +10,7 @@ use tocsin_alerts::gateways::Secret;
 use tocsin_alerts::gateways::send::{Post, Timeouts};
 use tocsin_alerts::gateways::webhook::{Webhook as WebhookGateway, WebhookConfig};
 use tocsin_alerts::phone_key::PhoneKey;
+use tocsin_alerts::plan::next::Awaits;
 use tocsin_alerts::texts::Texts;
 use tocsin_alerts::worker::{Settings, Worker};
 use tocsin_schemas::log::EventLog;
@@ -78,6 +79,9 @@ pub fn worker(
     let calendar = config.calendar.clone();
     let mut settings =
         Settings { calendar, expire_after, per_phone_a_day: config.per_phone_a_day, ..Settings::default() };
+    // Nobody is asked in another's place where no answer can come.
+    let deadlines = config.answers.deadlines;
+    settings.awaits = config.answers.server.is_some().then(|| Awaits { deadlines, ..Awaits::default() });
     if let Some(webhook) = &config.webhook {
         settings.max_in_flight = webhook.concurrency;
         settings.stop_grace = webhook.timeout + Duration::from_secs(2);

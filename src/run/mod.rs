@@ -321,10 +321,13 @@ fn settle(
     let stop_worker = stop_worker.clone();
     Ok(Some(tokio::spawn(async move {
         // An error means that the worker has ended already, with its own reason.
-        if let Ok(stats) = tocsin_alerts::stats::settled(&mut stats, &ends).await
-            && stats.held > 0
-        {
-            say!("{} messages are held for a morning or a workday: a later run sends them", stats.held);
+        if let Ok(stats) = tocsin_alerts::stats::settled(&mut stats, &ends).await {
+            if stats.held > 0 {
+                say!("{} messages are held for a morning or a workday: a later run sends them", stats.held);
+            }
+            if stats.awaiting > 0 {
+                say!("{} alerts wait for an answer or a receipt: a later run asks on", stats.awaiting);
+            }
         }
         stop_worker.send_replace(true);
     })))

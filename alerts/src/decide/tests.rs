@@ -30,6 +30,7 @@ fn situation(delivery: &Delivery) -> Situation<'_> {
         decided_at: NOW,
         urgency: Urgency::Daytime,
         grave_behind: false,
+        fused: false,
         silence: None,
         calendar: &OPEN,
         expire_after_ms: None,

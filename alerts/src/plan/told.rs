@@ -11,7 +11,8 @@ use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
 use super::share::{Fate, Share, Standing, Try};
-use crate::decide;
+use crate::decide::{self, Why};
+use crate::fuse::Counted;
 use crate::ledger::{Applied, BOUNCED, Ledger, ThreadKey, hash16, maybe_out, stands_for, terminal};
 use crate::quota;
 
@@ -138,6 +139,7 @@ pub struct Told {
     /// Addresses that are not tried again, with the contact's version: (whose role, address) of who said that it is not
     /// theirs, (channel, address) of what bounced.
     refused: HashMap<(String, String), i64>,
+    corrections: Counted,
     conversations: HashMap<ConversationKey, Conversation>,
     threads: HashMap<ThreadKey, Waiting>,
     held: usize,
@@ -182,6 +184,16 @@ impl Told {
         let after = if open { Waiting::of(delivery) } else { Waiting::default() };
         self.count_held(ThreadKey::of(delivery), before, after);
         self.refuse(delivery);
+        if decide::looks_back(delivery.change) {
+            let (at, alert) = (order_of(delivery).0, &delivery.alert_id);
+            match delivery.state {
+                DeliveryState::Skipped => self.corrections.remove(at, alert),
+                _ => {
+                    let held = delivery.reason.as_deref() == Some(Why::Fuse.as_str());
+                    self.corrections.add(at, alert, held);
+                }
+            }
+        }
         let mut moved = self.of_share(delivery);
         if let Some(leader) = self.leaders.get_mut(id) {
             leader.standing = Standing::of(delivery);
@@ -370,6 +382,11 @@ impl Told {
     /// Whether messages of this conversation have ended.
     pub fn has_past(&self, of: ConversationKey) -> bool {
         self.conversations.get(&of).is_some_and(|c| c.ended > 0)
+    }
+
+    /// The corrections of the last hour.
+    pub fn corrections(&self) -> &Counted {
+        &self.corrections
     }
 
     /// All deliveries.

@@ -29,6 +29,8 @@ use tokio::time::Instant as Monotonic;
 use crate::answers;
 use crate::clock::wait_for;
 use crate::codec::topic;
+use crate::decide::Why;
+use crate::fuse;
 use crate::plan::next::Further;
 use crate::plan::told::{ShareKey, Told};
 use crate::plan::{Draft, Planner};
@@ -143,6 +145,18 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// A correction that is held because there are too many, for somebody to look at.
+fn hold_by_fuse(delivery: Delivery) -> Delivery {
+    tracing::error!(
+        alert_id = %delivery.alert_id,
+        case_no = %delivery.case_no,
+        "the fuse of corrections holds this one: look whether a feed is broken; then `tocsin corrections release`"
+    );
+    let decided = delivery.decided_at.unwrap_or(delivery.at);
+    let due_at = Some(decided.plus_millis(fuse::LOOKED_AT_WITHIN_MS));
+    Delivery { reason: Some(Why::Fuse.as_str().to_owned()), due_at, ..delivery }
+}
+
 async fn at(due: Option<Monotonic>) {
     match due {
         Some(at) => tokio::time::sleep_until(at).await,
@@ -179,7 +193,13 @@ impl Turn<'_> {
                 continue;
             }
             let drafts = self.with_planner(|planner| planner.first(&alert));
-            for draft in drafts {
+            let released = self.shared.registry.known().releases.until();
+            let most = self.shared.settings.corrections_an_hour;
+            let fused = self.told.corrections().blows(most, &alert, released);
+            for mut draft in drafts {
+                if fused && draft.delivery.state == DeliveryState::Planned {
+                    draft.delivery = hold_by_fuse(draft.delivery);
+                }
                 self.plan(draft);
             }
             if let Some(seq) = self.promises.add(alert, place) {
@@ -321,6 +341,7 @@ impl Turn<'_> {
             stats.taken_in.clone_from(&self.taken_in);
             stats.open = self.told.ledger().open_len();
             stats.held = self.told.held(now);
+            stats.fused = self.told.corrections().held();
             stats.awaiting = self.promises.waiting();
             stats.deliveries = self.told.ledger().counts();
             stats.progress = self.committer.progress_of(topic::ALERTS);

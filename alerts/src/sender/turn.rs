@@ -12,6 +12,7 @@ use super::receipts::Recent;
 use crate::channel::{Channel, Outcome, Outgoing};
 use crate::contacts::{Contacts, Person};
 use crate::decide::{self, Why};
+use crate::fuse::Releases;
 use crate::gateways::{Kind, Question, Told, Verdict};
 use crate::ledger::{Ledger, terminal};
 use crate::phone_key::PhoneKey;
@@ -145,6 +146,7 @@ impl Turn<'_> {
                 decided_at: delivery.decided_at.unwrap_or(delivery.at),
                 urgency: delivery.urgency,
                 grave_behind: self.board.grave_behind(seq),
+                fused: is_fused(delivery, &known.releases),
                 silence: known.silences.covering(&matter, spared, now),
                 calendar: &shared.settings.calendar,
                 expire_after_ms: expire_after.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
@@ -306,6 +308,12 @@ fn person(contacts: &Contacts, delivery: &Delivery, key: &PhoneKey, now: Instant
     let mut same: Vec<Person> = there.into_iter().filter(|person| key.address(person) == address).collect();
     let at = same.iter().position(|person| Some(person.rank) == delivery.contact_rank).unwrap_or(0);
     if at < same.len() { Some(same.swap_remove(at)) } else { heir }
+}
+
+/// Whether the fuse of corrections holds it: nobody has let it go.
+fn is_fused(delivery: &Delivery, releases: &Releases) -> bool {
+    let decided_at = delivery.decided_at.unwrap_or(delivery.at);
+    delivery.reason.as_deref() == Some(Why::Fuse.as_str()) && !releases.cover(decided_at)
 }
 
 fn outgoing(delivery: &Delivery, texts: &crate::texts::Texts, to: &str) -> Result<Outgoing, Unfit> {

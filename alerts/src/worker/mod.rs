@@ -37,6 +37,7 @@ use crate::channels::Channels;
 use crate::clock::Clock;
 use crate::codec::topic;
 use crate::decide::RetrySettings;
+use crate::fuse;
 use crate::phone_key::PhoneKey;
 use crate::plan::next::Awaits;
 use crate::planner::{self, Stop};
@@ -67,6 +68,8 @@ pub struct Settings {
     pub per_phone_a_day: Option<u32>,
     /// How long answers and receipts are waited for before somebody else is asked; `None`: nothing comes back.
     pub awaits: Option<Awaits>,
+    /// Over so many corrections in an hour the rest is held until somebody has looked ([`crate::fuse`]); `None`: never.
+    pub corrections_an_hour: Option<u32>,
     /// Alerts read ahead of each partition, and so about the number taken in at once.
     pub max_batch: usize,
     /// When to try again, and when to give up.
@@ -90,6 +93,7 @@ impl Default for Settings {
             expire_after: None,
             per_phone_a_day: None,
             awaits: None,
+            corrections_an_hour: Some(fuse::MOST_AN_HOUR),
             max_batch: 500,
             retry: RetrySettings::default(),
             stop_grace: Duration::from_secs(12),

@@ -9,6 +9,7 @@ use tocsin_schemas::wire::SchemaIds;
 
 use super::WorkerError;
 use crate::codec::{self, topic};
+use crate::fuse::Releases;
 use crate::silences::Silences;
 
 /// Records asked for at once.
@@ -211,6 +212,17 @@ pub(crate) fn silence(silences: &mut Silences, event: &GovernanceEvent, digest: 
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(error, "nothing is silent by this event: write a further version of it");
+            false
+        }
+    }
+}
+
+/// The same of a release of corrections.
+pub(crate) fn release(releases: &mut Releases, event: &GovernanceEvent, digest: Digest) -> bool {
+    match releases.apply(event, digest) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(error, "no correction is let go by this event: write a further version of it");
             false
         }
     }

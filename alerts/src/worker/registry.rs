@@ -12,6 +12,7 @@ use super::WorkerError;
 use super::reading::{self, Reading, from_first, to_end};
 use crate::codec::topic;
 use crate::contacts::Contacts;
+use crate::fuse::Releases;
 use crate::silences::Silences;
 
 /// What is known.
@@ -19,6 +20,7 @@ use crate::silences::Silences;
 pub(crate) struct Known {
     pub contacts: Contacts,
     pub silences: Silences,
+    pub releases: Releases,
 }
 
 /// The shared fold and its readers.
@@ -79,7 +81,10 @@ impl Registry {
         to_end(&*self.log, &mut *tails.governance, reading, |record| {
             let kept = reading::governance(&record, &*self.schemas).is_some_and(|(event, digest)| {
                 let mut right = true;
-                self.change(|known| right = reading::silence(&mut known.silences, &event, digest));
+                self.change(|known| {
+                    right = reading::silence(&mut known.silences, &event, digest)
+                        & reading::release(&mut known.releases, &event, digest);
+                });
                 right
             });
             self.silences_refused.fetch_add(u64::from(!kept), Ordering::Relaxed);

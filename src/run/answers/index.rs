@@ -10,7 +10,7 @@ use tocsin_alerts::answers::http::{Case, Given};
 use tocsin_alerts::answers::link::Prefix;
 use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::texts::Texts;
-use tocsin_schemas::codes::{Role, Says};
+use tocsin_schemas::codes::{AnswerKind, Role, Says};
 use tocsin_schemas::records::{Alert, Answer, Contact, Delivery};
 
 /// So many deliveries, and so many alerts, are remembered: months of a city.

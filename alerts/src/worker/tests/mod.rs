@@ -1,6 +1,7 @@
 //! The worker against a log in memory and gateways that misbehave.
 
 mod answers;
+mod fuse;
 mod gateway;
 mod kills;
 mod memlog;

@@ -8,15 +8,21 @@ use super::*;
 /// A version of the silence `s1`.
 fn silence(subject: &str, version: u64, until: &str, everything: bool) -> NewRecord {
     let until = at(until);
+    let details = format!("{{\"until\":\"{until}\",\"reason\":\"drill\",\"everything\":{everything}}}");
+    governance("silence", subject, version, details)
+}
+
+/// A version of the event `s1`.
+pub(super) fn governance(kind: &str, subject: &str, version: u64, details: String) -> NewRecord {
     let event = GovernanceEvent {
         event_id: "s1".into(),
-        kind: "silence".into(),
+        kind: kind.into(),
         subject: subject.into(),
         on: "2026-11-26".parse().unwrap(),
         version,
         actor: "王主任".into(),
         approver: None,
-        details: format!("{{\"until\":\"{until}\",\"reason\":\"drill\",\"everything\":{everything}}}"),
+        details,
     };
     raw(encode_in(&Record::Governance(event), Encoding::SingleObject).unwrap())
 }
