@@ -6,8 +6,8 @@ use clap_complete::Shell;
 
 use crate::exit::CommandResult;
 use crate::{
-    backtest, check, contacts, demo, known, ledger, lists, output, policy, replay, run, silence, templates,
-    topics, why,
+    backtest, check, contacts, corrections, demo, known, ledger, lists, output, policy, replay, run, silence,
+    templates, topics, why,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -74,6 +74,8 @@ pub enum Command {
     Templates(templates::Args),
     /// Keep messages from being sent for a while, in somebody's name; see and end such silences.
     Silence(silence::Args),
+    /// See the corrections that the fuse holds, and let them go in somebody's name.
+    Corrections(corrections::Args),
     /// Look whether messages find somebody: who is missing, outdated or not verified.
     Contacts(contacts::Args),
     /// Read the configuration, show it without secrets, and try what it points to.

@@ -13,6 +13,7 @@
 //! - [`ledger`]: what became of every message, and whether the books add up
 //! - [`lists`]: the lists that people act on
 //! - [`templates`]: the texts that phones get: judged, and shown
+//! - [`corrections`]: what the fuse of corrections holds; [`governance`]: what somebody answers for, appended
 //! - [`silence`]: what somebody answers for that it is not sent; [`contacts`]: whether messages find somebody
 //! - [`topics`], [`check`]: what an operator does before the first `run`
 
@@ -21,8 +22,10 @@ mod check;
 mod cli;
 mod config;
 mod contacts;
+mod corrections;
 mod demo;
 mod exit;
+mod governance;
 mod known;
 mod ledger;
 mod lists;
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Topics(args) => topics::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Silence(args) => silence::run(args),
+        Command::Corrections(args) => corrections::run(args),
         Command::Contacts(args) => contacts::run(args),
         Command::Why(args) => why::run(args),
         Command::Ledger(args) => ledger::run(args),

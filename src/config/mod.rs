@@ -54,6 +54,7 @@
 //! ledger_seconds = 15         # how often the ledger is added up
 //! [alerts]
 //! per_phone_a_day = 20        # left out: as many as the gateways allow; what is over it joins a digest
+//! corrections_an_hour = 20    # what is over it waits until somebody has looked; 0: nothing waits
 //! phone_key = { file = "phone.key" }   # of phones' hashes in the ledger; never change it
 //! expire_after_hours = 72     # a message that nobody could send for so long is not sent any more; 0: never
 //!
@@ -124,6 +125,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// How many messages a day a phone gets over one channel; `None`: as many as the gateways allow.
     pub per_phone_a_day: Option<u32>,
+    /// Over so many corrections in an hour the rest is held until somebody has looked.
+    pub corrections_an_hour: Option<u32>,
     /// The key of phones' hashes in `deliveries`; `None`: the log's id.
     pub phone_key: Option<Secret>,
     /// Quiet hours and holidays, as they are written.
@@ -255,6 +258,8 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     if let Some(most) = alerts.per_phone_a_day {
         in_range("[alerts] per_phone_a_day", most.into(), 1..=1_000)?;
     }
+    let most = alerts.corrections_an_hour;
+    in_range("[alerts] corrections_an_hour", most.into(), 0..=100_000)?;
     let phone_key = alerts.phone_key.map(|key| key.fetch(base)).transpose();
     let phone_key = phone_key.map_err(|e| wrong(format!("[alerts] phone_key: {e}")))?;
     if let Some(short) = phone_key.as_ref().map(|key| key.expose().len()).filter(|len| *len < 32) {
@@ -306,6 +311,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         metrics,
         quiet: alerts.quiet,
         per_phone_a_day: alerts.per_phone_a_day,
+        corrections_an_hour: (most > 0).then_some(most),
         phone_key,
         calendar,
         expire_after,

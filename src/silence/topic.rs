@@ -1,13 +1,12 @@
 //! The silences on the topic `governance.events`: read, and a version appended.
 
-use std::sync::Arc;
-
 use tocsin_alerts::silences::{Details, KIND, Silence, Silences};
-use tocsin_schemas::log::{EventLog, LogError, NewRecord};
+use tocsin_schemas::log::{EventLog, LogError};
 use tocsin_schemas::records::{GovernanceEvent, Record};
 use tocsin_schemas::topics::GOVERNANCE;
-use tocsin_schemas::wire::{Encoding, SchemaIds, encode_in};
+use tocsin_schemas::wire::SchemaIds;
 
+use crate::governance;
 use crate::run::pipeline::admit::{AtDoor, admit};
 use crate::run::pipeline::start;
 
@@ -63,18 +62,7 @@ fn event(silence: &Silence) -> Result<GovernanceEvent, LogError> {
 /// # Errors
 /// Those of the log; after one of them nothing was written.
 pub fn append(log: &dyn EventLog, schemas: &dyn SchemaIds, silence: &Silence) -> Result<(), LogError> {
-    let record = Record::Governance(event(silence)?);
-    let value = encode_in(&record, Encoding::Json).map_err(|e| LogError::Damaged(e.to_string()))?;
-    let key = silence.event_id.clone().into_bytes();
-    let record =
-        NewRecord { topic: Arc::from(GOVERNANCE), key, value: Some(value), stamp: None, route: None };
-    match log.writer(WRITER)?.append(&[record]) {
-        Err(LogError::Uncertain { why }) => {
-            // A new writer settles the old one, and then the topic tells.
-            log.writer(WRITER)?;
-            let there = read(log, schemas)?.silences.all().any(|standing| standing == silence);
-            if there { Ok(()) } else { Err(LogError::Retry { what: "write the silence", why }) }
-        }
-        written => written,
-    }
+    governance::append(log, WRITER, &event(silence)?, || {
+        Ok(read(log, schemas)?.silences.all().any(|standing| standing == silence))
+    })
 }

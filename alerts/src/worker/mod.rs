@@ -37,7 +37,6 @@ use crate::channels::Channels;
 use crate::clock::Clock;
 use crate::codec::topic;
 use crate::decide::RetrySettings;
-use crate::fuse;
 use crate::phone_key::PhoneKey;
 use crate::plan::next::Awaits;
 use crate::planner::{self, Stop};
@@ -93,7 +92,7 @@ impl Default for Settings {
             expire_after: None,
             per_phone_a_day: None,
             awaits: None,
-            corrections_an_hour: Some(fuse::MOST_AN_HOUR),
+            corrections_an_hour: None,
             max_batch: 500,
             retry: RetrySettings::default(),
             stop_grace: Duration::from_secs(12),

@@ -19,7 +19,8 @@ fn release(until: &str) -> NewRecord {
 
 #[tokio::test]
 async fn a_broken_feed_does_not_write_to_every_owner_and_news_passes() {
-    let house = House::new();
+    let mut house = House::new();
+    house.settings.corrections_an_hour = Some(20);
     let told: Vec<NewRecord> =
         (1..=25).map(|case| of(case, Change::New, Severity::Minor, "2026-11-26 10:00")).collect();
     house.log.put(&told);

@@ -1,0 +1,83 @@
+//! `tocsin corrections release`: a governance event.
+
+use std::sync::Arc;
+
+use tocsin_alerts::fuse::{Details, KIND, Releases};
+use tocsin_schemas::log::{EventLog, LogError};
+use tocsin_schemas::records::{GovernanceEvent, Record};
+use tocsin_schemas::time::Instant;
+use tocsin_schemas::topics::GOVERNANCE;
+use tocsin_schemas::wire::SchemaIds;
+
+use crate::exit::{CommandResult, Failure};
+use crate::governance;
+use crate::output::say;
+use crate::run::pipeline::admit::{AtDoor, admit};
+use crate::run::pipeline::start::read_all;
+use crate::run::wall::WallClock;
+use crate::silence::Signed;
+use crate::{config, open};
+
+/// Of several who write at once each is heard.
+const WRITER: &str = "corrections";
+
+/// Up to when.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Let go of what was decided up to this instant, such as 2026-12-01T18:00:00+08:00; left out: up to now.
+    #[arg(long, value_name = "INSTANT")]
+    pub until: Option<Instant>,
+    #[command(flatten)]
+    pub signed: Signed,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A wrong call: an instant that is still to come. A failure: the log.
+pub fn run(args: &Args) -> CommandResult {
+    let config = config::load(&args.signed.config)?;
+    let now = WallClock::new(config.clock_start).now();
+    let until = args.until.unwrap_or(now);
+    if until > now {
+        return Err(Failure::wrong_call(format!(
+            "--until: expected an instant up to now ({now}), found {until}: nobody has looked at what is still to come"
+        )));
+    }
+    let details = Details { until, reason: args.signed.reason.clone() };
+    let event = GovernanceEvent {
+        event_id: format!("corrections-{}", until.0),
+        kind: KIND.to_owned(),
+        subject: "*".to_owned(),
+        on: now.day(),
+        version: u64::try_from(now.0).unwrap_or(1),
+        actor: args.signed.author.clone(),
+        approver: None,
+        details: serde_json::to_string(&details).map_err(Failure::failed)?,
+    };
+    let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
+    let written = event.clone();
+    open::within(open::LIMIT, &config.log, move || {
+        governance::append(&*log, WRITER, &written, || covers(&*log, &*schemas, until))
+    })?;
+    match args.signed.json {
+        true => say!("{}", serde_json::to_string_pretty(&event).map_err(Failure::failed)?),
+        false => say!("corrections decided up to {until} go out; the fuse counts anew from there"),
+    }
+    Ok(())
+}
+
+/// Whether the topic says so already.
+fn covers(log: &dyn EventLog, schemas: &dyn SchemaIds, until: Instant) -> Result<bool, LogError> {
+    let mut releases = Releases::default();
+    read_all(log, GOVERNANCE, &mut |record| {
+        if let AtDoor::In(arrival, _) = admit(record, schemas)
+            && let Record::Governance(event) = &arrival.record
+        {
+            // One that says nothing valid releases nothing.
+            let _ = releases.apply(event, arrival.digest);
+        }
+        Ok(())
+    })?;
+    Ok(releases.cover(until))
+}
