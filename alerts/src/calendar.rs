@@ -130,6 +130,12 @@ impl Calendar {
         next.map_or(at, |day| instant(day, hours.office_from))
     }
 
+    /// The first instant after this one at which offices begin; where no hours are kept, the next midnight.
+    pub fn next_morning(&self, at: Instant) -> Instant {
+        let today = self.next_office(at.day().midnight());
+        if at < today { today } else { self.next_office(at.day().plus(1).midnight()) }
+    }
+
     /// What an operator should know of the table on this day: that the year has none, or from December on the next.
     pub fn warning(&self, today: Day) -> Option<String> {
         self.hours?;

@@ -145,12 +145,21 @@ const NUMBER: &str = "D";
 
 /// Whether this delivery is a digest.
 pub fn is_digest(delivery: &Delivery) -> bool {
-    [Template::T13, Template::T14].iter().any(|t| delivery.template.split('_').next() == Some(t.id()))
+    // A message of the morning's list has that text, too, and no number of a digest.
+    let number = delivery.case_no.starts_with(NUMBER);
+    number
+        && [Template::T13, Template::T14, Template::T16]
+            .iter()
+            .any(|t| delivery.template.split('_').next() == Some(t.id()))
 }
 
 /// When the digest goes out that a message joins whose quota opens then.
 pub fn digest_due(delivery: &Delivery, opens: Instant, calendar: &Calendar) -> Instant {
-    let at = if delivery.urgency == Urgency::Workday { calendar.next_office(opens) } else { opens };
+    let at = match delivery.urgency {
+        Urgency::Morning => calendar.next_morning(opens),
+        Urgency::Workday => calendar.next_office(opens),
+        Urgency::AtOnce | Urgency::Daytime => opens,
+    };
     calendar.next_open(at)
 }
 
@@ -204,6 +213,7 @@ fn change_count(slots: &mut BTreeMap<String, String>, by: i64) -> i64 {
 fn blank(message: &Delivery, due: Instant, now: Instant) -> Delivery {
     let day = due.day();
     let template = match message.role {
+        _ if message.urgency == Urgency::Morning => Template::T16,
         Role::Owner | Role::SafetyOfficer => Template::T13,
         _ => Template::T14,
     };
@@ -227,6 +237,10 @@ fn blank(message: &Delivery, due: Instant, now: Instant) -> Delivery {
         uncertain: false,
         sent_at: None,
         change: Change::New,
+        urgency: match message.urgency {
+            Urgency::Morning => Urgency::Workday,
+            other => other,
+        },
         // It goes out with the day on which it is due, not with its first message's.
         decided_at: Some(now),
         slots: BTreeMap::new(),

@@ -7,7 +7,7 @@ use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 
-use crate::house::{AREA, DAY, FIRM, House, tocsin, until};
+use crate::house::{AREA, DAY, FIRM, House, OTHER_FIRM, report, tocsin, until};
 
 /// The command's exit code, standard output and standard error.
 fn call(house: &House, args: &[&str]) -> (Option<i32>, String, String) {
@@ -168,4 +168,49 @@ fn whom_nobody_can_reach_is_said_and_nobody_is_named() {
     assert_eq!(found["unreachable_enterprises"][0]["uscc"], FIRM);
     assert_eq!(found["ended"], json!([{"contact": format!("owner+{FIRM}+1"), "day": "2025-01-01"}]));
     assert!(!out.contains("张三") && !out.contains("12345678"), "{out}");
+}
+
+#[test]
+fn corrections_that_are_too_many_wait_until_somebody_has_looked() {
+    let mut house = House::embedded();
+    house.register(None);
+    let url = house.gateway.url.clone();
+    house.configure(&url, "[alerts]\ncorrections_an_hour = 1\n");
+    let run = house.run_caught_up(&[]);
+    let of = |id: &str, firm: &str, version: u64, status: &str| {
+        let mut report = report(id, &today().to_string());
+        (report["uscc"], report["version"], report["status"]) = (json!(firm), json!(version), json!(status));
+        house.append("reports.hr", id, &report, None);
+    };
+    let rang = || house.gateway.calls().len();
+    // One of each firm: several of one would be told to the township as well.
+    of("a", FIRM, 1, "reported");
+    of("b", OTHER_FIRM, 1, "reported");
+    until("both owners are told", || rang() == 2);
+    of("a", FIRM, 2, "withdrawn");
+    of("b", OTHER_FIRM, 2, "withdrawn");
+    let held = || json_of(&house, &["corrections", "held", "--json"]).as_array().unwrap().len();
+    until("one is held", || held() == 1);
+    until("one went out", || rang() == 3);
+    let (_, table, _) = call(&house, &["corrections", "held"]);
+    assert!(table.contains("tocsin corrections release"), "{table}");
+    run.wait_said("the fuse of corrections holds this one");
+
+    let later = [
+        "corrections",
+        "release",
+        "--author",
+        "王主任",
+        "--reason",
+        "r",
+        "--until",
+        "2199-01-01T00:00:00+08:00",
+    ];
+    assert_eq!(call(&house, &later).0, Some(2));
+    let (code, said, _) = call(&house, &later[..6]);
+    assert_eq!(code, Some(0), "{said}");
+    until("it goes out", || rang() == 4);
+    assert_eq!(run.stop(), Some(0));
+    assert_eq!(held(), 0);
+    assert_eq!(house.progress().unwrap().counters.quarantined, 0);
 }

@@ -6,6 +6,7 @@
 //! | correction, reduction or end of a message that rang in these quiet hours, or of a severe one within 12 hours | at once |
 //! | first or raised warning to a township, below yellow | when nobody sleeps, on a workday from 08:30 (people.md 5.1) |
 //! | everything else | when nobody sleeps (people.md 5.2) |
+//! | what goes into a township's morning ([`crate::plan::morning`]) | with that: nothing rings before |
 //!
 //! Whoever was rung out of bed, or has gone out to an accident, hears at once that it was not so. No other correction
 //! is worth a night; a holiday does not hold it, because who was told on Friday may act on Saturday.
@@ -43,7 +44,8 @@ pub fn held_until(
     past: Past,
     now: Instant,
 ) -> Option<(Instant, Why)> {
-    if urgency == Urgency::AtOnce || corrects_the_awake(calendar, change, past, now) {
+    let at_once = matches!(urgency, Urgency::AtOnce | Urgency::Morning);
+    if at_once || corrects_the_awake(calendar, change, past, now) {
         return None;
     }
     let (mut at, mut why) = (now, Why::QuietHours);

@@ -17,6 +17,7 @@
 //!    area, until the contact is registered anew.
 //! 8. Nobody in the chain: failed, `no_contact`.
 
+pub mod morning;
 pub mod next;
 pub mod share;
 pub mod told;
@@ -29,7 +30,7 @@ use tocsin_schemas::time::Instant;
 
 use crate::channels::Channels;
 use crate::contacts::{Contacts, Person, contact_key};
-use crate::decide::{self, Why, hold};
+use crate::decide::{self, Urgency, Why, hold};
 use crate::gateways;
 use crate::ledger::delivery_id;
 use crate::phone_key::PhoneKey;
@@ -50,6 +51,8 @@ pub struct Planner<'a> {
     pub channels: &'a Channels,
     /// What makes a phone's hash.
     pub key: &'a PhoneKey,
+    /// Whether townships get a list in the morning.
+    pub mornings: bool,
     /// What comes back, and for how long it is waited; `None`: nothing does.
     pub awaits: Option<&'a Awaits>,
     /// The present instant.
@@ -193,7 +196,7 @@ impl Planner<'_> {
         let variable_chars = profile.and_then(|profile| profile.limits.variable_chars);
         let template = match step.stands_in && !decide::looks_back(alert.change) {
             true => Ok(Template::T15),
-            false => texts::template(alert, audience.role),
+            false => self.template(alert, audience.role),
         };
         let message = template.clone().and_then(|t| self.texts.render_as(t, alert, audience, variable_chars));
         let named = message.as_ref().map_or_else(
@@ -223,9 +226,20 @@ impl Planner<'_> {
         }
     }
 
+    fn urgency(&self, alert: &Alert, role: Role) -> Urgency {
+        if self.mornings { morning::urgency(alert, role) } else { hold::urgency(alert, role) }
+    }
+
+    fn template(&self, alert: &Alert, role: Role) -> Result<Template, TextError> {
+        match self.urgency(alert, role) {
+            Urgency::Morning => Ok(Template::T16),
+            _ => texts::template(alert, role),
+        }
+    }
+
     /// A delivery that nobody was found for.
     fn unheard(&self, alert: &Alert, audience: &Audience) -> Draft {
-        let template = texts::template(alert, audience.role).map_or("", Template::id).to_owned();
+        let template = self.template(alert, audience.role).map_or("", Template::id).to_owned();
         let channel = self.channels.names(audience.role).first().copied().unwrap_or_default();
         let delivery_id = delivery_id(&alert.alert_id, audience.role, &audience.subject, channel, &[]);
         let channel = channel.to_owned();
@@ -266,7 +280,7 @@ impl Planner<'_> {
             phone_hash: None,
             address_hash: None,
             change: alert.change,
-            urgency: hold::urgency(alert, audience.role),
+            urgency: self.urgency(alert, audience.role),
             decided_at: Some(alert.decided_at),
             episode: alert.episode,
             revision: alert.revision,

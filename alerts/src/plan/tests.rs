@@ -83,7 +83,7 @@ impl House {
     pub fn ask<T>(&self, ask: impl FnOnce(&Planner<'_>) -> T) -> T {
         let House { told, contacts, channels, key, awaits, now } = self;
         let (texts, awaits, now) = (&Texts::built_in(), awaits.as_ref(), *now);
-        ask(&Planner { told, contacts, texts, channels, key, awaits, now })
+        ask(&Planner { told, contacts, texts, channels, key, mornings: false, awaits, now })
     }
     fn plan(&self, alert: &Alert) -> Vec<Delivery> {
         self.ask(|p| p.first(alert)).into_iter().map(|draft| draft.delivery).collect()

@@ -436,10 +436,10 @@ mod tests {
             |told: &mut Told| told.apply(&ended(to("p", delivery("a1", Planned)), Skipped, "in_digest:D1"));
         let digest = |state| Delivery {
             delivery_id: "D1".into(),
+            case_no: "D250301".into(),
             template: "T13".into(),
             ..to("p", ended(delivery("a0", state), state, ""))
         };
-        let digest = |state| Delivery { delivery_id: "D1".into(), ..digest(state) };
         let mut told = Told::new();
         let key = skipped(&mut told);
         assert_eq!(fates(&told, "a1"), [Fate::Open], "not known yet: on its way");

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::codes::{Change, DeliveryState};
-use tocsin_schemas::records::{Delivery, Offset};
+use tocsin_schemas::records::{Audience, Delivery, Offset};
 use tocsin_schemas::time::Instant;
 use tokio::sync::watch;
 use tokio::time::Instant as Monotonic;
@@ -31,8 +31,9 @@ use crate::clock::wait_for;
 use crate::codec::topic;
 use crate::decide::Why;
 use crate::fuse;
+use crate::plan::morning;
 use crate::plan::next::Further;
-use crate::plan::told::{ShareKey, Told};
+use crate::plan::told::{ConversationKey, ShareKey, Told};
 use crate::plan::{Draft, Planner};
 use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
@@ -186,7 +187,13 @@ impl Turn<'_> {
         let (mut read, mut silent) = (0, 0);
         self.committer.wants_progress |= !batch.alerts.is_empty();
         for alert in batch.alerts {
-            let (place, alert) = ((alert.partition, alert.offset), Arc::new(alert.alert));
+            let (place, mut alert) = ((alert.partition, alert.offset), alert.alert);
+            if self.shared.settings.mornings {
+                let told = |audience: &Audience| self.told.has_past(ConversationKey::new(&alert, audience));
+                let reads = morning::township(&alert, told);
+                alert.audiences.extend(reads);
+            }
+            let alert = Arc::new(alert);
             read += 1;
             silent += u64::from(alert.audiences.is_empty() || alert.change == Change::Suppressed);
             if alert.change == Change::Suppressed {
@@ -301,6 +308,7 @@ impl Turn<'_> {
             texts: &shared.texts,
             channels: &shared.channels,
             key: &shared.phone_key,
+            mornings: shared.settings.mornings,
             awaits: shared.settings.awaits.as_ref(),
             now: shared.clock.now(),
         })

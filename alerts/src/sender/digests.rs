@@ -62,6 +62,17 @@ impl Turn<'_> {
         true
     }
 
+    /// Whether it goes into the morning's list; then it is in it by now.
+    pub fn in_the_morning(&mut self, seq: u64, now: Instant) -> bool {
+        let delivery = self.board.get(seq).map(|entry| &entry.delivery);
+        let Some(delivery) = delivery.filter(|d| d.urgency == Urgency::Morning && d.attempt == 0).cloned()
+        else {
+            return false;
+        };
+        self.join(seq, &delivery, now, now);
+        true
+    }
+
     /// It ends, and the digest of its phone stands for it.
     fn join(&mut self, seq: u64, delivery: &Delivery, opens: Instant, now: Instant) {
         let mut due = quota::digest_due(delivery, opens, &self.shared.settings.calendar);

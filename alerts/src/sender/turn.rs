@@ -163,7 +163,7 @@ impl Turn<'_> {
                     slot = Some(mine);
                 }
                 decide::Next::Send { person, resend } => {
-                    if !resend && self.over_its_quota(seq, now) {
+                    if !resend && (self.in_the_morning(seq, now) || self.over_its_quota(seq, now)) {
                         slot = Some(mine);
                         continue;
                     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::slots::cut;
 
-/// One text of people.md section 5.3, or one of ours after them (T13 to T15).
+/// One text of people.md section 5.3, or one of ours after them (T13 to T16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "`about` says what each is")]
 pub enum Template {
@@ -24,6 +24,7 @@ pub enum Template {
     T13,
     T14,
     T15,
+    T16,
 }
 
 use Slot::{
@@ -33,7 +34,7 @@ use Slot::{
 
 impl Template {
     /// Every text.
-    pub const ALL: [Template; 15] = [
+    pub const ALL: [Template; 16] = [
         Template::T1,
         Template::T2,
         Template::T3,
@@ -49,6 +50,7 @@ impl Template {
         Template::T13,
         Template::T14,
         Template::T15,
+        Template::T16,
     ];
 
     /// Its id in people.md and in the ledger.
@@ -69,6 +71,7 @@ impl Template {
             Template::T13 => "T13",
             Template::T14 => "T14",
             Template::T15 => "T15",
+            Template::T16 => "T16",
         }
     }
 
@@ -90,6 +93,7 @@ impl Template {
             Template::T13 => "T13_fallback",
             Template::T14 => "T14_fallback",
             Template::T15 => "T15_fallback",
+            Template::T16 => "T16_fallback",
         }
     }
 
@@ -111,6 +115,7 @@ impl Template {
             Template::T13 => "owner, digest",
             Template::T14 => "township, digest",
             Template::T15 => "township, owner not reached",
+            Template::T16 => "township, the morning's list",
         }
     }
 
@@ -131,7 +136,7 @@ impl Template {
             Template::T11 => &[TownEnterprise, Area, Window, Count, Act, CaseNo, CaseHead, CaseTail],
             Template::T12 => &[Severity, CaseNo, CaseHead, CaseTail],
             Template::T13 => &[K, Count, CaseNo, CaseHead, CaseTail],
-            Template::T14 => &[Town, Area, K, CaseNo, CaseHead, CaseTail],
+            Template::T14 | Template::T16 => &[Town, Area, K, CaseNo, CaseHead, CaseTail],
             Template::T15 => &[
                 Town, Area, YearMonth, Year, Month, DayOfMonth, Severity, Enterprise, CaseNo, CaseHead,
                 CaseTail,
@@ -147,7 +152,7 @@ impl Template {
 
 /// Not a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a text from T1 to T15, found {0}")]
+#[error("expected a text from T1 to T16, found {0}")]
 pub struct NoTemplate(String);
 
 impl FromStr for Template {

@@ -54,6 +54,8 @@ pub(super) fn value(
         }
         Slot::Window => facts.window_days.map(count).ok_or(missing("facts.window_days"))?,
         Slot::Level => alert.level.map(level).ok_or(missing("level"))?.to_owned(),
+        // One message of the morning's list.
+        Slot::K if template == Template::T16 => count(1),
         // No alert says these: T5, T10, T13 and T14 are not worded from one.
         Slot::K | Slot::Office | Slot::Hour => return Err(missing(slot.name())),
     })

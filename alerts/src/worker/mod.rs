@@ -67,6 +67,8 @@ pub struct Settings {
     pub per_phone_a_day: Option<u32>,
     /// How long answers and receipts are waited for before somebody else is asked; `None`: nothing comes back.
     pub awaits: Option<Awaits>,
+    /// Whether townships get a list in the morning ([`crate::plan::morning`]) instead of a message for each minor thing.
+    pub mornings: bool,
     /// Over so many corrections in an hour the rest is held until somebody has looked ([`crate::fuse`]); `None`: never.
     pub corrections_an_hour: Option<u32>,
     /// Alerts read ahead of each partition, and so about the number taken in at once.
@@ -92,6 +94,7 @@ impl Default for Settings {
             expire_after: None,
             per_phone_a_day: None,
             awaits: None,
+            mornings: false,
             corrections_an_hour: None,
             max_batch: 500,
             retry: RetrySettings::default(),

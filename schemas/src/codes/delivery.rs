@@ -36,5 +36,7 @@ codes! {
         Daytime = "daytime",
         /// Outside the quiet hours, when offices read.
         Workday = "workday",
+        /// In the list of the next workday's morning, with others.
+        Morning = "morning",
     }
 }

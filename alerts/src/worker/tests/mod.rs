@@ -5,6 +5,7 @@ mod fuse;
 mod gateway;
 mod kills;
 mod memlog;
+mod morning;
 mod order;
 mod quiet;
 mod quota;
