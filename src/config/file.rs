@@ -108,6 +108,8 @@ pub struct Alerts {
     pub expire_after_hours: u64,
     /// How many messages a day a phone gets over one channel; left out: as many as the gateways allow.
     pub per_phone_a_day: Option<u32>,
+    /// Whether townships get a list in the morning instead of a message for each minor thing.
+    pub mornings: bool,
     /// Over so many corrections in an hour the rest is held until somebody has looked; 0: never.
     pub corrections_an_hour: u32,
     /// The key of phones' hashes in `deliveries`.
@@ -125,6 +127,7 @@ impl Default for Alerts {
             quiet: Quiet::default(),
             expire_after_hours: 72,
             per_phone_a_day: None,
+            mornings: false,
             corrections_an_hour: tocsin_alerts::fuse::MOST_AN_HOUR,
             phone_key: None,
         }

@@ -54,6 +54,7 @@
 //! ledger_seconds = 15         # how often the ledger is added up
 //! [alerts]
 //! per_phone_a_day = 20        # left out: as many as the gateways allow; what is over it joins a digest
+//! mornings = true             # townships get one list at 08:30; left out: false
 //! corrections_an_hour = 20    # what is over it waits until somebody has looked; 0: nothing waits
 //! phone_key = { file = "phone.key" }   # of phones' hashes in the ledger; never change it
 //! expire_after_hours = 72     # a message that nobody could send for so long is not sent any more; 0: never
@@ -125,6 +126,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// How many messages a day a phone gets over one channel; `None`: as many as the gateways allow.
     pub per_phone_a_day: Option<u32>,
+    /// Whether townships get a list in the morning instead of a message for each minor thing.
+    pub mornings: bool,
     /// Over so many corrections in an hour the rest is held until somebody has looked.
     pub corrections_an_hour: Option<u32>,
     /// The key of phones' hashes in `deliveries`; `None`: the log's id.
@@ -311,6 +314,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         metrics,
         quiet: alerts.quiet,
         per_phone_a_day: alerts.per_phone_a_day,
+        mornings: alerts.mornings,
         corrections_an_hour: (most > 0).then_some(most),
         phone_key,
         calendar,

@@ -88,6 +88,7 @@ impl fmt::Display for Config {
         if let Some(most) = self.per_phone_a_day {
             writeln!(f, "per_phone_a_day = {most}")?;
         }
+        writeln!(f, "mornings = {}", self.mornings)?;
         writeln!(f, "corrections_an_hour = {}", self.corrections_an_hour.unwrap_or(0))?;
         if let Some(key) = &self.phone_key {
             writeln!(f, "phone_key = {key}")?;

@@ -79,6 +79,7 @@ pub fn worker(
     let calendar = config.calendar.clone();
     let mut settings =
         Settings { calendar, expire_after, per_phone_a_day: config.per_phone_a_day, ..Settings::default() };
+    settings.mornings = config.mornings;
     settings.corrections_an_hour = config.corrections_an_hour;
     // Nobody is asked in another's place where no answer can come.
     let deadlines = config.answers.deadlines;

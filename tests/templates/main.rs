@@ -116,13 +116,13 @@ fn what_is_approved_is_compared_with_the_texts() {
         ["T2", "T3", "T4", "T5", "T6"].into_iter().map(|id| (id, "not_approved")).collect();
     expected.extend([("T7", "approved_slots"), ("T7", "approved_signature")]);
     expected.extend(
-        ["T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15"].into_iter().map(|id| (id, "not_approved")),
+        ["T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15", "T16"].into_iter().map(|id| (id, "not_approved")),
     );
     assert_eq!(found, expected);
     let (code, out, _) = called(dir.path(), &["check-config", "--config", "tocsin.toml"]);
     assert_eq!(code, 2);
     assert!(
-        out.contains("not ok: [alerts.gateways.aliyun] 15 differ, the first: T2 for aliyun: not_approved"),
+        out.contains("not ok: [alerts.gateways.aliyun] 16 differ, the first: T2 for aliyun: not_approved"),
         "{out}"
     );
     let args = ["templates", "preview", "T1", "--config", "tocsin.toml", "--gateway", "aliyun", "--json"];
@@ -164,7 +164,7 @@ T12  owner, severity corrected
 ";
     assert_eq!(out, expected);
     let (_, all) = json_of(dir.path(), &["templates", "preview", "--json"]);
-    assert_eq!(all.as_array().unwrap().len(), 15);
+    assert_eq!(all.as_array().unwrap().len(), 16);
     assert!(all[0].get("worst").is_none() && all[0]["example"].get("request").is_none());
 }
 
@@ -173,7 +173,7 @@ fn a_wrong_call_says_what_there_is() {
     let dir = tempfile::tempdir().unwrap();
     for (args, expected) in [
         (&["templates", "lint", "--gateway", "pigeon"][..], "expected one of aliyun, tencent, "),
-        (&["templates", "preview", "T16"], "expected a text from T1 to T15, found T16"),
+        (&["templates", "preview", "T17"], "expected a text from T1 to T16, found T17"),
         (&["templates", "lint", "--folder", "nowhere"], "cannot read the texts in nowhere: "),
         (&["templates", "lint", "--folder", "a", "--config", "b"], "cannot be used with"),
     ] {
