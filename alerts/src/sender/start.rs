@@ -11,7 +11,7 @@ use crate::codec::{self, topic};
 use crate::ledger::Ledger;
 use crate::quota::Usage;
 use crate::worker::WorkerError;
-use crate::worker::reading::{Reading, partition, read_progress, to_end, writer};
+use crate::worker::reading::{Reading, partition, read_progress, to_written, writer};
 
 /// The sender's state as of now, and where to go on.
 pub(super) struct Started {
@@ -46,7 +46,7 @@ pub(super) fn read_back(
     let mut tail = log.reader(&[(partition(topic::DELIVERIES, of), first)])?;
     let (mut ledger, mut usage, mut digests) = (Ledger::new(), Usage::default(), Digests::default());
     let mut recent = Recent::default();
-    to_end(&**log, &mut *tail, reading, |record| {
+    to_written(&**log, &mut *tail, reading, |record| {
         if let Some(value) = &record.value {
             let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
             usage.apply(&delivery);
