@@ -1,9 +1,10 @@
 //! What a sender reads back before it does anything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tocsin_schemas::log::{EventLog, LogReader, LogWriter};
-use tocsin_schemas::records::{Delivery, Offset, Progress};
+use tocsin_schemas::records::{Delivery, DeliveryState, Offset, Progress};
 
 use super::digests::Digests;
 use super::receipts::Recent;
@@ -26,6 +27,8 @@ pub(super) struct Started {
     /// Where that goes on.
     pub answers_from: Vec<Offset>,
     pub recent: Recent,
+    /// The gateways that have said yes.
+    pub proven: BTreeSet<String>,
 }
 
 /// Opens the writer, which fences an older sender of this partition, and then reads the partition back. Blocks.
@@ -45,13 +48,17 @@ pub(super) fn read_back(
     let first = log.bounds(topic::DELIVERIES)?.get(of as usize).map_or(0, |bounds| bounds.first);
     let mut tail = log.reader(&[(partition(topic::DELIVERIES, of), first)])?;
     let (mut ledger, mut usage, mut digests) = (Ledger::new(), Usage::default(), Digests::default());
-    let mut recent = Recent::default();
+    let (mut recent, mut proven) = (Recent::default(), BTreeSet::new());
     to_written(&**log, &mut *tail, reading, |record| {
         if let Some(value) = &record.value {
             let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
             usage.apply(&delivery);
             recent.apply(&delivery);
             digests.apply(&delivery);
+            let yes = matches!(delivery.state, DeliveryState::Accepted | DeliveryState::Delivered);
+            if yes && !proven.contains(&delivery.channel) {
+                proven.insert(delivery.channel.clone());
+            }
             ledger.apply(delivery);
         }
         Ok(())
@@ -60,7 +67,19 @@ pub(super) fn read_back(
     let from: Vec<_> =
         answers_from.iter().map(|o| (partition(topic::ANSWERS, o.partition), o.next)).collect();
     let answers = log.reader(&from)?;
-    Ok(Started { writer, log_id, progress, ledger, usage, digests, tail, answers, answers_from, recent })
+    Ok(Started {
+        writer,
+        log_id,
+        progress,
+        ledger,
+        usage,
+        digests,
+        tail,
+        answers,
+        answers_from,
+        recent,
+        proven,
+    })
 }
 
 /// Where to go on reading answers. They are kept by time, so what was not read yet may have gone.

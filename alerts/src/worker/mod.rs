@@ -18,7 +18,6 @@ pub(crate) mod commit;
 mod members;
 pub(crate) mod reading;
 pub(crate) mod registry;
-pub(crate) mod slots;
 pub(crate) mod tail;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -39,13 +38,12 @@ use crate::codec::topic;
 use crate::decide::RetrySettings;
 use crate::phone_key::PhoneKey;
 use crate::planner::{self, Stop};
-use crate::sender;
+use crate::sender::{self, Gates};
 use crate::stats::{Hub, Stats};
 use crate::texts::Texts;
 use members::{EVERY, Members, Role};
 use reading::Reading;
 use registry::Registry;
-use slots::Slots;
 
 /// The name of the planner's writer and of its progress; a sender's has its partition behind it.
 pub const WRITER: &str = "alerts";
@@ -53,7 +51,7 @@ pub const WRITER: &str = "alerts";
 /// How a worker works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Requests under way at once.
+    /// Requests under way at once at a gateway of which no [`Channels::admit`] says more.
     pub max_in_flight: usize,
     /// Open deliveries at which no more alerts are taken in until some have ended. What is held until a morning or a
     /// workday does not count: a night's messages must not keep a death from being read.
@@ -179,7 +177,7 @@ pub(crate) struct Shared {
     pub accept_difference: bool,
     pub registry: Arc<Registry>,
     pub stats: Arc<Hub>,
-    pub slots: Slots,
+    pub gates: Arc<Gates>,
     /// Whether the planner, ours or another worker's, has found that the books fit together.
     pub guarded: watch::Sender<bool>,
 }
@@ -323,7 +321,7 @@ impl Worker {
         let partitions = u32::try_from(self.log.bounds(topic::DELIVERIES)?.len()).unwrap_or(u32::MAX);
         let registry = Registry::open(Arc::clone(&self.log), self.schemas, reading)?;
         let shared = Shared {
-            slots: Slots::new(self.settings.max_in_flight),
+            gates: Arc::new(Gates::new(&self.channels, self.settings.max_in_flight, Arc::clone(&self.clock))),
             guarded: watch::Sender::new(false),
             log: self.log,
             channels: self.channels,

@@ -4,6 +4,7 @@ mod gateway;
 mod kills;
 mod memlog;
 mod order;
+mod peace;
 mod quiet;
 mod quota;
 mod receipts;
