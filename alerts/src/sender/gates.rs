@@ -25,6 +25,9 @@ pub(crate) struct Lane {
 /// When to look at a lane again that is closed now. `None`: when [`Gates::freed`] says so.
 pub(crate) type Again = Option<Instant>;
 
+/// What each sender that waits at a lane would send next, and when it looks again.
+type Fronts = BTreeMap<Lane, BTreeMap<u32, (Place, Again)>>;
+
 /// One gate for each gateway.
 pub(crate) struct Gates {
     admissions: BTreeMap<&'static str, Admission>,
@@ -32,8 +35,7 @@ pub(crate) struct Gates {
     /// What the clock said last, and how far it went forward since the beginning.
     ticks: Mutex<(Instant, Tick)>,
     freed: Notify,
-    /// What each sender that waits at a lane would send next.
-    fronts: Mutex<BTreeMap<Lane, BTreeMap<u32, Place>>>,
+    fronts: Mutex<Fronts>,
 }
 
 /// Leave to make one request. It gives its place back when it is dropped; without an outcome it says nothing about the
@@ -94,11 +96,14 @@ impl Gates {
         let Some(admission) = self.admissions.get(lane.gateway) else { return Err(None) };
         let mut all = self.fronts();
         let fronts = all.entry(lane).or_default();
-        if fronts.iter().any(|(other, front)| *other != sender && front < place) {
-            fronts.insert(sender, place.clone());
-            return Err(None);
-        }
         let (now, tick) = self.now();
+        let before = |(other, (front, _)): &(&u32, &(Place, Again))| **other != sender && front < place;
+        if let Some((_, (_, again))) = fronts.iter().find(before) {
+            // It may have that other's time by now, which then says so when it has passed.
+            let again = again.filter(|at| *at > now);
+            fronts.insert(sender, (place.clone(), again));
+            return Err(again);
+        }
         let permit = match lane.asks {
             true => admission.permit_question(tick),
             false => admission.permit(tick),
@@ -113,15 +118,16 @@ impl Gates {
                 Ok(Pass { gates: Arc::clone(self), ticket: Some(ticket) })
             }
             Permit::NotBefore(until, wait) => {
-                fronts.insert(sender, place.clone());
-                Err(again(now, tick, until, &wait))
+                let again = again(now, tick, until, &wait);
+                fronts.insert(sender, (place.clone(), again));
+                Err(again)
             }
         }
     }
 
     /// A sender waits at a closed lane with this one.
-    pub fn wait(&self, lane: Lane, sender: u32, place: Place) {
-        self.fronts().entry(lane).or_default().insert(sender, place);
+    pub fn wait(&self, lane: Lane, sender: u32, place: Place, again: Again) {
+        self.fronts().entry(lane).or_default().insert(sender, (place, again));
     }
 
     /// A sender has nothing more for this lane.
@@ -140,7 +146,7 @@ impl Gates {
         self.freed.notify_waiters();
     }
 
-    fn fronts(&self) -> MutexGuard<'_, BTreeMap<Lane, BTreeMap<u32, Place>>> {
+    fn fronts(&self) -> MutexGuard<'_, Fronts> {
         self.fronts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

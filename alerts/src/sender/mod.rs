@@ -92,6 +92,7 @@ pub(crate) async fn run(
         recent: started.recent,
         early: HashMap::new(),
         gates_due: None,
+        due_now: false,
         answers_from: started.answers_from,
         warned: None,
         committer: Committer::new(

@@ -87,6 +87,8 @@ pub(super) struct Turn<'a> {
     pub early: HashMap<String, Vec<Answer>>,
     /// When a gateway may be called again that may not now.
     pub gates_due: Option<Instant>,
+    /// Whether something would go now, but for a place or a turn that another has.
+    pub due_now: bool,
     /// How far answers were taken in.
     pub answers_from: Vec<Offset>,
     /// The year for which somebody was warned that the table of holidays lacks it or the next.
@@ -129,7 +131,7 @@ impl Turn<'_> {
     pub fn decide(&mut self) -> (Vec<Send>, bool) {
         let now = self.shared.clock.now();
         let mut sends = Vec::new();
-        self.gates_due = None;
+        (self.gates_due, self.due_now) = (None, false);
         self.look_at_the_calendar(now);
         self.board.wake(now);
         loop {
@@ -167,7 +169,7 @@ impl Turn<'_> {
         if let Some((first, _)) = &at
             && let Some(again) = gates.closed(lane)
         {
-            gates.wait(lane, sender, first.clone());
+            gates.wait(lane, sender, first.clone(), again);
             self.look_again(again);
             return true;
         }
@@ -201,6 +203,7 @@ impl Turn<'_> {
 
     fn look_again(&mut self, again: Again) {
         self.gates_due = [self.gates_due, again].into_iter().flatten().min();
+        self.due_now |= again.is_none();
     }
 
     /// When something is due that waits for a time.
@@ -373,7 +376,8 @@ impl Turn<'_> {
     }
 
     pub fn publish(&self) {
-        let next_due = self.next_due();
+        let now = self.due_now.then(|| self.shared.clock.now());
+        let next_due = [self.next_due(), now].into_iter().flatten().min();
         let in_hand = self.board.len();
         self.count(|mine| (mine.next_due, mine.in_hand) = (next_due, in_hand));
     }
