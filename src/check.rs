@@ -50,13 +50,14 @@ pub fn run(args: Args) -> CommandResult {
             failures.push(failure);
         }
     };
-    if config.webhook.is_some() {
-        let channel = alerts::channel(&config);
-        let endpoint = channel.as_ref().ok().map(|channel| channel.gateway().endpoint().clone());
-        keep(channel.map(|_| "[alerts.webhook] can be used (it was not called)".to_owned()));
-        match endpoint.map(where_it_leads) {
+    for gateway in &config.gateways.all {
+        let section = &gateway.section;
+        let client = alerts::client(gateway).map_err(Failure::wrong_call);
+        let endpoint = client.as_ref().ok().map(|client| client.gateway().endpoint().clone());
+        keep(client.map(|_| format!("[{section}] can be used (it was not called)")));
+        match endpoint.map(|endpoint| where_it_leads(section, endpoint)) {
             Some(Leads::Said(line)) => keep(line),
-            Some(Leads::NobodyKnows(why)) => say!("warning: [alerts.webhook] {why}"),
+            Some(Leads::NobodyKnows(why)) => say!("warning: [{section}] {why}"),
             Some(Leads::Itself) | None => {}
         }
     }
@@ -142,7 +143,7 @@ enum Leads {
     Itself,
 }
 
-fn where_it_leads(endpoint: Endpoint) -> Leads {
+fn where_it_leads(section: &str, endpoint: Endpoint) -> Leads {
     let (allowed, host) = (endpoint.allow_private, endpoint.host());
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -152,14 +153,14 @@ fn where_it_leads(endpoint: Endpoint) -> Leads {
     match receiver.recv_timeout(NAME_LIMIT) {
         Ok(Ok(None)) => Leads::Itself,
         Ok(Ok(Some((_, Some(LeadsInside(what)))))) if !allowed => Leads::Said(Err(Failure::failed(format!(
-            "[alerts.webhook] {host} leads to {what} here: every request would fail as leads_inside. Set \
+            "[{section}] {host} leads to {what} here: every request would fail as leads_inside. Set \
              allow_private = true if the gateway really is there"
         )))),
         Ok(Ok(Some((_, Some(LeadsInside(what)))))) => {
-            Leads::Said(Ok(format!("[alerts.webhook] {host} leads to {what}, as allow_private lets it")))
+            Leads::Said(Ok(format!("[{section}] {host} leads to {what}, as allow_private lets it")))
         }
         Ok(Ok(Some((count, None)))) => {
-            Leads::Said(Ok(format!("[alerts.webhook] {host} leads to public addresses ({count})")))
+            Leads::Said(Ok(format!("[{section}] {host} leads to public addresses ({count})")))
         }
         Ok(Err(error)) => Leads::NobodyKnows(format!("{host}: {error}")),
         Err(_) => Leads::NobodyKnows(format!(

@@ -20,8 +20,10 @@
 //! - **Acknowledged.** When `append` has returned `Ok`, the records survive a power loss (Kafka: of what
 //!   the topic's replication survives; `acks=all`).
 //! - **Visible.** Readers see an acknowledged append at once on SQLite, some milliseconds later on Kafka
-//!   (topic by topic, as the markers arrive). So [`LogReader::caught_up`] right after an append need not
-//!   cover it; after a newer writer of the same name was made, it does.
+//!   (topic by topic, as the markers arrive), and behind an open append of *another* writer in the same partition
+//!   only when that one is over: committed, fenced, or dead for a minute. So neither [`LogReader::caught_up`] nor
+//!   [`EventLog::bounds`] need cover an acknowledged append. [`EventLog::written`] covers all that were
+//!   acknowledged before it was called, whoever wrote them: who must have read them reads up to there.
 //! - **Uncertain.** [`LogError::Uncertain`]: it may or may not be there. Make a new writer (which settles
 //!   the old one) and read back progress.
 
@@ -229,6 +231,15 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// `MissingTopic`, `Unreachable`, `Refused`.
     fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError>;
+
+    /// For each partition of a topic, in order of partitions, an offset before which everything lies that was
+    /// acknowledged, by whatever writer, before this call. Never below the end of [`EventLog::bounds`], and above it
+    /// while appends are under way (Kafka: the high watermark): a reader reaches it once those are over, though
+    /// nothing of them may be left to read.
+    ///
+    /// # Errors
+    /// As [`EventLog::bounds`].
+    fn written(&self, topic: &str) -> Result<Vec<u64>, LogError>;
 
     /// A reader of these partitions from these offsets.
     ///

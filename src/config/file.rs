@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use tocsin_alerts::calendar::Hours;
-use tocsin_alerts::gateways::{self, settings::Templates};
+use tocsin_alerts::gateways::settings::Templates;
 use tocsin_schemas::time::{Instant, TimeOfDay};
 
 use super::secret::{PropertyRef, SecretRef};
@@ -102,7 +102,9 @@ pub struct Alerts {
     pub answers: Option<super::answers::Section>,
     pub deadlines: super::answers::Hours,
     pub templates: Texts,
-    pub gateways: BTreeMap<String, Approvals>,
+    pub gateways: BTreeMap<String, toml::Table>,
+    /// The gateways to try, by role, in order.
+    pub order: BTreeMap<String, Vec<String>>,
     pub quiet: Quiet,
     /// A message that was not sent for so long is of no use; 0: never.
     pub expire_after_hours: u64,
@@ -124,6 +126,7 @@ impl Default for Alerts {
             deadlines: super::answers::Hours::default(),
             templates: Texts::default(),
             gateways: BTreeMap::new(),
+            order: BTreeMap::new(),
             quiet: Quiet::default(),
             expire_after_hours: 72,
             per_phone_a_day: None,
@@ -134,21 +137,6 @@ impl Default for Alerts {
     }
 }
 
-impl Alerts {
-    /// Whether every `[alerts.gateways.NAME]` is a gateway that approves templates.
-    ///
-    /// # Errors
-    /// One line: the first that is not, and those that are.
-    pub fn has_templates(&self) -> Result<(), String> {
-        let with = || gateways::TABLE.iter().map(|e| e.profile).filter(|p| p.marks.is_some()).map(|p| p.name);
-        let Some(name) = self.gateways.keys().find(|name| with().all(|known| known != name.as_str())) else {
-            return Ok(());
-        };
-        let names = with().collect::<Vec<_>>().join(", ");
-        Err(format!("[alerts.gateways.{name}]: only these have templates to approve: {names}"))
-    }
-}
-
 /// `[alerts.templates]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,7 +144,7 @@ pub struct Texts {
     pub folder: Option<PathBuf>,
 }
 
-/// `[alerts.gateways.NAME]`: what a gateway has approved.
+/// Of `[alerts.gateways.NAME]`: what a gateway has approved.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approvals {

@@ -30,7 +30,7 @@
 //! max_batch = 10000
 //! linger_ms = 0
 //!
-//! [alerts.webhook]            # left out: only `--only pipeline` can run
+//! [alerts.webhook]            # the same as [alerts.gateways.webhook]; without any only `--only pipeline` runs
 //! url = "https://gateway.example/send"
 //! token = { file = "webhook.token" }
 //! secret = { file = "webhook.secret" }   # the key of the signature; left out: not signed
@@ -43,11 +43,17 @@
 //! [alerts.templates]          # left out: the texts as they are delivered
 //! folder = "texts"            # T1.jinja, T7_fallback.jinja, …: those that are there take the place of ours
 //!
-//! [alerts.gateways.aliyun]    # what a gateway has approved: see docs/templates.md
+//! [alerts.gateways.aliyun]    # every gateway of docs/gateway.md, by its name
+//! access_key_id = "LTAI…"     # what is its own; see docs/configuration.md
+//! access_key_secret = { file = "aliyun.secret" }
 //! sign_name = "永康人社"      # of templates that name none of their own
-//! [alerts.gateways.aliyun.templates]
+//! max_in_flight = 32          # all of them: requests at a time, timeout_seconds, allow_private
+//! [alerts.gateways.aliyun.templates]       # what it has approved: see docs/templates.md
 //! T1 = { id = "SMS_1", slots = ["M", "D", "cause", "n", "id"] }
 //! T2 = { id = "SMS_2", slots = ["M", "D", "sev", "cause", "id"], sign_name = "永康应急" }
+//!
+//! [alerts.order]              # left out: all of them, as the table of docs/gateway.md has them
+//! owner = ["aliyun", "webhook"]
 //!
 //! [metrics]                   # left out: none are served, and `run` does not watch over its ledger
 //! listen = "127.0.0.1:9464"
@@ -76,6 +82,7 @@
 pub mod answers;
 pub mod contacts;
 pub mod file;
+pub mod gateways;
 mod quiet;
 pub mod secret;
 mod shown;
@@ -114,14 +121,12 @@ pub struct Config {
     pub schema_ids: Arc<FileMap>,
     /// How the pipeline works.
     pub pipeline: file::Pipeline,
-    /// The channel to the people; `None`: the alerts half cannot run.
-    pub webhook: Option<Webhook>,
+    /// Over what people are told; none: the alerts half cannot run.
+    pub gateways: gateways::Configured,
     /// Where answers come in, and how long they may take.
     pub answers: answers::Configured,
     /// The operator's own texts; `None`: as they are delivered.
     pub texts_folder: Option<PathBuf>,
-    /// What each gateway has approved, by its name.
-    pub approvals: BTreeMap<String, file::Approvals>,
     /// Metrics; `None`: not served.
     pub metrics: Option<Metrics>,
     /// How many messages a day a phone gets over one channel; `None`: as many as the gateways allow.
@@ -184,23 +189,6 @@ pub enum LogConfig {
     },
 }
 
-/// The webhook channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook {
-    /// Where requests go.
-    pub url: url::Url,
-    /// Sent as a bearer token.
-    pub token: Option<Secret>,
-    /// The key of the signature.
-    pub secret: Option<Secret>,
-    /// Whether the gateway may be at a private address.
-    pub allow_private: bool,
-    /// After this a request's outcome is unknown.
-    pub timeout: Duration,
-    /// Requests at a time.
-    pub concurrency: usize,
-}
-
 /// Metrics over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metrics {
@@ -253,7 +241,6 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     in_range("[pipeline] max_batch", p.max_batch as u64, 1..=1_000_000)?;
     in_range("[pipeline] linger_ms", p.linger_ms, 0..=1000)?;
     let alerts = file.alerts;
-    alerts.has_templates().map_err(wrong)?;
     in_range("[alerts] expire_after_hours", alerts.expire_after_hours, 0..=8_760)?;
     let expire_after =
         (alerts.expire_after_hours > 0).then(|| Duration::from_secs(alerts.expire_after_hours * 3600));
@@ -268,21 +255,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     if let Some(short) = phone_key.as_ref().map(|key| key.expose().len()).filter(|len| *len < 32) {
         return Err(wrong(format!("[alerts] phone_key: expected at least 32 bytes, found {short}")));
     }
-    let webhook = match alerts.webhook {
-        None => None,
-        Some(w) => {
-            in_range("[alerts.webhook] timeout_seconds", w.timeout_seconds, 1..=300)?;
-            in_range("[alerts.webhook] concurrency", w.concurrency as u64, 1..=1024)?;
-            let url = webhook_url(&w.url).map_err(|e| wrong(format!("[alerts.webhook] url: {e}")))?;
-            let token = w.token.map(|t| t.fetch(base)).transpose();
-            let token = token.map_err(|e| wrong(format!("[alerts.webhook] token: {e}")))?;
-            let secret = w.secret.map(|s| s.fetch(base)).transpose();
-            let secret = secret.map_err(|e| wrong(format!("[alerts.webhook] secret: {e}")))?;
-            let timeout = Duration::from_secs(w.timeout_seconds);
-            let (allow_private, concurrency) = (w.allow_private, w.concurrency);
-            Some(Webhook { url, token, secret, allow_private, timeout, concurrency })
-        }
-    };
+    let gateways = gateways::checked(alerts.gateways, alerts.webhook, alerts.order, base).map_err(wrong)?;
     let answers = answers::checked(alerts.answers, &alerts.deadlines, phone_key.as_ref(), base);
     let answers = answers.map_err(wrong)?;
     let metrics = match (file.metrics.listen, file.metrics.ledger_seconds) {
@@ -307,10 +280,9 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         schema_ids_file,
         schema_ids: Arc::new(schema_ids),
         pipeline: p,
-        webhook,
+        gateways,
         answers,
         texts_folder: alerts.templates.folder.map(|folder| base.join(folder)),
-        approvals: alerts.gateways,
         metrics,
         quiet: alerts.quiet,
         per_phone_a_day: alerts.per_phone_a_day,
@@ -473,7 +445,7 @@ mod tests {
         assert_eq!(c.log, LogConfig::Embedded { path: "/base/l.db".into(), max_bytes: None });
         assert_eq!((c.pipeline.workers, c.pipeline.max_batch), (1, 10_000));
         assert_eq!(c.policies.hash(), Policies::default().hash());
-        assert!(c.webhook.is_none() && c.clock_start.is_none());
+        assert!(c.gateways.all.is_empty() && c.clock_start.is_none());
         assert_eq!(c.expire_after, Some(Duration::from_secs(72 * 3600)));
         let night: Instant = "2026-11-26T21:00:00+08:00".parse().unwrap();
         assert!(c.calendar.is_quiet(night) && !c.calendar.is_quiet(night.plus_millis(-1)));
@@ -548,11 +520,11 @@ mod tests {
         assert!(e.contains("exactly"), "{e}");
         let c = read(&hook("{ env = \"PATH\" }")).unwrap();
         let path = std::env::var("PATH").unwrap();
-        let webhook = c.webhook.as_ref().unwrap();
-        assert_eq!(webhook.token.as_ref().unwrap().expose(), path);
-        assert_eq!(webhook.secret.as_ref().unwrap().expose(), path);
-        assert!(webhook.allow_private && c.to_string().contains("allow_private = true"));
-        for shown in [c.to_string(), format!("{:?}", (&webhook.token, &webhook.secret))] {
+        let webhook = c.gateways.find("webhook").unwrap();
+        assert_eq!(webhook.secrets["token"].expose(), path);
+        assert_eq!(webhook.secrets["secret"].expose(), path);
+        assert!(webhook.settings.allow_private && c.to_string().contains("allow_private = true"));
+        for shown in [c.to_string(), format!("{webhook:?} {:?}", webhook.secrets)] {
             assert!(!shown.contains(&path) && !shown.contains("k1"), "{shown}");
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tocsin_connectors::log::kafka::Stamps;
 
-use super::{Config, LogConfig, file, redacted};
+use super::{Config, LogConfig, file};
 
 impl fmt::Display for LogConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,31 +54,13 @@ impl fmt::Display for Config {
             "\n[pipeline]\nworkers = {}\nmax_batch = {}\nlinger_ms = {}",
             p.workers, p.max_batch, p.linger_ms
         )?;
-        match &self.webhook {
-            None => writeln!(f, "\n# no [alerts.webhook]: only `run --only pipeline` is possible")?,
-            Some(w) => {
-                writeln!(f, "\n[alerts.webhook]\nurl = {:?}", redacted(&w.url))?;
-                if let Some(token) = &w.token {
-                    writeln!(f, "token = {token}")?;
-                }
-                if let Some(secret) = &w.secret {
-                    writeln!(f, "secret = {secret}")?;
-                }
-                writeln!(f, "allow_private = {}", w.allow_private)?;
-                writeln!(f, "timeout_seconds = {}", w.timeout.as_secs())?;
-                writeln!(f, "concurrency = {}", w.concurrency)?;
-            }
-        }
+        write!(f, "{}", self.gateways)?;
         write!(f, "{}", self.answers)?;
         writeln!(
             f,
             "\n[alerts.templates]\nfolder = {}",
             shown(&self.texts_folder, "the texts as delivered")
         )?;
-        for (name, approvals) in &self.approvals {
-            writeln!(f, "\n[alerts.gateways.{name}]\nsign_name = {:?}", approvals.sign_name)?;
-            writeln!(f, "# {} approved templates", approvals.templates.len())?;
-        }
         if let Some(m) = &self.metrics {
             let seconds = m.ledger_every.as_secs();
             writeln!(f, "\n[metrics]\nlisten = \"{}\"\nledger_seconds = {seconds}", m.listen)?;

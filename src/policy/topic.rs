@@ -238,6 +238,9 @@ mod tests {
             self.0.writer("policy")?.append(&[wrong])?;
             Ok(bounds)
         }
+        fn written(&self, topic: &str) -> Result<Vec<u64>, LogError> {
+            self.0.written(topic)
+        }
         fn reader(
             &self,
             from: &[(tocsin_schemas::log::TopicPartition, u64)],

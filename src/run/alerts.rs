@@ -1,22 +1,23 @@
-//! The alerts half: alerts in, people told. The worker is in `alerts/`; here it gets its log, its channel
+//! The alerts half: alerts in, people told. The worker is in `alerts/`; here it gets its log, its gateways
 //! and its clock.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_alerts::admission::{Admission, AdmissionSettings};
+use tocsin_alerts::channel::Channel;
 use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::{BoxFuture, Clock, SystemClock};
-use tocsin_alerts::gateways::Secret;
 use tocsin_alerts::gateways::send::{Post, Timeouts};
-use tocsin_alerts::gateways::webhook::{Webhook as WebhookGateway, WebhookConfig};
 use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::plan::next::Awaits;
-use tocsin_alerts::texts::Texts;
+use tocsin_alerts::texts::{Texts, lint};
 use tocsin_alerts::worker::{Settings, Worker};
 use tocsin_schemas::log::EventLog;
 use tocsin_schemas::time::Instant;
 
-use crate::config::{Config, Webhook};
+use crate::config::Config;
+use crate::config::gateways::Gateway;
 use crate::exit::Failure;
 use crate::run::ClockKind;
 use crate::run::wall::WallClock;
@@ -41,35 +42,79 @@ impl Clock for WallClock {
     }
 }
 
-/// The channel, or why it cannot be.
+/// The gateways in use with their clients, and what keeps each from being called when it must not be.
+pub struct Gateways {
+    /// The clients, in the order of each role.
+    pub channels: Channels,
+    /// For whoever shows how they stand.
+    pub admissions: Vec<Admission>,
+}
+
+/// The gateways, or why they cannot be.
 ///
 /// # Errors
-/// A wrong call: `[alerts.webhook]` is missing or cannot be used.
-pub fn channel(config: &Config) -> Result<Post, Failure> {
-    let Some(Webhook { url, token, secret, timeout, allow_private, .. }) = &config.webhook else {
-        return Err(Failure::wrong_call(format!(
-            "{}: there is no [alerts.webhook], so nobody can be told: add it, or run with --only pipeline",
-            config.path.display()
-        )));
-    };
-    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let webhook = WebhookConfig {
-        url: url.to_string(),
-        token: token.as_ref().map(|t| Secret::new(t.expose())),
-        secret: secret.as_ref().map(|s| Secret::new(s.expose())),
-        allow_private: *allow_private,
-    };
-    let timeouts = Timeouts { connect_ms: timeout_ms.min(3_000), total_ms: timeout_ms };
-    WebhookGateway::new(&webhook)
-        .and_then(|webhook| Post::new(Arc::new(webhook), timeouts, Arc::new(SystemClock)))
-        .map_err(|e| Failure::wrong_call(format!("{}: [alerts.webhook] {e}", config.path.display())))
+/// A wrong call: none is configured, one cannot be used, or what it has approved are not these texts.
+pub fn gateways(config: &Config, texts: &Texts) -> Result<Gateways, Failure> {
+    let wrong = |what: String| Failure::wrong_call(format!("{}: {what}", config.path.display()));
+    if config.gateways.all.is_empty() {
+        return Err(wrong(
+            "there is no [alerts.gateways.NAME] in use and no [alerts.webhook], so nobody can be told: add one, \
+             or run with --only pipeline"
+                .to_owned(),
+        ));
+    }
+    let (mut posts, mut admissions) = (Vec::new(), Vec::new());
+    for gateway in &config.gateways.all {
+        if let Some(problem) = unapproved(config, gateway, texts) {
+            return Err(wrong(problem));
+        }
+        let settings =
+            AdmissionSettings { max_in_flight: gateway.max_in_flight, ..AdmissionSettings::default() };
+        let admission = Admission::new(gateway.entry.profile, settings);
+        let post = client(gateway).map_err(wrong)?.with_standing(admission.standing().clone());
+        posts.push(Arc::new(post) as Arc<dyn Channel>);
+        admissions.push(admission);
+    }
+    let mut channels = Channels::new(posts);
+    for admission in &admissions {
+        channels.admit(admission.clone());
+    }
+    for (role, names) in &config.gateways.order {
+        let unknown = |name| wrong(format!("[alerts.order] {role}: {name} is not configured"));
+        channels.order_for(*role, names).map_err(unknown)?;
+    }
+    Ok(Gateways { channels, admissions })
+}
+
+/// A gateway's client. Makes no request.
+///
+/// # Errors
+/// One line: section and reason.
+pub fn client(gateway: &Gateway) -> Result<Post, String> {
+    let total_ms = u64::try_from(gateway.timeout.as_millis()).unwrap_or(u64::MAX);
+    let timeouts = Timeouts { connect_ms: total_ms.min(3_000), total_ms };
+    (gateway.entry.make)(&gateway.settings)
+        .and_then(|made| Post::new(made, timeouts, Arc::new(SystemClock)))
+        .map_err(|e| format!("[{}] {e}", gateway.section))
+}
+
+/// What a gateway in use has not approved of the texts.
+fn unapproved(config: &Config, gateway: &Gateway, texts: &Texts) -> Option<String> {
+    let told = config.gateways.approvals.get(gateway.name())?;
+    let problems = lint::approved(texts, gateway.entry.profile, &told.sign_name, &told.templates);
+    let first = problems.first()?;
+    Some(format!(
+        "[{}] what is approved are not the texts ({} differ), the first: {first}; see tocsin templates lint --config",
+        gateway.section,
+        problems.len()
+    ))
 }
 
 /// The worker, ready to run. Where alerts are decided by the clock of arrivals, their age says nothing by the wall
 /// clock, and none expires.
 pub fn worker(
     log: Arc<dyn EventLog>,
-    (channel, texts): (Post, Arc<Texts>),
+    (channels, texts): (Channels, Arc<Texts>),
     config: &Config,
     wall: WallClock,
     clock: ClockKind,
@@ -84,11 +129,11 @@ pub fn worker(
     // Nobody is asked in another's place where no answer can come.
     let deadlines = config.answers.deadlines;
     settings.awaits = config.answers.server.is_some().then(|| Awaits { deadlines, ..Awaits::default() });
-    if let Some(webhook) = &config.webhook {
-        settings.max_in_flight = webhook.concurrency;
-        settings.stop_grace = webhook.timeout + Duration::from_secs(2);
+    // As long as the slowest of them may take.
+    if let Some(longest) = config.gateways.all.iter().map(|gateway| gateway.timeout).max() {
+        settings.stop_grace = longest + Duration::from_secs(2);
     }
-    let worker = Worker::new(log, Channels::one(Arc::new(channel)), Arc::new(wall), settings);
+    let worker = Worker::new(log, channels, Arc::new(wall), settings);
     let worker = worker.with_texts(texts).named(member);
     match &config.phone_key {
         Some(key) => worker.with_phone_key(PhoneKey::new(key.expose().as_bytes())),

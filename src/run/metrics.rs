@@ -12,12 +12,15 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use tocsin_alerts::admission::{Admission, Report};
 use tocsin_schemas::codes::DeliveryState;
 use tocsin_schemas::time::Instant;
 
@@ -146,6 +149,66 @@ impl LedgerMetrics {
     }
 }
 
+/// How each gateway stands, as its admission says when it is asked for.
+#[derive(Debug)]
+pub struct GatewayMetrics(Vec<Admission>);
+
+impl GatewayMetrics {
+    /// Registers those of these gateways.
+    pub fn register(registry: &mut Registry, admissions: Vec<Admission>) {
+        registry
+            .sub_registry_with_prefix("tocsin_gateway")
+            .register_collector(Box::new(GatewayMetrics(admissions)));
+    }
+}
+
+/// A series of each gateway: name, help, whether it only grows, and its values by a label's value.
+type Series = (&'static str, &'static str, bool, fn(&Report) -> Vec<(Option<&'static str>, u64)>);
+
+const SERIES: &[Series] = &[
+    (
+        "open",
+        "Whether it is left in peace: it does not answer, or refuses our account (the operator acts)",
+        false,
+        |r| {
+            let why = |account| r.open.as_ref().is_some_and(|because| because.account == account);
+            vec![(Some("down"), why(false).into()), (Some("account"), why(true).into())]
+        },
+    ),
+    ("in_flight", "Sends under way", false, |r| vec![(None, r.in_flight.into())]),
+    ("questions_in_flight", "Questions under way", false, |r| vec![(None, r.questions_in_flight.into())]),
+    ("opened", "How often it was left in peace, by why", true, |r| {
+        vec![(Some("down"), r.opened), (Some("account"), r.opened_by_account)]
+    }),
+    ("probes", "Requests that looked whether it answers again", true, |r| vec![(None, r.probes)]),
+    ("questions_refused", "Questions that it refused to answer", true, |r| vec![(None, r.questions_refused)]),
+];
+
+impl Collector for GatewayMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let reports: Vec<_> =
+            self.0.iter().map(|admission| (admission.gateway(), admission.report())).collect();
+        for (name, help, grows, values) in SERIES {
+            let kind = if *grows { MetricType::Counter } else { MetricType::Gauge };
+            let mut series = encoder.encode_descriptor(name, help, None, kind)?;
+            for (gateway, report) in &reports {
+                for (why, value) in values(report) {
+                    let labels: Vec<_> = [Some(("gateway", *gateway)), why.map(|why| ("why", why))]
+                        .into_iter()
+                        .flatten()
+                        .collect();
+                    let one = series.encode_family(&labels)?;
+                    match grows {
+                        true => ConstCounter::new(value).encode(one)?,
+                        false => ConstGauge::new(number(value)).encode(one)?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 fn number(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -207,6 +270,38 @@ mod tests {
             "tocsin_ledger_failures_total 0",
         ] {
             has(&text, line);
+        }
+    }
+
+    #[test]
+    fn each_gateway_is_there_from_the_start_and_shows_what_came_of_its_requests() {
+        use tocsin_alerts::admission::{AdmissionSettings, Permit};
+        use tocsin_alerts::channel::Outcome;
+        let of = |name| {
+            let profile = tocsin_alerts::gateways::find(name).unwrap().profile;
+            Admission::new(profile, AdmissionSettings::default())
+        };
+        let (aliyun, robot) = (of("aliyun"), of("dingtalk_robot"));
+        let mut registry = Registry::default();
+        GatewayMetrics::register(&mut registry, vec![aliyun.clone(), robot]);
+        for line in [
+            "tocsin_gateway_open{gateway=\"aliyun\",why=\"down\"} 0",
+            "tocsin_gateway_probes_total{gateway=\"dingtalk_robot\"} 0",
+            "tocsin_gateway_opened_total{gateway=\"aliyun\",why=\"account\"} 0",
+        ] {
+            has(&text(&registry), line);
+        }
+        let now = std::time::Duration::ZERO;
+        let Permit::Go(ticket) = aliyun.permit(now) else { panic!("nothing is under way") };
+        has(&text(&registry), "tocsin_gateway_in_flight{gateway=\"aliyun\"} 1");
+        ticket.done(&Outcome::Account { reason: "balance".into() }, now, Instant(0));
+        for line in [
+            "tocsin_gateway_in_flight{gateway=\"aliyun\"} 0",
+            "tocsin_gateway_open{gateway=\"aliyun\",why=\"account\"} 1",
+            "tocsin_gateway_opened_total{gateway=\"aliyun\",why=\"account\"} 1",
+            "tocsin_gateway_open{gateway=\"dingtalk_robot\",why=\"account\"} 0",
+        ] {
+            has(&text(&registry), line);
         }
     }
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
+use tocsin_alerts::admission::Admission;
 use tocsin_alerts::stats::Stats;
 use tocsin_alerts::texts::Texts;
 use tocsin_alerts::worker::Worker;
@@ -105,7 +106,10 @@ pub enum ClockKind {
 pub fn run(args: Args) -> CommandResult {
     let config = config::load(&args.config)?;
     let wants = |half| args.only.is_none_or(|only| only == half);
-    let told = || Ok::<_, Failure>((alerts::channel(&config)?, source::for_service(&config)?));
+    let told = || {
+        let texts = source::for_service(&config)?;
+        Ok::<_, Failure>((alerts::gateways(&config, &texts)?, texts))
+    };
     let told = wants(Half::Alerts).then(told).transpose()?;
     let log = open::open(&config, open::Missing::Refuse)?;
     if config.contacts.is_none() {
@@ -127,8 +131,9 @@ pub fn run(args: Args) -> CommandResult {
         .build()
         .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
     let texts = told.as_ref().map(|(_, texts)| Arc::clone(texts));
-    let worker = told.map(|told| {
-        alerts::worker(Arc::clone(&log), told, &config, wall, args.clock, &args.member)
+    let admissions = told.as_ref().map(|(gateways, _)| gateways.admissions.clone()).unwrap_or_default();
+    let worker = told.map(|(gateways, texts)| {
+        alerts::worker(Arc::clone(&log), (gateways.channels, texts), &config, wall, args.clock, &args.member)
             .accepting_difference(args.accept_difference)
     });
     let pipeline = wants(Half::Pipeline).then_some(how);
@@ -136,7 +141,14 @@ pub fn run(args: Args) -> CommandResult {
         LogConfig::Embedded { path, .. } => Some(path.clone()),
         LogConfig::Kafka { .. } => None,
     };
-    let outcome = runtime.block_on(service(log, config, wall, pipeline, worker.zip(texts), args.until_end));
+    let outcome = runtime.block_on(service(
+        log,
+        config,
+        wall,
+        pipeline,
+        worker.zip(texts),
+        (admissions, args.until_end),
+    ));
     // What still blocks (a client that waits for its broker) must not hold the exit up.
     runtime.shutdown_background();
     // After a clean end the file alone is the log: an operator copies it.
@@ -154,11 +166,12 @@ async fn service(
     wall: WallClock,
     how: Option<How>,
     telling: Option<(Worker, Arc<Texts>)>,
-    until_end: bool,
+    (admissions, until_end): (Vec<Admission>, bool),
 ) -> CommandResult {
     let stop = Stop::default();
     let (stop_worker, worker_stops) = watch::channel(false);
     let mut registry = Registry::default();
+    metrics::GatewayMetrics::register(&mut registry, admissions);
     let (worker, texts) = telling.unzip();
     let mut answers = match texts {
         Some(texts) => {

@@ -36,7 +36,7 @@ impl Source {
         let folder = config.as_ref().map_or(common.folder.as_ref(), |config| config.texts_folder.as_ref());
         let own = folder.map(|folder| files(folder)).transpose()?.unwrap_or_default();
         let (texts, problems) = lint::read(&own);
-        let approvals = config.map(|config| config.approvals).unwrap_or_default();
+        let approvals = config.map(|config| config.gateways.approvals).unwrap_or_default();
         Ok(Source { texts, problems, approvals })
     }
 }
@@ -64,7 +64,7 @@ pub fn for_service(config: &Config) -> Result<Arc<Texts>, Failure> {
 /// For each gateway whose approved templates are configured: whether they are those of the texts.
 pub fn approvals(config: &Config) -> Vec<Result<String, Failure>> {
     let Ok(texts) = for_service(config) else { return Vec::new() };
-    let judged = config.approvals.iter().filter_map(|(name, told)| {
+    let judged = config.gateways.approvals.iter().filter_map(|(name, told)| {
         let profile = gateways::find(name)?.profile;
         let problems = lint::approved(&texts, profile, &told.sign_name, &told.templates);
         Some(match problems.first() {

@@ -137,7 +137,7 @@ fn without_a_gateway_only_the_pipeline_runs() {
     let text = "[log]\nkind = \"embedded\"\npath = \"log.db\"\n";
     let (code, said) = on(dir.path(), text, &["run"]);
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("[alerts.webhook]"), "{said}");
+    assert!(said.contains("[alerts.webhook]") && said.contains("[alerts.gateways.NAME]"), "{said}");
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! - `why`: everything that was said is explained and adds up, beside a running service
 //! - `people`: a night, a silence, and whom nobody can reach
 //! - `answers`: what comes back over HTTP: a page, a button, a restart, a second server
+//! - `gateways`: the simulated SMS gateways and robots, their receipts, and what goes wrong
 //! - `calls`: wrong calls, configurations and logs that are not there
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -21,6 +22,7 @@ mod answers;
 mod bad_input;
 mod calls;
 mod clock;
+mod gateways;
 mod guards;
 #[allow(dead_code, reason = "the kills use it too, and other parts of it")]
 mod house;

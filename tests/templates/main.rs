@@ -116,7 +116,9 @@ fn what_is_approved_is_compared_with_the_texts() {
         ["T2", "T3", "T4", "T5", "T6"].into_iter().map(|id| (id, "not_approved")).collect();
     expected.extend([("T7", "approved_slots"), ("T7", "approved_signature")]);
     expected.extend(
-        ["T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15", "T16"].into_iter().map(|id| (id, "not_approved")),
+        ["T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15", "T16"]
+            .into_iter()
+            .map(|id| (id, "not_approved")),
     );
     assert_eq!(found, expected);
     let (code, out, _) = called(dir.path(), &["check-config", "--config", "tocsin.toml"]);

@@ -186,10 +186,8 @@ impl Admission {
     /// Whether a message may be sent now. The caller offers the next one of its backlog ([`Turn`]).
     pub fn permit(&self, now: Tick) -> Permit {
         let mut state = self.0.lock();
-        if let Some((until, reason)) = &state.hold
-            && now < *until
-        {
-            return Permit::NotBefore(*until, Wait::Hold(reason.clone()));
+        if let Some((until, wait)) = state.held(now) {
+            return Permit::NotBefore(until, wait);
         }
         let look_again = now + self.0.settings.look_again;
         match state.sends.enter(now, look_again) {
@@ -204,21 +202,34 @@ impl Admission {
     /// Whether a question may be asked now.
     pub fn permit_question(&self, now: Tick) -> Permit {
         let mut state = self.0.lock();
-        if let Some((until, reason)) = &state.hold
-            && now < *until
-        {
-            return Permit::NotBefore(*until, Wait::Hold(reason.clone()));
+        if let Some((until, wait)) = state.held(now).or_else(|| state.down(now)) {
+            return Permit::NotBefore(until, wait);
         }
         let look_again = now + self.0.settings.look_again;
-        // A gateway that does not answer is not asked either. One that refuses to send (no balance) may still answer.
-        if let Some((until, because)) = state.sends.breaker.shut(now).filter(|(_, because)| !because.account)
-        {
-            return Permit::NotBefore(until, Wait::Open(because.clone()));
-        }
         match state.questions.enter(now, look_again) {
             Err((until, wait)) => Permit::NotBefore(until, wait),
             Ok(pass) => Permit::Go(Ticket(Some(Open { shared: Arc::clone(&self.0), pass, question: true }))),
         }
+    }
+
+    /// Whether no message may be sent now, whatever its turn, but for the rate; and then not before which instant. Takes
+    /// nothing.
+    pub fn closed(&self, now: Tick) -> Option<(Tick, Wait)> {
+        let mut state = self.0.lock();
+        let held = state.held(now);
+        held.or_else(|| state.sends.closed(now, now + self.0.settings.look_again))
+    }
+
+    /// The same of questions.
+    pub fn questions_closed(&self, now: Tick) -> Option<(Tick, Wait)> {
+        let mut state = self.0.lock();
+        let held = state.held(now).or_else(|| state.down(now));
+        held.or_else(|| state.questions.closed(now, now + self.0.settings.look_again))
+    }
+
+    /// The gateway.
+    pub fn gateway(&self) -> &'static str {
+        self.0.gateway
     }
 
     /// How it stands.
@@ -234,17 +245,40 @@ impl Admission {
     }
 }
 
+impl State {
+    /// The gateway said when to come back.
+    fn held(&self, now: Tick) -> Option<(Tick, Wait)> {
+        let (until, reason) = self.hold.as_ref().filter(|(until, _)| now < *until)?;
+        Some((*until, Wait::Hold(reason.clone())))
+    }
+
+    /// A gateway that does not answer is not asked either. One that refuses to send (no balance) may still answer.
+    fn down(&self, now: Tick) -> Option<(Tick, Wait)> {
+        let (until, because) = self.sends.breaker.shut(now).filter(|(_, because)| !because.account)?;
+        Some((until, Wait::Open(because.clone())))
+    }
+}
+
 impl Lane {
-    /// The place is taken last: whoever has to wait has taken nothing.
-    fn enter(&mut self, now: Tick, look_again: Tick) -> Result<Pass, (Tick, Wait)> {
+    fn closed(&mut self, now: Tick, look_again: Tick) -> Option<(Tick, Wait)> {
+        self.pass(now, look_again).err()
+    }
+
+    fn pass(&mut self, now: Tick, look_again: Tick) -> Result<Pass, (Tick, Wait)> {
         let pass = match self.breaker.gate(now) {
             Gate::Shut(until, because) => return Err((until, Wait::Open(because))),
             Gate::Probing(because) => return Err((look_again, Wait::Probing(because))),
             Gate::Pass(pass) => pass,
         };
-        if self.under_way >= self.most {
-            return Err((look_again, Wait::Full));
+        match self.under_way >= self.most {
+            true => Err((look_again, Wait::Full)),
+            false => Ok(pass),
         }
+    }
+
+    /// The place is taken last: whoever has to wait has taken nothing.
+    fn enter(&mut self, now: Tick, look_again: Tick) -> Result<Pass, (Tick, Wait)> {
+        let pass = self.pass(now, look_again)?;
         self.bucket.take(now).map_err(|until| (until, Wait::Rate))?;
         self.breaker.start(pass);
         self.under_way += 1;

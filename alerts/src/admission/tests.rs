@@ -206,7 +206,7 @@ fn city() -> VecDeque<(Tick, Turn, bool)> {
             _ => Severity::Minor,
         };
         let at = seconds(n * 3);
-        (at, Turn::new(severity, wall(at), &format!("d{n:04}")), false)
+        (at, Turn::new(severity, wall(at), "", &format!("d{n:04}")), false)
     };
     (0..800).map(turn).collect()
 }
@@ -285,7 +285,8 @@ fn a_gateway_down_for_half_an_hour_is_probed_and_the_backlog_drains_in_order() {
 fn no_more_are_under_way_than_may_be_and_no_gateway_takes_the_places_of_another() {
     let slow = admission("aliyun");
     let fast = admission("tencent");
-    let burst = (0..500).map(|n| (seconds(0), Turn::new(Severity::Minor, WALL, &format!("d{n:04}")), false));
+    let burst =
+        (0..500).map(|n| (seconds(0), Turn::new(Severity::Minor, WALL, "", &format!("d{n:04}")), false));
     let seen = simulate(&slow, burst.collect(), seconds(60), |_, _| (yes(), seconds(30)));
     assert_eq!(seen.under_way_at_most, profile("aliyun").limits.max_in_flight as usize);
     assert_eq!(seen.waits, BTreeSet::from(["full"]));
@@ -303,7 +304,7 @@ fn one_message_that_the_gateway_breaks_on_does_not_hold_the_others_back() {
     let admission = admission("webhook");
     let mut arrivals = city();
     // The worst of all, so it is always the first probe.
-    arrivals.push_front((seconds(0), Turn::new(Severity::Fatal, WALL.plus_millis(-1), "poison"), true));
+    arrivals.push_front((seconds(0), Turn::new(Severity::Fatal, WALL.plus_millis(-1), "", "poison"), true));
     let down = |now: Tick| now < seconds(120);
     let seen = simulate(&admission, arrivals, seconds(3_000), |waiting, now| {
         assert!(waiting.arrived <= now);

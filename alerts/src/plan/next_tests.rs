@@ -168,7 +168,8 @@ fn what_a_failed_digest_stood_for_is_told_to_the_next() {
     let first = house.tell(&new_alert()).remove(0);
     house.ends(&first, DeliveryState::Skipped, "in_digest:D");
     assert_eq!(house.further(&new_alert()), Further::Wait(None));
-    let digest = Delivery { delivery_id: "D".into(), case_no: "D261126".into(), template: "T13".into(), ..first };
+    let digest =
+        Delivery { delivery_id: "D".into(), case_no: "D261126".into(), template: "T13".into(), ..first };
     house.ends(&digest, DeliveryState::Failed, "bad_number");
     assert_eq!(house.next(&new_alert()).unwrap().0, "owner+2");
 }

@@ -19,7 +19,7 @@ use super::turns::Turns;
 use crate::codec::{self, topic};
 use crate::plan::told::Told;
 use crate::worker::reading::{
-    CHUNK, Pace, Reading, WAIT, from_first, partition, read_progress, to_end, writer,
+    CHUNK, Pace, Reading, WAIT, from_first, partition, read_progress, to_end, to_written, writer,
 };
 use crate::worker::{WRITER, WorkerError};
 
@@ -61,7 +61,7 @@ pub(super) fn read_back(
     let lost = ledger_lost(&**log, progress.as_ref())?;
     let mut told = Told::reading_back(not_over(&**log, &partitions, reading)?);
     let mut deliveries = from_first(&**log, topic::DELIVERIES)?;
-    to_end(&**log, &mut *deliveries, reading, |record| {
+    to_written(&**log, &mut *deliveries, reading, |record| {
         if let Some(value) = &record.value {
             let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
             told.apply(&delivery);
@@ -132,9 +132,9 @@ fn taken_in(
 
 /// Whether there is less of the ledger than progress has seen.
 fn ledger_lost(log: &dyn EventLog, progress: Option<&Progress>) -> Result<Option<WorkerError>, WorkerError> {
-    let bounds = log.bounds(topic::DELIVERIES)?;
+    let ends = log.written(topic::DELIVERIES)?;
     let seen = progress.into_iter().flat_map(|p| &p.offsets).filter(|o| o.topic == topic::DELIVERIES);
-    let lost = seen.map(|o| (o, bounds.get(o.partition as usize).map_or(0, |b| b.end)));
+    let lost = seen.map(|o| (o, ends.get(o.partition as usize).copied().unwrap_or(0)));
     Ok(lost.filter(|(o, end)| *end < o.next).map(|(o, end)| ledger_error(o, end)).next())
 }
 

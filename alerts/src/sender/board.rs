@@ -2,15 +2,17 @@
 //! busy. Pure bookkeeping; what is due is decided elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Bound;
 
 use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
+use super::gates::{Lane, Pass};
+use crate::admission::Turn as Place;
 use crate::channel::Outgoing;
 use crate::decide::{self, Urgency};
 use crate::gateways::Question;
 use crate::ledger::{ThreadKey, terminal};
-use crate::worker::slots::Slot;
 
 /// A request to make once the ledger says so.
 pub(super) struct Send {
@@ -18,8 +20,8 @@ pub(super) struct Send {
     pub seq: u64,
     /// What to ask of the gateway.
     pub errand: Errand,
-    /// Its place among the worker's requests.
-    pub slot: Slot,
+    /// Its gateway's leave.
+    pub pass: Pass,
 }
 
 /// What a gateway is asked for.
@@ -40,6 +42,8 @@ pub(super) struct Entry {
     sending_to: Option<String>,
     /// Grave news has passed it: it waits for an answer beside its thread.
     aside: bool,
+    /// Where it waits for its gateway.
+    parked: Option<(Lane, Place)>,
 }
 
 /// Where a delivery stands among others: in the order of the alerts.
@@ -57,6 +61,8 @@ pub(super) struct Board {
     threads: HashMap<ThreadKey, Thread>,
     /// First of their thread, due, not being sent.
     ready: BTreeSet<u64>,
+    /// The same, looked at: they wait for their gateways, the worst first.
+    backlog: BTreeMap<Lane, BTreeSet<(Place, u64)>>,
     /// First of their thread, due later.
     waiting: BTreeSet<(Instant, u64)>,
     busy: HashSet<String>,
@@ -78,6 +84,7 @@ impl Board {
             next_seq: 0,
             threads: HashMap::new(),
             ready: BTreeSet::new(),
+            backlog: BTreeMap::new(),
             waiting: BTreeSet::new(),
             busy: HashSet::new(),
             ids: HashMap::new(),
@@ -94,7 +101,7 @@ impl Board {
         let first = queue[0];
         let overtakes = decide::supersedes(delivery.change) || delivery.urgency == Urgency::AtOnce;
         self.ids.insert(delivery.delivery_id.clone(), seq);
-        self.entries.insert(seq, Entry { delivery, thread, sending_to: None, aside: false });
+        self.entries.insert(seq, Entry { delivery, thread, sending_to: None, aside: false, parked: None });
         if first == seq || overtakes {
             // The first is looked at again now: it may be overtaken.
             self.make_ready(first);
@@ -139,6 +146,7 @@ impl Board {
         }
         // Looked at when the last one that was passed has its answer.
         if !self.must_know(entry) {
+            self.unpark(seq);
             self.ready.insert(seq);
         }
     }
@@ -155,9 +163,38 @@ impl Board {
     pub fn busy(&self, address: &str) -> bool {
         self.busy.contains(address)
     }
-    /// The first one that is ready, from this number on.
-    pub fn ready_from(&self, seq: u64) -> Option<u64> {
-        self.ready.range(seq..).next().copied()
+    /// The next one that is ready: it is to be looked at now.
+    pub fn next_ready(&mut self) -> Option<u64> {
+        self.ready.pop_first()
+    }
+    /// Whether one is ready.
+    pub fn any_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+    /// It waits for its gateway.
+    pub fn park(&mut self, seq: u64, lane: Lane, place: Place) {
+        self.unpark(seq);
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
+        self.backlog.entry(lane).or_default().insert((place.clone(), seq));
+        entry.parked = Some((lane, place));
+    }
+    /// Where any wait.
+    pub fn lanes(&self) -> Vec<Lane> {
+        self.backlog.keys().copied().collect()
+    }
+    /// The next one that waits in this lane, behind this one.
+    pub fn parked_after(&self, lane: Lane, after: Option<&(Place, u64)>) -> Option<(Place, u64)> {
+        let waiting = self.backlog.get(&lane)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        waiting.range((from, Bound::Unbounded)).next().cloned()
+    }
+    fn unpark(&mut self, seq: u64) {
+        let Some((lane, place)) = self.entries.get_mut(&seq).and_then(|entry| entry.parked.take()) else {
+            return;
+        };
+        if let Some(waiting) = self.backlog.get_mut(&lane) {
+            waiting.remove(&(place, seq));
+        }
     }
     /// When the next one is due that waits for a time.
     pub fn next_due(&self) -> Option<Instant> {
@@ -209,6 +246,7 @@ impl Board {
     /// It is held like this, until its `due_at`.
     pub fn hold(&mut self, seq: u64, delivery: Delivery) {
         self.ready.remove(&seq);
+        self.unpark(seq);
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         if let Some(due) = delivery.due_at {
             self.waiting.insert((due, seq));
@@ -219,12 +257,14 @@ impl Board {
     /// It waits for this instant, which is its `due_at`.
     pub fn wait(&mut self, seq: u64, until: Instant) {
         self.ready.remove(&seq);
+        self.unpark(seq);
         self.waiting.insert((until, seq));
     }
 
     /// Its request is about to be made.
     pub fn start(&mut self, seq: u64, delivery: Delivery, address: String) {
         self.ready.remove(&seq);
+        self.unpark(seq);
         if let Some(entry) = self.entries.get_mut(&seq) {
             self.busy.insert(address.clone());
             entry.delivery = delivery;
@@ -234,6 +274,7 @@ impl Board {
 
     /// Its request is over, and it stands like this now.
     pub fn settle(&mut self, seq: u64, delivery: Delivery) {
+        self.unpark(seq);
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         if let Some(address) = entry.sending_to.take() {
             self.busy.remove(&address);
@@ -259,6 +300,7 @@ impl Board {
 
     /// It has ended: the next one of its thread comes first.
     pub fn remove(&mut self, seq: u64) -> Option<Entry> {
+        self.unpark(seq);
         let entry = self.entries.remove(&seq)?;
         self.ids.remove(&entry.delivery.delivery_id);
         self.ready.remove(&seq);

@@ -3,11 +3,12 @@
 //! and quota of a phone are decided in one place.
 //!
 //! # One turn
-//! 1. *Decide*: which open deliveries are due now, and which end without a request.
+//! 1. *Decide*: which open deliveries are due now, and which end without a request. One that is due waits until its
+//!    gateway may be called ([`gates`]), without a word in the ledger: the worst first, of these the oldest.
 //! 2. *Commit*: one append with the outcomes of the last turn and those now `sending`.
-//! 3. *Ask*: only after the append was acknowledged the requests of this turn start, at most `max_in_flight` at once,
+//! 3. *Ask*: only after the append was acknowledged the requests of this turn start,
 //!    one at a time for a person, and none whose append began more than [`STALE`] ago by the boot clock.
-//! 4. *Wait* for an outcome, for more deliveries, for a due time of the clock, or for the stop.
+//! 4. *Wait* for an outcome, for more deliveries, for a gateway, for a due time of the clock, or for the stop.
 //!
 //! # Why a kill, a pause or a successor at any point is safe
 //! - Before the append: nothing was asked.
@@ -20,6 +21,7 @@
 
 mod board;
 mod digests;
+mod gates;
 mod hold;
 mod receipts;
 mod start;
@@ -41,6 +43,8 @@ use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
 use crate::worker::{Shared, WRITER, WorkerError, tail};
 use board::{Board, Errand, Send};
+pub(crate) use gates::Gates;
+use gates::Present;
 use turn::{Done, Turn};
 
 /// How long after the begin of its append a request may still start, by the boot clock.
@@ -91,6 +95,8 @@ pub(crate) async fn run(
         digests: started.digests,
         recent: started.recent,
         early: HashMap::new(),
+        gates_due: None,
+        due_now: false,
         answers_from: started.answers_from,
         warned: None,
         committer: Committer::new(
@@ -105,6 +111,8 @@ pub(crate) async fn run(
         partition,
         shared: &shared,
     };
+    started.proven.iter().for_each(|channel| shared.gates.prove(channel));
+    let present = Present { gates: &shared.gates, sender: partition };
     turn.take_over();
     turn.answers(started.came);
     let mut requests: JoinSet<Done> = JoinSet::new();
@@ -122,22 +130,30 @@ pub(crate) async fn run(
         if turn.early.is_empty() {
             turn.answers_from.clone_from(&answered_to);
         }
-        let slot = shared.slots.freed();
-        tokio::pin!(slot);
-        slot.as_mut().enable();
-        let (sends, short) = if stopping.is_none() { turn.decide() } else { (Vec::new(), false) };
+        let freed = shared.gates.freed();
+        tokio::pin!(freed);
+        freed.as_mut().enable();
+        let (sends, waits) = if stopping.is_none() { turn.decide() } else { (Vec::new(), false) };
         let began = shared.clock.boot();
         turn.commit().await?;
-        for Send { seq, errand, slot } in sends {
+        for Send { seq, errand, pass } in sends {
             let Some(channel) = turn.channel(seq).cloned() else { continue };
             let asks = matches!(errand, Errand::Ask(_));
             let clock = Arc::clone(&shared.clock);
             let task = requests.spawn(async move {
-                let _slot = slot;
                 match errand {
-                    Errand::Ask(question) => Done::Told(channel.ask(&question).await),
+                    Errand::Ask(question) => {
+                        let told = channel.ask(&question).await;
+                        pass.answered(&told);
+                        Done::Told(told)
+                    }
+                    // The gateway has no part in it.
                     Errand::Send(_) if clock.boot().saturating_sub(began) > STALE => Done::stale(),
-                    Errand::Send(message) => Done::Sent(channel.send(&message).await),
+                    Errand::Send(message) => {
+                        let outcome = channel.send(&message).await;
+                        pass.done(&outcome);
+                        Done::Sent(outcome)
+                    }
                 }
             });
             asked.insert(task.id(), (seq, asks));
@@ -146,11 +162,12 @@ pub(crate) async fn run(
         if stopping.is_some() && requests.is_empty() {
             break;
         }
-        let due = turn.board.next_due();
+        let due = turn.next_due();
         tokio::select! {
             _ = stop.changed(), if stopping.is_none() => {
                 tracing::info!(partition, under_way = requests.len(), "the sender stops when no request is under way");
                 stopping = Some(tokio::time::Instant::now() + shared.settings.stop_grace);
+                present.leave();
             }
             () = until(stopping), if stopping.is_some() => {
                 tracing::warn!(partition, under_way = requests.len(), "stopped with requests under way: settled at the next start");
@@ -173,12 +190,11 @@ pub(crate) async fn run(
             }
             batch = answers.recv(), if stopping.is_none() && held.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
-                let end = shared.ends(topic::DELIVERIES).await?;
-                let end = end.into_iter().find(|(of, _)| *of == partition).map_or(0, |(_, end)| end);
-                held = Some((batch, end));
+                let written = shared.written(topic::DELIVERIES).await?;
+                held = Some((batch, written.get(partition as usize).copied().unwrap_or(0)));
             }
             () = wait_for(&*shared.clock, due), if stopping.is_none() => {}
-            () = slot, if short => {}
+            () = freed, if waits && stopping.is_none() => {}
         }
     }
     Ok(())

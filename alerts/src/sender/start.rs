@@ -1,9 +1,10 @@
 //! What a sender reads back before it does anything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tocsin_schemas::log::{EventLog, LogReader, LogWriter};
-use tocsin_schemas::records::{Answer, Delivery, Offset, Progress};
+use tocsin_schemas::records::{Answer, Delivery, DeliveryState, Offset, Progress};
 
 use super::digests::Digests;
 use super::receipts::Recent;
@@ -11,7 +12,7 @@ use crate::codec::{self, topic};
 use crate::ledger::Ledger;
 use crate::quota::Usage;
 use crate::worker::WorkerError;
-use crate::worker::reading::{Reading, partition, read_progress, to_end, writer};
+use crate::worker::reading::{Reading, partition, read_progress, to_written, writer};
 
 /// The sender's state as of now, and where to go on.
 pub(super) struct Started {
@@ -28,6 +29,8 @@ pub(super) struct Started {
     /// Where reading them goes on.
     pub answers_from: Vec<Offset>,
     pub recent: Recent,
+    /// The gateways that have said yes.
+    pub proven: BTreeSet<String>,
 }
 
 /// Opens the writer, which fences an older sender of this partition, and then reads the partition back. Blocks.
@@ -47,13 +50,17 @@ pub(super) fn read_back(
     let first = log.bounds(topic::DELIVERIES)?.get(of as usize).map_or(0, |bounds| bounds.first);
     let mut tail = log.reader(&[(partition(topic::DELIVERIES, of), first)])?;
     let (mut ledger, mut usage, mut digests) = (Ledger::new(), Usage::default(), Digests::default());
-    let mut recent = Recent::default();
-    to_end(&**log, &mut *tail, reading, |record| {
+    let (mut recent, mut proven) = (Recent::default(), BTreeSet::new());
+    to_written(&**log, &mut *tail, reading, |record| {
         if let Some(value) = &record.value {
             let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
             usage.apply(&delivery);
             recent.apply(&delivery);
             digests.apply(&delivery);
+            let yes = matches!(delivery.state, DeliveryState::Accepted | DeliveryState::Delivered);
+            if yes && !proven.contains(&delivery.channel) {
+                proven.insert(delivery.channel.clone());
+            }
             ledger.apply(delivery);
         }
         Ok(())
@@ -64,7 +71,7 @@ pub(super) fn read_back(
     let mut answers = log.reader(&from)?;
     // Taken in before anything is sent: one of them may stop it.
     let mut came = Vec::new();
-    to_end(&**log, &mut *answers, reading, |record| {
+    to_written(&**log, &mut *answers, reading, |record| {
         if let Some(value) = &record.value {
             came.push(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
         }
@@ -82,6 +89,7 @@ pub(super) fn read_back(
         came,
         answers_from,
         recent,
+        proven,
     })
 }
 

@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tocsin_schemas::codes::Severity;
 use tocsin_schemas::records::{Answer, Delivery, DeliveryState, Offset};
 use tocsin_schemas::time::Instant;
 
 use super::board::{Board, Errand, Send};
 use super::digests::Digests;
+use super::gates::{Again, Lane};
 use super::receipts::Recent;
+use crate::admission::Turn as Place;
 use crate::channel::{Channel, Outcome, Outgoing};
 use crate::contacts::{Contacts, Person};
-use crate::decide::{self, Why};
+use crate::decide::{self, Urgency, Why};
 use crate::fuse::Releases;
 use crate::gateways::{Kind, Question, Told, Verdict};
 use crate::ledger::{Ledger, terminal};
@@ -19,7 +22,7 @@ use crate::phone_key::PhoneKey;
 use crate::quota::{self, Usage};
 use crate::settle::{self, Settled};
 use crate::silences::Matter;
-use crate::texts::Unfit;
+use crate::texts::{self, Unfit};
 use crate::worker::commit::Committer;
 use crate::worker::{Shared, WorkerError, record};
 
@@ -49,6 +52,26 @@ impl Done {
     }
 }
 
+/// What is due for a delivery, as soon as its gateway may be called.
+struct Want {
+    person: Person,
+    /// It is asked what became of it; else it is sent.
+    asks: bool,
+    /// It was found in `sending`.
+    resend: bool,
+}
+
+/// Its place in the backlog of its gateway. The ledger does not say how bad a thing is but by its urgency, and in words.
+fn place(delivery: &Delivery) -> Place {
+    let severity = match delivery.urgency {
+        Urgency::AtOnce if delivery.slots.values().any(|value| value == texts::FATAL) => Severity::Fatal,
+        Urgency::AtOnce => Severity::Severe,
+        _ => Severity::Minor,
+    };
+    let since = delivery.decided_at.unwrap_or(delivery.at);
+    Place::new(severity, since, &delivery.case_no, &delivery.delivery_id)
+}
+
 /// What the loop holds between its steps.
 pub(super) struct Turn<'a> {
     pub shared: &'a Shared,
@@ -63,6 +86,10 @@ pub(super) struct Turn<'a> {
     pub recent: Recent,
     /// Answers that overtook the outcome of their request.
     pub early: HashMap<String, Vec<Answer>>,
+    /// When a gateway may be called again that may not now.
+    pub gates_due: Option<Instant>,
+    /// Whether something would go now, but for a place or a turn that another has.
+    pub due_now: bool,
     /// How far answers were taken in.
     pub answers_from: Vec<Offset>,
     /// The year for which somebody was warned that the table of holidays lacks it or the next.
@@ -101,120 +128,189 @@ impl Turn<'_> {
         self.shared.channels.get(&self.board.get(seq)?.delivery.channel)
     }
 
-    /// What to ask of the gateways once it is written down, and whether a slot was missing for more.
+    /// What to ask of the gateways once it is written down, and whether more waits for one of them.
     pub fn decide(&mut self) -> (Vec<Send>, bool) {
-        let shared = self.shared;
-        let now = shared.clock.now();
+        let now = self.shared.clock.now();
         let mut sends = Vec::new();
-        let mut from = 0;
+        (self.gates_due, self.due_now) = (None, false);
         self.look_at_the_calendar(now);
         self.board.wake(now);
-        let mut slot = None;
         loop {
-            let Some(seq) = self.board.ready_from(from) else { return (sends, false) };
-            let Some(mine) = slot.take().or_else(|| shared.slots.take()) else { return (sends, true) };
-            from = seq + 1;
-            let fresh = self.board.get(seq).is_some_and(|entry| entry.delivery.attempt == 0);
-            if fresh && self.leaves_its_digest(seq, now) {
-                slot = Some(mine);
-                continue;
+            while let Some(seq) = self.board.next_ready() {
+                if let Some(want) = self.look(seq, now) {
+                    self.park(seq, &want, now);
+                }
             }
-            let Some(entry) = self.board.get(seq) else { continue };
-            let delivery = &entry.delivery;
-            let Some(channel) = shared.channels.get(&delivery.channel) else {
-                // A gateway that is configured no more: the next channel or person is tried.
-                self.end(seq, DeliveryState::Failed, "no_channel", now);
-                continue;
-            };
-            let known = shared.registry.known();
-            let person = person(&known.contacts, delivery, &shared.phone_key, now);
-            let matter = Matter {
-                // A digest is of all the enterprises that are in it, and names the first.
-                uscc: if quota::is_digest(delivery) { &delivery.subject } else { delivery.uscc.as_str() },
-                area: delivery.area.as_deref(),
-                subject: &delivery.subject,
-                channel: &delivery.channel,
-                person: person.as_ref(),
-            };
-            let spared = decide::spared(delivery.urgency, delivery.change);
-            let expire_after = shared.settings.expire_after;
-            let next = decide::next(&decide::Situation {
-                delivery,
-                change: delivery.change,
-                past: self.ledger.past(entry.thread),
-                superseded: self.board.superseded(seq),
-                decided_at: delivery.decided_at.unwrap_or(delivery.at),
-                urgency: delivery.urgency,
-                grave_behind: self.board.grave_behind(seq),
-                fused: is_fused(delivery, &known.releases),
-                silence: known.silences.covering(&matter, spared, now),
-                calendar: &shared.settings.calendar,
-                expire_after_ms: expire_after.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
-                person: person.as_ref(),
-                kind: channel.kind(),
-                settings: &shared.settings.retry,
-                now,
-            });
-            drop(known);
-            match next {
-                decide::Next::Send { person, .. } | decide::Next::Ask { person }
-                    if self.board.busy(&person.address) =>
-                {
-                    slot = Some(mine);
-                }
-                decide::Next::Send { person, resend } => {
-                    if !resend && (self.in_the_morning(seq, now) || self.over_its_quota(seq, now)) {
-                        slot = Some(mine);
-                        continue;
-                    }
-                    match self.send(seq, person, resend, now) {
-                        Some(errand) => sends.push(Send { seq, errand, slot: mine }),
-                        None => slot = Some(mine),
-                    }
-                }
-                decide::Next::Ask { person } => {
-                    let question = Question {
-                        delivery_id: delivery.delivery_id.clone(),
-                        to: person.address.clone(),
-                        sent_at: settle::sent_at(delivery),
-                        gateway_ref: delivery.gateway_ref.clone(),
-                    };
-                    self.count(|mine| mine.questions += 1);
-                    let delivery = delivery.clone();
-                    self.board.start(seq, delivery, person.address);
-                    sends.push(Send { seq, errand: Errand::Ask(question), slot: mine });
-                }
-                decide::Next::Settle => {
-                    let (settings, kind) = (&shared.settings.retry, channel.kind());
-                    let delivery = settle::unseen(delivery, settle::STOPPED, None, kind, now, settings);
-                    self.board.settle(seq, delivery.clone());
-                    self.record(&delivery);
-                }
-                decide::Next::Wait { until } => self.board.wait(seq, until),
-                decide::Next::Hold { until, why } => self.hold(seq, until, why, now),
-                decide::Next::Silence { event_id, maybe_out } => {
-                    let state = if maybe_out { DeliveryState::Failed } else { DeliveryState::Skipped };
-                    self.end(seq, state, &format!("{}:{event_id}", Why::Silenced.as_str()), now);
-                }
-                decide::Next::Skip(why) => self.end(seq, DeliveryState::Skipped, why.as_str(), now),
-                decide::Next::Fail(why) => self.end(seq, DeliveryState::Failed, why.as_str(), now),
+            let mut waits = false;
+            for lane in self.board.lanes() {
+                waits |= self.drain(lane, now, &mut sends);
+            }
+            // What ended may have made another one ready.
+            if !self.board.any_ready() {
+                return (sends, waits);
             }
         }
     }
 
-    /// Writes `sending` down and words the request; one that cannot be worded any more ends.
-    fn send(&mut self, seq: u64, person: Person, resend: bool, now: Instant) -> Option<Errand> {
+    fn park(&mut self, seq: u64, want: &Want, now: Instant) {
+        let Some(delivery) = self.board.get(seq).map(|entry| &entry.delivery) else { return };
+        match self.shared.gates.lane(&delivery.channel, want.asks) {
+            Some(lane) => {
+                let place = place(delivery);
+                self.board.park(seq, lane, place);
+            }
+            None => self.end(seq, DeliveryState::Failed, "no_channel", now),
+        }
+    }
+
+    /// Lets through what may go to a gateway now, in its order. Whether more waits for it.
+    fn drain(&mut self, lane: Lane, now: Instant, sends: &mut Vec<Send>) -> bool {
+        let (gates, sender) = (&self.shared.gates, self.partition);
+        let mut at = self.board.parked_after(lane, None);
+        if let Some((first, _)) = &at
+            && let Some(again) = gates.closed(lane)
+        {
+            gates.wait(lane, sender, first.clone(), again);
+            self.look_again(again);
+            return true;
+        }
+        while let Some((place, seq)) = at {
+            at = self.board.parked_after(lane, Some(&(place.clone(), seq)));
+            // Much may have changed while it waited.
+            let Some(want) = self.look(seq, now) else { continue };
+            if want.asks != lane.asks {
+                self.park(seq, &want, now);
+                continue;
+            }
+            let sent_before = want.asks || want.resend;
+            if self.board.busy(&want.person.address) || (!sent_before && self.over_its_quota(seq, now)) {
+                continue;
+            }
+            let Some(errand) = self.word(seq, &want, now) else { continue };
+            match gates.enter(lane, sender, &place) {
+                Ok(pass) => {
+                    self.start(seq, want, &errand, now);
+                    sends.push(Send { seq, errand, pass });
+                }
+                Err(again) => {
+                    self.look_again(again);
+                    return true;
+                }
+            }
+        }
+        gates.leave(lane, sender);
+        false
+    }
+
+    fn look_again(&mut self, again: Again) {
+        self.gates_due = [self.gates_due, again].into_iter().flatten().min();
+        self.due_now |= again.is_none();
+    }
+
+    /// When something is due that waits for a time.
+    pub fn next_due(&self) -> Option<Instant> {
+        [self.board.next_due(), self.gates_due].into_iter().flatten().min()
+    }
+
+    /// What is due now for one that is first of its thread; `None`: nothing, or it is done.
+    fn look(&mut self, seq: u64, now: Instant) -> Option<Want> {
+        let shared = self.shared;
+        let fresh = self.board.get(seq).is_some_and(|entry| entry.delivery.attempt == 0);
+        if fresh && self.leaves_its_digest(seq, now) {
+            return None;
+        }
         let entry = self.board.get(seq)?;
-        let delivery = decide::sending(&entry.delivery, &person, now);
-        let message = match outgoing(&delivery, &self.shared.texts, &person.address) {
-            Ok(message) => message,
+        let delivery = &entry.delivery;
+        let Some(channel) = shared.channels.get(&delivery.channel) else {
+            // A gateway that is configured no more: the next channel or person is tried.
+            self.end(seq, DeliveryState::Failed, "no_channel", now);
+            return None;
+        };
+        let known = shared.registry.known();
+        let person = person(&known.contacts, delivery, &shared.phone_key, now);
+        let matter = Matter {
+            // A digest is of all the enterprises that are in it, and names the first.
+            uscc: if quota::is_digest(delivery) { &delivery.subject } else { delivery.uscc.as_str() },
+            area: delivery.area.as_deref(),
+            subject: &delivery.subject,
+            channel: &delivery.channel,
+            person: person.as_ref(),
+        };
+        let spared = decide::spared(delivery.urgency, delivery.change);
+        let expire_after = shared.settings.expire_after;
+        let next = decide::next(&decide::Situation {
+            delivery,
+            change: delivery.change,
+            past: self.ledger.past(entry.thread),
+            superseded: self.board.superseded(seq),
+            decided_at: delivery.decided_at.unwrap_or(delivery.at),
+            urgency: delivery.urgency,
+            grave_behind: self.board.grave_behind(seq),
+            fused: is_fused(delivery, &known.releases),
+            silence: known.silences.covering(&matter, spared, now),
+            calendar: &shared.settings.calendar,
+            expire_after_ms: expire_after.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+            person: person.as_ref(),
+            kind: channel.kind(),
+            settings: &shared.settings.retry,
+            now,
+        });
+        drop(known);
+        match next {
+            decide::Next::Send { person, resend } => {
+                let listed = !resend && self.in_the_morning(seq, now);
+                return (!listed).then_some(Want { person, asks: false, resend });
+            }
+            decide::Next::Ask { person } => return Some(Want { person, asks: true, resend: false }),
+            decide::Next::Settle => {
+                let (settings, kind) = (&shared.settings.retry, channel.kind());
+                let delivery = settle::unseen(delivery, settle::STOPPED, None, kind, now, settings);
+                self.board.settle(seq, delivery.clone());
+                self.record(&delivery);
+            }
+            decide::Next::Wait { until } => self.board.wait(seq, until),
+            decide::Next::Hold { until, why } => self.hold(seq, until, why, now),
+            decide::Next::Silence { event_id, maybe_out } => {
+                let state = if maybe_out { DeliveryState::Failed } else { DeliveryState::Skipped };
+                self.end(seq, state, &format!("{}:{event_id}", Why::Silenced.as_str()), now);
+            }
+            decide::Next::Skip(why) => self.end(seq, DeliveryState::Skipped, why.as_str(), now),
+            decide::Next::Fail(why) => self.end(seq, DeliveryState::Failed, why.as_str(), now),
+        }
+        None
+    }
+
+    /// The request in words; one that cannot be worded any more ends.
+    fn word(&mut self, seq: u64, want: &Want, now: Instant) -> Option<Errand> {
+        let delivery = &self.board.get(seq)?.delivery;
+        if want.asks {
+            return Some(Errand::Ask(Question {
+                delivery_id: delivery.delivery_id.clone(),
+                to: want.person.address.clone(),
+                sent_at: settle::sent_at(delivery),
+                gateway_ref: delivery.gateway_ref.clone(),
+            }));
+        }
+        match outgoing(delivery, &self.shared.texts, &want.person.address) {
+            Ok(message) => Some(Errand::Send(message)),
             Err(error) => {
                 tracing::error!(delivery_id = %delivery.delivery_id, %error, "it fails, and the next channel or person is tried");
                 self.end(seq, DeliveryState::Failed, Unfit::REASON, now);
-                return None;
+                None
             }
+        }
+    }
+
+    /// Its request is about to be made; a send is written down as `sending` first.
+    fn start(&mut self, seq: u64, want: Want, errand: &Errand, now: Instant) {
+        let Some(entry) = self.board.get(seq) else { return };
+        let Errand::Send(_) = errand else {
+            self.count(|mine| mine.questions += 1);
+            let delivery = entry.delivery.clone();
+            return self.board.start(seq, delivery, want.person.address);
         };
-        if resend {
+        let delivery = decide::sending(&entry.delivery, &want.person, now);
+        if want.resend {
             self.count(|mine| mine.resent_in_flight += 1);
             tracing::info!(
                 delivery_id = %delivery.delivery_id,
@@ -223,9 +319,8 @@ impl Turn<'_> {
             );
         }
         self.count(|mine| mine.requests += 1);
-        self.board.start(seq, delivery.clone(), person.address);
+        self.board.start(seq, delivery.clone(), want.person.address);
         self.record(&delivery);
-        Some(Errand::Send(message))
     }
 
     pub fn end(&mut self, seq: u64, state: DeliveryState, reason: &str, now: Instant) {
@@ -286,7 +381,8 @@ impl Turn<'_> {
     }
 
     pub fn publish(&self) {
-        let next_due = self.board.next_due();
+        let now = self.due_now.then(|| self.shared.clock.now());
+        let next_due = [self.next_due(), now].into_iter().flatten().min();
         let in_hand = self.board.len();
         self.count(|mine| (mine.next_due, mine.in_hand) = (next_due, in_hand));
     }
@@ -316,6 +412,7 @@ fn is_fused(delivery: &Delivery, releases: &Releases) -> bool {
     delivery.reason.as_deref() == Some(Why::Fuse.as_str()) && !releases.cover(decided_at)
 }
 
+/// The message of its next attempt.
 fn outgoing(delivery: &Delivery, texts: &crate::texts::Texts, to: &str) -> Result<Outgoing, Unfit> {
     let (text, slots) = texts.filled(&delivery.template, &delivery.slots)?;
     Ok(Outgoing {
@@ -327,6 +424,6 @@ fn outgoing(delivery: &Delivery, texts: &crate::texts::Texts, to: &str) -> Resul
         alert_id: delivery.alert_id.clone(),
         case_no: delivery.case_no.clone(),
         role: delivery.role,
-        attempt: delivery.attempt,
+        attempt: delivery.attempt + 1,
     })
 }

@@ -43,7 +43,7 @@ mod table;
 mod values;
 mod wording;
 
-pub(crate) use slots::head_and_tail;
+pub(crate) use slots::{FATAL, head_and_tail};
 pub use slots::{corrected_act, eased_act};
 pub use table::{NoTemplate, Slot, Template};
 pub use wording::Wording;

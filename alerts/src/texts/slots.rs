@@ -16,12 +16,15 @@ pub(super) fn cause(cause: Option<Cause>) -> &'static str {
     cause.map_or("原因待查", Cause::name)
 }
 
+/// A death, as the texts say it.
+pub(crate) const FATAL: &str = "死亡";
+
 /// `{sev}`.
 pub(super) fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Minor => "轻伤",
         Severity::Severe => "重伤",
-        Severity::Fatal => "死亡",
+        Severity::Fatal => FATAL,
     }
 }
 

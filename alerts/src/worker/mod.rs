@@ -18,7 +18,6 @@ pub(crate) mod commit;
 mod members;
 pub(crate) mod reading;
 pub(crate) mod registry;
-pub(crate) mod slots;
 pub(crate) mod tail;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -40,13 +39,12 @@ use crate::decide::RetrySettings;
 use crate::phone_key::PhoneKey;
 use crate::plan::next::Awaits;
 use crate::planner::{self, Stop};
-use crate::sender;
+use crate::sender::{self, Gates};
 use crate::stats::{Hub, Stats};
 use crate::texts::Texts;
 use members::{EVERY, Members, Role};
 use reading::Reading;
 use registry::Registry;
-use slots::Slots;
 
 /// The name of the planner's writer and of its progress; a sender's has its partition behind it.
 pub const WRITER: &str = "alerts";
@@ -54,7 +52,7 @@ pub const WRITER: &str = "alerts";
 /// How a worker works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Requests under way at once.
+    /// Requests under way at once at a gateway of which no [`Channels::admit`] says more.
     pub max_in_flight: usize,
     /// Open deliveries at which no more alerts are taken in until some have ended. What is held until a morning or a
     /// workday does not count: a night's messages must not keep a death from being read.
@@ -189,7 +187,7 @@ pub(crate) struct Shared {
     pub accept_difference: bool,
     pub registry: Arc<Registry>,
     pub stats: Arc<Hub>,
-    pub slots: Slots,
+    pub gates: Arc<Gates>,
     /// Whether the planner, ours or another worker's, has found that the books fit together.
     pub guarded: watch::Sender<bool>,
 }
@@ -204,6 +202,16 @@ impl Shared {
         let bounds = tokio::task::spawn_blocking(move || log.bounds(topic));
         let bounds = bounds.await.map_err(|_| WorkerError::Died("reader"))??;
         Ok((0..).zip(bounds.iter().map(|b| b.end)).collect())
+    }
+
+    /// Until where a topic's partitions are written, by whomever.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub async fn written(&self, topic: &'static str) -> Result<Vec<u64>, WorkerError> {
+        let log = Arc::clone(&self.log);
+        let written = tokio::task::spawn_blocking(move || log.written(topic));
+        Ok(written.await.map_err(|_| WorkerError::Died("reader"))??)
     }
 }
 
@@ -333,7 +341,7 @@ impl Worker {
         let partitions = u32::try_from(self.log.bounds(topic::DELIVERIES)?.len()).unwrap_or(u32::MAX);
         let registry = Registry::open(Arc::clone(&self.log), self.schemas, reading)?;
         let shared = Shared {
-            slots: Slots::new(self.settings.max_in_flight),
+            gates: Arc::new(Gates::new(&self.channels, self.settings.max_in_flight, Arc::clone(&self.clock))),
             guarded: watch::Sender::new(false),
             log: self.log,
             channels: self.channels,

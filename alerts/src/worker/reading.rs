@@ -1,5 +1,6 @@
 //! Reading what is known to be there, with an end to patience; and the records that every role reads.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant as Monotonic};
 
@@ -18,8 +19,9 @@ pub(crate) const CHUNK: usize = 5_000;
 pub(crate) const WAIT: Duration = Duration::from_millis(100);
 /// The pause before a writer is asked for again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long reading what is known to be there may stand still before it is given up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long reading what is known to be there may stand still before it is given up: longer than Kafka takes to abort
+/// the open transaction of a writer that died in it (60 s, looked at every 10 s), behind which others' records wait.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Until when reading goes on: while the worker is there, and something moves.
 #[derive(Debug, Clone)]
@@ -101,6 +103,52 @@ pub(crate) fn to_end(
     Ok(())
 }
 
+/// Reads on until everything was given to `each` that was acknowledged before this call, by whatever writer: behind
+/// another's open append, that is waited for. What a role must know before it acts is read like this, after its own
+/// writer was made.
+///
+/// # Errors
+/// As [`to_end`].
+pub(crate) fn to_written(
+    log: &dyn EventLog,
+    reader: &mut dyn LogReader,
+    reading: &Reading,
+    mut each: impl FnMut(LogRecord) -> Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
+    let written = Written::now(log, reader)?;
+    let mut pace = Pace::new(reading, reader);
+    while !written.reached(reader, |_| true) {
+        for record in reader.poll(CHUNK, WAIT)? {
+            each(record)?;
+        }
+        pace.check(log, reader)?;
+    }
+    Ok(())
+}
+
+/// Until where the partitions of a reader were written at a moment.
+struct Written(Vec<u64>);
+
+impl Written {
+    fn now(log: &dyn EventLog, reader: &dyn LogReader) -> Result<Written, LogError> {
+        let mut topics: HashMap<Arc<str>, Vec<u64>> = HashMap::new();
+        let mut ends = Vec::new();
+        for (at, _) in reader.position() {
+            if !topics.contains_key(&at.topic) {
+                topics.insert(Arc::clone(&at.topic), log.written(&at.topic)?);
+            }
+            ends.push(topics[&at.topic].get(at.partition as usize).copied().unwrap_or(0));
+        }
+        Ok(Written(ends))
+    }
+
+    /// Whether those of these partitions were read so far.
+    fn reached(&self, reader: &dyn LogReader, of: impl Fn(u32) -> bool) -> bool {
+        let position = reader.position();
+        position.iter().zip(&self.0).all(|((at, next), end)| next >= end || !of(at.partition))
+    }
+}
+
 /// Notices that reading stands still.
 pub(crate) struct Pace<'r> {
     reading: &'r Reading,
@@ -130,7 +178,7 @@ impl Pace<'_> {
             what: "be read to its end",
             why: format!(
                 "nothing came for {} s, though there is more ({}): see whether the broker or the disk that holds \
-                 it works, then start again",
+                 it works, and whether another process is paused in the midst of writing there, then start again",
                 stood.as_secs(),
                 behind(log, &self.position)
             ),
@@ -141,7 +189,7 @@ impl Pace<'_> {
 /// Which partitions were not read to their end, in words.
 fn behind(log: &dyn EventLog, position: &[(TopicPartition, u64)]) -> String {
     let place = |(at, next): &(TopicPartition, u64)| {
-        let end = log.bounds(&at.topic).ok().and_then(|bounds| Some(bounds.get(at.partition as usize)?.end));
+        let end = log.written(&at.topic).ok().and_then(|ends| ends.get(at.partition as usize).copied());
         match end {
             Some(end) if end <= *next => None,
             Some(end) => Some(format!("{} partition {} stands at {next} of {end}", at.topic, at.partition)),
@@ -151,25 +199,33 @@ fn behind(log: &dyn EventLog, position: &[(TopicPartition, u64)]) -> String {
     position.iter().filter_map(place).collect::<Vec<_>>().join(", ")
 }
 
-/// The newest progress of this writer, if there is any. Blocks.
+/// The newest progress of this writer, if there is any, after that was made. Blocks. Whatever else is written where it
+/// stands is waited for; where it does not stand, only until that is known.
 ///
 /// # Errors
-/// Those of [`to_end`]; `Damaged`.
+/// Those of [`to_written`]; `Damaged`.
 pub(crate) fn read_progress(
     log: &dyn EventLog,
     writer: &str,
     reading: &Reading,
 ) -> Result<Option<Progress>, WorkerError> {
     let mut progress = None;
+    // All records of a key are in one partition.
+    let mut place = None;
     let mut reader = from_first(log, topic::PROGRESS)?;
-    to_end(log, &mut *reader, reading, |record| {
-        if record.key.as_deref() == Some(writer.as_bytes()) {
-            let value = record.value.as_deref();
-            let found = value.map(|value| codec::decode(&record, value)).transpose();
-            progress = found.map_err(WorkerError::Damaged)?;
+    let written = Written::now(log, &*reader)?;
+    let mut pace = Pace::new(reading, &*reader);
+    while !written.reached(&*reader, |partition| place.is_none_or(|place| place == partition)) {
+        for record in reader.poll(CHUNK, WAIT)? {
+            if record.key.as_deref() == Some(writer.as_bytes()) {
+                place = Some(record.partition);
+                let value = record.value.as_deref();
+                let found = value.map(|value| codec::decode(&record, value)).transpose();
+                progress = found.map_err(WorkerError::Damaged)?;
+            }
         }
-        Ok(())
-    })?;
+        pace.check(log, &*reader)?;
+    }
     Ok(progress)
 }
 

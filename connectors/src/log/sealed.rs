@@ -163,6 +163,9 @@ impl EventLog for SealedLog {
     fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError> {
         self.inner.bounds(topic)
     }
+    fn written(&self, topic: &str) -> Result<Vec<u64>, LogError> {
+        self.inner.written(topic)
+    }
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
         let inner = self.inner.reader(from)?;
         // Readers of other topics cost nothing.

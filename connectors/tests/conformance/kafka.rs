@@ -119,6 +119,52 @@ fn an_aborted_or_abandoned_transaction_is_never_seen() {
     assert!(abandoned.commit_transaction(Duration::from_secs(5)).is_err(), "it was fenced");
 }
 
+/// A planner and a sender write one partition; the planner is paused in the midst of a transaction.
+#[test]
+fn what_is_written_shows_behind_anothers_open_transaction_and_comes_when_that_is_over() {
+    let Some(address) = kafka("what is written shows behind an open transaction") else { return };
+    for fenced in [true, false] {
+        let subject = Subject::broker(&address);
+        let log = subject.open();
+        let topic = topic(&*log, "open", 1);
+        let (planner, sender) = (unique("planner"), unique("sender"));
+        let open: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &address)
+            .set("transactional.id", format!("tocsin.{planner}"))
+            // Of its own end the broker takes care: it looks every 10 s for those that are over.
+            .set("transaction.timeout.ms", "1000")
+            .create()
+            .unwrap();
+        open.init_transactions(Duration::from_secs(10)).unwrap();
+        open.begin_transaction().unwrap();
+        open.send(BaseRecord::<str, str>::to(&topic).partition(0).key("key").payload("open")).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while open.in_flight_count() > 0 {
+            assert!(Instant::now() < deadline);
+            open.poll(Duration::from_millis(1));
+        }
+        let mut writer = log.writer(&sender).unwrap();
+        writer.append(&[record(&topic, "key", "first")]).unwrap();
+        writer.append(&[record(&topic, "key", "second")]).unwrap();
+        // Its successor, which has to know both.
+        drop(writer);
+        let _successor = log.writer(&sender).unwrap();
+        let mut reader = reader(&*log, &[&topic]);
+        let written = log.written(&topic).unwrap();
+        let held = log.bounds(&topic).unwrap()[0].end == 0 && reader.caught_up().unwrap();
+        assert!(held || !fenced, "to the last stable offset there is nothing");
+        assert!(written[0] >= 3, "three records stand there: {written:?}");
+        let next = fenced.then(|| log.writer(&planner).unwrap());
+        let mut came = Vec::new();
+        until("what the sender wrote", || {
+            came.extend(reader.poll(1000, Duration::from_millis(50)).unwrap());
+            reader.position()[0].1 >= written[0]
+        });
+        assert_eq!(came.iter().map(text).collect::<Vec<_>>(), ["first", "second"], "fenced: {fenced}");
+        drop(next);
+    }
+}
+
 #[test]
 fn what_was_acknowledged_survives_a_killed_broker_and_all_go_on() {
     if !kafka_wanted("what was acknowledged survives a killed broker") {

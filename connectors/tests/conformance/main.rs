@@ -52,6 +52,7 @@ on_both_logs!(
     two_processes_write_at_once,
     a_writer_killed_at_any_moment_leaves_whole_appends,
     stamps_are_kept_where_the_log_is_set_to_keep_them,
+    what_is_written_covers_all_that_was_acknowledged,
 );
 
 /// Not a test: what another process does for one. See `subject`.

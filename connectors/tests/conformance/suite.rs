@@ -506,3 +506,34 @@ pub fn stamps_are_kept_where_the_log_is_set_to_keep_them(subject: &Subject) {
         }
     }
 }
+
+pub fn what_is_written_covers_all_that_was_acknowledged(subject: &Subject) {
+    let log = subject.open();
+    let topic = topic(&*log, "written", 2);
+    assert_eq!(log.written(&topic).unwrap(), [0, 0]);
+    let mut writers = [log.writer(&unique("a")).unwrap(), log.writer(&unique("b")).unwrap()];
+    let mut count = 0;
+    for round in 0..20 {
+        for writer in &mut writers {
+            let value = format!("{round}");
+            writer.append(&[record(&topic, "key", &value), record(&topic, "other", &value)]).unwrap();
+            count += 2;
+            // Right after the append, while its marker may still be on its way.
+            let bounds = log.bounds(&topic).unwrap();
+            let written = log.written(&topic).unwrap();
+            assert!(
+                written.iter().zip(&bounds).all(|(written, bounds)| bounds.end <= *written),
+                "{written:?} {bounds:?}"
+            );
+            let mut reader = reader(&*log, &[&topic]);
+            let mut came = 0;
+            until("all that was written", || {
+                came += reader.poll(1000, Duration::from_millis(20)).unwrap().len();
+                reader.position().iter().zip(&written).all(|((_, next), end)| next >= end)
+            });
+            assert_eq!(came, count, "round {round}");
+        }
+    }
+    let missing = log.written(&unique("none")).unwrap_err();
+    assert!(matches!(missing, LogError::MissingTopic { .. }), "{missing:?}");
+}

@@ -99,7 +99,11 @@ fn parts(
         door: Arc::new(door),
         links: Some(answers.links.clone()),
         phones: Some(answers.phones.clone()),
-        webhook: config.webhook.as_ref().and_then(|webhook| webhook.secret.as_ref()).map(secret),
+        webhook: config
+            .gateways
+            .find("webhook")
+            .and_then(|webhook| webhook.secrets.get("secret"))
+            .map(secret),
         call: answers.call.clone(),
         given: Arc::new(index),
         sink,

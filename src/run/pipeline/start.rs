@@ -34,8 +34,9 @@ const LOAD: usize = 10_000;
 /// How long a poll waits while reading what is known to be there. Short: where the rest is control records,
 /// none comes, and only the position moves.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long reading what is known to be there may stand still before it is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long reading what is known to be there may stand still before it is given up: longer than Kafka takes to abort
+/// the open transaction of a writer that died in it, behind which others' records wait.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// The progress of the pipeline, if it ever wrote any.
 ///
@@ -43,13 +44,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Those of the log; `Damaged` if it cannot be decoded.
 pub fn read_progress(log: &dyn EventLog) -> Result<Option<Progress>, LogError> {
     let mut progress = None;
-    read_all(log, topics::PROGRESS, &mut |record| {
-        if record.key.as_deref() == Some(WRITER.as_bytes()) {
-            progress = record.value.as_deref().map(|raw| own::<Progress>(&record, raw)).transpose()?;
-        }
-        Ok(())
-    })?;
+    read_all(log, topics::PROGRESS, &mut |record| take_progress(&mut progress, &record))?;
     Ok(progress)
+}
+
+/// The same for the pipeline itself, after its writer was made: all that it ever wrote, whoever else has an append open
+/// in the same partition.
+///
+/// # Errors
+/// As [`read_progress`]; `Retry` when another's append stays open.
+pub fn own_progress(log: &dyn EventLog) -> Result<Option<Progress>, LogError> {
+    let mut progress = None;
+    let ends = log.written(topics::PROGRESS)?;
+    read_to(log, topics::PROGRESS, &ends, &mut |record| take_progress(&mut progress, &record))?;
+    Ok(progress)
+}
+
+fn take_progress(progress: &mut Option<Progress>, record: &LogRecord) -> Result<(), LogError> {
+    if record.key.as_deref() == Some(WRITER.as_bytes()) {
+        *progress = record.value.as_deref().map(|raw| own::<Progress>(record, raw)).transpose()?;
+    }
+    Ok(())
 }
 
 /// What [`guard::check`] compares, and what it says.
@@ -249,24 +264,35 @@ pub fn read_all(
     topic: &'static str,
     each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,
 ) -> Result<Vec<u64>, LogError> {
+    let ends: Vec<u64> = log.bounds(topic)?.iter().map(|b| b.end).collect();
+    read_to(log, topic, &ends, each)?;
+    Ok(ends)
+}
+
+/// Every record of a topic up to these ends of its partitions.
+fn read_to(
+    log: &dyn EventLog,
+    topic: &'static str,
+    ends: &[u64],
+    each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,
+) -> Result<(), LogError> {
     let bounds = log.bounds(topic)?;
     let parts: Vec<Part> = (0..)
-        .zip(&bounds)
-        .map(|(partition, b)| Part {
+        .zip(bounds.iter().zip(ends))
+        .map(|(partition, (bounds, upto))| Part {
             at: TopicPartition { topic: Arc::from(topic), partition },
-            from: b.first,
-            upto: b.end,
+            from: bounds.first,
+            upto: *upto,
         })
         .filter(|p| p.from < p.upto)
         .collect();
-    read_parts(log, &parts, each)?;
-    Ok(bounds.iter().map(|b| b.end).collect())
+    read_parts(log, &parts, each)
 }
 
 /// Every record of these pieces, in order within each partition, and maybe some after them.
 ///
 /// # Errors
-/// Those of the log and of `each`; `Retry` when nothing comes for a minute.
+/// Those of the log and of `each`; `Retry` when nothing comes for longer than [`PATIENCE`].
 pub fn read_parts(
     log: &dyn EventLog,
     parts: &[Part],

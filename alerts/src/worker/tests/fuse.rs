@@ -48,7 +48,10 @@ async fn a_broken_feed_does_not_write_to_every_owner_and_news_passes() {
     assert_eq!((house.rang().last().unwrap().as_str(), stats.fused), ("again", 3));
     // Somebody has looked: what was decided up to noon goes out.
     house.log.put(&[release("2026-11-26 12:00")]);
-    house.step("2026-11-26 14:00", None).await;
+    let worker = house.worker(at("2026-11-26 14:00"));
+    let mut stats = worker.stats();
+    let done = async move { drop(stats.wait_for(|s| s.fused == 1 && s.settled(&[])).await) };
+    tokio::time::timeout(LIMIT, worker.run(done)).await.expect("they go out").unwrap();
     let rang = house.rang();
     assert_eq!(rang[rang.len() - 2..], ["corrected21", "corrected22"]);
     house.is_held("corrected24", "fuse", "2026-11-27 13:00");

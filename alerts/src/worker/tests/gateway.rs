@@ -14,7 +14,7 @@ use crate::gateways::send::{Post, Timeouts};
 use crate::gateways::webhook::{Webhook, WebhookConfig};
 
 #[derive(Default)]
-struct Served {
+pub struct Served {
     /// Headers of interest and bodies, as they came.
     requests: Mutex<Vec<(String, String, serde_json::Value)>>,
     /// What to answer next.
@@ -40,7 +40,7 @@ async fn answer(State(served): State<Arc<Served>>, headers: HeaderMap, body: Byt
     }
 }
 
-async fn serve(answers: &[&'static str]) -> (Arc<Served>, Post) {
+pub async fn serve(answers: &[&'static str]) -> (Arc<Served>, Post) {
     let served =
         Arc::new(Served { answers: Mutex::new(answers.iter().copied().collect()), ..Served::default() });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -48,6 +48,11 @@ async fn serve(answers: &[&'static str]) -> (Arc<Served>, Post) {
     let app = axum::Router::new().route("/send", post(answer)).with_state(Arc::clone(&served));
     tokio::spawn(async move { axum::serve(listener, app).await });
     (served, webhook(&url))
+}
+
+/// How many requests it got.
+pub fn requests_of(served: &Served) -> usize {
+    served.requests.lock().unwrap().len()
 }
 
 fn webhook(url: &str) -> Post {

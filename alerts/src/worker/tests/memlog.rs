@@ -36,6 +36,10 @@ struct State {
     now: i64,
     /// Partitions of `alerts` in which nothing from this offset on is visible yet.
     unseen: HashMap<u32, usize>,
+    /// Topics in whose partitions nothing from this offset on is visible yet, to whom reads so many partitions at most.
+    behind: HashMap<String, (usize, usize)>,
+    /// How often somebody looked for more in one of these, in vain.
+    in_vain: usize,
     /// A topic of which nothing comes, though there is more.
     stuck: Option<String>,
     /// What the next makings of a writer fail with.
@@ -44,10 +48,12 @@ struct State {
 
 impl State {
     /// What a reader may see.
-    fn visible(&self, topic: &str, partition: u32) -> &[LogRecord] {
+    fn visible(&self, topic: &str, partition: u32, reads: usize) -> &[LogRecord] {
         let all = &self.topics[topic][partition as usize];
         let unseen = self.unseen.get(&partition).filter(|_| topic == "alerts");
-        &all[..unseen.map_or(all.len(), |from| all.len().min(*from))]
+        let seen = unseen.map_or(all.len(), |from| all.len().min(*from));
+        let behind = self.behind.get(topic).filter(|(_, most)| reads <= *most);
+        &all[..behind.map_or(seen, |(from, _)| seen.min(*from))]
     }
 }
 
@@ -110,9 +116,21 @@ impl MemLog {
         let from = state.topics["alerts"][partition].len();
         state.unseen.insert(partition as u32, from);
     }
+    /// What stands in the topic's partitions from this offset on is visible only after [`MemLog::show`], as if another
+    /// writer's append had stayed open before it; for readers of so many partitions at most.
+    pub fn open_at(&self, topic: &str, offset: usize, most: usize) {
+        self.state().behind.insert(topic.into(), (offset, most));
+    }
+    /// How often somebody who waited for what is behind an open append got nothing.
+    pub fn in_vain(&self) -> usize {
+        self.state().in_vain
+    }
     /// Everything is visible.
     pub fn show(&self) {
-        self.state().unseen.clear();
+        let mut state = self.state();
+        state.unseen.clear();
+        state.behind.clear();
+        drop(state);
         self.shared.1.notify_all();
     }
     /// From now on nothing comes of this topic, though its end says that there is something.
@@ -168,8 +186,13 @@ impl EventLog for MemLog {
     fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError> {
         let state = self.state();
         let partitions = state.topics.get(topic).ok_or(LogError::MissingTopic { topic: topic.into() })?;
-        let end = |partition| state.visible(topic, partition).len() as u64;
+        let end = |partition| state.visible(topic, partition, 0).len() as u64;
         Ok((0..partitions.len() as u32).map(|p| Bounds { first: 0, end: end(p) }).collect())
+    }
+    fn written(&self, topic: &str) -> Result<Vec<u64>, LogError> {
+        let state = self.state();
+        let partitions = state.topics.get(topic).ok_or(LogError::MissingTopic { topic: topic.into() })?;
+        Ok(partitions.iter().map(|records| records.len() as u64).collect())
     }
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(MemReader { shared: Arc::clone(&self.shared), at: from.to_vec() }))
@@ -193,11 +216,12 @@ struct MemReader {
 impl MemReader {
     fn take(at: &mut [(TopicPartition, u64)], state: &State, max: usize) -> Vec<LogRecord> {
         let mut out = Vec::new();
+        let reads = at.len();
         for (tp, next) in at {
             if state.stuck.as_deref() == Some(&*tp.topic) {
                 continue;
             }
-            let all = state.visible(&tp.topic, tp.partition);
+            let all = state.visible(&tp.topic, tp.partition, reads);
             let some = all.iter().skip(*next as usize).take(max - out.len());
             out.extend(some.cloned());
             *next += out.iter().filter(|r| r.partition == tp.partition && r.topic == tp.topic).count() as u64;
@@ -214,6 +238,13 @@ impl LogReader for MemReader {
         if !out.is_empty() {
             return Ok(out);
         }
+        let reads = self.at.len();
+        let held = |(tp, _): &(TopicPartition, u64)| {
+            state.behind.get(&*tp.topic).is_some_and(|(_, most)| reads <= *most)
+        };
+        if self.at.iter().any(held) {
+            state.in_vain += 1;
+        }
         state = shared.1.wait_timeout(state, wait).unwrap().0;
         Ok(MemReader::take(&mut self.at, &state, max))
     }
@@ -222,8 +253,8 @@ impl LogReader for MemReader {
     }
     fn caught_up(&mut self) -> Result<bool, LogError> {
         let state = self.shared.0.lock().unwrap();
-        let behind =
-            |(tp, next): &(TopicPartition, u64)| *next < state.visible(&tp.topic, tp.partition).len() as u64;
+        let end = |tp: &TopicPartition| state.visible(&tp.topic, tp.partition, self.at.len()).len() as u64;
+        let behind = |(tp, next): &(TopicPartition, u64)| *next < end(tp);
         Ok(!self.at.iter().any(behind))
     }
 }

@@ -7,6 +7,7 @@ mod kills;
 mod memlog;
 mod morning;
 mod order;
+mod peace;
 mod quiet;
 mod quota;
 mod receipts;

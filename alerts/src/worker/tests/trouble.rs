@@ -45,6 +45,27 @@ async fn reading_back_that_stands_still_is_given_up_with_the_place() {
     }
 }
 
+#[tokio::test]
+async fn what_stands_behind_anothers_open_append_is_waited_for_before_anything_is_sent() {
+    // All partitions are read by the planner, one by a sender.
+    for (topic, most) in [(topic::DELIVERIES, 3), (topic::DELIVERIES, 1), (topic::PROGRESS, 4)] {
+        let (log, gateway) = told().await;
+        log.open_at(topic, 1, most);
+        let worker = worker(&log, &gateway, quick());
+        let (mut stats, ends) = (worker.stats(), ends(&log));
+        let script = async {
+            // They have looked, and looked again.
+            while log.in_vain() < 9 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            log.show();
+            crate::stats::settled(&mut stats, &ends).await.unwrap();
+        };
+        let stats = tokio::time::timeout(LIMIT, worker.run(script)).await.expect(topic).unwrap();
+        assert_eq!((gateway.asked(), stats.requests), (1, 0), "{topic}: it was told before");
+    }
+}
+
 fn cannot_ask() -> [LogError; 3] {
     [
         LogError::Unreachable { place: "memory".into(), why: "a test".into() },

@@ -16,7 +16,9 @@
 //!
 //! # Caught up
 //! Control records of transactions take offsets, so "the last record's offset + 1" is not the end. A
-//! consumer's own position steps over them; caught up is when it equals the last stable offset.
+//! consumer's own position steps over them; caught up is when it equals the last stable offset. An open
+//! transaction holds that offset back for all who write behind it; what is written, seen or not, ends at the high
+//! watermark, which a consumer with another isolation is told.
 
 mod context;
 mod errors;
@@ -53,6 +55,8 @@ struct Shared {
     settings: KafkaSettings,
     /// Asks for metadata and offsets; reads no records.
     asker: BaseConsumer<Watcher>,
+    /// Asks for high watermarks: the asker is told last stable offsets.
+    watermarks: BaseConsumer<Watcher>,
     admin: AdminClient<Watcher>,
 }
 
@@ -82,8 +86,13 @@ impl KafkaLog {
             .client()
             .fetch_cluster_id(Duration::from_secs(3))
             .ok_or_else(|| asker.context().gone(settings, "no broker said which cluster it belongs to"))?;
+        let watermarks = settings
+            .reader_config()
+            .set("isolation.level", "read_uncommitted")
+            .create_with_context(Watcher::default())
+            .map_err(refused)?;
         let admin = settings.client_config().create_with_context(Watcher::default()).map_err(refused)?;
-        Ok(KafkaLog { shared: Arc::new(Shared { settings: settings.clone(), asker, admin }), id })
+        Ok(KafkaLog { shared: Arc::new(Shared { settings: settings.clone(), asker, watermarks, admin }), id })
     }
 }
 
@@ -102,6 +111,10 @@ impl EventLog for KafkaLog {
 
     fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError> {
         topics::bounds(&self.shared, topic)
+    }
+
+    fn written(&self, topic: &str) -> Result<Vec<u64>, LogError> {
+        topics::written(&self.shared, topic)
     }
 
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {

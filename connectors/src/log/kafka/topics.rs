@@ -307,8 +307,15 @@ pub(super) fn bounds(shared: &Shared, topic: &str) -> Result<Vec<Bounds>, LogErr
     Ok(first.into_iter().zip(end).map(|(first, end)| Bounds { first, end }).collect())
 }
 
-/// The first offsets (`Offset::Beginning`) or the last stable ones (`Offset::End`) of these partitions, in
-/// their order: one request to each broker, where asking for watermarks takes two for each partition.
+/// The high watermarks of a topic's partitions.
+pub(super) fn written(shared: &Shared, topic: &str) -> Result<Vec<u64>, LogError> {
+    let partitions = shared.partitions(topic)?;
+    offsets(&shared.watermarks, (0..partitions).map(|p| (topic, p)), Offset::End)
+        .map_err(|e| shared.error("look up the ends of a topic", &e))
+}
+
+/// The first offsets (`Offset::Beginning`) or the last ones (`Offset::End`: the last stable ones, unless the consumer
+/// reads uncommitted) of these partitions, in their order: one request to each broker, where asking for watermarks takes two for each partition.
 pub(super) fn offsets<'a>(
     consumer: &BaseConsumer<Watcher>,
     partitions: impl Iterator<Item = (&'a str, u32)> + Clone,

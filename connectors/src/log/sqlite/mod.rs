@@ -155,6 +155,11 @@ impl EventLog for SqliteLog {
         schema::bounds(&admin, &found).map_err(|e| self.place.error("look up its ends", e))
     }
 
+    /// What is acknowledged is committed, and seen.
+    fn written(&self, topic: &str) -> Result<Vec<u64>, LogError> {
+        Ok(self.bounds(topic)?.iter().map(|bounds| bounds.end).collect())
+    }
+
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
         let conn = schema::connect(&self.path, &self.place, &self.options)?;
         let reader = reader::SqliteReader::new(conn, self.place.clone(), Arc::clone(&self.waker), from)?;
