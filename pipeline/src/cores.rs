@@ -15,7 +15,10 @@ pub(crate) fn each<T: Sync, R: Send>(things: &[T], make: impl Fn(&T) -> R + Sync
 }
 
 /// The same of those of which something is made.
-pub(crate) fn some<T: Sync, R: Send>(things: &[T], make: impl Fn(&T) -> Option<R> + Sync + Send) -> Vec<R> {
+pub(crate) fn some<'a, T: Sync, R: Send>(
+    things: &'a [T],
+    make: impl Fn(&'a T) -> Option<R> + Sync + Send,
+) -> Vec<R> {
     if things.len() < WORTH {
         return things.iter().filter_map(make).collect();
     }
@@ -26,6 +29,19 @@ pub(crate) fn some<T: Sync, R: Send>(things: &[T], make: impl Fn(&T) -> Option<R
 pub(crate) fn sort<T: Ord + Send>(things: &mut Vec<T>) {
     things.par_sort_unstable();
     things.dedup();
+}
+
+/// Sorts by a key; of equal keys in any order.
+pub(crate) fn order<T: Send, K: Ord>(things: &mut [T], key: impl Fn(&T) -> K + Sync) {
+    things.par_sort_unstable_by_key(key);
+}
+
+/// What is made of each of a few large things, each on a core of its own.
+pub(crate) fn each_of<T: Send, R: Send>(things: Vec<T>, make: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
+    if things.len() <= 1 {
+        return things.into_iter().map(make).collect();
+    }
+    things.into_par_iter().map(make).collect()
 }
 
 /// `part(n)` for each n below `parts`, in order.
@@ -56,6 +72,9 @@ mod tests {
             let mut twice: Vec<usize> = things.iter().rev().chain(&things).copied().collect();
             sort(&mut twice);
             assert_eq!(twice, things);
+            assert_eq!(each_of(things.clone(), |n| n * 3), each(&things, |n| n * 3));
+            order(&mut twice, |n| many - n);
+            assert_eq!(twice, things.iter().rev().copied().collect::<Vec<_>>());
             let count = parts_of(many);
             let ranges = parts(count, |n| many * n / count..many * (n + 1) / count);
             assert_eq!(ranges.into_iter().flatten().collect::<Vec<_>>(), things);

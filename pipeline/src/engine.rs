@@ -9,21 +9,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use tocsin_schemas::codes::{Reason, Scope};
+use tocsin_schemas::codes::Reason;
 use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Digest, Headcount, Incident, Listed, Rates, Record, Window};
 use tocsin_schemas::time::{Day, Instant, Month};
 
 pub(crate) use self::learn::Learnt;
-use crate::dataflow::{Changes, Dataflow, Inputs};
+use crate::dataflow::{Changes, Dataflow, Inputs, Told};
 use crate::decider::{Context, Decider, Recalled};
 use crate::exposure::{self, Exposure};
 use crate::facts::{Facts, Shared};
 use crate::findings::{Finding, Loop, jumps};
 use crate::incidents::Seen;
-use crate::lists::{Asked, Before, Freeze, Lists, ListsChange, ListsFound, Moved as Affected};
+use crate::lists::{Asked, Before, Freeze, Lists, ListsChanged, ListsFound, Moved as Affected};
 use crate::policy::Policies;
-use crate::rates::{Figures, RatesChange, Stamp};
+use crate::rates::{Figures, RatesChanged, Stamp};
 use crate::registry::{Moved, Registry};
 use crate::versions::{Replaced, Versions};
 use crate::windows::Spans;
@@ -88,11 +88,10 @@ pub struct Outcome {
     pub incidents: Vec<Incident>,
     /// Decisions, by rule, subject, revision. Suppressed ones are among them.
     pub alerts: Vec<Alert>,
-    /// Rates that changed, in all windows; `None` of a scope that has none any more. Sorted.
-    pub rates: Vec<((Scope, String), Option<Rates>)>,
-    /// Entries of the lists of this year and the last that changed, by key; `None` of an enterprise that is not on its
-    /// list any more. Sorted.
-    pub lists: Vec<(String, Option<Listed>)>,
+    /// Rates that changed, in all windows.
+    pub rates: RatesChanged,
+    /// Entries of the lists of this year and the last that changed.
+    pub lists: ListsChanged,
     /// What the clerk is shown of the records of this batch, in their order, or of this midnight. Nothing of it is
     /// written down: a decision that is taken again after a crash finds it again.
     pub findings: Vec<Finding>,
@@ -314,7 +313,7 @@ impl Engine {
     }
 
     /// Brings the lists up to date with the figures; what changed.
-    fn list(&mut self, stamp: &Stamp, moved: &Affected) -> Vec<ListsChange> {
+    fn list(&mut self, stamp: &Stamp, moved: &Affected) -> ListsChanged {
         let limits = &self.policies.on(stamp.as_of).lists;
         let before = Before { figures: &self.figures, registry: &self.registry, limits, stamp };
         self.lists.settle(&before, moved, &std::mem::take(&mut self.freezes))
@@ -433,8 +432,8 @@ impl Engine {
             changes = loaded;
         }
         let watched = Window::Rolling(self.policies.on(as_of).escalation.window_days);
-        let figured = changes.totals.iter().map(|(root, _)| *root).chain(read_as);
-        let figured: Vec<Uscc> = figured.collect();
+        let mut figured = read_as;
+        figured.extend(changes.totals.iter().flat_map(Told::roots));
         let shifted = |root| touched.push(root);
         let (enterprises, scopes) = self.figures.apply(changes.totals, changes.sums, watched, shifted);
         if midnight {
@@ -442,7 +441,7 @@ impl Engine {
         }
         // With the model of this midnight, if it is one that takes it.
         let stamp = self.stamp(decided_at);
-        let mut rates = Vec::new();
+        let mut rates = RatesChanged::default();
         if self.rated {
             rates = self.figures.changes(enterprises, scopes, &stamp);
         }
@@ -573,8 +572,8 @@ impl Outcome {
             verdicts: Vec::new(),
             incidents: Vec::new(),
             alerts: Vec::new(),
-            rates: Vec::new(),
-            lists: Vec::new(),
+            rates: RatesChanged::default(),
+            lists: ListsChanged::default(),
             findings: Vec::new(),
         }
     }

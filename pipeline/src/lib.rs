@@ -55,3 +55,4 @@ pub use exposure::Exposure;
 pub use findings::{Finding, Loop};
 pub use model::Model;
 pub use policy::Policies;
+pub use rates::RatesChanged;

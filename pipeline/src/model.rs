@@ -5,8 +5,6 @@
 //! city's rate, its true risk beside that is gamma-distributed ([`crate::statistics::shrinkage`]). Person-years scale
 //! with the days, so one model serves windows of every length.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use tocsin_schemas::codes::FittedBy;
 use tocsin_schemas::records::Model as Recorded;
@@ -58,15 +56,15 @@ impl Model {
     /// headcount (in the dataflow's parts of a person), how many firms have these. Firms without headcount
     /// must not be among them.
     ///
-    /// The map's order is the order in which floats are added, so the same firms give the same bits whoever counted
-    /// them.
+    /// Each such pair is there once, and they are sorted: their order is that in which floats are added, so the same
+    /// firms give the same bits whoever counted them.
     ///
     /// # Errors
     /// [`Uncomputable::NoSpread`] or [`Uncomputable::NotSettled`] where the firms differ by no more than chance,
     /// [`Uncomputable::TooFew`] below two firms or without an incident, [`Uncomputable::NoExposure`] where a firm has
     /// no headcount or the window no day, [`Uncomputable::OutOfRange`] where a firm is so small beside the others that
     /// less than 1e-9 incidents are expected of it.
-    pub fn fit(taken_on: Day, days: u32, firms: &BTreeMap<(i32, i128), u32>) -> Result<Model, Uncomputable> {
+    pub fn fit(taken_on: Day, days: u32, firms: &[((i32, i128), u32)]) -> Result<Model, Uncomputable> {
         let incidents: i128 = firms.iter().map(|((n, _), many)| i128::from(*n) * i128::from(*many)).sum();
         let parts: i128 = firms.iter().map(|((_, parts), many)| parts * i128::from(*many)).sum();
         if parts <= 0 || days == 0 {
@@ -90,7 +88,7 @@ impl Model {
             alpha: rounded(prior.alpha()),
             per_person_year: per_part * PARTS as f64 * YEAR / f64::from(days),
             fitted_by,
-            firms: firms.values().sum(),
+            firms: firms.iter().map(|(_, many)| many).sum(),
             incidents: u32::try_from(incidents).unwrap_or(u32::MAX),
         })
     }
@@ -126,8 +124,11 @@ mod tests {
     }
 
     /// Firms as (incidents, persons, how many).
-    fn firms(of: &[(i32, i64, u32)]) -> BTreeMap<(i32, i128), u32> {
-        of.iter().map(|(n, persons, many)| ((*n, i128::from(persons * PARTS)), *many)).collect()
+    fn firms(of: &[(i32, i64, u32)]) -> Vec<((i32, i128), u32)> {
+        let firm = |(n, persons, many): &(i32, i64, u32)| ((*n, i128::from(persons * PARTS)), *many);
+        let mut firms: Vec<_> = of.iter().map(firm).collect();
+        firms.sort_unstable();
+        firms
     }
 
     const CITY: [(i32, i64, u32); 8] = [

@@ -1,20 +1,24 @@
 //! Rates from the dataflow's exact sums (records.md section 3 and 5). What stands beside the raw ones is in `beside`.
 
 mod beside;
+mod changed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use indexmap::IndexMap;
 use tocsin_schemas::codes::{CITY, Category, RateReason, Scope};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Rates, Window, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
 use self::beside::{Beside, Renewed};
+pub use self::changed::RatesChanged;
+use self::changed::{How, Now};
 use crate::cores;
-use crate::dataflow::{Exact, PARTS, ScopeKey, Sum, Sums, Tally, Total, Updates};
+use crate::dataflow::{Exact, OfOne, PARTS, ScopeKey, Sum, Sums, Tally, Told, Total, Turned, Updates};
 use crate::lists::Year;
 use crate::model::Model;
 use crate::policy::Statistics;
@@ -23,10 +27,11 @@ use crate::windows::{LAST_YEAR, MEMBERSHIP, SHOWN, YEAR, slot};
 /// The sums as they now are.
 #[derive(Default)]
 pub(crate) struct Figures {
-    totals: HashMap<Uscc, Row>,
+    /// In one vector, so that many of them are brought up to date in parts, on all cores.
+    totals: IndexMap<Uscc, Row, DefaultHashBuilder>,
     sums: HashMap<ScopeKey, Sums>,
     city_shown: bool,
-    beside: Beside,
+    beside: Arc<Beside>,
 }
 
 /// An enterprise, and of it what is asked of all of them at midnights: whoever looks through a million need not look
@@ -46,6 +51,59 @@ impl Row {
     }
 }
 
+/// What an enterprise's other figures move.
+struct Moved {
+    root: Uscc,
+    /// Its rates.
+    rates: bool,
+    /// Its counts in the window that is watched.
+    watched: bool,
+}
+
+impl Moved {
+    /// `None`: nothing.
+    fn of(root: Uscc, old: Option<&Total>, new: Option<&Total>, watched: usize) -> Option<Moved> {
+        let seen = |total: Option<&Total>| total.map(|t| t.tallies[watched]).unwrap_or_default();
+        let rates = match (old.filter(|total| member(total)), new.filter(|total| member(total))) {
+            (None, None) => false,
+            (Some(old), Some(new)) => !same(old, new),
+            _ => true,
+        };
+        let watched = seen(old) != seen(new);
+        (rates || watched).then_some(Moved { root, rates, watched })
+    }
+}
+
+/// Does something to the row of each of these, in parts, on all cores; what came of it, and where those are that have no row.
+fn each_row<T: Sync, R: Send>(
+    rows: &mut IndexMap<Uscc, Row, DefaultHashBuilder>,
+    of: &[(Uscc, T)],
+    make: impl Fn(&Uscc, &mut Row, &(Uscc, T)) -> Option<R> + Sync + Send,
+) -> (Vec<R>, Vec<usize>) {
+    let found = cores::each(of, |(root, _)| rows.get_index_of(root));
+    let missing = found.iter().enumerate().filter(|(_, row)| row.is_none()).map(|(at, _)| at).collect();
+    let found = found.into_iter().zip(of);
+    let mut found: Vec<(usize, &(Uscc, T))> = found.filter_map(|(row, of)| Some((row?, of))).collect();
+    cores::order(&mut found, |(row, _)| *row);
+    let (all, many) = (rows.len(), cores::parts_of(found.len()));
+    let (mut parts, mut rest, mut found) = (Vec::with_capacity(many), rows.as_mut_slice(), &found[..]);
+    for n in 0..many {
+        let (from, end) = (all * n / many, all * (n + 1) / many);
+        let (mine, others) = rest.split_at_mut(end - from);
+        let (of_mine, of_others) = found.split_at(found.partition_point(|(row, _)| *row < end));
+        parts.push((from, mine, of_mine));
+        (rest, found) = (others, of_others);
+    }
+    let made = cores::each_of(parts, |(from, mine, found)| {
+        let made = found.iter().filter_map(|(row, of)| {
+            let (root, row) = mine.get_index_mut(row - from)?;
+            make(root, row, of)
+        });
+        made.collect::<Vec<R>>()
+    });
+    (made.into_iter().flatten().collect(), missing)
+}
+
 /// What every published number carries beside itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Stamp {
@@ -57,9 +115,6 @@ pub(crate) struct Stamp {
     /// What shrunken rates come from; `None` while there is none.
     pub model: Option<Arc<Model>>,
 }
-
-/// Rates that changed; `None`: there are none any more.
-pub(crate) type RatesChange = ((Scope, String), Option<Rates>);
 
 impl Figures {
     /// The counts of an enterprise in a window that is kept; zeros if nothing is known.
@@ -87,29 +142,60 @@ impl Figures {
     /// Takes the changes of an epoch; the enterprises and scopes whose rates changed. `shifted` hears of each enterprise whose counts in `watched` are others than before.
     pub fn apply(
         &mut self,
-        totals: Vec<(Uscc, Option<Arc<Total>>)>,
+        totals: Vec<Told>,
         sums: Updates<(ScopeKey, Sums)>,
         watched: Window,
         mut shifted: impl FnMut(Uscc),
     ) -> (Vec<Uscc>, Vec<ScopeKey>) {
         let mut enterprises = Vec::new();
-        for (root, new) in totals {
-            let old = match &new {
-                Some(total) => self.totals.insert(root, Row::of(Arc::clone(total))),
-                None => self.totals.remove(&root),
-            };
-            let (old, new) = (old.as_ref().map(|row| &*row.total), new.as_deref());
-            let seen = |total: Option<&Total>| total.map(|t| t.tallies[slot(watched)]).unwrap_or_default();
-            if seen(old) != seen(new) {
-                shifted(root);
-            }
-            match (old.filter(|total| member(total)), new.filter(|total| member(total))) {
-                (None, None) => {}
-                (Some(old), Some(new)) if same(old, new) => {}
-                _ => enterprises.push(root),
+        for told in totals {
+            match told {
+                Told::Totals(totals) => {
+                    for moved in self.replace(totals, slot(watched)) {
+                        enterprises.extend(moved.rates.then_some(moved.root));
+                        if moved.watched {
+                            shifted(moved.root);
+                        }
+                    }
+                }
+                Told::Turned(turned) => enterprises.extend(self.turn(&turned)),
             }
         }
         (enterprises, settle(&mut self.sums, sums))
+    }
+
+    /// Takes enterprises as they now are; whose figures changed.
+    fn replace(&mut self, totals: Vec<OfOne>, watched: usize) -> Vec<Moved> {
+        let (mut moved, new) = each_row(&mut self.totals, &totals, |root, row, (_, now)| {
+            let now = now.as_ref()?;
+            let moved = Moved::of(*root, Some(&row.total), Some(now), watched);
+            *row = Row::of(Arc::clone(now));
+            moved
+        });
+        for (root, now) in new.into_iter().filter_map(|at| totals.get(at)) {
+            if let Some(now) = now {
+                moved.extend(Moved::of(*root, None, Some(now), watched));
+                self.totals.insert(*root, Row::of(Arc::clone(now)));
+            }
+        }
+        for (root, _) in totals.iter().filter(|(_, now)| now.is_none()) {
+            if let Some(row) = self.totals.swap_remove(root) {
+                moved.extend(Moved::of(*root, Some(&row.total), None, watched));
+            }
+        }
+        moved
+    }
+
+    /// Gives enterprises other headcounts; whose rates changed.
+    fn turn(&mut self, turned: &[Turned]) -> Vec<Uscc> {
+        let (changed, _) = each_row(&mut self.totals, turned, |root, row, (_, heads)| {
+            let mut pairs = SHOWN.iter().zip(&row.total.heads).zip(heads);
+            let differs = pairs.any(|((_, a), b)| a.parts() != b.parts());
+            // Where somebody has yet to make it out, it is copied; else it is changed where it is.
+            Arc::make_mut(&mut row.total).heads = *heads;
+            (row.member && differs).then_some(*root)
+        });
+        changed
     }
 
     /// The rates of these as they now are, and of all others where what stands beside them is made otherwise than before:
@@ -119,9 +205,11 @@ impl Figures {
         mut enterprises: Vec<Uscc>,
         mut scopes: Vec<ScopeKey>,
         stamp: &Stamp,
-    ) -> Vec<RatesChange> {
-        let renewed = self.beside.renew(stamp);
+    ) -> RatesChanged {
+        let renewed = self.renew(stamp);
         if renewed != Renewed::Nothing {
+            let member = |root: &Uscc| self.totals.get(root).is_some_and(|row| row.member);
+            enterprises.retain(|root| !member(root));
             enterprises.extend(self.totals.iter().filter(|(_, row)| row.member).map(|(root, _)| *root));
         }
         if renewed == Renewed::All {
@@ -135,29 +223,43 @@ impl Figures {
         scopes.sort_unstable();
         scopes.dedup();
         // Enterprises come first among the scopes.
-        let mut changes = cores::each(&enterprises, |root| self.of_enterprise(*root, stamp));
-        changes.extend(scopes.into_iter().map(|key| self.of_scope(key, stamp)));
-        changes
+        if enterprises.is_empty() && scopes.is_empty() {
+            return RatesChanged::default();
+        }
+        let mut rows = cores::each(&enterprises, |root| (of_root(root), self.enterprise(root)));
+        rows.extend(scopes.into_iter().map(|key| {
+            let now = self.scope(&key);
+            (key, now)
+        }));
+        RatesChanged::new(rows, self.how(stamp))
+    }
+
+    /// The rates of these as they now are. Sorted.
+    pub fn these(&self, mut keys: Vec<ScopeKey>, stamp: &Stamp) -> RatesChanged {
+        keys.sort_unstable();
+        let rows = keys.into_iter().map(|key| {
+            let now = self.now(&key);
+            (key, now)
+        });
+        RatesChanged::new(rows.collect(), self.how(stamp))
     }
 
     /// All rates, sorted by scope and key as text.
     pub fn all(&self, stamp: &Stamp) -> Vec<Rates> {
-        let mut all: Vec<Rates> =
-            self.totals.keys().filter_map(|root| self.of_enterprise(*root, stamp).1).collect();
+        let how = self.how(stamp);
         let city = (Scope::City, CompactString::const_new(CITY));
         let unseen = (!self.sums.contains_key(&city)).then_some(city);
-        let scopes = self.sums.keys().cloned().chain(unseen);
-        all.extend(scopes.filter_map(|key| self.of_scope(key, stamp).1));
+        let keys = self.totals.keys().map(of_root).chain(self.sums.keys().cloned()).chain(unseen);
+        let mut all: Vec<Rates> =
+            keys.filter_map(|key| self.now(&key).map(|now| how.rates(&key, &now))).collect();
         all.sort_unstable_by(|a, b| (a.scope.as_str(), &a.key).cmp(&(b.scope.as_str(), &b.key)));
         all
     }
 
     /// The rates of one scope; `None`: it has none.
     pub fn one(&self, scope: Scope, key: &str, stamp: &Stamp) -> Option<Rates> {
-        match scope {
-            Scope::Enterprise => self.of_enterprise(key.parse().ok()?, stamp).1,
-            _ => self.of_scope((scope, key.into()), stamp).1,
-        }
+        let key = (scope, key.into());
+        self.now(&key).map(|now| self.how(stamp).rates(&key, &now))
     }
 
     /// What those rates are divided from.
@@ -183,37 +285,43 @@ impl Figures {
         keys
     }
 
-    fn of_enterprise(&self, root: Uscc, stamp: &Stamp) -> RatesChange {
-        let key = (Scope::Enterprise, root.as_str().to_owned());
-        let windows = self.totals.get(&root).filter(|row| row.member).map(|row| of_total(&row.total));
-        let rates = windows.map(|windows| stamp.on(&key, self.beside.of(key.0, windows)));
-        (key, rates)
+    fn now(&self, key: &ScopeKey) -> Option<Now> {
+        match key.0 {
+            Scope::Enterprise => self.enterprise(&key.1.parse().ok()?),
+            _ => self.scope(key),
+        }
     }
 
-    fn of_scope(&self, key: ScopeKey, stamp: &Stamp) -> RatesChange {
-        let sums = self.sums.get(&key);
-        let windows = match key.0 {
-            Scope::City => Some(of_sums(sums.unwrap_or(&Sums::default()))),
-            scope if scope.of_enterprises() => sums.filter(|sums| sums.members > 0).map(of_sums),
-            _ => sums.map(of_circumstance),
+    fn enterprise(&self, root: &Uscc) -> Option<Now> {
+        self.totals.get(root).filter(|row| row.member).map(|row| Now::Enterprise(Arc::clone(&row.total)))
+    }
+
+    fn scope(&self, key: &ScopeKey) -> Option<Now> {
+        let sums = self.sums.get(key);
+        let sums = match key.0 {
+            Scope::City => Some(sums.copied().unwrap_or_default()),
+            scope if scope.of_enterprises() => sums.filter(|sums| sums.members > 0).copied(),
+            _ => sums.copied(),
         };
-        let key = (key.0, key.1.into_string());
-        let rates = windows.map(|windows| stamp.on(&key, self.beside.of(key.0, windows)));
-        (key, rates)
+        sums.map(|sums| Now::Scope(Box::new(sums)))
+    }
+
+    /// How rates are made out as of this decision.
+    fn how(&self, stamp: &Stamp) -> How {
+        How { stamp: stamp.clone(), beside: Arc::clone(&self.beside) }
+    }
+
+    fn renew(&mut self, stamp: &Stamp) -> Renewed {
+        let (beside, renewed) = self.beside.renewed(stamp);
+        if let Some(beside) = beside {
+            self.beside = Arc::new(beside);
+        }
+        renewed
     }
 }
 
-impl Stamp {
-    fn on(&self, (scope, key): &(Scope, String), windows: Vec<WindowRate>) -> Rates {
-        Rates {
-            scope: *scope,
-            key: key.clone(),
-            as_of: self.as_of,
-            decided_at: self.decided_at,
-            policy_hash: Arc::clone(&self.policy_hash),
-            windows,
-        }
-    }
+fn of_root(root: &Uscc) -> ScopeKey {
+    (Scope::Enterprise, root.as_str().into())
 }
 
 /// The windows that are published.
@@ -323,9 +431,9 @@ mod tests {
         let root = "91330784XX00000190".parse().unwrap();
         let area = (Scope::Area, "330784106".into());
         let stamp = stamp(Statistics::default(), None);
-        let totals = vec![(root, Some(Arc::new(total)))];
+        let totals = vec![Told::Totals(vec![(root, Some(Arc::new(total)))])];
         let (enterprises, scopes) = figures.apply(totals, vec![((area, sums), 1)], Window::Year, drop);
-        let changes = figures.changes(enterprises, scopes, &stamp);
+        let changes: Vec<_> = figures.changes(enterprises, scopes, &stamp).iter().collect();
         assert_eq!(keys(&changes), ["91330784XX00000190", "330784106", CITY]);
         figures
     }
@@ -336,12 +444,14 @@ mod tests {
         Stamp { as_of: decided_at.day(), decided_at, policy_hash: "ab".into(), statistics, model }
     }
 
+    type RatesChange = ((Scope, String), Option<Rates>);
+
     fn keys(changes: &[RatesChange]) -> Vec<&str> {
         changes.iter().map(|((_, key), _)| key.as_str()).collect()
     }
 
     fn renewed(figures: &mut Figures, stamp: &Stamp) -> Vec<RatesChange> {
-        figures.changes(Vec::new(), Vec::new(), stamp)
+        figures.changes(Vec::new(), Vec::new(), stamp).iter().collect()
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn run(policies: Policies, from: Day, steps: impl Iterator<Item = Step>) -> Ran 
         };
         for outcome in &outcomes {
             outcome.alerts.iter().for_each(|alert| tally.hear(alert));
-            tally.lists.hear(&outcome.lists);
+            tally.lists.hear(outcome.lists.iter());
         }
     }
     tally.end();

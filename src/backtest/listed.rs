@@ -59,20 +59,20 @@ pub struct ListDifference {
 
 impl Lists {
     /// Takes in what a decision changed.
-    pub fn hear(&mut self, changes: &[(String, Option<Listed>)]) {
+    pub fn hear(&mut self, changes: impl Iterator<Item = (String, Option<Listed>)>) {
         for (key, listed) in changes {
             match listed {
                 Some(Listed { list: List::Annual, year, member: Some(member), .. }) => {
                     let on = OnList {
                         class: member.class,
-                        reasons: member.reasons.clone(),
+                        reasons: member.reasons,
                         persistent: member.persistent,
                     };
-                    self.0.insert((*year, member.uscc), on);
+                    self.0.insert((year, member.uscc), on);
                 }
                 Some(_) => {}
                 None => {
-                    Listed::live_entry(key).map(|gone| self.0.remove(&gone));
+                    Listed::live_entry(&key).map(|gone| self.0.remove(&gone));
                 }
             }
         }

@@ -46,8 +46,8 @@ impl Page {
             outcome.rates.iter().filter(|((s, _), _)| matches!(s, Scope::City | Scope::Industry))
         {
             match rates.as_ref().and_then(|rates| rates.on(Window::Rolling(365))) {
-                Some(rate) => self.rates.insert(key.clone(), rate.clone()),
-                None => self.rates.remove(key),
+                Some(rate) => self.rates.insert(key, rate.clone()),
+                None => self.rates.remove(&key),
             };
         }
     }

@@ -63,7 +63,7 @@ impl Known {
         let mut engine = Engine::new(source.policies.clone(), Options { workers: 1 });
         let mut frozen = Vec::new();
         let mut keep = |outcomes: Vec<tocsin_pipeline::Outcome>| {
-            let lists = outcomes.into_iter().flat_map(|outcome| outcome.lists);
+            let lists = outcomes.iter().flat_map(|outcome| outcome.lists.iter());
             frozen.extend(lists.filter_map(|(_, listed)| listed).filter(|l| l.list == List::Frozen));
         };
         let read = source.each(as_of, &mut |at, arrivals| keep(engine.arrive(at, arrivals)))?;

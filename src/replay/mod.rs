@@ -387,10 +387,10 @@ impl Replay {
             self.alerts_file.line(&line).map_err(disk(&self.out))?;
             *self.alerts.entry(alert.rule).or_default().entry(alert.change).or_insert(0) += 1;
         }
-        for (key, listed) in outcomes.iter().flat_map(|o| &o.lists) {
+        for (key, listed) in outcomes.iter().flat_map(|o| o.lists.iter()) {
             match listed {
-                Some(listed) => self.listed.insert(key.clone(), nameless(listed.clone())),
-                None => self.listed.remove(key),
+                Some(listed) => self.listed.insert(key, nameless(listed)),
+                None => self.listed.remove(&key),
             };
         }
         Ok(())

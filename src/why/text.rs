@@ -5,14 +5,17 @@
 mod incidents;
 mod lists;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use tocsin_pipeline::Verdict;
 use tocsin_pipeline::why::{
     AlertExplained, Changed, Difference, EnterpriseExplained, FieldChange, IncidentExplained, Numbers, Place,
     PolicyUsed, RefusedView, Registered, UsedBecause,
 };
 use tocsin_schemas::areas;
 use tocsin_schemas::codes::{Cause, Change, Level, Reason, Rule};
+use tocsin_schemas::ids::ReportKey;
 use tocsin_schemas::records::{Alert, Delivery};
 use tocsin_schemas::time::Instant;
 
@@ -306,6 +309,15 @@ impl Page<'_> {
         }
         if since.incidents.is_empty() {
             self.line(1, "now: none of its reports stands");
+            return;
+        }
+        let cases = since.incidents.iter().flat_map(|i| &i.cases);
+        let standing: BTreeSet<&ReportKey> = cases.flat_map(|c| &c.reports).map(|r| &r.report).collect();
+        let gone = why.alert.reports.iter().filter(|key| !standing.contains(key));
+        // Whatever is not withdrawn stands in an incident, counted or not.
+        let gone: Vec<String> = gone.map(|key| format!("{key} (withdrawn)")).collect();
+        if !gone.is_empty() {
+            self.line(1, format!("now: in no incident: {}", gone.join(", ")));
         }
     }
 
@@ -392,6 +404,12 @@ fn changed(c: &Changed) -> String {
     let mut text = format!("{} report {report} version {number}, {}, {verdict}", v.arrived_at, v.status);
     if !c.fields.is_empty() {
         let _ = write!(text, ": {}", changes(&c.fields));
+    } else if v.verdict == Verdict::Conflict {
+        text.push_str(if v.stands {
+            ": it stands, and says the same to every rule"
+        } else {
+            ": the one that stood before stands"
+        });
     }
     text
 }

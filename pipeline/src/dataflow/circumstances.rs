@@ -5,7 +5,7 @@
 //! All of it is linear, so there is no state: what an epoch changes of each bucket is gathered and goes on.
 
 use compact_str::{CompactString, ToCompactString, format_compact};
-use differential_dataflow::difference::{IsZero, Multiply};
+use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use tocsin_schemas::codes::{Cause, Scope};
@@ -13,6 +13,7 @@ use tocsin_schemas::time::Day;
 
 use super::enterprises::ScopeKey;
 use super::measure::{Sums, Tally};
+use crate::cores;
 use crate::incidents::Seen;
 use crate::windows::Mask;
 
@@ -71,13 +72,26 @@ pub(crate) fn scopes(seen: &Seen) -> impl Iterator<Item = ScopeKey> {
 
 /// Changes of an epoch in; what each bucket gained or lost, out.
 pub(crate) fn step(changes: Vec<(Change, isize)>, out: &mut Vec<((ScopeKey, Box<Sums>), isize)>) {
-    let mut gained: HashMap<Bucket, Box<Sums>> = HashMap::new();
-    for ((day, circumstances, windows, tally), diff) in changes {
-        let tally = tally.multiply(&diff);
-        for bucket in circumstances.buckets(day) {
-            gained.entry(bucket).or_default().count(windows, tally);
-        }
+    let (all, many) = (changes.len(), cores::parts_of(changes.len()));
+    let mut parts =
+        cores::parts(many, |n| gathered(&changes[all * n / many..all * (n + 1) / many])).into_iter();
+    let mut gained = parts.next().unwrap_or_default();
+    for (bucket, sums) in parts.flatten() {
+        let all: &mut Sums = gained.entry(bucket).or_default();
+        all.plus_equals(&*sums);
     }
     let gained = gained.into_iter().filter(|(_, sums)| !sums.is_zero());
     out.extend(gained.map(|(bucket, sums)| (((bucket.0, named(bucket)), sums), 1)));
+}
+
+/// What these changes come to.
+fn gathered(changes: &[(Change, isize)]) -> HashMap<Bucket, Box<Sums>> {
+    let mut gained: HashMap<Bucket, Box<Sums>> = HashMap::new();
+    for ((day, circumstances, windows, tally), diff) in changes {
+        let tally = tally.multiply(diff);
+        for bucket in circumstances.buckets(*day) {
+            gained.entry(bucket).or_default().count(*windows, tally);
+        }
+    }
+    gained
 }

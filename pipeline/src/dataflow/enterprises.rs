@@ -12,15 +12,17 @@ use std::sync::Arc;
 
 use compact_str::{CompactString, ToCompactString};
 use differential_dataflow::consolidation::consolidate;
-use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
+use differential_dataflow::difference::{Multiply, Semigroup};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use indexmap::IndexMap;
+use indexmap::map::Slice;
 use smallvec::SmallVec;
 use tocsin_schemas::areas::sector;
 use tocsin_schemas::codes::{CITY, Scope};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::Month;
 
+use super::gains::Gains;
 use super::insured::{Insured, Span, Spans};
 use super::measure::{Heads, Sum, Sums, Tally, Total};
 use crate::cores;
@@ -48,17 +50,36 @@ pub(crate) enum Change {
 /// What they say.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
-    /// An enterprise as it is now; `None`: without a counted incident in any window.
-    Total(Uscc, Option<Arc<Total>>),
+    /// Enterprises as they are now.
+    Totals(Vec<OfOne>),
+    /// Enterprises that have other headcounts and are otherwise as they were.
+    Turned(Vec<Turned>),
     /// What a scope gained or lost.
     Sums(ScopeKey, Box<Sums>),
     /// The enterprises of a window, as they are after the epoch.
     Census(usize, Census),
 }
 
+/// An enterprise as it is; `None`: without a counted incident in any window.
+pub(crate) type OfOne = (Uscc, Option<Arc<Total>>);
+
+/// The insured persons of an enterprise, by window that is summed, where nothing else of it changed.
+pub(crate) type Turned = (Uscc, [Heads; SUMMED]);
+
 /// Registered enterprises with a mean headcount above 0: production incidents and headcount (in `PARTS` of a person),
-/// and how many enterprises have just these. What a model of all of them is fitted to.
-pub(crate) type Census = BTreeMap<(i32, i128), u32>;
+/// and how many enterprises have just these; sorted, each once. What a model of all of them is fitted to.
+pub(crate) type Census = Vec<((i32, i128), u32)>;
+
+/// Counts that were taken apart, as one.
+pub(super) fn together(mut counts: Census) -> Census {
+    counts.sort_unstable_by_key(|(like, _)| *like);
+    counts.dedup_by(|(next, many), (like, all)| {
+        let same = next == like;
+        *all += if same { *many } else { 0 };
+        same
+    });
+    counts
+}
 
 /// See the module's page.
 #[derive(Default)]
@@ -69,39 +90,7 @@ pub(crate) struct Enterprises {
     /// Every scope that had a member, by number.
     scopes: Vec<ScopeKey>,
     numbers: HashMap<ScopeKey, u32>,
-    /// What the epoch under way changed of each scope, by number, and of which it did.
-    gained: Vec<Sums>,
-    touched: Touched,
-}
-
-/// Some of the scopes, by number.
-#[derive(Default)]
-struct Touched {
-    which: Vec<u32>,
-    /// By number, whether it is among them.
-    among: Vec<bool>,
-}
-
-impl Touched {
-    fn touch(&mut self, scopes: &[u32]) {
-        for scope in scopes {
-            let at = *scope as usize;
-            if at >= self.among.len() {
-                self.among.resize(at + 1, false);
-            }
-            if !std::mem::replace(&mut self.among[at], true) {
-                self.which.push(*scope);
-            }
-        }
-    }
-
-    /// Takes them all out, sorted.
-    fn take(&mut self) -> Vec<u32> {
-        let mut which = std::mem::take(&mut self.which);
-        which.iter().for_each(|scope| self.among[*scope as usize] = false);
-        which.sort_unstable();
-        which
-    }
+    gains: Gains,
 }
 
 /// The windows that share a day with each month: those of `first`, of the month after it, and so on.
@@ -201,9 +190,7 @@ impl Enterprises {
             match change {
                 Change::Month(_, month, windows) => drop(months.insert(month, windows)),
                 Change::Census(_, slot) => asked.push(slot),
-                Change::Counted(uscc, windows, tally) => {
-                    counted.push((self.place(uscc), windows, tally.multiply(&diff)));
-                }
+                Change::Counted(uscc, windows, tally) => counted.push((uscc, windows, tally.multiply(&diff))),
                 Change::Profile(..) | Change::Insured(..) => own.push((change, diff)),
             }
         }
@@ -214,19 +201,22 @@ impl Enterprises {
         let mut own: Vec<_> = own.collect();
         // Of one enterprise what goes comes before what comes.
         own.sort_unstable_by_key(|(at, diff, _)| (*at, *diff));
-        counted.sort_unstable_by_key(|(at, ..)| *at);
-        let mut settled: Vec<u32> =
-            own.iter().map(|(at, ..)| *at).chain(counted.iter().map(|(at, ..)| *at)).collect();
-        settled.sort_unstable();
-        settled.dedup();
+        let counted = self.placed(counted);
+        let mut moved: Vec<u32> = own.iter().map(|(at, ..)| *at).collect();
+        moved.dedup();
+        let (theirs, counted): (Vec<Counted>, Vec<Counted>) = match moved.is_empty() {
+            true => (Vec::new(), counted),
+            false => counted.into_iter().partition(|(at, ..)| moved.binary_search(at).is_ok()),
+        };
         let old_months = self.months.clone();
         if !months.is_empty() {
             self.months = old_months.with(&months);
         }
         let (old_spans, spans) = (old_months.spans(), self.months.spans());
-        let (mut own, mut counted) = (own.into_iter().peekable(), counted.into_iter().peekable());
-        let mut gone = Vec::new();
-        for at in &settled {
+        let (mut totals, mut gone) = (Vec::new(), Vec::new());
+        self.recount(&counted, &old_spans, &spans, &mut totals, &mut gone);
+        let (mut own, mut theirs) = (own.into_iter().peekable(), theirs.into_iter().peekable());
+        for at in &moved {
             let mut enterprise = std::mem::take(&mut self.all[*at as usize]);
             let heads = enterprise.heads(&old_spans);
             let (before, had) = (enterprise.sums(&heads), enterprise.total(&heads));
@@ -242,37 +232,91 @@ impl Enterprises {
                     Change::Counted(..) | Change::Month(..) | Change::Census(..) => {}
                 }
             }
-            while let Some((_, windows, tally)) = counted.next_if(|(a, ..)| a == at) {
+            while let Some((_, windows, tally)) = theirs.next_if(|(a, ..)| a == at) {
                 enterprise.count(windows, tally);
             }
             enterprise.tallies = enterprise.tallies.filter(|tallies| **tallies != NONE);
             let heads = enterprise.heads(&spans);
             let (mut gain, has) = (enterprise.sums(&heads), enterprise.total(&heads));
             match former.filter(|former| *former != enterprise.scopes) {
-                Some(former) => self.gain(&former, &before.multiply(&-1)),
+                Some(former) => self.gains.add(&former, &before.multiply(&-1)),
                 None => gain.plus_equals(&before.multiply(&-1)),
             }
-            self.gain(&enterprise.scopes, &gain);
+            self.gains.add(&enterprise.scopes, &gain);
             if had != has {
-                out.push((Answer::Total(self.uscc(*at), has.map(Arc::new)), 1));
+                totals.push((self.uscc(*at), has.map(Arc::new)));
             }
             if enterprise.is_gone() {
                 gone.push(*at);
             }
             self.all[*at as usize] = enterprise;
         }
+        if !totals.is_empty() {
+            out.push((Answer::Totals(totals), 1));
+        }
         let turned = old_months.turned(&self.months);
         if !turned.is_empty() || !asked.is_empty() {
+            let mut settled: Vec<u32> = moved.into_iter().chain(counted.iter().map(|(at, ..)| *at)).collect();
+            cores::sort(&mut settled);
             self.pass(&old_months, turned, &settled, asked, out);
         }
-        for number in self.touched.take() {
-            let (scope, gained) = (&self.scopes[number as usize], &mut self.gained[number as usize]);
-            if !gained.is_zero() {
-                out.push((Answer::Sums(scope.clone(), Box::new(std::mem::take(gained))), 1));
-            }
+        for (number, gained) in self.gains.take() {
+            out.push((Answer::Sums(self.scopes[number as usize].clone(), Box::new(gained)), 1));
         }
         // The last first: each place is filled from the end.
+        gone.sort_unstable();
         gone.into_iter().rev().for_each(|at| drop(self.all.swap_remove_index(at as usize)));
+    }
+
+    /// With the place of each enterprise, sorted by it.
+    fn placed(&mut self, counted: Vec<(Uscc, Mask, Tally)>) -> Vec<Counted> {
+        let places = cores::each(&counted, |(uscc, ..)| self.all.get_index_of(uscc));
+        let placed = counted.into_iter().zip(places).map(|((uscc, windows, tally), at)| {
+            (at.map_or_else(|| self.place(uscc), |at| at as u32), windows, tally)
+        });
+        let mut placed: Vec<Counted> = placed.collect();
+        cores::order(&mut placed, |(at, ..)| *at);
+        placed
+    }
+
+    /// Takes counts (sorted by place) to enterprises of which nothing else changed. At New Year these are many, and each
+    /// is for itself: so they are taken in parts, on all cores.
+    fn recount(
+        &mut self,
+        counted: &[Counted],
+        old: &Spans,
+        new: &Spans,
+        totals: &mut Vec<OfOne>,
+        gone: &mut Vec<u32>,
+    ) {
+        let many = cores::parts_of(counted.len());
+        if many == 1 {
+            let rows = self.all.as_mut_slice();
+            let (told, left) = recounted(rows, 0, counted, old, new, &mut self.gains);
+            totals.extend(told);
+            gone.extend(left);
+            return;
+        }
+        let (mut parts, mut from) = (Vec::with_capacity(many), 0);
+        let (mut rows, mut rest) = (self.all.as_mut_slice(), counted);
+        for n in 1..=many {
+            let end =
+                counted.get(counted.len() * n / many).map_or(from + rows.len(), |(at, ..)| *at as usize);
+            let (mine, others) = rows.split_at_mut(end - from);
+            let (of_mine, of_others) = rest.split_at(rest.partition_point(|(at, ..)| (*at as usize) < end));
+            parts.push((mine, from, of_mine));
+            (rows, rest, from) = (others, of_others, end);
+        }
+        let parts = cores::each_of(parts, |(rows, from, counted)| {
+            let mut gains = Gains::default();
+            let (told, left) = recounted(rows, from, counted, old, new, &mut gains);
+            (told, left, gains.take())
+        });
+        for (told, left, gains) in parts {
+            totals.extend(told);
+            gone.extend(left);
+            gains.iter().for_each(|(scope, gain)| self.gains.add(&[*scope], gain));
+        }
     }
 
     /// Where an enterprise is, until the epoch is over.
@@ -300,7 +344,7 @@ impl Enterprises {
         asked: Vec<usize>,
         out: &mut Vec<(Answer, isize)>,
     ) {
-        let mut census: Vec<Vec<((i32, i128), u32)>> = vec![Vec::new(); asked.len()];
+        let mut census: Vec<Census> = vec![Vec::new(); asked.len()];
         let turning: Vec<usize> = turned.slots().collect();
         let of = |months: &Months, slots: &[usize]| -> Vec<Span> {
             slots.iter().map(|slot| months.spans[*slot]).collect()
@@ -309,48 +353,71 @@ impl Enterprises {
         let (spans, all) = (Spans::of(spans.concat()), self.months.spans());
         let parts = Pass { of: self, turning: &turning, asked: &asked, spans, all, settled }.parts();
         for part in parts {
-            out.extend(part.totals.into_iter().map(|total| (total, 1)));
+            if !part.turned.is_empty() {
+                out.push((Answer::Turned(part.turned), 1));
+            }
             for (number, shifts) in (0..).zip(&part.shifts) {
                 for (slot, shift) in
                     turning.iter().zip(shifts).filter(|(_, shift)| **shift != Shift::default())
                 {
-                    self.touched.touch(&[number]);
-                    shift.apply(&mut self.gained[number as usize].windows[*slot]);
+                    shift.apply(&mut self.gains.of(number).windows[*slot]);
                 }
             }
             census.iter_mut().zip(part.census).for_each(|(all, part)| all.extend(part));
         }
-        for (slot, mut counts) in asked.into_iter().zip(census) {
-            counts.sort_unstable_by_key(|(like, _)| *like);
-            counts.dedup_by(|(next, many), (like, all)| {
-                let same = next == like;
-                *all += if same { *many } else { 0 };
-                same
-            });
-            out.push((Answer::Census(slot, counts.into_iter().collect()), 1));
-        }
-    }
-
-    fn gain(&mut self, scopes: &[u32], gain: &Sums) {
-        if gain.is_zero() {
-            return;
-        }
-        self.touched.touch(scopes);
-        let changed = || gain.windows.iter().enumerate().filter(|(_, sum)| !sum.is_zero());
-        for scope in scopes {
-            let gained = &mut self.gained[*scope as usize];
-            gained.members += gain.members;
-            changed().for_each(|(slot, sum)| gained.windows[slot].plus_equals(sum));
-        }
+        let counted = cores::each_of(census, together);
+        out.extend(asked.into_iter().zip(counted).map(|(slot, counts)| (Answer::Census(slot, counts), 1)));
     }
 
     fn number(&mut self, scope: ScopeKey) -> u32 {
         *self.numbers.entry(scope).or_insert_with_key(|scope| {
             self.scopes.push(scope.clone());
-            self.gained.push(Sums::default());
             self.scopes.len() as u32 - 1
         })
     }
+}
+
+/// Counts that enter windows of the enterprise at a place, or leave them.
+type Counted = (u32, Mask, Tally);
+
+/// Takes counts to the enterprises of a row of places that begins at `from`: which are otherwise than before, and of which
+/// nothing is known any more.
+fn recounted(
+    rows: &mut Slice<Uscc, Enterprise>,
+    from: usize,
+    counted: &[Counted],
+    old: &Spans,
+    new: &Spans,
+    gains: &mut Gains,
+) -> (Vec<OfOne>, Vec<u32>) {
+    let (mut totals, mut gone) = (Vec::new(), Vec::new());
+    for of_one in counted.chunk_by(|a, b| a.0 == b.0) {
+        let at = of_one[0].0;
+        let Some((uscc, enterprise)) = rows.get_index_mut(at as usize - from) else { continue };
+        let (had, before) = (enterprise.tallies.is_some(), *enterprise.tallies());
+        of_one.iter().for_each(|(_, windows, tally)| enterprise.count(*windows, *tally));
+        let after = *enterprise.tallies();
+        if after == NONE {
+            enterprise.tallies = None;
+        }
+        let (was, heads) = (enterprise.heads(old), enterprise.heads(new));
+        let mut gain = Sums::default();
+        for (slot, sum) in gain.windows.iter_mut().enumerate() {
+            if before[slot] != after[slot] || was[slot] != heads[slot] {
+                *sum = Sum::of(before[slot], was[slot]).multiply(&-1);
+                sum.plus_equals(&Sum::of(after[slot], heads[slot]));
+            }
+        }
+        gains.add(&enterprise.scopes, &gain);
+        let has = enterprise.tallies.is_some();
+        if had != has || has && (before, was) != (after, heads) {
+            totals.push((*uscc, has.then(|| Arc::new(Total { tallies: after, heads }))));
+        }
+        if enterprise.is_gone() {
+            gone.push(at);
+        }
+    }
+    (totals, gone)
 }
 
 /// What a month that enters or leaves a window changes of a sum: no count of incidents is another.
@@ -391,7 +458,7 @@ struct Pass<'a> {
 
 /// What a part of the enterprises comes to.
 struct Part {
-    totals: Vec<Answer>,
+    turned: Vec<Turned>,
     /// By scope, and by window that turns.
     shifts: Vec<[Shift; SUMMED]>,
     /// By window that is asked for.
@@ -408,7 +475,7 @@ impl Pass<'_> {
 
     fn part(&self, range: Range<usize>) -> Part {
         let mut part = Part {
-            totals: Vec::new(),
+            turned: Vec::new(),
             shifts: vec![[Shift::default(); SUMMED]; self.of.scopes.len()],
             census: vec![HashMap::new(); self.asked.len()],
         };
@@ -429,8 +496,7 @@ impl Pass<'_> {
             if !is_settled && old != new {
                 self.turn(enterprise, old, new, &mut part.shifts);
                 if enterprise.tallies.is_some() {
-                    let total = enterprise.total(&enterprise.heads(&self.all)).map(Arc::new);
-                    part.totals.push(Answer::Total(*uscc, total));
+                    part.turned.push((*uscc, enterprise.heads(&self.all)));
                 }
             }
             if enterprise.scopes.is_empty() {

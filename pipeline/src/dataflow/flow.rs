@@ -16,10 +16,10 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::{Day, Month};
 
 use super::circumstances::{self, Circumstances};
-use super::enterprises::{Answer, Census, Change, Enterprises, ScopeKey};
+use super::enterprises::{Answer, Census, Change, Enterprises, OfOne, ScopeKey, Turned, together};
 use super::headcounts::{HeadcountChange, Headcounts};
 use super::keyed::{Epoch, keyed, route, summed};
-use super::measure::{Sums, Tally, Total};
+use super::measure::{Sums, Tally};
 use super::resolve::{Persons, PlaceChange, Places};
 use crate::facts::Shared;
 use crate::incidents::Seen;
@@ -54,8 +54,8 @@ pub(crate) struct Inputs {
 pub(crate) struct Changes {
     /// Incidents that went and came.
     pub incidents: Updates<Arc<Seen>>,
-    /// Enterprises in windows, as they now are; `None`: without a counted incident in any.
-    pub totals: Vec<(Uscc, Option<Arc<Total>>)>,
+    /// Enterprises in windows, as they now are.
+    pub totals: Vec<Told>,
     /// Scopes in windows.
     pub sums: Updates<(ScopeKey, Sums)>,
     /// The enterprises of the windows that were asked for, by slot.
@@ -68,11 +68,31 @@ pub(super) enum Part {
     Sums(Updates<(ScopeKey, Sums)>),
 }
 
-/// What is said of enterprises: of one, or of all in a window.
+/// What is said of enterprises: of some, or of all in a window.
 #[derive(Clone)]
 pub(super) enum OfEnterprises {
-    Total(Uscc, Option<Arc<Total>>),
+    Some(Told),
     Census(usize, Census),
+}
+
+/// What is said of some enterprises.
+#[derive(Clone)]
+pub(crate) enum Told {
+    /// As they now are.
+    Totals(Vec<OfOne>),
+    /// Several that have other headcounts now and are otherwise as they were. Each has a counted incident in a window.
+    Turned(Vec<Turned>),
+}
+
+impl Told {
+    /// Of whom.
+    pub fn roots(&self) -> impl Iterator<Item = Uscc> + '_ {
+        let (totals, turned) = match self {
+            Told::Totals(totals) => (&totals[..], &[][..]),
+            Told::Turned(turned) => (&[][..], &turned[..]),
+        };
+        totals.iter().map(|(uscc, _)| *uscc).chain(turned.iter().map(|(uscc, _)| *uscc))
+    }
 }
 
 impl Changes {
@@ -90,11 +110,14 @@ impl Changes {
             Part::Enterprises(all) => {
                 for of in all {
                     match of {
-                        OfEnterprises::Total(uscc, total) => self.totals.push((uscc, total)),
+                        OfEnterprises::Some(told) => self.totals.push(told),
                         // Each worker counts its own.
                         OfEnterprises::Census(slot, census) => {
-                            let sum = self.census.entry(slot).or_default();
-                            census.into_iter().for_each(|(like, n)| *sum.entry(like).or_default() += n);
+                            let all = self.census.entry(slot).or_default();
+                            *all = match all.is_empty() {
+                                true => census,
+                                false => together([std::mem::take(all), census].concat()),
+                            };
                         }
                     }
                 }
@@ -257,7 +280,8 @@ impl Flow {
             move |changes, out| enterprises.step(changes, out),
         );
         let (told, gained) = answers.ok_err(|(answer, at, _)| match answer {
-            Answer::Total(uscc, total) => Ok((OfEnterprises::Total(uscc, total), at, 1)),
+            Answer::Totals(totals) => Ok((OfEnterprises::Some(Told::Totals(totals)), at, 1)),
+            Answer::Turned(turned) => Ok((OfEnterprises::Some(Told::Turned(turned)), at, 1)),
             Answer::Census(slot, census) => Ok((OfEnterprises::Census(slot, census), at, 1)),
             Answer::Sums(key, gained) => Err((key, at, gained)),
         });

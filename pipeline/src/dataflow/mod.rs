@@ -22,6 +22,7 @@
 mod circumstances;
 mod enterprises;
 mod flow;
+mod gains;
 mod headcounts;
 mod insured;
 mod keyed;
@@ -30,7 +31,7 @@ mod resolve;
 mod threads;
 
 pub(crate) use circumstances::scopes as scopes_of_incident;
-pub(crate) use enterprises::{Census, ScopeKey, scopes as scopes_of_member};
-pub(crate) use flow::{Changes, Inputs, Updates};
+pub(crate) use enterprises::{Census, OfOne, ScopeKey, Turned, scopes as scopes_of_member};
+pub(crate) use flow::{Changes, Inputs, Told, Updates};
 pub(crate) use measure::{Exact, Heads, PARTS, Sum, Sums, Tally, Total};
 pub(crate) use threads::Dataflow;

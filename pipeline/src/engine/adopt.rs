@@ -4,19 +4,19 @@
 //! Where cases, severity or the windows of today change, a new dataflow is fed everything that stands, which is what
 //! a restart under that policy would do; what differs from before goes to the decider like the changes of a batch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use tocsin_schemas::codes::Scope;
 use tocsin_schemas::ids::ReportKey;
 use tocsin_schemas::records::{Rates, Window};
 use tocsin_schemas::time::Instant;
 
-use super::{Context, Dataflow, Engine, Inputs, Occasion, Outcome, RatesChange, feed};
-use crate::dataflow::{Changes, Updates};
+use super::{Context, Dataflow, Engine, Inputs, Occasion, Outcome, feed};
+use crate::dataflow::{Changes, ScopeKey, Updates};
 use crate::incidents::Seen;
 use crate::lists::Moved;
 use crate::policy::Policies;
+use crate::rates::RatesChanged;
 use crate::windows::Spans;
 
 impl Engine {
@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// A new dataflow with everything that stands; the incidents and rates that differ from before.
-    fn rebuild(&mut self, clock: Instant) -> (Updates<Arc<Seen>>, Vec<RatesChange>) {
+    fn rebuild(&mut self, clock: Instant) -> (Updates<Arc<Seen>>, RatesChanged) {
         let (as_of, stamp) = (clock.day(), self.stamp(clock));
         let shown = std::mem::take(&mut self.figures).all(&stamp);
         self.dataflow = Dataflow::new(self.workers, &self.policies);
@@ -83,7 +83,7 @@ impl Engine {
         // The decider looks at every enterprise anyway.
         self.figures.apply(totals, sums, Window::Year, drop);
         self.figures.changes(Vec::new(), Vec::new(), &stamp);
-        let rates = rates_changes(shown, self.figures.all(&stamp));
+        let rates = self.figures.these(differing(shown, self.figures.all(&stamp)), &stamp);
         (differences(self.decider.live(), incidents), rates)
     }
 }
@@ -106,19 +106,16 @@ fn differences(was: impl Iterator<Item = Arc<Seen>>, is: Updates<Arc<Seen>>) -> 
     changes
 }
 
-/// The rates that differ; `None` of a scope that has none any more. Sorted.
-fn rates_changes(was: Vec<Rates>, is: Vec<Rates>) -> Vec<RatesChange> {
-    let by_key = |all: Vec<Rates>| -> BTreeMap<(Scope, String), Rates> {
-        all.into_iter().map(|rates| ((rates.scope, rates.key.clone()), rates)).collect()
-    };
-    let (mut was, is) = (by_key(was), by_key(is));
-    let mut changes = Vec::new();
-    for (key, rates) in is {
-        if was.remove(&key).is_none_or(|before| before.windows != rates.windows) {
-            changes.push((key, Some(rates)));
-        }
-    }
-    changes.extend(was.into_keys().map(|key| (key, None)));
-    changes.sort_by(|(a, _), (b, _)| a.cmp(b));
-    changes
+/// The scopes whose rates differ.
+fn differing(was: Vec<Rates>, is: Vec<Rates>) -> Vec<ScopeKey> {
+    let key = |rates: &Rates| -> ScopeKey { (rates.scope, rates.key.as_str().into()) };
+    let mut was: HashMap<ScopeKey, Rates> = was.into_iter().map(|rates| (key(&rates), rates)).collect();
+    let mut differ: Vec<ScopeKey> = is
+        .iter()
+        .map(|rates| (key(rates), &rates.windows))
+        .filter(|(key, windows)| was.remove(key).is_none_or(|before| before.windows != **windows))
+        .map(|(key, _)| key)
+        .collect();
+    differ.extend(was.into_keys());
+    differ
 }

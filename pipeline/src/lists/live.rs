@@ -9,7 +9,8 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Listed, Member, Reference, Whole};
 use tocsin_schemas::time::Day;
 
-use super::annual::{Against, judge};
+use super::annual::{Year, judge};
+use super::changed::{ListsChanged, OfList, Row};
 use super::entry::{Said, Sizes, bare};
 use super::freeze::{Asked, Freeze, Frozen};
 use super::persistent::key_years;
@@ -20,9 +21,6 @@ use crate::policy::Lists as Limits;
 use crate::rates::{Figures, Stamp};
 use crate::registry::Registry;
 use crate::windows::{LAST_YEAR, SHOWN, YEAR, days, last_year};
-
-/// Entries that changed, by key; `None`: an enterprise is not on the list any more.
-pub(crate) type ListsChange = (String, Option<Listed>);
 
 /// The slot of 365 days, which the model of this year's list is fitted to: a year that has begun has too few days.
 const MODELLED: usize = 2;
@@ -62,7 +60,7 @@ struct OfYear {
     reference: Option<Reference>,
     model: Option<Arc<Model>>,
     /// Who is on it, as it was last said.
-    on: HashMap<Uscc, Said>,
+    on: HashMap<Uscc, Arc<Said>>,
     sizes: Sizes,
     /// The list as a whole, as it was last said.
     told: Option<(Option<Reference>, Sizes)>,
@@ -71,8 +69,7 @@ struct OfYear {
 /// An entry that is another than before.
 struct Renewed {
     uscc: Uscc,
-    said: Option<Said>,
-    change: ListsChange,
+    said: Option<(Arc<Said>, Year)>,
 }
 
 /// What a decision looks at.
@@ -119,7 +116,7 @@ impl Lists {
         match (list, member, whole) {
             (List::Annual, Some(member), _) => {
                 let of = self.years.entry(year).or_default();
-                let said = Said::of(&member);
+                let said = Arc::new(Said::of(&member));
                 of.sizes.count(&said, true);
                 if let Some(former) = of.on.insert(member.uscc, said) {
                     of.sizes.count(&former, false);
@@ -193,15 +190,21 @@ impl Lists {
     /// for. Years that are not kept any more go.
     pub fn midnight(&mut self, figures: &Figures, day: Day, census: &BTreeMap<usize, Census>) {
         self.leave(day);
+        let due = kept(day).into_iter().filter_map(|(year, slot)| {
+            let last = slot == LAST_YEAR;
+            let (modelled, days) = if last { (slot, length(slot, day)) } else { (MODELLED, 365) };
+            Some((year, days, census.get(&modelled)?))
+        });
+        // Why there is none is told where it is missed: an undetermined test.
+        let fit = |(year, days, census): (i32, u32, &Census)| {
+            (year, Model::fit(day, days, census).ok().map(Arc::new))
+        };
+        let mut fitted: BTreeMap<_, _> = cores::each_of(due.collect(), fit).into_iter().collect();
         for (year, slot) in kept(day) {
             let of = self.years.entry(year).or_default();
             let mut modelled_on = of.reference.as_ref().and_then(|r| r.modelled_on);
-            let last = slot == LAST_YEAR;
-            let (modelled, days) = if last { (slot, length(slot, day)) } else { (MODELLED, 365) };
-            if let Some(census) = census.get(&modelled) {
-                modelled_on = Some(day);
-                // Why there is none is told where it is missed: an undetermined test.
-                of.model = Model::fit(day, days, census).ok().map(Arc::new);
+            if let Some(model) = fitted.remove(&year) {
+                (modelled_on, of.model) = (Some(day), model);
             }
             let city = figures.sum(Scope::City, CITY, slot);
             of.reference = Some(Reference {
@@ -221,28 +224,32 @@ impl Lists {
     }
 
     /// Brings the lists up to date; what changed, sorted by key.
-    pub fn settle(&mut self, before: &Before, moved: &Moved, freezes: &[Freeze]) -> Vec<ListsChange> {
+    pub fn settle(&mut self, before: &Before, moved: &Moved, freezes: &[Freeze]) -> ListsChanged {
         let as_of = before.stamp.as_of;
-        let mut changes = Vec::new();
         if matches!(moved, Moved::All) {
             self.leave(as_of);
         }
         let [last, this] = kept(as_of);
         // Who is another enterprise last year may be so for other years running.
-        let mut also = self.renew(last, self.moved(last, before, moved), before, &mut changes);
+        let lasts = self.renew(last, self.moved(last, before, moved), before);
+        let mut frozen = Vec::new();
         for freeze in freezes {
-            self.freeze(freeze, before, &mut changes);
+            self.freeze(freeze, before, &mut frozen);
         }
+        let mut also = self.moved(this, before, moved);
+        also.extend(lasts.iter().filter_map(Row::entry));
         if !freezes.is_empty() {
             also.extend(self.years.get(&this.0).iter().flat_map(|of| of.on.keys()));
         }
-        also.extend(self.moved(this, before, moved));
-        self.renew(this, also, before, &mut changes);
-        for (year, _) in kept(as_of) {
-            self.tell(year, before, &mut changes);
-        }
-        changes.sort_by(|(a, _), (b, _)| a.cmp(b));
-        changes
+        let these = self.renew(this, also, before);
+        // The key of a list as a whole is where those of its entries begin, which are sorted; annual before frozen.
+        let mut rows: Vec<Row> = self.tell(last.0, before).into_iter().collect();
+        rows.extend(lasts);
+        rows.extend(self.tell(this.0, before));
+        rows.extend(these);
+        frozen.sort_by_cached_key(Listed::key);
+        rows.extend(frozen.into_iter().map(|listed| Row::Written(Box::new(listed))));
+        ListsChanged(rows)
     }
 
     /// The lists of this year and the last as they stand, sorted by key: the lists as a whole, and who is on them.
@@ -251,7 +258,8 @@ impl Lists {
         for (year, slot) in kept(before.stamp.as_of) {
             let Some(of) = self.years.get(&year) else { continue };
             all.push(of.whole(year, before.stamp));
-            all.extend(of.on.iter().map(|(uscc, said)| of.listed(year, slot, *uscc, said, before)));
+            let list = of.list((year, slot), before);
+            all.extend(of.on.iter().map(|(uscc, said)| list.listed(*uscc, said, before.now(uscc, slot))));
         }
         all.sort_by_cached_key(Listed::key);
         all
@@ -265,7 +273,8 @@ impl Lists {
         let kept = kept(before.stamp.as_of).into_iter();
         let all = kept.filter_map(|(year, slot)| {
             let of = self.years.get(&year)?;
-            Some(of.listed(year, slot, uscc, of.on.get(&uscc)?, before))
+            let said = of.on.get(&uscc)?;
+            Some(of.list((year, slot), before).listed(uscc, said, before.now(&uscc, slot)))
         });
         all.collect()
     }
@@ -295,72 +304,65 @@ impl Lists {
         }
     }
 
-    /// Brings the entries of these in the list of one year up to date; those that changed.
-    fn renew(
-        &mut self,
-        (year, slot): (i32, usize),
-        mut whose: Vec<Uscc>,
-        before: &Before,
-        changes: &mut Vec<ListsChange>,
-    ) -> Vec<Uscc> {
+    /// Brings the entries of these in the list of one year up to date; those that changed, sorted.
+    fn renew(&mut self, of: (i32, usize), mut whose: Vec<Uscc>, before: &Before) -> Vec<Row> {
+        if whose.is_empty() {
+            return Vec::new();
+        }
         cores::sort(&mut whose);
-        let renewed = cores::some(&whose, |uscc| self.renewed((year, slot), *uscc, before));
+        let list = self.years.entry(of.0).or_default().list(of, before);
+        let renewed = cores::some(&whose, |uscc| self.renewed(of, *uscc, &list, before));
         if renewed.is_empty() {
             return Vec::new();
         }
-        let of = self.years.entry(year).or_default();
-        changes.reserve(renewed.len());
-        let renewed = renewed.into_iter().map(|renewed| {
-            let Renewed { uscc, said, change } = *renewed;
-            if let Some(said) = &said {
-                of.sizes.count(said, true);
-                self.standing += 1;
-            }
-            let former = match said {
-                Some(said) => of.on.insert(uscc, said),
+        let list = Arc::new(list);
+        let of = self.years.entry(of.0).or_default();
+        let renewed = renewed.into_iter().map(|Renewed { uscc, said }| {
+            let former = match &said {
+                Some((said, _)) => {
+                    of.sizes.count(said, true);
+                    self.standing += 1;
+                    of.on.insert(uscc, Arc::clone(said))
+                }
                 None => of.on.remove(&uscc),
             };
             if let Some(former) = former {
                 of.sizes.count(&former, false);
                 self.standing = self.standing.saturating_sub(1);
             }
-            changes.push(change);
-            uscc
+            Row::Entry(uscc, said, Arc::clone(&list))
         });
         renewed.collect()
     }
 
     /// One entry as it should be; `None`: as it is. It hangs on what was said of the years before, on nothing that is said
     /// of this one.
-    fn renewed(&self, (year, slot): (i32, usize), uscc: Uscc, before: &Before) -> Option<Box<Renewed>> {
-        let nothing = OfYear::default();
-        let of = self.years.get(&year).unwrap_or(&nothing);
+    fn renewed(
+        &self,
+        (year, slot): (i32, usize),
+        uscc: Uscc,
+        list: &OfList,
+        before: &Before,
+    ) -> Option<Renewed> {
         let now = before.figures.year(&uscc, slot).filter(|now| now.incidents() > 0);
-        let stands = of.on.get(&uscc);
+        let stands = self.years.get(&year).and_then(|of| of.on.get(&uscc));
         if let (Some(said), Some(now)) = (stands, now)
             && said.stays(now, before.limits)
         {
             return None;
         }
         let desired = now.and_then(|now| {
-            let verdict = judge(now, &of.against(slot, before))?;
+            let verdict = judge(now, &list.against())?;
             let key_years = match verdict.class {
                 ListClass::Key => key_years(year, |y| self.was_key(y, uscc, year, before.registry)),
                 ListClass::General => 0,
             };
-            Some(Said::new(now, verdict, key_years, before.limits.persistent_years))
+            Some((Said::new(now, verdict, key_years, before.limits.persistent_years), now))
         });
-        if stands == desired.as_ref() {
+        if stands.map(|said| &**said) == desired.as_ref().map(|(said, _)| said) {
             return None;
         }
-        let change = match &desired {
-            Some(said) => {
-                let listed = of.listed(year, slot, uscc, said, before);
-                (listed.key(), Some(listed))
-            }
-            None => (format!("{}|{year}|{uscc}", List::Annual), None),
-        };
-        Some(Box::new(Renewed { uscc, said: desired, change }))
+        Some(Renewed { uscc, said: desired.map(|(said, now)| (Arc::new(said), now)) })
     }
 
     /// Lets go of the years that are not kept on a day. Who was key in them is remembered, as they last stood.
@@ -381,32 +383,31 @@ impl Lists {
             }
             None => {
                 let said = self.years.get(&year).and_then(|of| of.on.get(&uscc));
-                year + 1 == than && said.is_some_and(Said::is_key)
+                year + 1 == than && said.is_some_and(|said| said.is_key())
             }
         }
     }
 
     /// Says the list as a whole, if it changed: its sizes, or what was taken at a midnight.
-    fn tell(&mut self, year: i32, before: &Before, changes: &mut Vec<ListsChange>) {
+    fn tell(&mut self, year: i32, before: &Before) -> Option<Row> {
         let of = self.years.entry(year).or_default();
         let now = (of.reference.clone(), of.sizes);
-        if of.told.as_ref() != Some(&now) {
-            let listed = of.whole(year, before.stamp);
-            changes.push((listed.key(), Some(listed)));
-            self.standing += u32::from(of.told.is_none());
-            of.told = Some(now);
+        if of.told.as_ref() == Some(&now) {
+            return None;
         }
+        self.standing += u32::from(of.told.is_none());
+        of.told = Some(now);
+        Some(Row::Written(Box::new(of.whole(year, before.stamp))))
     }
 
     /// Writes a list down as it stands, or that it stands frozen already, or why not. An event that was decided on is not
     /// decided again.
-    fn freeze(&mut self, freeze: &Freeze, before: &Before, changes: &mut Vec<ListsChange>) {
+    fn freeze(&mut self, freeze: &Freeze, before: &Before, frozen: &mut Vec<Listed>) {
         if !self.events.insert(freeze.event_id.clone()) {
             return;
         }
         let mut write = |listed: Listed| {
-            let listed = Listed { list: List::Frozen, event_id: Some(freeze.event_id.clone()), ..listed };
-            changes.push((listed.key(), Some(listed)));
+            frozen.push(Listed { list: List::Frozen, event_id: Some(freeze.event_id.clone()), ..listed });
             self.standing += 1;
         };
         let nothing = OfYear::default();
@@ -415,19 +416,21 @@ impl Lists {
             Ok(what) => what,
         };
         let of = self.years.get(&year).unwrap_or(&nothing);
-        let member = |(uscc, said): (&Uscc, &Said)| (*uscc, of.member(LAST_YEAR, *uscc, said, before));
+        let list = of.list((year, LAST_YEAR), before);
+        let member = |(uscc, said): (&Uscc, &Arc<Said>)| {
+            (*uscc, list.member(*uscc, said, before.now(uscc, LAST_YEAR)))
+        };
         let members: BTreeMap<Uscc, Member> = of.on.iter().map(member).collect();
         let policy_hash = Arc::clone(&before.stamp.policy_hash);
         let same_as = self.last.as_ref().and_then(|last| last.same(year, &policy_hash, &members));
         let same_as = same_as.map(ToOwned::to_owned);
-        let bare = || bare(year, of.reference.as_ref(), before.stamp);
         let whole = Whole { approver: Some(approver.to_owned()), same_as, ..of.sizes.whole() };
         let again = whole.same_as.is_some();
-        write(Listed { whole: Some(whole), ..bare() });
+        write(Listed { whole: Some(whole), ..list.bare() });
         if again {
             return;
         }
-        members.values().for_each(|member| write(Listed { member: Some(member.clone()), ..bare() }));
+        members.values().for_each(|member| write(Listed { member: Some(member.clone()), ..list.bare() }));
         let key = members.values().filter(|m| m.class == ListClass::Key).map(|m| m.uscc);
         self.frozen.insert(year, key.collect());
         let event_id = freeze.event_id.clone();
@@ -435,25 +438,24 @@ impl Lists {
     }
 }
 
+impl Before<'_> {
+    /// An enterprise in the year of a slot.
+    fn now(&self, uscc: &Uscc, slot: usize) -> Year {
+        self.figures.year(uscc, slot).unwrap_or_default()
+    }
+}
+
 impl OfYear {
-    fn against<'a>(&'a self, slot: usize, before: &'a Before) -> Against<'a> {
-        Against {
-            reference: self.reference.as_ref(),
-            model: self.model.as_deref(),
+    /// What its entries have in common.
+    fn list(&self, (year, slot): (i32, usize), before: &Before) -> OfList {
+        OfList {
+            year,
+            reference: self.reference.clone(),
+            model: self.model.clone(),
             days: length(slot, before.stamp.as_of),
-            limits: before.limits,
+            limits: *before.limits,
+            stamp: before.stamp.clone(),
         }
-    }
-
-    /// An entry with everything that explains it.
-    fn listed(&self, year: i32, slot: usize, uscc: Uscc, said: &Said, before: &Before) -> Listed {
-        let member = self.member(slot, uscc, said, before);
-        Listed { member: Some(member), ..bare(year, self.reference.as_ref(), before.stamp) }
-    }
-
-    fn member(&self, slot: usize, uscc: Uscc, said: &Said, before: &Before) -> Member {
-        let now = before.figures.year(&uscc, slot).unwrap_or_default();
-        said.member(uscc, now, &self.against(slot, before))
     }
 
     /// The list as a whole.

@@ -15,6 +15,7 @@
 //! was taken instead of taking it anew from what is known later.
 
 mod annual;
+mod changed;
 mod entry;
 mod firms;
 mod freeze;
@@ -26,6 +27,7 @@ mod refused;
 mod streaks;
 
 pub(crate) use annual::{Against, Year, judge};
+pub use changed::ListsChanged;
 pub(crate) use entry::Said;
 pub(crate) use firms::{Firm, Happened};
 pub(crate) use freeze::{Asked, Freeze};
@@ -34,7 +36,7 @@ pub(crate) use hazards::{Harm, How, rank as hazards};
 pub(crate) use industries::judge as industries;
 pub use industries::{Candidate, Industries, Industry, YearFigures};
 pub use live::ListsFound;
-pub(crate) use live::{Before, Lists, ListsChange, Moved};
+pub(crate) use live::{Before, Lists, Moved};
 pub(crate) use persistent::key_years;
 pub use refused::{Refused, RefusedReports};
 pub(crate) use streaks::rank as streaks;

@@ -15,7 +15,7 @@ use crate::statistics::limits::KeptLimits;
 /// How it is made at present; the same for all rates that stand.
 pub(super) struct Beside {
     policy: Statistics,
-    limits: KeptLimits,
+    limits: Arc<KeptLimits>,
     model: Option<Arc<Model>>,
 }
 
@@ -37,19 +37,19 @@ impl Beside {
     fn new(policy: Statistics, model: Option<Arc<Model>>) -> Beside {
         // The policy's range lies within what a level may be.
         let confidence = Confidence::new(policy.confidence).unwrap_or(Confidence::P95);
-        Beside { policy, limits: KeptLimits::new(confidence), model }
+        Beside { policy, limits: Arc::new(KeptLimits::new(confidence)), model }
     }
 
-    /// From now on as the stamp says; which rates have to be made anew because of it.
-    pub fn renew(&mut self, stamp: &Stamp) -> Renewed {
+    /// How it is made from now on, if that is otherwise, as the stamp says; which rates have to be made anew because of it.
+    pub fn renewed(&self, stamp: &Stamp) -> (Option<Beside>, Renewed) {
+        let model = || stamp.model.clone();
         if self.policy != stamp.statistics {
-            *self = Beside::new(stamp.statistics, stamp.model.clone());
-            Renewed::All
+            (Some(Beside::new(stamp.statistics, model())), Renewed::All)
         } else if self.model != stamp.model {
-            self.model.clone_from(&stamp.model);
-            Renewed::Enterprises
+            let (policy, limits) = (self.policy, Arc::clone(&self.limits));
+            (Some(Beside { policy, limits, model: model() }), Renewed::Enterprises)
         } else {
-            Renewed::Nothing
+            (None, Renewed::Nothing)
         }
     }
 

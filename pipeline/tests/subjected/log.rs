@@ -66,7 +66,7 @@ pub fn played(history: &History) -> Log {
             known.extend(outcome.alerts.iter().map(|_| had));
             records.alerts.extend(outcome.alerts);
             listed.extend(outcome.lists.iter().map(|_| had));
-            let written = outcome.lists.into_iter().map(|(key, listed)| Written { key, listed });
+            let written = outcome.lists.iter().map(|(key, listed)| Written { key, listed });
             records.lists.extend(written);
         }
     };

@@ -95,12 +95,12 @@ impl Sink {
             records.extend(outcome.incidents.iter().map(|i| self.record(i)));
             records.extend(outcome.alerts.iter().map(|a| self.record(a)));
             records.extend(outcome.rates.iter().map(|((scope, key), rates)| match rates {
-                Some(rates) => self.record(rates),
+                Some(rates) => self.record(&rates),
                 None => self.gone(Kind::Rates, format!("{scope}|{key}")),
             }));
             records.extend(outcome.lists.iter().map(|(key, listed)| match listed {
-                Some(listed) => self.record(listed),
-                None => self.gone(Kind::Listed, key.clone()),
+                Some(listed) => self.record(&listed),
+                None => self.gone(Kind::Listed, key),
             }));
         }
         records

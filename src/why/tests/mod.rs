@@ -273,6 +273,25 @@ fn a_correction_and_what_it_closed_name_the_record_that_did_it() {
     );
 }
 
+/// Whoever reads an old alert learns what became of each of its reports, and which side of a conflict stands.
+#[test]
+fn what_became_of_each_report_is_said() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let all = alerts(&source);
+    let page = |change: Change, level: Level| {
+        let of = |a: &&Alert| a.change == change && a.level == Some(level);
+        text::of(&ask(&source, &all.iter().rfind(of).unwrap().alert_id).unwrap())
+    };
+    // Three incidents opened it: one counts, one is refused, one is gone.
+    let opened = page(Change::New, Level::Yellow);
+    let (_, since) = opened.split_once("What came since\n").unwrap();
+    assert!(since.contains("now: incident 000000042, 2025-05-01"), "{since}");
+    assert!(since.contains("now: in no incident: hr/HR-4 (withdrawn)"), "{since}");
+    let taken_over = page(Change::New, Level::Red);
+    assert!(taken_over.contains("hr/HR-7 version 1, reported, conflict: the one that stood before stands"));
+}
+
 /// Who said what, and which rule took one of them.
 #[test]
 fn where_sources_differ_the_page_says_who_said_what_and_which_was_taken() {

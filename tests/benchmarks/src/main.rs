@@ -26,6 +26,10 @@ use clap::{Parser, ValueEnum};
 use progress::Progress;
 use table::Row;
 
+/// As in the command that is measured; the floors have it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// An error that ends one measurement. The message says what was expected, what came, and who can act.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -68,6 +72,9 @@ struct Cli {
     /// (b): so many slices of each batch size, for whoever tunes
     #[arg(long)]
     slices: Option<u32>,
+    /// (g): only one of the two, for whoever tunes
+    #[arg(long, value_enum)]
+    place: Option<engine::g::Which>,
     /// Runs one side alone and prints its memory; this command calls itself with it.
     #[arg(long, hide = true, value_enum)]
     memory_of: Option<engine::memory::Side>,
@@ -113,6 +120,8 @@ pub struct Options {
     pub batch: Vec<usize>,
     /// Slices of each batch size of (b), if not as many as usual.
     pub slices: Option<u32>,
+    /// Which of the two places of (g); both if none is named.
+    pub place: Option<engine::g::Which>,
 }
 
 impl Options {
@@ -130,6 +139,7 @@ fn main() -> ExitCode {
         long: cli.long,
         batch: cli.batch.clone(),
         slices: cli.slices,
+        place: cli.place,
     };
     if let Some(side) = cli.memory_of {
         return match engine::memory::child(side, cli.load, cli.many, &options) {

@@ -214,7 +214,8 @@ mod tests {
     #[test]
     fn every_line_of_the_table_is_equally_wide() {
         let rows = [row(1.0, Goal::AtMost(2.0)), row(12345.0, Goal::None)];
-        let options = Options { long: false, quick: false, seed: 1, batch: Vec::new(), slices: None };
+        let options =
+            Options { long: false, quick: false, seed: 1, batch: Vec::new(), slices: None, place: None };
         let text = text(&rows, &options);
         let widths: Vec<usize> = text.lines().map(|l| l.chars().count()).collect();
         assert!(widths.iter().all(|w| *w == widths[0]), "{text}");

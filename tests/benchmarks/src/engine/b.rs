@@ -10,12 +10,12 @@
 
 use std::time::Duration;
 
-use tocsin_pipeline::{Arrival, Engine};
+use tocsin_pipeline::{Arrival, Engine, Outcome};
 
 use super::agree::{self, Told};
 use super::floor::Floor;
 use super::stopwatch::{Stopwatch, Took};
-use super::{engine, floor, median, register};
+use super::{engine, floor, make_out, median, register};
 use crate::progress::Progress;
 use crate::table::{Figure, Goal, Row, grouped};
 use crate::workload::Reports;
@@ -107,9 +107,14 @@ fn of_engine(
     let mut slice = Slice::default();
     for batch in batches {
         let Some(at) = batch.last().map(|a| a.arrived_at) else { continue };
-        let (midnights, took) = stopwatch.time(|| engine.tick_to(at.day()));
+        // The plain loop divides its rates at once, so ours are made out at once.
+        let made_out = |outcomes: Vec<Outcome>| {
+            outcomes.iter().for_each(make_out);
+            outcomes
+        };
+        let (midnights, took) = stopwatch.time(|| made_out(engine.tick_to(at.day())));
         slice.midnights += took;
-        let (outcomes, took) = stopwatch.time(|| engine.arrive(at, batch));
+        let (outcomes, took) = stopwatch.time(|| made_out(engine.arrive(at, batch)));
         slice.reports += took;
         told.hear(&midnights);
         told.hear(&outcomes);

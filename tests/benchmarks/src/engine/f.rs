@@ -2,7 +2,8 @@
 //! ten million over a million. The millisecond that one report may take of the engine is a bar, not measured.
 //!
 //! Two engines stand side by side, one with each history, and take turns of [`TURN`] reports, so that a
-//! noisy neighbour hits both. A sample is `Engine::arrive` with one report: door, dataflow and decider. The
+//! noisy neighbour hits both. A sample is `Engine::arrive` with one report: door, dataflow and decider, and
+//! making out the rates and entries that changed. The
 //! midnights between two reports are not in it.
 
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use tocsin_pipeline::Engine;
 
 use super::stopwatch::{Stopwatch, Took};
-use super::{engine, quantile_us, register};
+use super::{engine, make_out, quantile_us, register};
 use crate::progress::Progress;
 use crate::table::{Figure, Goal, Row, grouped};
 use crate::workload::Reports;
@@ -100,7 +101,11 @@ impl Side {
             let at = arrival.arrived_at;
             drop(self.engine.tick_to(at.day()));
             let batch = vec![arrival];
-            let (outcomes, took) = stopwatch.time(|| self.engine.arrive(at, batch));
+            let (outcomes, took) = stopwatch.time(|| {
+                let outcomes = self.engine.arrive(at, batch);
+                outcomes.iter().for_each(make_out);
+                outcomes
+            });
             drop(outcomes);
             if nth >= COLD {
                 self.times.push(took);
