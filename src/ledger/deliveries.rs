@@ -50,6 +50,56 @@ pub struct Filter {
     /// In this state.
     #[arg(long, value_name = "STATE", value_parser = states())]
     pub state: Option<DeliveryState>,
+    /// To the phone with this hash, as `--json` and `export` show it (26 letters and digits).
+    #[arg(long, value_name = "HASH", value_parser = hash, conflicts_with = "phone")]
+    pub phone_hash: Option<String>,
+    /// To this mobile number: its hash is made with `[alerts] phone_key`, and nothing shows the number. `-`: the first
+    /// line of standard input, so that it stands in no history of a shell.
+    #[arg(long, value_name = "NUMBER")]
+    pub phone: Option<String>,
+}
+
+/// What may be a phone's hash.
+fn hash(text: &str) -> Result<String, String> {
+    if text.len() == 26 && base32(text) {
+        return Ok(text.to_owned());
+    }
+    // What was typed may be a phone, and is not repeated.
+    Err("expected 26 letters A-Z and digits 2-7, as --json shows a phone_hash; a number goes to --phone"
+        .to_owned())
+}
+
+fn base32(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
+}
+
+impl Filter {
+    /// The hash of the phone that is asked for, if one is.
+    ///
+    /// # Errors
+    /// A wrong call: no mobile number. A failure: the log has no id, or standard input cannot be read.
+    fn phone_hash(&self, source: &Source, place: &Where) -> Result<Option<String>, Failure> {
+        let Some(given) = &self.phone else { return Ok(self.phone_hash.clone()) };
+        if place.config.is_none() {
+            return Err(Failure::wrong_call(
+                "--phone needs --config: the key of phones' hashes stands in the configuration",
+            ));
+        }
+        let mut line = String::new();
+        let number = match given.as_str() {
+            "-" => {
+                std::io::stdin().read_line(&mut line).map_err(Failure::failed)?;
+                line.trim()
+            }
+            given => given,
+        };
+        let hash = source.phone_key()?.number(number);
+        hash.map(Some).ok_or_else(|| {
+            Failure::wrong_call(
+                "--phone: expected a mobile number of mainland China (11 digits, with or without +86)",
+            )
+        })
+    }
 }
 
 /// The states by their names, so that help and errors list them.
@@ -77,7 +127,7 @@ pub struct Find {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 The columns, which stay: delivery_id, alert_id, case_no, uscc, role, subject, contact_rank, contact_version, channel,
-template, state, reason, attempt, at, due_at, gateway_ref, uncertain. Rows stand by `at`, then by delivery_id.")]
+template, state, reason, attempt, at, due_at, gateway_ref, uncertain, phone_hash. Rows stand by `at`, then by delivery_id.")]
 pub struct Export {
     #[command(flatten)]
     filter: Filter,
@@ -111,7 +161,6 @@ pub struct Found {
 /// # Errors
 /// A wrong call: no such form of an id. A failure: nothing has the id, or the log.
 pub fn show(args: &Show) -> CommandResult {
-    let base32 = |text: &str| text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
     let incident = args.id.parse::<IncidentId>().is_ok();
     let warning = args.id.len() == 10 && args.id.starts_with('E') && base32(&args.id);
     let (alert_or_delivery, case) = (args.id.len() == 26 && base32(&args.id), incident || warning);
@@ -176,7 +225,8 @@ fn look(log: &dyn EventLog, id: &str) -> Result<Found, LogError> {
 /// A failure: none is such, or the log.
 pub fn find(args: &Find) -> CommandResult {
     let source = Source::open(&args.place, &PolicyOf::default())?;
-    let all = filtered(&source.log, &args.filter)?;
+    let phone = args.filter.phone_hash(&source, &args.place)?;
+    let all = filtered(&source.log, &args.filter, phone.as_deref())?;
     if args.json {
         let text = serde_json::to_string_pretty(&all).map_err(Failure::failed)?;
         say!("{text}");
@@ -190,7 +240,11 @@ pub fn find(args: &Find) -> CommandResult {
 }
 
 /// The deliveries that a filter lets through, as last written, by time and id.
-fn filtered(log: &Arc<dyn EventLog>, filter: &Filter) -> Result<Vec<Delivery>, LogError> {
+fn filtered(
+    log: &Arc<dyn EventLog>,
+    filter: &Filter,
+    phone: Option<&str>,
+) -> Result<Vec<Delivery>, LogError> {
     let bar = bar();
     let named = match filter.incident {
         None => None,
@@ -217,6 +271,7 @@ fn filtered(log: &Arc<dyn EventLog>, filter: &Filter) -> Result<Vec<Delivery>, L
             && filter.gateway.as_ref().is_none_or(|name| d.channel == *name)
             && filter.day.is_none_or(|day| d.at.day() == day)
             && filter.state.is_none_or(|state| d.state == state)
+            && phone.is_none_or(|hash| d.phone_hash.as_deref() == Some(hash))
     };
     // A later record of the same delivery may be let through no longer.
     let mut all: BTreeMap<Vec<u8>, Delivery> = BTreeMap::new();
@@ -241,7 +296,8 @@ fn filtered(log: &Arc<dyn EventLog>, filter: &Filter) -> Result<Vec<Delivery>, L
 /// A failure: the log.
 pub fn export(args: &Export) -> CommandResult {
     let source = Source::open(&args.place, &PolicyOf::default())?;
-    let all = filtered(&source.log, &args.filter)?;
+    let phone = args.filter.phone_hash(&source, &args.place)?;
+    let all = filtered(&source.log, &args.filter, phone.as_deref())?;
     let bytes = match args.format {
         Format::Csv => csv(&all).map_err(Failure::failed)?,
         Format::Jsonl => jsonl(&all).map_err(Failure::failed)?,
@@ -279,10 +335,11 @@ struct Row<'a> {
     due_at: Option<String>,
     gateway_ref: Option<String>,
     uncertain: bool,
+    phone_hash: Option<&'a str>,
 }
 
 /// The names of its fields.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "delivery_id",
     "alert_id",
     "case_no",
@@ -300,6 +357,7 @@ const COLUMNS: [&str; 17] = [
     "due_at",
     "gateway_ref",
     "uncertain",
+    "phone_hash",
 ];
 
 fn csv(all: &[Delivery]) -> Result<Vec<u8>, String> {
@@ -325,6 +383,7 @@ fn csv(all: &[Delivery]) -> Result<Vec<u8>, String> {
                 due_at: d.due_at.map(|at| at.to_string()),
                 gateway_ref: d.gateway_ref.as_deref().map(inert),
                 uncertain: d.uncertain,
+                phone_hash: d.phone_hash.as_deref(),
             })
             .map_err(|e| e.to_string())?;
     }

@@ -47,6 +47,7 @@ Examples:
   tocsin ledger reconcile --config tocsin.toml                is anything unaccounted for? exit code 1 if so
   tocsin ledger show 000000901 --config tocsin.toml           what became of the messages of an incident
   tocsin ledger find --state failed --day 2026-04-23 --config tocsin.toml
+  tocsin ledger find --phone - --config tocsin.toml           what went to a phone; the number is typed on the next line
   tocsin ledger export --format csv --config tocsin.toml > deliveries.csv
   tocsin demo --keep here && tocsin ledger reconcile --config here/tocsin.toml
 
@@ -65,7 +66,7 @@ pub enum Which {
     Reconcile(Reconcile),
     /// Show the messages of one case, alert or delivery, step by step.
     Show(deliveries::Show),
-    /// List deliveries by incident, enterprise, gateway, day, state.
+    /// List deliveries by incident, enterprise, phone, gateway, day, state.
     Find(deliveries::Find),
     /// Write deliveries as CSV or JSON lines, for a spreadsheet or another system.
     Export(deliveries::Export),

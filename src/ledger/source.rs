@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::Policies;
-use tocsin_schemas::log::EventLog;
+use tocsin_schemas::log::{EventLog, LogError};
 use tocsin_schemas::time::Day;
 use tocsin_schemas::wire::{NoIds, SchemaIds};
 
@@ -45,6 +46,8 @@ pub struct Source {
     pub schemas: Arc<dyn SchemaIds>,
     /// The policies that may have decided.
     policies: Vec<Policies>,
+    /// The configured key of phones' hashes.
+    phone_key: Option<PhoneKey>,
 }
 
 impl Source {
@@ -53,12 +56,13 @@ impl Source {
     /// # Errors
     /// A wrong call: what the options name is not there or cannot be read. A failure: the log.
     pub fn open(place: &Where, policy: &PolicyOf) -> Result<Source, Failure> {
-        let mut policies = vec![given(policy)?];
+        let (mut policies, mut phone_key) = (vec![given(policy)?], None);
         let (log, schemas): (Arc<dyn EventLog>, Arc<dyn SchemaIds>) = match (&place.config, &place.log_file) {
             (Some(path), _) => {
                 let config = config::load(path)?;
                 let log = open::open(&config, open::Missing::Refuse)?;
                 policies.push(config.policies);
+                phone_key = config.phone_key.map(|key| PhoneKey::new(key.expose().as_bytes()));
                 (log, config.schema_ids)
             }
             (None, Some(path)) if path.is_file() => (Arc::new(SqliteLog::open(path)?), Arc::new(NoIds)),
@@ -68,12 +72,23 @@ impl Source {
             }
         };
         policies.extend(topic::read(&*log)?.valid.into_iter().map(|one| one.policies));
-        Ok(Source { log, schemas, policies })
+        Ok(Source { log, schemas, policies, phone_key })
     }
 
     /// A log that is open already, and the policy that decided there.
     pub fn of(log: Arc<dyn EventLog>, schemas: Arc<dyn SchemaIds>, policies: Policies) -> Source {
-        Source { log, schemas, policies: vec![policies] }
+        Source { log, schemas, policies: vec![policies], phone_key: None }
+    }
+
+    /// What makes phones' hashes: the configured key, without one the log's id, as for the worker.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub fn phone_key(&self) -> Result<PhoneKey, LogError> {
+        match &self.phone_key {
+            Some(key) => Ok(key.clone()),
+            None => Ok(PhoneKey::new(self.log.log_id()?.as_bytes())),
+        }
     }
 
     /// The policy of this hash, if it is at hand.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 use tocsin_connectors::log::sqlite::SqliteLog;
-use tocsin_schemas::codes::{Change, DeliveryState, Rule, State};
+use tocsin_schemas::codes::{Change, DeliveryState, Role, Rule, State};
 use tocsin_schemas::log::{EventLog, TopicPartition};
 use tocsin_schemas::records::{Alert, Delivery, Incident};
 use tocsin_schemas::wire::{self, OutputRecord};
@@ -243,12 +244,69 @@ fn deliveries_are_shown_found_and_exported_by_what_they_are() {
     assert_eq!(
         rows[0].join(","),
         "delivery_id,alert_id,case_no,uscc,role,subject,contact_rank,contact_version,channel,template,state,reason,\
-         attempt,at,due_at,gateway_ref,uncertain"
+         attempt,at,due_at,gateway_ref,uncertain,phone_hash"
     );
     for row in &rows[1..] {
         let delivery = &all[row[0]];
-        assert_eq!((row.len(), row[10], row[13]), (17, delivery.state.as_str(), &*delivery.at.to_string()));
+        assert_eq!((row.len(), row[10], row[13]), (18, delivery.state.as_str(), &*delivery.at.to_string()));
     }
+}
+
+#[test]
+fn what_went_to_a_phone_is_found_by_its_number_and_by_its_hash_and_the_number_is_nowhere() {
+    let mut house = House::embedded().started();
+    let gateway = house.gateway.url.clone();
+    std::fs::write(house.dir.path().join("phone.key"), "k".repeat(32)).unwrap();
+    house.configure(&gateway, "[alerts]\nphone_key = { file = \"phone.key\" }\n");
+    let duty = serde_json::json!({"role": "township_duty", "subject": crate::house::AREA, "rank": 1, "name": "某人",
+        "phone": "139 0000 0001", "version": 2});
+    let key = format!("township_duty|{}|1", crate::house::AREA);
+    house.append(tocsin_schemas::topics::CONTACTS, &key, &duty, Some("2025-03-01T07:30:00+08:00"));
+    for id in ["a", "b", "c"] {
+        house.report(id, DAY, AT);
+    }
+    assert_eq!(house.run(&["--until-end"]).ends_within(Duration::from_secs(20)), Some(0));
+    let to = |role: Role| -> BTreeSet<String> {
+        house.all::<Delivery>().into_iter().filter(|d| d.role == role).map(|d| d.delivery_id).collect()
+    };
+    let (town, owner) = (to(Role::TownshipDuty), to(Role::Owner));
+    assert!(!town.is_empty() && owner.len() == 3);
+    let config = house.config();
+    let find = |args: &[&str]| {
+        let place = ["ledger", "find", "--json", "--config", config.to_str().unwrap()];
+        json(&[&place[..], args].concat())
+    };
+    let ids = |found: &Value| -> BTreeSet<String> {
+        found.as_array().unwrap().iter().map(|d| d["delivery_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let (code, found, said) = find(&["--phone", "+86 13900000001"]);
+    assert_eq!((code, ids(&found)), (Some(0), town.clone()), "{said}");
+    let hash = found[0]["phone_hash"].as_str().unwrap().to_owned();
+    assert!(!found.to_string().contains("0000001"));
+    let (code, found, said) = find(&["--phone-hash", &hash]);
+    assert_eq!((code, ids(&found)), (Some(0), town), "{said}");
+    let (code, _, said) = find(&["--phone", "13900000002"]);
+    assert!(code == Some(1) && said.contains("no delivery"), "{said}");
+    for wrong in [&["--phone", "12345"][..], &["--phone-hash", "13900000001"]] {
+        let (code, _, said) = find(wrong);
+        assert!(code == Some(2) && !said.contains("13900000001") || wrong[1] == "13900000001", "{said}");
+    }
+    let log = house.dir.path().join("log.db");
+    let by_log = ["ledger", "find", "--log-file", log.to_str().unwrap(), "--phone", "13900000001"];
+    let (code, _, said) = json(&by_log);
+    assert!(code == Some(2) && said.contains("--config"), "its key stands in a configuration: {said}");
+    // From standard input, so that it stands in nobody's history.
+    let mut typed = std::process::Command::new(env!("CARGO_BIN_EXE_tocsin"))
+        .args(["ledger", "export", "--format", "jsonl", "--phone", "-", "--config", config.to_str().unwrap()])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    typed.stdin.take().unwrap().write_all(b"13900000001\n").unwrap();
+    let done = typed.wait_with_output().unwrap();
+    let lines = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success() && lines.lines().count() > 0);
+    assert!(lines.lines().all(|line| line.contains(&hash)), "{lines}");
 }
 
 #[test]
