@@ -9,6 +9,7 @@
 //! - `stream`: a stream on a log, and the same one as a file through `tocsin replay`
 //! - `ledger`: what became of every message, what is missing when something was lost, and the metrics of it
 //! - `manners`: a closed pipe, an early stop, and what the demo leaves behind
+//! - `together`: two workers side by side, one killed, one paused
 //! - `trouble`: a full disk, and an operator who will not wait
 //! - `why`: everything that was said is explained and adds up, beside a running service
 //! - `people`: a night, a silence, and whom nobody can reach
@@ -32,5 +33,6 @@ mod path;
 mod people;
 mod policy;
 mod stream;
+mod together;
 mod trouble;
 mod why;
