@@ -4,6 +4,7 @@
 //! - [`workload`]: a made-up city and its reports, the same for the same seed
 //! - [`engine`]: (b) throughput, (d) memory, (f) time of one report, against a plain loop on hash maps
 //! - [`logs`]: (a) report published to alert readable, (c) throughput, (e) rebuild, against bare log clients
+//! - [`delivery`]: (l) alert readable to request on the wire, (m) deliveries a second, (n) a ledger of years
 //! - [`backtest`]: (k) ten years of a city under two policies, against the time that it may take
 //! - [`table`]: the ratios beside their floors and their goals
 //! - [`progress`]: what a person sees while it runs
@@ -12,6 +13,7 @@
 //! (no broker, sides that disagree) is a failure and ends with 1.
 
 mod backtest;
+mod delivery;
 mod engine;
 mod logs;
 mod progress;
@@ -43,6 +45,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 ///   f  p99 of one report at a million incidents, over that at a hundred thousand, and over a millisecond;
 ///      with --long ten million over a million (needs 12 GB)
 ///   g  a midnight of 12,000 firms and of five million (needs 16 GB), over its bar
+///   l  an alert readable until its request is on the wire (p50, p99), over a bare transaction on the same log
+///   m  deliveries a second on one core against a gateway that takes 20 ms, over 500; alone and beside a slow gateway
+///   n  a ledger of a million deliveries on the embedded log, ready and found in, over its bar; with --long of ten million
 ///   k  seconds of `tocsin backtest` over ten years of a city, over the 60 that it may take
 ///
 /// Both sides of a ratio run in this one process run, in turns, warm. What a neighbour on the machine takes
@@ -63,7 +68,7 @@ struct Cli {
     /// What the made-up city is a function of
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// (f): histories ten times as long
+    /// (f), (n): ten times as much
     #[arg(long)]
     long: bool,
     /// (b): only these batch sizes, for whoever tunes
@@ -83,6 +88,9 @@ struct Cli {
     load: engine::memory::Load,
     #[arg(long, hide = true, default_value_t = 0)]
     many: u32,
+    /// The worker of (m): log, fast gateway, slow gateway.
+    #[arg(long, hide = true, num_args = 3)]
+    deliver: Vec<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -105,6 +113,9 @@ enum Letter {
     F,
     G,
     K,
+    L,
+    M,
+    N,
 }
 
 /// How to run.
@@ -150,6 +161,15 @@ fn main() -> ExitCode {
             }
         };
     }
+    if !cli.deliver.is_empty() {
+        return match delivery::m::deliver(&cli.deliver) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     measure(&cli, &options)
 }
 
@@ -179,6 +199,9 @@ fn measure(cli: &Cli, options: &Options) -> ExitCode {
             Letter::F => engine::f::run,
             Letter::G => engine::g::run,
             Letter::K => backtest::run,
+            Letter::L => delivery::l::run,
+            Letter::M => delivery::m::run,
+            Letter::N => delivery::n::run,
         };
         match run(options, &progress) {
             Ok(measured) => rows.extend(measured),

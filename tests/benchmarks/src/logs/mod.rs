@@ -8,7 +8,7 @@
 //! - [`history`]: the made-up city's records on a log
 
 pub mod a;
-mod bare;
+pub mod bare;
 pub mod c;
 pub mod e;
 mod history;
@@ -30,7 +30,7 @@ pub fn caught<T>(measure: impl FnOnce() -> T) -> Result<T, Failure> {
 }
 
 /// The value below which this part of the sorted times lies.
-fn quantile(times: &[Duration], q: f64) -> Duration {
+pub fn quantile(times: &[Duration], q: f64) -> Duration {
     let last = times.len().saturating_sub(1);
     times.get((times.len() as f64 * q) as usize).or(times.get(last)).copied().unwrap_or_default()
 }

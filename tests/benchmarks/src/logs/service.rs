@@ -55,6 +55,11 @@ impl House {
         House { dir, log }
     }
 
+    /// The file of the embedded log.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("log.db")
+    }
+
     /// `tocsin run --only pipeline` with these arguments.
     pub fn run(&self, args: &[&str]) -> Service {
         let config = self.dir.path().join("tocsin.toml");
