@@ -18,8 +18,6 @@ use crate::house::{House, Running, until};
 use crate::verdict::Reference;
 use crate::watch::{Ends, Seen, Watch};
 
-/// Slices that the stream is published in: as many lives as there are, if each is to find something new.
-const SLICES: usize = 104;
 /// Several lines of a slice to a transaction, many transactions to a slice.
 const BATCH: usize = 10;
 
@@ -63,13 +61,15 @@ pub struct Lives<'s> {
 }
 
 impl<'s> Lives<'s> {
-    pub fn new(address: &str, stream: &'s Stream, seed: u64) -> Lives<'s> {
+    /// The stream is published in as many slices as there are lives, if each is to find something new.
+    pub fn new(address: &str, stream: &'s Stream, seed: u64, kills: usize) -> Lives<'s> {
+        let lives = kills + 4;
         let house = House::kafka(address);
         let writer = house.log.writer("test").unwrap();
         // The registry comes whole with the first reports.
         let registry = stream.lines.len() - stream.reports;
-        let cut = |n: usize| if n == 0 { 0 } else { registry + stream.reports * n / SLICES };
-        let slices = (0..SLICES).rev().map(|n| cut(n)..cut(n + 1)).collect();
+        let cut = |n: usize| if n == 0 { 0 } else { registry + stream.reports * n / lives };
+        let slices = (0..lives).rev().map(|n| cut(n)..cut(n + 1)).collect();
         Lives {
             house,
             gateway: Gateway::open(),

@@ -252,7 +252,6 @@ pub fn of(lives: &Lives, stream: &Stream, reference: &Reference) -> String {
     let again = rung_twice(lives, reference);
     let (open, flight, neither) = kinds(lives);
     let kills = lives.kills.len();
-    assert!(kills >= 100, "{kills} kills");
     assert!((kills - neither) * 2 >= kills, "only {} of {kills} in the midst of something", kills - neither);
     let lived: Duration = lives.kills.iter().map(|k| k.lived).sum();
     format!(

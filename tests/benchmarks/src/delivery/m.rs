@@ -42,8 +42,8 @@ const OTHER: &str = "slow";
 /// No `taskset`, or a worker that ended.
 pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> {
     let messages = options.size(MESSAGES);
-    let alone = caught(|| measure(messages, 0, progress))?;
-    let beside = caught(|| measure(messages, messages, progress))?;
+    let (alone, _) = caught(|| measure(messages, 0, progress))?;
+    let (beside, slow) = caught(|| measure(messages, messages, progress))?;
     let row = |what: &str, rate: f64| {
         Row::yields('m', what, Figure::new(rate, "a second"), Figure::new(ASKED, "asked for"))
             .goal(Goal::AtLeast(1.0))
@@ -53,11 +53,12 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failure> 
             "{messages} messages to as many phones, at most {IN_FLIGHT} requests at once, embedded log"
         )),
         row("the same beside a gateway that takes 1 s", beside)
-            .note(format!("{messages} more for the slow one, in turns")),
+            .note(format!("{messages} more for the slow one, in turns; it had {slow} of them meanwhile")),
     ])
 }
 
-fn measure(fast: u32, slow: u32, progress: &Progress) -> f64 {
+/// Deliveries a second of the fast gateway, and how many the slow one had meanwhile.
+fn measure(fast: u32, slow: u32, progress: &Progress) -> (f64, usize) {
     let work = progress.work("(m) deliveries", u64::from(fast));
     let house = House::embedded(None);
     let mut writer = house.log.writer("benchmark").expect("a writer");
@@ -87,7 +88,7 @@ fn measure(fast: u32, slow: u32, progress: &Progress) -> f64 {
     }
     drop(worker);
     let took = times[times.len() - 1] - times[0];
-    f64::from(fast - 1) / took.as_secs_f64()
+    (f64::from(fast - 1) / took.as_secs_f64(), other.came.try_iter().count())
 }
 
 struct Worked(Child);

@@ -97,9 +97,10 @@ fn measure(ended: u32, bars: &Bars) -> Measured {
     let mut stats = worker.stats();
     let task = runtime.spawn(worker.run(std::future::pending()));
     let all = |s: &tocsin_alerts::stats::Stats| s.in_hand == OPEN as usize && s.open == OPEN as usize;
-    let waited = runtime.block_on(tokio::time::timeout(LIMIT, stats.wait_for(all)));
+    let waited = runtime
+        .block_on(async { tokio::time::timeout(LIMIT, stats.wait_for(all)).await.map(|seen| seen.is_ok()) });
     let ready = began.elapsed().as_secs_f64();
-    assert!(waited.is_ok_and(|seen| seen.is_ok()), "the worker ended, or was not ready within {LIMIT:?}");
+    assert!(waited == Ok(true), "the worker ended, or was not ready within {LIMIT:?}");
     let mebibytes = (resident() - before) / 1e6;
     task.abort();
     runtime.shutdown_timeout(Duration::from_secs(5));
