@@ -28,6 +28,8 @@ pub(super) struct Recent {
 impl Recent {
     /// Takes in a delivery as it stands now.
     pub fn apply(&mut self, delivery: &Delivery) {
+        // By the ledger's own time: years of it are read back at a start, and three days of them are held.
+        self.purge(delivery.at);
         let Some(sent_at) = delivery.sent_at.filter(|_| terminal(delivery.state)) else { return };
         if self.ended.insert(delivery.delivery_id.clone(), delivery.clone()).is_none() {
             self.order.push_back((sent_at, delivery.delivery_id.clone()));

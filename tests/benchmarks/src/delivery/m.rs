@@ -62,19 +62,19 @@ fn measure(fast: u32, slow: u32, progress: &Progress) -> (f64, usize) {
     let work = progress.work("(m) deliveries", u64::from(fast));
     let house = House::embedded(None);
     let mut writer = house.log.writer("benchmark").expect("a writer");
-    // Phones of their own; the slow ones are townships', whose channel is the other one.
+    // Phones of their own; the slow ones are safety officers', whose channel is the other one.
     for from in (0..fast.max(slow)).step_by(500) {
         let mut batch: Vec<NewRecord> = Vec::new();
         for n in from..(from + 500).min(fast.max(slow)) {
             let firm = workload::uscc(n);
-            let (owner, area) = (firm.as_str().to_owned(), format!("area{n}"));
+            let firm = firm.as_str();
             if n < fast {
-                batch.push(contact(Role::Owner, &owner, n));
-                batch.push(output(&alert(2 * n, n, Role::Owner, &owner)));
+                batch.push(contact(Role::Owner, firm, n));
+                batch.push(output(&alert(2 * n, n, Role::Owner, firm)));
             }
             if n < slow {
-                batch.push(contact(Role::SafetyOfficer, &area, 10_000_000 + n));
-                batch.push(output(&alert(2 * n + 1, n, Role::SafetyOfficer, &area)));
+                batch.push(contact(Role::SafetyOfficer, firm, 10_000_000 + n));
+                batch.push(output(&alert(2 * n + 1, n, Role::SafetyOfficer, firm)));
             }
         }
         writer.append(&batch).expect("alerts");
