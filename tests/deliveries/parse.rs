@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tocsin_schemas::codes::{Change, Level, Role, Severity};
+use tocsin_schemas::codes::{Change, Level, Role, Says, Severity};
 use tocsin_schemas::time::{Day, Instant};
 
 /// A story.
@@ -26,6 +26,12 @@ pub struct Setting {
     pub of_role: BTreeMap<Role, Vec<String>>,
     pub holidays: Vec<Day>,
     pub made_up: Vec<Day>,
+    /// Answers and receipts come, and are waited for.
+    pub awaits: bool,
+    /// Townships get a list in the morning.
+    pub mornings: bool,
+    /// Corrections an hour before the fuse blows.
+    pub corrections: Option<u32>,
 }
 
 /// What happens at one instant, and what must be so after it.
@@ -44,10 +50,25 @@ pub struct Step {
 pub enum Act {
     Contact { role: Role, subject: String, rank: u32, phone: Option<String>, until: Option<Day> },
     Owner { change: Change, case: char, firm: String, severity: Severity, told: Vec<String> },
-    Warning { change: Change, case: char, firm: String, level: Option<Level>, grave: bool, told: Vec<Role> },
+    Warning {
+        change: Change,
+        case: char,
+        firm: String,
+        level: Option<Level>,
+        grave: bool,
+        told: Vec<Role>,
+        policy: bool,
+    },
     Silence { subject: String, until: Instant, everything: bool },
     Answers { phone: String, answers: Vec<String> },
-    Receipt { alert: String, phone: String, arrived: bool },
+    /// A carrier's word; `None`: it arrived.
+    Receipt { alert: String, phone: String, failed: Option<&'static str> },
+    /// An SMS written back by this phone.
+    Reply { phone: String, text: String },
+    /// A press on the page behind a link of this alert.
+    Link { alert: String, phone: String, says: Says },
+    /// Corrections decided up to now are let go.
+    Release,
 }
 
 /// One message that a phone hears.
@@ -156,6 +177,9 @@ fn setting(setting: &mut Setting, word: &str) -> Option<()> {
         "每日" => setting.a_day = Some(value.parse().ok()?),
         "过期" => setting.expire_hours = Some(value.strip_suffix("小时")?.parse().ok()?),
         "重发" => setting.resend_unknown = true,
+        "等答复" => setting.awaits = true,
+        "早报" => setting.mornings = true,
+        "更正每小时" => setting.corrections = Some(value.parse().ok()?),
         "渠道" => setting.channels = names(value),
         "假日" => {
             let (first, last) = value.split_once('~').unwrap_or((value, value));
@@ -216,7 +240,7 @@ fn act(words: &[&str]) -> Option<Act> {
                 "解除" => Change::Closed,
                 _ => return None,
             };
-            let (mut level, mut grave, mut told) = (None, false, vec![Role::TownshipDuty]);
+            let (mut level, mut grave, mut policy, mut told) = (None, false, false, vec![Role::TownshipDuty]);
             for word in rest {
                 match *word {
                     "蓝" => level = Some(Level::Blue),
@@ -224,10 +248,11 @@ fn act(words: &[&str]) -> Option<Act> {
                     "橙" => level = Some(Level::Orange),
                     "红" => level = Some(Level::Red),
                     "重伤" | "死亡" => grave = true,
+                    "新政策" => policy = true,
                     word => told = word.strip_prefix("告知:")?.split(',').map(role).collect::<Option<_>>()?,
                 }
             }
-            Act::Warning { change, case: letter(case)?, firm: firm.into(), level, grave, told }
+            Act::Warning { change, case: letter(case)?, firm: firm.into(), level, grave, told, policy }
         }
         ["静默", subject, day, time, ref rest @ ..] => {
             let until = instant(&format!("{} {time}", day.strip_prefix("至:")?))?;
@@ -244,9 +269,27 @@ fn act(words: &[&str]) -> Option<Act> {
             }
             Act::Answers { phone: phone.into(), answers: answers.iter().map(|&a| a.to_owned()).collect() }
         }
-        ["回执", alert, phone, what @ ("送达" | "失败")] => {
-            Act::Receipt { alert: alert.into(), phone: phone.into(), arrived: what == "送达" }
+        ["回执", alert, phone, what] => {
+            let failed = match what {
+                "送达" => None,
+                "失败" => Some("MK:0001"),
+                "空号" => Some("MK:0000"),
+                _ => return None,
+            };
+            Act::Receipt { alert: alert.into(), phone: phone.into(), failed }
         }
+        ["回复", phone, ref text @ ..] if !text.is_empty() => {
+            Act::Reply { phone: phone.into(), text: text.join(" ") }
+        }
+        ["链接", alert, phone, what] => {
+            let says = match what {
+                "确认" => Says::Acknowledged,
+                "不是我" => Says::NotOurs,
+                _ => return None,
+            };
+            Act::Link { alert: alert.into(), phone: phone.into(), says }
+        }
+        ["放行更正"] => Act::Release,
         _ => return None,
     })
 }

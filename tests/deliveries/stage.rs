@@ -12,12 +12,14 @@ use tocsin_alerts::channel::Channel;
 use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::Clock as _;
 use tocsin_alerts::decide::RetrySettings;
+use tocsin_alerts::fuse;
 use tocsin_alerts::gateways::{self, Fate};
+use tocsin_alerts::plan::next::Awaits;
 use tocsin_alerts::stats::Stats;
 use tocsin_alerts::worker::{Settings, Worker, WorkerError};
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::owed::warning_number;
-use tocsin_schemas::codes::{AnswerKind, Category, Change, Role, Rule, Severity, State};
+use tocsin_schemas::codes::{AnswerKind, Category, Change, Reason, Role, Rule, Severity, State};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::log::{EventLog, NewRecord, TopicPartition};
 use tocsin_schemas::records::{
@@ -29,7 +31,7 @@ use tocsin_schemas::topics;
 use tocsin_schemas::wire::{self, Encoding, OutputRecord, encode_in};
 use tokio::sync::watch;
 
-use crate::gate::{Gate, Hand, Phones};
+use crate::gate::{Gate, Hand, Phones, Ring};
 use crate::parse::{Act, Setting, Story};
 use crate::watched::Watched;
 
@@ -73,7 +75,7 @@ pub struct Stage {
     channels: Channels,
     cases: BTreeMap<char, Case>,
     versions: BTreeMap<String, u64>,
-    silences: u32,
+    events: u32,
     worker: Option<Running>,
 }
 
@@ -83,7 +85,7 @@ impl Stage {
         let log = SqliteLog::open(&dir.path().join("log.db")).unwrap();
         log.ensure(&topics::settings(), false).unwrap();
         let phones: Arc<Phones> = Arc::default();
-        let Setting { a_day, expire_hours, resend_unknown, channels, of_role, holidays, made_up } =
+        let Setting { a_day, expire_hours, resend_unknown, channels, of_role, holidays, made_up, .. } =
             &story.setting;
         let mut table = Holidays::new();
         holidays.iter().map(|day| (day, false)).chain(made_up.iter().map(|day| (day, true))).for_each(
@@ -96,6 +98,9 @@ impl Stage {
             calendar: Calendar::new(Hours::default(), table),
             expire_after: expire_hours.map(|hours| Duration::from_secs(hours * 3600)),
             per_phone_a_day: *a_day,
+            awaits: story.setting.awaits.then(Awaits::default),
+            mornings: story.setting.mornings,
+            corrections_an_hour: story.setting.corrections,
             retry: RetrySettings {
                 max_attempts: 4,
                 resend_unknown: *resend_unknown,
@@ -121,7 +126,7 @@ impl Stage {
             channels,
             cases: BTreeMap::new(),
             versions: BTreeMap::new(),
-            silences: 0,
+            events: 0,
             worker: None,
         };
         stage.decided(story.steps[0].at);
@@ -171,7 +176,7 @@ impl Stage {
                 let told = told.iter().map(|name| firm(name)).collect::<Result<Vec<_>, _>>()?;
                 self.owner(*change, *case, firm(of)?, *severity, &told, now);
             }
-            Act::Warning { change, case, firm: of, level, grave, told } => {
+            Act::Warning { change, case, firm: of, level, grave, told, policy } => {
                 let uscc = firm(of)?;
                 let Case { revision, .. } = self.next(*case);
                 let subject_of = |role: Role| match role {
@@ -191,6 +196,7 @@ impl Stage {
                     audiences: told.iter().map(audience).collect(),
                     level: *level,
                     severity: None,
+                    reason: policy.then_some(Reason::Policy),
                     count: 2,
                     facts: AlertFacts {
                         window_days: Some(365),
@@ -211,37 +217,62 @@ impl Stage {
                 self.decided(now);
             }
             Act::Silence { subject: of, until, everything } => {
-                self.silences += 1;
-                let event_id = format!("s{}", self.silences);
-                let event = GovernanceEvent {
-                    event_id: event_id.clone(),
-                    kind: "silence".into(),
-                    subject: subject(of),
-                    on: now.day(),
-                    version: 1,
-                    actor: "王主任".into(),
-                    approver: None,
-                    details: format!(
-                        "{{\"until\":\"{until}\",\"reason\":\"演练\",\"everything\":{everything}}}"
-                    ),
-                };
-                let value = encode_in(&Record::Governance(event), Encoding::SingleObject).unwrap();
-                self.put(&[raw(topics::GOVERNANCE, event_id.into_bytes(), Some(value))]);
+                let details =
+                    format!("{{\"until\":\"{until}\",\"reason\":\"演练\",\"everything\":{everything}}}");
+                self.governance("silence", subject(of), details, now);
+            }
+            Act::Release => {
+                let details = format!("{{\"until\":\"{now}\",\"reason\":\"数据源已修复\"}}");
+                self.governance(fuse::KIND, "*".to_owned(), details, now);
             }
             Act::Answers { phone, answers } => self.phones.answers(phone, answers),
-            Act::Receipt { alert, phone, arrived } => {
-                let rings = self.phones.rings();
-                let known = self.deliveries();
-                let of = |key: &String| known.get(key).is_some_and(|d| d.alert_id == *alert);
-                let ring = rings.iter().rfind(|r| r.to == *phone && of(&r.key));
-                let ring = ring.ok_or_else(|| format!("{phone} has not heard {alert}"))?;
-                let came = Came { gateway: ring.channel.into(), kind: AnswerKind::Receipt, received_at: now };
-                let fate = if *arrived { Fate::Delivered } else { Fate::Failed("MK:0001".into()) };
-                let answer = answers::gateway_said(came, &ring.key, None, &fate, Some(now)).unwrap();
+            Act::Receipt { alert, phone, failed } => {
+                let came = self.came(alert, phone, AnswerKind::Receipt, now)?;
+                let fate = failed.map_or(Fate::Delivered, |code| Fate::Failed(code.into()));
+                let answer = answers::gateway_said(came.1, &came.0.key, None, &fate, Some(now)).unwrap();
                 self.put(&[output(&answer)]);
+            }
+            Act::Link { alert, phone, says } => {
+                let (ring, came) = self.came(alert, phone, AnswerKind::Link, now)?;
+                self.put(&[output(&answers::person_said(came, &ring.key, *says, Some(now)))]);
+            }
+            Act::Reply { phone, text } => {
+                let ring = self.phones.rings().into_iter().rfind(|ring| ring.to == *phone);
+                let ring = ring.ok_or_else(|| format!("{phone} has heard nothing"))?;
+                let hash = self.deliveries()[&ring.key].phone_hash.clone().unwrap();
+                let kind = AnswerKind::Reply;
+                let came = Came { gateway: ring.channel.into(), kind, received_at: now };
+                self.put(&[output(&answers::replied(came, hash, text, Some(now)))]);
             }
         }
         Ok(())
+    }
+
+    fn governance(&mut self, kind: &str, subject: String, details: String, now: Instant) {
+        self.events += 1;
+        let event = GovernanceEvent {
+            event_id: format!("s{}", self.events),
+            kind: kind.into(),
+            subject,
+            on: now.day(),
+            version: 1,
+            actor: "王主任".into(),
+            approver: None,
+            details,
+        };
+        let key = event.event_id.clone().into_bytes();
+        let value = encode_in(&Record::Governance(event), Encoding::SingleObject).unwrap();
+        self.put(&[raw(topics::GOVERNANCE, key, Some(value))]);
+    }
+
+    /// The last message of this alert that this phone heard, and an answer to it that comes now.
+    fn came(&self, alert: &str, phone: &str, kind: AnswerKind, now: Instant) -> Result<(Ring, Came), String> {
+        let known = self.deliveries();
+        let of = |key: &String| known.get(key).is_some_and(|d| d.alert_id == alert);
+        let ring = self.phones.rings().into_iter().rfind(|r| r.to == phone && of(&r.key));
+        let ring = ring.ok_or_else(|| format!("{phone} has not heard {alert}"))?;
+        let came = Came { gateway: ring.channel.into(), kind, received_at: now };
+        Ok((ring, came))
     }
 
     fn next(&mut self, case: char) -> Case {

@@ -39,6 +39,9 @@ impl EventLog for Watched {
     fn bounds(&self, topic: &str) -> Result<Vec<Bounds>, LogError> {
         self.log.bounds(topic)
     }
+    fn written(&self, topic: &str) -> Result<Vec<u64>, LogError> {
+        self.log.written(topic)
+    }
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(Noting { reader: self.log.reader(from)?, read: Arc::clone(&self.read) }))
     }
