@@ -41,6 +41,8 @@ pub(crate) const SECONDS: f64 = 27.0;
 const LOG_FILE: &str = "tocsin.db";
 /// The configuration that `--keep` leaves beside it.
 const CONFIG_FILE: &str = "tocsin.toml";
+/// The key of its phones' hashes, which that names.
+const KEY_FILE: &str = "phone.key";
 
 /// What to show.
 #[derive(Debug, clap::Args)]
@@ -169,11 +171,17 @@ fn keep(dir: &Path, end: Instant) -> CommandResult {
          [alerts.webhook]\n\
          url = \"http://127.0.0.1:9/send\"\n\
          \n\
+         [alerts]\n\
+         phone_key = {{ file = \"{KEY_FILE}\" }}\n\
+         \n\
          # The simulated weeks end here; the service goes on from this instant.\n\
          [clock]\n\
          start = \"{end}\"\n"
     );
-    fs::write(&path, text).map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?;
+    for (path, text) in [(&path, &*text), (&dir.join(KEY_FILE), simulation::PHONE_KEY)] {
+        fs::write(path, text)
+            .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?;
+    }
     say!("The data is in {}; try: tocsin check-config --config {}", dir.display(), path.display());
     Ok(())
 }
