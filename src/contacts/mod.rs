@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_alerts::contacts::Contacts;
-use tocsin_alerts::contacts::check::{Findings, Firms, check};
+use tocsin_alerts::contacts::check::{Findings, Firms, Refusals, check};
 use tocsin_alerts::gateways::webhook;
 use tocsin_schemas::log::{EventLog, LogError};
 use tocsin_schemas::records::Record;
-use tocsin_schemas::topics::{CONTACTS, ENTERPRISES};
+use tocsin_schemas::topics::{CONTACTS, DELIVERIES, ENTERPRISES};
 use tocsin_schemas::wire::SchemaIds;
 
 use crate::exit::{CommandResult, Failure};
+use crate::ledger::tail::own;
 use crate::output::say;
 use crate::policy::page;
 use crate::run::pipeline::admit::{AtDoor, admit};
@@ -37,7 +38,8 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub enum What {
     /// Look for enterprises, townships and departments that nobody can be reached for, and for contacts that are
-    /// outdated, not verified within a year, or have a phone that cannot be right.
+    /// outdated, not verified within a year, have a phone that cannot be right, or an address that bounced or whose
+    /// holder has said that it is not theirs.
     ///
     /// Nothing personal is shown: contacts by role, subject and rank, phones masked. Exit code 1: somebody whom a
     /// message is due to cannot be reached.
@@ -64,8 +66,10 @@ pub fn run(args: Args) -> CommandResult {
     let config = config::load(&args.config)?;
     let today = WallClock::new(config.clock_start).now().day();
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
-    let (contacts, firms, refused) = open::within(LIMIT, &config.log, move || read(&*log, &*schemas))?;
-    let found = check(&contacts, &firms, today, webhook::NAME);
+    let (contacts, firms, refusals, refused) =
+        open::within(LIMIT, &config.log, move || read(&*log, &*schemas))?;
+    let found =
+        Findings { refused: refusals.of(&contacts), ..check(&contacts, &firms, today, webhook::NAME) };
     if args.json {
         say!("{}", serde_json::to_string_pretty(&found).map_err(Failure::failed)?);
     } else {
@@ -83,9 +87,10 @@ pub fn run(args: Args) -> CommandResult {
     }
 }
 
-/// Contacts and enterprises as they stand, and how many records could not be read.
-fn read(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<(Contacts, Firms, u64), LogError> {
+/// Contacts and enterprises as they stand, which addresses were refused, and how many records could not be read.
+fn read(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<(Contacts, Firms, Refusals, u64), LogError> {
     let (mut contacts, mut firms, mut refused) = (Contacts::new(), Firms::new(), 0);
+    let mut refusals = Refusals::default();
     start::read_all(log, CONTACTS, &mut |record| {
         let key = record.key.clone().unwrap_or_default();
         match admit(record, schemas) {
@@ -110,7 +115,13 @@ fn read(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<(Contacts, Firms,
         }
         Ok(())
     })?;
-    Ok((contacts, firms, refused))
+    start::read_all(log, DELIVERIES, &mut |record| {
+        if let Some(delivery) = own(&record)? {
+            refusals.apply(&delivery);
+        }
+        Ok(())
+    })?;
+    Ok((contacts, firms, refusals, refused))
 }
 
 /// One row for each kind of finding.
@@ -150,6 +161,12 @@ fn table(found: &Findings) -> comfy_table::Table {
     let shared =
         shared.map(|s| format!("{} of {} enterprises, such as {}", s.phone, s.enterprises, s.first_contact));
     add("phones of several enterprises", false, shared.collect());
+    let refused = found.refused.iter();
+    add(
+        "addresses that are not tried any more",
+        false,
+        refused.map(|r| format!("{} {} since {}", r.contact, r.why, r.day)).collect(),
+    );
     rows
 }
 

@@ -48,8 +48,20 @@ pub struct Step {
 /// Something that happens.
 #[derive(Debug, Clone)]
 pub enum Act {
-    Contact { role: Role, subject: String, rank: u32, phone: Option<String>, until: Option<Day> },
-    Owner { change: Change, case: char, firm: String, severity: Severity, told: Vec<String> },
+    Contact {
+        role: Role,
+        subject: String,
+        rank: u32,
+        phone: Option<String>,
+        until: Option<Day>,
+    },
+    Owner {
+        change: Change,
+        case: char,
+        firm: String,
+        severity: Severity,
+        told: Vec<String>,
+    },
     Warning {
         change: Change,
         case: char,
@@ -59,14 +71,32 @@ pub enum Act {
         told: Vec<Role>,
         policy: bool,
     },
-    Silence { subject: String, until: Instant, everything: bool },
-    Answers { phone: String, answers: Vec<String> },
+    Silence {
+        subject: String,
+        until: Instant,
+        everything: bool,
+    },
+    Answers {
+        phone: String,
+        answers: Vec<String>,
+    },
     /// A carrier's word; `None`: it arrived.
-    Receipt { alert: String, phone: String, failed: Option<&'static str> },
+    Receipt {
+        alert: String,
+        phone: String,
+        failed: Option<&'static str>,
+    },
     /// An SMS written back by this phone.
-    Reply { phone: String, text: String },
+    Reply {
+        phone: String,
+        text: String,
+    },
     /// A press on the page behind a link of this alert.
-    Link { alert: String, phone: String, says: Says },
+    Link {
+        alert: String,
+        phone: String,
+        says: Says,
+    },
     /// Corrections decided up to now are let go.
     Release,
 }

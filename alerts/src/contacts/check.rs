@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tocsin_schemas::codes::{CITY, EnterpriseStatus, Role};
-use tocsin_schemas::records::{Contact, Enterprise};
-use tocsin_schemas::time::Day;
+use tocsin_schemas::codes::{CITY, EnterpriseStatus, Role, Says};
+use tocsin_schemas::records::{Contact, Delivery, DeliveryState, Enterprise};
+use tocsin_schemas::time::{Day, Instant};
 
 use super::{Contacts, contact_key};
+use crate::ledger::BOUNCED;
 
 /// A contact is verified anew within so many days (people.md 5.4: yearly).
 const VERIFIED_DAYS: i32 = 365;
@@ -67,6 +68,54 @@ pub struct Findings {
     pub implausible_phones: Vec<Phone>,
     /// Phones that stand for several enterprises, the most first.
     pub shared_phones: Vec<SharedPhone>,
+    /// Contacts whose address is not tried any more, until they are registered anew.
+    pub refused: Vec<Refused>,
+}
+
+/// A contact whose address is not tried any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Role, subject and rank.
+    pub contact: String,
+    /// `not_ours`: whoever has it says that it is not theirs. `bounced`: the carrier says that nobody has it.
+    pub why: String,
+    /// Since when.
+    pub day: Day,
+}
+
+/// Addresses that were refused, read out of `deliveries`: the newest word on each contact.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    by_contact: BTreeMap<String, (String, Instant, i64)>,
+}
+
+impl Refusals {
+    /// Takes in a delivery as it stands.
+    pub fn apply(&mut self, delivery: &Delivery) {
+        let why = match (delivery.state, delivery.reason.as_deref()) {
+            (DeliveryState::Delivered, Some(says)) if says == Says::NotOurs.as_str() => says,
+            (DeliveryState::Failed, Some(BOUNCED)) => BOUNCED,
+            _ => return,
+        };
+        let (Some(role), Some(rank)) = (delivery.contact_role, delivery.contact_rank) else { return };
+        let subject = delivery.contact_subject.as_ref().unwrap_or(&delivery.subject);
+        let this = (why.to_owned(), delivery.at, delivery.contact_version.unwrap_or(i64::MAX));
+        let known = self.by_contact.entry(contact_key(role, subject, rank)).or_insert_with(|| this.clone());
+        if known.1 < this.1 {
+            *known = this;
+        }
+    }
+
+    /// Those contacts that were not registered anew since.
+    pub fn of(&self, contacts: &Contacts) -> Vec<Refused> {
+        let refused = contacts.all().filter_map(|contact| {
+            let key = contact_key(contact.role, &contact.subject, contact.rank);
+            let (why, at, version) = self.by_contact.get(&key)?;
+            let same = i64::try_from(contact.version).is_ok_and(|is| is <= *version);
+            same.then(|| Refused { contact: key, why: why.clone(), day: at.day() })
+        });
+        refused.collect()
+    }
 }
 
 /// An enterprise.
@@ -245,6 +294,41 @@ mod tests {
             contact(Role::IndustryDuty, "33", "+8615012345678"),
             contact(Role::EmergencyDuty, CITY, "18712345678"),
         ]
+    }
+
+    #[test]
+    fn an_address_that_was_refused_is_the_clerks_until_its_contact_is_registered_anew() {
+        let sent = |state, reason: &str, version| Delivery {
+            reason: Some(reason.to_owned()),
+            contact_role: Some(Role::Owner),
+            contact_rank: Some(1),
+            contact_version: Some(version),
+            ..crate::fixtures::delivery("a1", state)
+        };
+        let subject = crate::fixtures::uscc().to_string();
+        let found = |version: u64, delivery: &Delivery| {
+            let (mut contacts, mut refusals) = (Contacts::new(), Refusals::default());
+            let contact = Contact {
+                role: Role::Owner,
+                subject: subject.clone(),
+                rank: 1,
+                name: "甲".into(),
+                phone: Some("1".into()),
+                addresses: BTreeMap::new(),
+                valid_from: None,
+                valid_to: None,
+                verified_on: None,
+                version,
+            };
+            contacts.apply(b"k", Some((contact, [0; 32])));
+            refusals.apply(delivery);
+            refusals.of(&contacts).into_iter().map(|refused| refused.why).collect::<Vec<_>>()
+        };
+        let no = sent(DeliveryState::Delivered, "not_ours", 3);
+        assert_eq!(found(3, &no), ["not_ours"]);
+        assert!(found(4, &no).is_empty());
+        assert_eq!(found(3, &sent(DeliveryState::Failed, "bounced", 3)), ["bounced"]);
+        assert!(found(3, &sent(DeliveryState::Failed, "carrier_failed", 3)).is_empty());
     }
 
     #[test]
