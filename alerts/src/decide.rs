@@ -37,6 +37,7 @@ use tocsin_schemas::time::Instant;
 use crate::calendar::Calendar;
 use crate::channel::Outcome;
 use crate::contacts::Person;
+use crate::fuse;
 use crate::gateways::Kind;
 use crate::ledger::Past;
 use crate::settle;
@@ -134,9 +135,6 @@ impl Default for RetrySettings {
         }
     }
 }
-
-/// How soon a correction that the fuse holds is looked at again, in milliseconds.
-const LOOK_AGAIN_MS: i64 = 10_000;
 
 /// Whether a message with this change takes the place of those before it that are not out yet.
 pub fn supersedes(change: Change) -> bool {
@@ -259,7 +257,9 @@ pub fn next(s: &Situation<'_>) -> Next {
     }
     // What is grave does not wait behind it.
     if s.fused && !s.grave_behind {
-        return Next::Hold { until: s.now.plus_millis(LOOK_AGAIN_MS), why: Why::Fuse };
+        let due = s.delivery.due_at.filter(|due| *due > s.now);
+        let until = due.unwrap_or(s.now.plus_millis(fuse::LOOKED_AT_WITHIN_MS));
+        return Next::Hold { until, why: Why::Fuse };
     }
     if let Some((until, why)) = held {
         return Next::Hold { until, why };

@@ -102,6 +102,39 @@ pub fn person_said(came: Came, delivery_id: &str, says: Says, said_at: Option<In
     Answer { said_at, ..of(came, Some(delivery_id.to_owned()), says) }.with_id()
 }
 
+/// A message that went out to a phone, as far as an SMS may answer it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentTo {
+    /// When.
+    pub at: Instant,
+    /// The delivery.
+    pub delivery_id: String,
+    /// The numbers that a person may quote: the case's, and what stands in the text.
+    pub numbers: [Option<String>; 2],
+}
+
+impl SentTo {
+    /// That of a delivery; `None`: it was not sent.
+    pub fn of(delivery: &Delivery) -> Option<SentTo> {
+        Some(SentTo {
+            at: delivery.sent_at?,
+            delivery_id: delivery.delivery_id.clone(),
+            numbers: [Some(delivery.case_no.clone()), delivery.slots.get("id").cloned()],
+        })
+    }
+}
+
+/// Which of the messages to its phone an SMS answers: the last one that was sent before it came, of those with the number
+/// that it quotes if it quotes one. Nothing is guessed beyond that: what else waits for an answer goes on waiting.
+pub fn replied_to(answer: &Answer, to_its_phone: impl Iterator<Item = SentTo>) -> Option<String> {
+    let quoted = |sent: &SentTo| {
+        let Some(number) = answer.case_no.as_ref() else { return true };
+        sent.numbers.iter().flatten().any(|known| known == number)
+    };
+    let before = to_its_phone.filter(|sent| sent.at <= answer.received_at && quoted(sent));
+    before.max_by(|a, b| (a.at, &a.delivery_id).cmp(&(b.at, &b.delivery_id))).map(|sent| sent.delivery_id)
+}
+
 /// That somebody else of this delivery's audience has said so: what is still planned stops.
 pub fn relayed(delivery: &Delivery, says: Says, now: Instant) -> Answer {
     let came = Came { gateway: delivery.channel.clone(), kind: AnswerKind::Relayed, received_at: now };

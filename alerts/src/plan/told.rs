@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use tocsin_schemas::codes::{Role, Says, Urgency};
-use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
+use tocsin_schemas::codes::{AnswerKind, Role, Says, Urgency};
+use tocsin_schemas::records::{Alert, Answer, Audience, Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
 use super::share::{Fate, Share, Standing, Try};
+use crate::answers::{self, SentTo};
 use crate::decide::{self, Why};
 use crate::fuse::Counted;
 use crate::ledger::{Applied, BOUNCED, Ledger, ThreadKey, hash16, maybe_out, stands_for, terminal};
@@ -78,6 +79,9 @@ impl Heard {
     }
 }
 
+/// How long after a message an SMS may answer it, in milliseconds.
+const ANSWERED_WITHIN_MS: i64 = 72 * 3_600_000;
+
 /// A delivery that stands for others.
 #[derive(Debug)]
 struct Leader {
@@ -135,11 +139,17 @@ pub struct Told {
     /// While reading back: the alerts that are not over. What is of others is closed.
     promised: Option<HashSet<String>>,
     shares: HashMap<ShareKey, Share>,
+    /// The deliveries of shares that are not closed.
+    tries: HashMap<String, ShareKey>,
     leaders: HashMap<String, Leader>,
     /// Addresses that are not tried again, with the contact's version: (whose role, address) of who said that it is not
     /// theirs, (channel, address) of what bounced.
     refused: HashMap<(String, String), i64>,
     corrections: Counted,
+    /// What persons have said, by delivery, whether its sender has written it down already or not.
+    said: HashMap<String, Says>,
+    /// What went out to each phone in the last days, so that an SMS finds what it answers.
+    sent_to: HashMap<String, Vec<SentTo>>,
     conversations: HashMap<ConversationKey, Conversation>,
     threads: HashMap<ThreadKey, Waiting>,
     held: usize,
@@ -194,6 +204,7 @@ impl Told {
                 }
             }
         }
+        self.note_sent(delivery);
         let mut moved = self.of_share(delivery);
         if let Some(leader) = self.leaders.get_mut(id) {
             leader.standing = Standing::of(delivery);
@@ -246,7 +257,10 @@ impl Told {
         };
         match share.tries.iter_mut().find(|known| known.id == this.id) {
             Some(known) => *known = this,
-            None => share.tries.push(this),
+            None => {
+                self.tries.insert(this.id.clone(), key);
+                share.tries.push(this);
+            }
         }
         if let Some(id) = leader {
             let ledger = &self.ledger;
@@ -274,6 +288,37 @@ impl Told {
         };
         let version = self.refused.entry((whose.clone(), address)).or_insert(i64::MIN);
         *version = delivery.contact_version.unwrap_or(i64::MAX).max(*version);
+    }
+
+    fn note_sent(&mut self, delivery: &Delivery) {
+        let (Some(phone), Some(sent)) = (&delivery.phone_hash, SentTo::of(delivery)) else { return };
+        let all = self.sent_to.entry(phone.clone()).or_default();
+        all.retain(|known| {
+            known.delivery_id != sent.delivery_id && sent.at.0.saturating_sub(known.at.0) < ANSWERED_WITHIN_MS
+        });
+        all.push(sent);
+    }
+
+    /// Takes in what a person has said; says for which shares something may follow. What a gateway says stands in the
+    /// ledger soon enough; a person's answer must not be late for the next one who would be asked.
+    pub fn answer(&mut self, answer: &Answer) -> Vec<ShareKey> {
+        if !answer.says.by_person() || answer.says == Says::Other || answer.kind == AnswerKind::Relayed {
+            return Vec::new();
+        }
+        let by_phone = || {
+            let sent = self.sent_to.get(answer.phone_hash.as_ref()?)?;
+            answers::replied_to(answer, sent.iter().cloned())
+        };
+        let Some(id) = answer.delivery_id.clone().or_else(by_phone) else { return Vec::new() };
+        let of =
+            |share: &Share| share.tries.iter().any(|one| one.id == id || one.leader.as_ref() == Some(&id));
+        let moved: Vec<ShareKey> =
+            self.shares.iter().filter(|(_, share)| of(share)).map(|(key, _)| *key).collect();
+        if !moved.is_empty() {
+            let said = self.said.entry(id).or_insert(answer.says);
+            *said = answer.says.max(*said);
+        }
+        moved
     }
 
     /// Whether this contact's address is not tried again: it bounced, or its holder has said that it is not theirs; and
@@ -308,8 +353,19 @@ impl Told {
 
     /// How a delivery of a share stands: by itself, or as the one that stands for it.
     pub fn standing(&self, of: &Try) -> Standing {
-        let leader = of.leader.as_ref().and_then(|id| self.leaders.get(id));
-        leader.map_or(of.standing, |leader| leader.standing)
+        let leader = of.leader.as_ref().and_then(|id| Some((id, self.leaders.get(id)?.standing)));
+        let (id, mut standing) = leader.unwrap_or((&of.id, of.standing));
+        standing.said = standing.said.max(self.said.get(id).copied());
+        match standing.said {
+            // Under way again: what the gateway says of that is waited for.
+            _ if standing.fate == Fate::Open => {}
+            Some(Says::NotOurs) => standing.fate = Fate::Lost,
+            Some(_) if standing.fate == Fate::Out || standing.fate == Fate::Lost => {
+                standing.fate = Fate::Reached
+            }
+            _ => {}
+        }
+        standing
     }
 
     /// What a person has said of this share's messages that ends the asking.
@@ -330,6 +386,10 @@ impl Told {
         let Some(share) = self.shares.get_mut(&key).filter(|share| !share.closed) else { return Vec::new() };
         let tries = std::mem::take(&mut share.tries);
         share.closed = true;
+        for one in &tries {
+            self.tries.remove(&one.id);
+            self.said.remove(&one.id);
+        }
         for id in tries.into_iter().filter_map(|one| one.leader) {
             if let Some(leader) = self.leaders.get_mut(&id) {
                 leader.followers.retain(|follower| *follower != key);

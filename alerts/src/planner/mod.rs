@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::codes::{Change, DeliveryState};
-use tocsin_schemas::records::{Audience, Delivery, Offset};
+use tocsin_schemas::records::{Answer, Audience, Delivery, Offset};
 use tocsin_schemas::time::Instant;
 use tokio::sync::watch;
 use tokio::time::Instant as Monotonic;
@@ -83,6 +83,12 @@ pub(crate) async fn run(
         Arc::clone(&shared.registry),
         reading.clone(),
     );
+    let mut answers = tail::spawn::<Answer>(
+        Arc::clone(&shared.log),
+        started.answers,
+        Arc::clone(&shared.registry),
+        reading.clone(),
+    );
     let writer = started.writer;
     let (log, log_id) = (Arc::clone(&shared.log), started.log_id);
     let committer = Committer::new(log, WRITER.to_owned(), writer, started.progress, log_id, tries, reading);
@@ -101,7 +107,16 @@ pub(crate) async fn run(
     // The books fit together: the senders may go on with what was planned before.
     shared.guarded.send_replace(true);
     let mut read_to: Vec<(u32, u64)> = Vec::new();
+    let reached = |read_to: &[(u32, u64)], written: &[u64]| {
+        let next = |partition| read_to.iter().find(|(of, _)| *of == partition).map_or(0, |(_, next)| *next);
+        (0..).zip(written).all(|(partition, end)| next(partition) >= *end)
+    };
+    // Answers wait until the deliveries are known that were in the log when they were read.
+    let mut held: Option<(Vec<Answer>, Vec<u64>)> = None;
     loop {
+        if let Some((came, _)) = held.take_if(|(_, written)| reached(&read_to, written)) {
+            turn.said(&came);
+        }
         turn.look_at_what_is_due();
         turn.commit().await?;
         turn.publish();
@@ -119,6 +134,12 @@ pub(crate) async fn run(
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
                 read_to = batch.position;
                 turn.heard(batch.records);
+            }
+            batch = answers.recv(), if held.is_none() => {
+                let batch = batch.ok_or(WorkerError::Died("tail"))??;
+                if !batch.records.is_empty() {
+                    held = Some((batch.records, shared.written(topic::DELIVERIES).await?));
+                }
             }
             () = at(turn.progress_due) => turn.committer.wants_progress = true,
             () = wait_for(&*shared.clock, turn.promises.next_due()) => {}
@@ -229,6 +250,14 @@ impl Turn<'_> {
             moved.extend(shares.into_iter().filter_map(|share| self.promises.of(share)));
         }
         for seq in moved {
+            self.look_at(seq);
+        }
+    }
+
+    /// Takes in what persons have answered.
+    fn said(&mut self, answers: &[Answer]) {
+        let moved: BTreeSet<ShareKey> = answers.iter().flat_map(|answer| self.told.answer(answer)).collect();
+        for seq in moved.into_iter().filter_map(|share| self.promises.of(share)).collect::<BTreeSet<_>>() {
             self.look_at(seq);
         }
     }

@@ -30,6 +30,7 @@ pub(super) struct Started {
     pub progress: Option<Progress>,
     pub told: Told,
     pub deliveries: Box<dyn LogReader>,
+    pub answers: Box<dyn LogReader>,
     pub alerts: Box<dyn LogReader>,
     pub turns: Turns,
     pub from: Vec<Offset>,
@@ -69,6 +70,14 @@ pub(super) fn read_back(
         Ok(())
     })?;
     told.read_back();
+    // After the deliveries that they answer.
+    let mut answers = from_first(&**log, topic::ANSWERS)?;
+    to_written(&**log, &mut *answers, reading, |record| {
+        if let Some(value) = &record.value {
+            told.answer(&codec::decode(&record, value).map_err(WorkerError::Damaged)?);
+        }
+        Ok(())
+    })?;
 
     let lost = lost.or_else(|| {
         let known = told.ledger().len();
@@ -80,7 +89,7 @@ pub(super) fn read_back(
         None => {}
     }
     let turns = taken_in(&**log, &from, turn_patience, reading)?;
-    Ok(Started { writer, log_id, progress, told, deliveries, alerts, turns, from })
+    Ok(Started { writer, log_id, progress, told, deliveries, answers, alerts, turns, from })
 }
 
 /// The ids of the alerts that are not over: those after the progress.

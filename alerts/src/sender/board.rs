@@ -201,6 +201,17 @@ impl Board {
         self.waiting.first().map(|(due, _)| *due)
     }
 
+    /// Makes ready what is held for this reason, whenever it is due.
+    pub fn look_at_held(&mut self, why: &str) {
+        let held =
+            |seq: &u64| self.entries.get(seq).is_some_and(|e| e.delivery.reason.as_deref() == Some(why));
+        let found: Vec<(Instant, u64)> = self.waiting.iter().filter(|(_, seq)| held(seq)).copied().collect();
+        for (due, seq) in found {
+            self.waiting.remove(&(due, seq));
+            self.ready.insert(seq);
+        }
+    }
+
     /// Makes ready what is due.
     pub fn wake(&mut self, now: Instant) {
         while let Some((due, seq)) = self.waiting.first().copied().filter(|(due, _)| *due <= now) {

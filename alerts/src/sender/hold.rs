@@ -1,6 +1,6 @@
 //! What is held for a morning or a workday, as it stands in the ledger.
 
-use tocsin_schemas::records::{Delivery, DeliveryState};
+use tocsin_schemas::records::DeliveryState;
 use tocsin_schemas::time::Instant;
 
 use super::turn::Turn;
@@ -24,12 +24,6 @@ impl Turn<'_> {
     /// Keeps it until this instant, and writes that down unless it stands there already.
     pub fn hold(&mut self, seq: u64, until: Instant, why: Why, now: Instant) {
         let Some(before) = self.board.get(seq).map(|entry| &entry.delivery) else { return };
-        if why == Why::Fuse {
-            // It stands in the ledger as the planner wrote it.
-            let delivery = Delivery { due_at: Some(until), ..before.clone() };
-            self.board.hold(seq, delivery);
-            return;
-        }
         // On the workday itself what a holiday held is held by the hour; that is not worth a line.
         if decide::waits(before) && before.due_at == Some(until) {
             let delivery = before.clone();

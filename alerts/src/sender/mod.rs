@@ -37,6 +37,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::wait_for;
 use crate::codec::topic;
+use crate::decide::Why;
 use crate::gateways::Kind;
 use crate::planner::Stop;
 use crate::worker::commit::Committer;
@@ -118,6 +119,7 @@ pub(crate) async fn run(
     let mut requests: JoinSet<Done> = JoinSet::new();
     let mut asked: HashMap<tokio::task::Id, (u64, bool)> = HashMap::new();
     let mut stopping = None;
+    let mut released = shared.registry.released();
     // Answers wait until the deliveries are known that were in the log when they were read.
     let mut held: Option<(tail::Batch<Answer>, u64)> = None;
     let mut read_to = started_at;
@@ -193,6 +195,7 @@ pub(crate) async fn run(
                 let written = shared.written(topic::DELIVERIES).await?;
                 held = Some((batch, written.get(partition as usize).copied().unwrap_or(0)));
             }
+            _ = released.changed(), if stopping.is_none() => turn.board.look_at_held(Why::Fuse.as_str()),
             () = wait_for(&*shared.clock, due), if stopping.is_none() => {}
             () = freed, if waits && stopping.is_none() => {}
         }

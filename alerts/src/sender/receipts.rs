@@ -12,6 +12,7 @@ use tocsin_schemas::time::Instant;
 
 use super::turn::Turn;
 use crate::answers::fold::{self, Effect, Standing};
+use crate::answers::{self, SentTo};
 use crate::decide::Why;
 use crate::ledger::{self, BOUNCED, terminal};
 
@@ -127,17 +128,10 @@ impl Turn<'_> {
         self.end(seq, state, Why::Answered.as_str(), self.shared.clock.now());
     }
 
-    /// Which message an SMS answers: the last one that was sent to this phone before it came, of those with the number
-    /// that it quotes if it quotes one. Nothing is guessed beyond that: what else waits for an answer goes on waiting.
     fn replied_to(&self, answer: &Answer) -> Option<String> {
         let phone = answer.phone_hash.as_deref()?;
         let all = self.ledger.all_open().chain(self.recent.ended.values());
         let to_it = all.filter(|d| d.phone_hash.as_deref() == Some(phone));
-        let quoted = |d: &&Delivery| {
-            let Some(number) = answer.case_no.as_deref() else { return true };
-            d.case_no == number || d.slots.get("id").is_some_and(|id| id == number)
-        };
-        let sent = to_it.filter(quoted).filter_map(|d| Some((d.sent_at?, &d.delivery_id)));
-        sent.filter(|(at, _)| *at <= answer.received_at).max().map(|(_, id)| id.clone())
+        answers::replied_to(answer, to_it.filter_map(SentTo::of))
     }
 }

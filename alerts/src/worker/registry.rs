@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use tocsin_schemas::log::{EventLog, LogReader};
+use tocsin_schemas::time::Instant;
 use tocsin_schemas::wire::SchemaIds;
+use tokio::sync::watch;
 
 use super::WorkerError;
 use super::reading::{self, Reading, from_first, to_end};
@@ -28,6 +30,8 @@ pub(crate) struct Registry {
     log: Arc<dyn EventLog>,
     schemas: Arc<dyn SchemaIds>,
     known: RwLock<Known>,
+    /// Up to when corrections are let go.
+    released: watch::Sender<Option<Instant>>,
     tails: Mutex<Tails>,
     contacts_refused: AtomicU64,
     silences_refused: AtomicU64,
@@ -56,6 +60,7 @@ impl Registry {
             log,
             schemas,
             known: RwLock::default(),
+            released: watch::Sender::new(None),
             tails: Mutex::new(tails),
             contacts_refused: AtomicU64::new(0),
             silences_refused: AtomicU64::new(0),
@@ -89,7 +94,15 @@ impl Registry {
             });
             self.silences_refused.fetch_add(u64::from(!kept), Ordering::Relaxed);
             Ok(())
-        })
+        })?;
+        let until = self.known().releases.until();
+        self.released.send_if_modified(|known| std::mem::replace(known, until) != until);
+        Ok(())
+    }
+
+    /// Changes when somebody lets corrections go.
+    pub fn released(&self) -> watch::Receiver<Option<Instant>> {
+        self.released.subscribe()
     }
 
     fn change(&self, with: impl FnOnce(&mut Known)) {
