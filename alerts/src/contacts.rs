@@ -17,6 +17,8 @@ use tocsin_schemas::codes::Role;
 use tocsin_schemas::records::{Contact, Digest};
 use tocsin_schemas::time::Day;
 
+use crate::gateways;
+
 /// Every contact as it stands now.
 #[derive(Debug, Default)]
 pub struct Contacts {
@@ -91,6 +93,11 @@ impl Contacts {
         self.places.values().map(|(contact, _)| contact)
     }
 
+    /// The version of the contact at this place.
+    pub fn version(&self, role: Role, subject: &str, rank: u32) -> Option<u64> {
+        self.places.get(&(role, subject.to_owned(), rank)).map(|(contact, _)| contact.version)
+    }
+
     /// Whose role this is: every subject that has a contact for it, in order.
     pub fn subjects(&self, role: Role) -> Vec<&str> {
         let of_role = self.places.range((role, String::new(), 0)..).take_while(|((of, ..), _)| *of == role);
@@ -141,7 +148,8 @@ impl Contacts {
                 day.is_none_or(valid)
             })
             .filter_map(|c| {
-                let candidates = [c.addresses.get(channel), c.phone.as_ref()];
+                let phone = c.phone.as_ref().filter(|_| !gateways::by_own_address(channel));
+                let candidates = [c.addresses.get(channel), phone];
                 let address = candidates.into_iter().flatten().map(|a| a.trim()).find(|a| !a.is_empty())?;
                 Some(Person {
                     role,

@@ -99,35 +99,43 @@ impl Releases {
     }
 }
 
-/// The corrections of the last hour, and those that are held: when each was decided, and its alert's id.
+/// When an alert was decided, and its id.
+type Of = (Instant, String);
+
+/// The corrections of the last hour, and those that are held: of each alert its deliveries.
 #[derive(Debug, Default)]
 pub struct Counted {
-    recent: BTreeSet<(Instant, String)>,
-    held: BTreeSet<(Instant, String)>,
+    recent: BTreeMap<Of, BTreeSet<String>>,
+    held: BTreeMap<Of, BTreeSet<String>>,
 }
 
 impl Counted {
-    /// A correction was planned, and is held or is not.
-    pub fn add(&mut self, decided_at: Instant, alert_id: &str, held: bool) {
-        let this = (decided_at, alert_id.to_owned());
-        match held {
-            true => self.held.insert(this.clone()),
-            false => self.held.remove(&this),
-        };
-        self.recent.insert(this);
-        let newest = self.recent.last().map_or(decided_at, |(newest, _)| *newest);
+    /// A correction stands like this. `counts`: it went out, or will; what certainly rang nobody does not count.
+    pub fn apply(
+        &mut self,
+        decided_at: Instant,
+        alert_id: &str,
+        delivery_id: &str,
+        counts: bool,
+        held: bool,
+    ) {
+        let of = (decided_at, alert_id.to_owned());
+        for (all, is) in [(&mut self.recent, counts), (&mut self.held, held)] {
+            if is {
+                all.entry(of.clone()).or_default().insert(delivery_id.to_owned());
+            } else if let Some(known) = all.get_mut(&of) {
+                known.remove(delivery_id);
+                if known.is_empty() {
+                    all.remove(&of);
+                }
+            }
+        }
+        let newest = self.recent.last_key_value().map_or(decided_at, |((newest, _), _)| *newest);
         let from = (newest.plus_millis(-HOUR_MS), String::new());
         self.recent = self.recent.split_off(&from);
     }
 
-    /// It did not go out, and will not.
-    pub fn remove(&mut self, decided_at: Instant, alert_id: &str) {
-        let this = (decided_at, alert_id.to_owned());
-        self.held.remove(&this);
-        self.recent.remove(&this);
-    }
-
-    /// How many are held.
+    /// How many are held, by alert.
     pub fn held(&self) -> usize {
         self.held.len()
     }
@@ -139,12 +147,12 @@ impl Counted {
         if released.is_some_and(|until| at <= until) {
             return false;
         }
-        if self.held.iter().any(|(held, _)| released.is_none_or(|until| *held > until)) {
+        if self.held.keys().any(|(held, _)| released.is_none_or(|until| *held > until)) {
             return true;
         }
         let from = released.map_or(at.plus_millis(-HOUR_MS), |until| until.max(at.plus_millis(-HOUR_MS)));
         let range = (Bound::Excluded((from, "~".to_owned())), Bound::Included((at, "~".to_owned())));
-        let others = self.recent.range(range).filter(|(_, id)| *id != alert.alert_id);
+        let others = self.recent.range(range).filter(|((_, id), _)| *id != alert.alert_id);
         others.count() >= usize::try_from(most).unwrap_or(usize::MAX)
     }
 }
@@ -183,7 +191,7 @@ mod tests {
         for (n, alert) in alerts.iter().enumerate() {
             let blows = counted.blows(Some(3), alert, released);
             if decide::looks_back(alert.change) {
-                counted.add(alert.decided_at, &alert.alert_id, blows);
+                counted.apply(alert.decided_at, &alert.alert_id, &alert.alert_id, true, blows);
             }
             held.extend(blows.then_some(n));
         }
@@ -205,10 +213,27 @@ mod tests {
         // Let go up to minute 10: the fifth goes out, and the count begins anew; the one of minute 300 alone is not many.
         let released = Some(T0.plus_millis(600_000));
         assert!(!counted.blows(Some(3), &alerts[4], released));
-        counted.add(alerts[4].decided_at, "A004", false);
-        counted.add(alerts[6].decided_at, "A006", false);
+        counted.apply(alerts[4].decided_at, "A004", "A004", true, false);
+        counted.apply(alerts[6].decided_at, "A006", "A006", true, false);
         assert!(!counted.blows(Some(3), &at(301, 9, Corrected), released));
         assert!(!counted.blows(None, &at(4, 9, Corrected), None), "no fuse");
+    }
+
+    #[test]
+    fn what_rang_nobody_counts_for_nothing_and_leaves_its_alerts_other_deliveries_counted() {
+        let mut counted = Counted::default();
+        for n in 0..3 {
+            let alert = at(n, n as usize, Change::Corrected);
+            counted.apply(alert.decided_at, &alert.alert_id, "owner", true, n == 2);
+            counted.apply(alert.decided_at, &alert.alert_id, "township", true, n == 2);
+            counted.apply(alert.decided_at, &alert.alert_id, "township", false, false);
+        }
+        assert_eq!(counted.held(), 1, "the owner's is still held");
+        assert!(counted.blows(Some(9), &at(5, 9, Change::Corrected), None), "and so it stays blown");
+        counted.apply(T0.plus_millis(120_000), "A002", "owner", false, false);
+        assert_eq!(counted.held(), 0);
+        assert!(!counted.blows(Some(3), &at(5, 9, Change::Corrected), None));
+        assert!(counted.blows(Some(2), &at(5, 9, Change::Corrected), None));
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct Hours {
 pub struct Configured {
     /// The server; `None`: answers come by asking alone.
     pub server: Option<Answers>,
+    /// Whether answers come at all: to this server, or to another one of the house (then `[alerts.deadlines]` is there).
+    pub awaited: bool,
     /// How long an answer may take.
     pub deadlines: Deadlines,
 }
@@ -101,7 +103,9 @@ pub fn checked(
 ) -> Result<Configured, String> {
     let server = section.map(|section| server(section, phone_key, base)).transpose();
     let server = server.map_err(|e| format!("[alerts.answers] {e}"))?;
-    Ok(Configured { server, deadlines: deadlines(hours)? })
+    let Hours { owner, owner_severe, blue, yellow, orange, red } = hours;
+    let said = [owner, owner_severe, blue, yellow, orange, red].into_iter().any(Option::is_some);
+    Ok(Configured { awaited: server.is_some() || said, server, deadlines: deadlines(hours)? })
 }
 
 fn server(section: Section, phone_key: Option<&Secret>, base: &Path) -> Result<Answers, String> {

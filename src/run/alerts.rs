@@ -13,6 +13,7 @@ use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::plan::next::Awaits;
 use tocsin_alerts::texts::{Texts, lint};
 use tocsin_alerts::worker::{Settings, Worker};
+use tocsin_schemas::codes::Role;
 use tocsin_schemas::log::EventLog;
 use tocsin_schemas::time::Instant;
 
@@ -79,12 +80,27 @@ pub fn gateways(config: &Config, texts: &Texts) -> Result<Gateways, Failure> {
     for admission in &admissions {
         channels.admit(admission.clone());
     }
+    // A robot writes to a group and not to a person: only who is named in the order is told over it.
+    let personal: Vec<String> = config
+        .gateways
+        .all
+        .iter()
+        .map(|g| g.entry.profile.name)
+        .filter(|name| !ROBOTS.contains(name))
+        .map(str::to_owned)
+        .collect();
+    for role in Role::ALL {
+        channels.order_for(*role, &personal).map_err(|name| wrong(format!("{name} is not configured")))?;
+    }
     for (role, names) in &config.gateways.order {
         let unknown = |name| wrong(format!("[alerts.order] {role}: {name} is not configured"));
         channels.order_for(*role, names).map_err(unknown)?;
     }
     Ok(Gateways { channels, admissions })
 }
+
+/// The gateways that reach whoever reads a group's chat.
+const ROBOTS: [&str; 2] = ["dingtalk_robot", "wecom_robot"];
 
 /// A gateway's client. Makes no request.
 ///
@@ -128,7 +144,7 @@ pub fn worker(
     settings.corrections_an_hour = config.corrections_an_hour;
     // Nobody is asked in another's place where no answer can come.
     let deadlines = config.answers.deadlines;
-    settings.awaits = config.answers.server.is_some().then(|| Awaits { deadlines, ..Awaits::default() });
+    settings.awaits = config.answers.awaited.then(|| Awaits { deadlines, ..Awaits::default() });
     // As long as the slowest of them may take.
     if let Some(longest) = config.gateways.all.iter().map(|gateway| gateway.timeout).max() {
         settings.stop_grace = longest + Duration::from_secs(2);

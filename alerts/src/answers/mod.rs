@@ -30,7 +30,7 @@ pub mod reply;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tocsin_schemas::codes::{AnswerKind, Says};
-use tocsin_schemas::records::{Answer, Delivery};
+use tocsin_schemas::records::{Answer, Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
 use crate::gateways::{Fate, Told};
@@ -109,14 +109,27 @@ pub struct SentTo {
     pub at: Instant,
     /// The delivery.
     pub delivery_id: String,
+    /// Over which gateway.
+    pub channel: String,
     /// The numbers that a person may quote: the case's, and what stands in the text.
     pub numbers: [Option<String>; 2],
 }
 
 impl SentTo {
-    /// That of a delivery; `None`: it was not sent.
+    /// That of a delivery; `None`: it certainly did not go out.
     pub fn of(delivery: &Delivery) -> Option<SentTo> {
+        let out = match delivery.state {
+            DeliveryState::Planned | DeliveryState::Failed | DeliveryState::Skipped => delivery.uncertain,
+            DeliveryState::Sending
+            | DeliveryState::Uncertain
+            | DeliveryState::Accepted
+            | DeliveryState::Delivered => true,
+        };
+        if !out {
+            return None;
+        }
         Some(SentTo {
+            channel: delivery.channel.clone(),
             at: delivery.sent_at?,
             delivery_id: delivery.delivery_id.clone(),
             numbers: [Some(delivery.case_no.clone()), delivery.slots.get("id").cloned()],
@@ -124,14 +137,15 @@ impl SentTo {
     }
 }
 
-/// Which of the messages to its phone an SMS answers: the last one that was sent before it came, of those with the number
-/// that it quotes if it quotes one. Nothing is guessed beyond that: what else waits for an answer goes on waiting.
+/// Which of the messages to its phone an SMS answers: the last one that went out over the same gateway before it came, of
+/// those with the number that it quotes if it quotes one. Nothing is guessed beyond that: what else waits for an answer goes on waiting.
 pub fn replied_to(answer: &Answer, to_its_phone: impl Iterator<Item = SentTo>) -> Option<String> {
     let quoted = |sent: &SentTo| {
         let Some(number) = answer.case_no.as_ref() else { return true };
         sent.numbers.iter().flatten().any(|known| known == number)
     };
-    let before = to_its_phone.filter(|sent| sent.at <= answer.received_at && quoted(sent));
+    let before = to_its_phone
+        .filter(|sent| sent.at <= answer.received_at && sent.channel == answer.gateway && quoted(sent));
     before.max_by(|a, b| (a.at, &a.delivery_id).cmp(&(b.at, &b.delivery_id))).map(|sent| sent.delivery_id)
 }
 

@@ -291,6 +291,11 @@ impl std::fmt::Debug for Written {
     }
 }
 
+/// Whether this gateway knows people by a name of its own, which a phone cannot stand for.
+pub fn by_own_address(name: &str) -> bool {
+    name == "dingtalk_notice"
+}
+
 /// What this gateway pushes, read without an account: receipts need no key.
 pub fn pushes(name: &str) -> Option<&'static dyn Pushes> {
     match name {

@@ -143,7 +143,8 @@ impl Planner<'_> {
     /// Whoever was told of it before. Who has said that it is not theirs hears no more of it.
     fn those_who_heard(&self, alert: &Alert, audience: &Audience) -> Vec<Step> {
         let heard = self.told.heard_before(alert, audience).into_iter();
-        let asked = heard.filter(|whom| !self.told.refuses(whom, None));
+        let version = |whom: &Heard| self.contacts.version(whom.role, &whom.subject, whom.rank);
+        let asked = heard.filter(|whom| !self.told.refuses(whom, version(whom)));
         asked.map(|whom| Step { stands_in: stands_in(audience, whom.role), whom }).collect()
     }
 

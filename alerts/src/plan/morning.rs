@@ -27,18 +27,60 @@ pub fn urgency(alert: &Alert, role: Role) -> Urgency {
     if listed && urgency != Urgency::AtOnce { Urgency::Morning } else { urgency }
 }
 
-/// The township that reads of an incident in the morning. `told`: whether one of its lists told of it before.
-pub fn township(alert: &Alert, told: impl FnOnce(&Audience) -> bool) -> Option<Audience> {
+/// What a township's lists have of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Nothing, or that it is no more.
+    No,
+    /// Something that was decided before.
+    Before,
+    /// This very decision: it is read again after a restart.
+    ByThis,
+}
+
+/// The township that reads of a decision in the morning. Once of an incident, however many employers and hosts join or
+/// leave it; and of its end, when the whole incident is no more. (One that moves to an enterprise of another township
+/// stays in the list of the first one: the decision does not say where it went.)
+pub fn township(alert: &Alert, listed: impl FnOnce(&Audience) -> Listed) -> Option<Audience> {
     if alert.rule != Rule::OwnerIncident || alert.audiences.is_empty() {
         return None;
     }
     let subject = alert.facts.area.as_deref()?.into();
     let audience = Audience { role: Role::TownshipDuty, subject, year_to_date: None };
     let minor = alert.severity.is_none_or(|severity| severity < Severity::Severe);
-    let reads = match alert.change {
-        Change::New => minor,
-        change if decide::looks_back(change) => told(&audience),
-        _ => false,
+    let stands = matches!(alert.reason, Some(Reason::HostChanged | Reason::Moved));
+    let reads = match (alert.change, listed(&audience)) {
+        (_, Listed::ByThis) => true,
+        (Change::New, Listed::No) => minor,
+        (change, Listed::Before) => decide::looks_back(change) && !stands,
+        (_, Listed::No) => false,
     };
     reads.then_some(audience)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::owner_alert;
+
+    #[test]
+    fn a_township_reads_once_of_an_incident_and_of_its_end() {
+        use Listed::{Before, ByThis, No};
+        for (change, severity, reason, listed, reads) in [
+            (Change::New, Severity::Minor, None, No, true),
+            (Change::New, Severity::Severe, None, No, false),
+            (Change::New, Severity::Minor, None, Before, false),
+            (Change::New, Severity::Minor, None, ByThis, true),
+            (Change::Corrected, Severity::Minor, Some(Reason::Withdrawn), Before, true),
+            (Change::Corrected, Severity::Minor, Some(Reason::Withdrawn), No, false),
+            (Change::Corrected, Severity::Minor, Some(Reason::HostChanged), Before, false),
+            (Change::Corrected, Severity::Minor, Some(Reason::Moved), Before, false),
+            (Change::Downgraded, Severity::Minor, None, Before, true),
+            (Change::Upgraded, Severity::Fatal, None, Before, false),
+        ] {
+            let alert = Alert { reason, ..owner_alert("a", change, severity) };
+            let found = township(&alert, |_| listed).is_some();
+            assert_eq!(found, reads, "{change} {severity:?} {reason:?} {listed:?}");
+        }
+    }
 }

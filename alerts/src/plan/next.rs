@@ -10,34 +10,34 @@
 //! | it ended for everybody (silenced, expired, nobody there) | done |
 //! | whoever was asked last certainly did not get it | their next channel |
 //! | an answer is due ([`deadline`]) | wait for it, then the next rank, then the next level: an owner's officer, township; the emergency duty of the city |
-//! | the gateway pushes receipts, and one may still come | wait for so long |
+//! | a receipt may still say that nobody got it, or a person that it is not theirs | wait for so long |
 //!
 //! A message that may have come is sent to nobody else as well, but when an answer is due and does not come.
 
 use tocsin_schemas::codes::Role;
-use tocsin_schemas::records::{Alert, Audience};
+use tocsin_schemas::records::{Alert, Audience, DeliveryState};
 use tocsin_schemas::time::Instant;
 
 use super::share::{Fate, Standing, Try};
-use super::told::ShareKey;
+use super::told::{Heard, ShareKey};
 use super::{Draft, Planner, Step};
 use crate::answers::deadline::{self, Asked, Deadlines, Place};
-use crate::decide;
-use crate::gateways;
+use crate::decide::{self, Why};
 
 /// What is waited for after a message went out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Awaits {
     /// How long a person's answer may take.
     pub deadlines: Deadlines,
-    /// How long a receipt may say that nobody got it, so that the next one is tried, in milliseconds. A carrier tries a
+    /// How long a receipt may say that nobody got it, or a person that it is not theirs, so that the next one is tried, in
+    /// milliseconds. A carrier tries a
     /// phone that is off for a day or two; nobody waits for that.
-    pub receipt_ms: i64,
+    pub objection_ms: i64,
 }
 
 impl Default for Awaits {
     fn default() -> Self {
-        Awaits { deadlines: Deadlines::default(), receipt_ms: 30 * 60_000 }
+        Awaits { deadlines: Deadlines::default(), objection_ms: 30 * 60_000 }
     }
 }
 
@@ -66,7 +66,7 @@ impl Planner<'_> {
             let id = self.id(alert, audience, &step.whom);
             tries.iter().all(|(known, _)| known.id != id)
         };
-        let plan = |step: &Step| Further::Plan(Box::new(self.draft(alert, audience, step).0));
+        let plan = |step: &Step| Further::Plan(Box::new(self.unless_said(alert, audience, step)));
         if any(&[Fate::Open]) {
             return Further::Wait(None);
         }
@@ -92,7 +92,8 @@ impl Planner<'_> {
         }
         let within = awaits.deadlines.of(audience.role, alert.level, alert.severity);
         if within.is_some()
-            && let Some((last, Standing { fate: Fate::Lost, .. })) = tries.last()
+            && let Some((last, Standing { fate: Fate::Lost, .. })) =
+                tries.iter().max_by(|(a, x), (b, y)| (x.at, &a.id).cmp(&(y.at, &b.id)))
             && let Some(whom) = &last.whom
             && let Some(step) = levels
                 .iter()
@@ -112,10 +113,33 @@ impl Planner<'_> {
                 return steps.find(fresh).map_or(Further::Done, plan);
             }
             deadline::Next::Wait { until } => Some(until),
-            deadline::Next::Done(deadline::Why::NotNeeded) => self.receipt_until(&tries, awaits),
+            deadline::Next::Done(deadline::Why::NotNeeded) => self.objection_until(&tries, awaits),
             deadline::Next::Done(_) => None,
         };
         until.map_or(Further::Done, |until| Further::Wait(Some(until)))
+    }
+
+    /// The next delivery; one that says the same words to a phone that hears them in another role of this alert goes with
+    /// that one.
+    fn unless_said(&self, alert: &Alert, audience: &Audience, step: &Step) -> Draft {
+        let (draft, words) = self.draft(alert, audience, step);
+        for other in alert.audiences.iter().filter(|other| *other != audience) {
+            let share = self.told.share(ShareKey::new(alert, other));
+            let twin = share.into_iter().flat_map(|share| &share.tries).find(|one| {
+                let same = |whom: &Heard| whom.phone_hash == step.whom.phone_hash;
+                one.leader.is_none()
+                    && one.whom.as_ref().is_some_and(same)
+                    && self.told.standing(one).fate != Fate::Lost
+            });
+            if let Some(twin) = twin
+                && words.is_some()
+                && self.draft(alert, other, step).1 == words
+            {
+                let why = format!("{}:{}", Why::SamePerson.as_str(), twin.id);
+                return self.ended(draft, DeliveryState::Skipped, &why);
+            }
+        }
+        draft
     }
 
     /// Who is asked when the levels of [`Planner::levels`] do not answer: the city's emergency duty, of a township and an
@@ -133,12 +157,13 @@ impl Planner<'_> {
         (!known).then(|| self.of_role(Role::EmergencyDuty, city, false))
     }
 
-    /// Until when a receipt may say that the gateway's yes was not the phone's.
-    fn receipt_until(&self, tries: &[(&Try, Standing)], awaits: &Awaits) -> Option<Instant> {
-        let pushes =
-            |one: &Try| one.whom.as_ref().is_some_and(|whom| gateways::pushes(&whom.channel).is_some());
-        let out = tries.iter().filter(|(one, standing)| standing.fate == Fate::Out && pushes(one));
-        let until = out.map(|(_, standing)| standing.at.plus_millis(awaits.receipt_ms)).max();
+    /// Until when a receipt may say that the gateway's yes was not the phone's, or a person that it is not theirs.
+    fn objection_until(&self, tries: &[(&Try, Standing)], awaits: &Awaits) -> Option<Instant> {
+        let unanswered = |standing: &Standing| {
+            matches!(standing.fate, Fate::Out | Fate::Reached) && standing.said.is_none()
+        };
+        let out = tries.iter().filter(|(_, standing)| unanswered(standing));
+        let until = out.map(|(_, standing)| standing.at.plus_millis(awaits.objection_ms)).max();
         until.filter(|until| *until > self.now)
     }
 }

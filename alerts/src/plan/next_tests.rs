@@ -98,6 +98,7 @@ fn an_owners_minor_accident_asks_for_no_answer_and_a_death_goes_on_to_the_townsh
     house.knows(Role::TownshipDuty, AREA, 1, "t1");
     let first = sent(&house.tell(&new_alert())[0], NOW);
     house.ends(&first, DeliveryState::Accepted, "");
+    house.now = NOW.plus_millis(HOUR);
     assert_eq!(house.further(&new_alert()), Further::Done);
     let death = owner_alert("a2", Change::New, Severity::Fatal);
     let mut last = house.tell(&death).remove(0);
@@ -147,6 +148,8 @@ fn a_carriers_no_is_waited_for_where_receipts_come_and_followed_by_the_next_pers
     let (whom, _, second) = house.next(&new_alert()).unwrap();
     assert_eq!(whom, "owner+2");
     house.ends(&sent(&second, NOW), DeliveryState::Delivered, "");
+    assert_eq!(house.further(&new_alert()), Further::Wait(Some(until)), "it may not be theirs");
+    house.ends(&second, DeliveryState::Delivered, "acknowledged");
     assert_eq!(house.further(&new_alert()), Further::Done);
     // Nobody waits for a receipt for ever.
     let other = owner_alert("a2", Change::New, Severity::Minor);
@@ -226,4 +229,31 @@ fn a_reduction_follows_the_message_to_the_next_person_and_nobody_hears_it_alone(
     house.knows(Role::Owner, uscc().as_str(), 0, "new");
     house.tell(&again);
     assert_eq!(house.further(&reduced), Further::Done);
+}
+
+#[test]
+fn the_city_is_asked_once_though_neither_the_township_nor_the_industry_answers() {
+    let mut house = house(&["webhook"]);
+    house.knows(Role::TownshipDuty, AREA, 1, "t1");
+    house.knows(Role::IndustryDuty, "33", 1, "i1");
+    house.knows(Role::EmergencyDuty, CITY, 1, "e1");
+    let mut alert = escalation(Change::New, Some(Level::Orange), 3);
+    alert.audiences.push(audience(Role::IndustryDuty, "33"));
+    for planned in house.tell(&alert) {
+        house.ends(&sent(&planned, NOW), DeliveryState::Accepted, "");
+    }
+    house.now = NOW.plus_millis(24 * HOUR);
+    let mut states = Vec::new();
+    for audience in &alert.audiences {
+        let Further::Plan(draft) = house.ask(|p| p.further(&alert, audience)) else { panic!("the city") };
+        house.told.apply(&draft.delivery);
+        states.push((
+            draft.delivery.state,
+            draft.delivery.reason.clone(),
+            draft.delivery.delivery_id.clone(),
+        ));
+    }
+    assert_eq!(states[0].0, DeliveryState::Planned);
+    let twin = format!("same_person:{}", states[0].2);
+    assert_eq!((states[1].0, states[1].1.as_ref()), (DeliveryState::Skipped, Some(&twin)));
 }

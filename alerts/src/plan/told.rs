@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use tocsin_schemas::codes::{AnswerKind, Role, Says, Urgency};
+use tocsin_schemas::codes::{AnswerKind, Change, Role, Says, Urgency};
 use tocsin_schemas::records::{Alert, Answer, Audience, Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
@@ -108,6 +108,8 @@ struct Conversation {
     /// With the earliest alert that told them.
     heard: Vec<(Heard, Order)>,
     open: HashSet<String>,
+    /// The latest alert, and what it changes.
+    last: Option<(Order, Change)>,
     /// The latest alert that takes the place of those before it.
     overtakes: Option<Order>,
 }
@@ -188,21 +190,20 @@ impl Told {
         if let Some(due) = was_due {
             self.dues.remove(&(due, id.clone()));
         }
-        if let Some(due) = delivery.due_at.filter(|_| decide::waits(delivery)) {
+        // What the fuse holds is held whatever the time.
+        let fused = delivery.reason.as_deref() == Some(Why::Fuse.as_str());
+        if let Some(due) = delivery.due_at.filter(|_| decide::waits(delivery) && !fused) {
             self.dues.insert((due, id.clone()), ThreadKey::of(delivery));
         }
         let after = if open { Waiting::of(delivery) } else { Waiting::default() };
         self.count_held(ThreadKey::of(delivery), before, after);
         self.refuse(delivery);
-        if decide::looks_back(delivery.change) {
-            let (at, alert) = (order_of(delivery).0, &delivery.alert_id);
-            match delivery.state {
-                DeliveryState::Skipped => self.corrections.remove(at, alert),
-                _ => {
-                    let held = delivery.reason.as_deref() == Some(Why::Fuse.as_str());
-                    self.corrections.add(at, alert, held);
-                }
-            }
+        // What goes into a list rings nobody.
+        if decide::looks_back(delivery.change) && delivery.urgency != Urgency::Morning {
+            let held = delivery.reason.as_deref() == Some(Why::Fuse.as_str());
+            let ended = matches!(delivery.state, DeliveryState::Skipped | DeliveryState::Failed);
+            let counts = !ended || delivery.attempt > 0;
+            self.corrections.apply(order_of(delivery).0, &delivery.alert_id, id, counts, held);
         }
         self.note_sent(delivery);
         let mut moved = self.of_share(delivery);
@@ -212,6 +213,7 @@ impl Told {
         }
         let of = ConversationKey::of(&delivery.case_no, delivery.role, &delivery.subject);
         let conversation = self.conversations.entry(of).or_default();
+        conversation.last = conversation.last.max(Some((order_of(delivery), delivery.change)));
         if let Some(decided) = delivery.decided_at.filter(|_| decide::supersedes(delivery.change)) {
             let this = Some((decided, delivery.episode, delivery.revision));
             conversation.overtakes = conversation.overtakes.max(this);
@@ -291,12 +293,17 @@ impl Told {
     }
 
     fn note_sent(&mut self, delivery: &Delivery) {
-        let (Some(phone), Some(sent)) = (&delivery.phone_hash, SentTo::of(delivery)) else { return };
+        let Some(phone) = &delivery.phone_hash else { return };
+        let sent = SentTo::of(delivery);
+        if sent.is_none() && !self.sent_to.contains_key(phone) {
+            return;
+        }
         let all = self.sent_to.entry(phone.clone()).or_default();
+        let now = delivery.at;
         all.retain(|known| {
-            known.delivery_id != sent.delivery_id && sent.at.0.saturating_sub(known.at.0) < ANSWERED_WITHIN_MS
+            known.delivery_id != delivery.delivery_id && now.0.saturating_sub(known.at.0) < ANSWERED_WITHIN_MS
         });
-        all.push(sent);
+        all.extend(sent);
     }
 
     /// Takes in what a person has said; says for which shares something may follow. What a gateway says stands in the
@@ -439,6 +446,11 @@ impl Told {
         conversation.is_some_and(|c| c.overtakes > Some(order(alert)))
     }
 
+    /// What was said last in this conversation, or is about to be.
+    pub fn last(&self, of: ConversationKey) -> Option<Change> {
+        self.conversations.get(&of)?.last.map(|(_, change)| change)
+    }
+
     /// Whether messages of this conversation have ended.
     pub fn has_past(&self, of: ConversationKey) -> bool {
         self.conversations.get(&of).is_some_and(|c| c.ended > 0)
@@ -466,7 +478,7 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use tocsin_schemas::codes::{Change, Severity};
+    use tocsin_schemas::codes::Severity;
 
     use super::*;
     use crate::fixtures::{delivery, owner_alert, uscc};

@@ -29,9 +29,9 @@ use tokio::time::Instant as Monotonic;
 use crate::answers;
 use crate::clock::wait_for;
 use crate::codec::topic;
-use crate::decide::Why;
+use crate::decide::{self, Urgency, Why};
 use crate::fuse;
-use crate::plan::morning;
+use crate::plan::morning::{self, Listed};
 use crate::plan::next::Further;
 use crate::plan::told::{ConversationKey, ShareKey, Told};
 use crate::plan::{Draft, Planner};
@@ -210,7 +210,14 @@ impl Turn<'_> {
         for alert in batch.alerts {
             let (place, mut alert) = ((alert.partition, alert.offset), alert.alert);
             if self.shared.settings.mornings {
-                let told = |audience: &Audience| self.told.has_past(ConversationKey::new(&alert, audience));
+                let told = |audience: &Audience| {
+                    let planned = self.told.share(ShareKey::new(&alert, audience)).is_some();
+                    match self.told.last(ConversationKey::new(&alert, audience)) {
+                        _ if planned => Listed::ByThis,
+                        None | Some(Change::Corrected) => Listed::No,
+                        Some(_) => Listed::Before,
+                    }
+                };
                 let reads = morning::township(&alert, told);
                 alert.audiences.extend(reads);
             }
@@ -225,7 +232,8 @@ impl Turn<'_> {
             let most = self.shared.settings.corrections_an_hour;
             let fused = self.told.corrections().blows(most, &alert, released);
             for mut draft in drafts {
-                if fused && draft.delivery.state == DeliveryState::Planned {
+                let rings = draft.delivery.urgency != Urgency::Morning;
+                if fused && rings && draft.delivery.state == DeliveryState::Planned {
                     draft.delivery = hold_by_fuse(draft.delivery);
                 }
                 self.plan(draft);
@@ -314,7 +322,8 @@ impl Turn<'_> {
         let now = self.shared.clock.now();
         for one in &share.tries {
             let planned = self.told.ledger().open(&one.id).filter(|d| d.state == DeliveryState::Planned);
-            let Some(delivery) = planned else { continue };
+            // Whoever was told what is wrong hears it, whatever another has answered.
+            let Some(delivery) = planned.filter(|d| !decide::looks_back(d.change)) else { continue };
             if self.relayed.insert((one.id.clone(), delivery.attempt)) {
                 self.committer.answers.push(answers::relayed(delivery, says, now));
             }

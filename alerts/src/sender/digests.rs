@@ -11,24 +11,24 @@ use crate::gateways::{self, limits};
 use crate::ledger::{self, ThreadKey};
 use crate::quota::{self, Overflow, Quotas};
 
-/// Which message of each thread a digest stands for.
+/// Which messages of each thread a digest stands for.
 #[derive(Debug, Default)]
 pub(super) struct Digests {
-    members: HashMap<ThreadKey, Delivery>,
+    members: HashMap<ThreadKey, Vec<Delivery>>,
 }
 
 impl Digests {
     /// Takes in a delivery as it stands now.
     pub fn apply(&mut self, delivery: &Delivery) {
         let thread = ThreadKey::of(delivery);
-        match of(delivery) {
-            Some(_) => drop(self.members.insert(thread, delivery.clone())),
-            None => {
-                if self.members.get(&thread).is_some_and(|member| member.delivery_id == delivery.delivery_id)
-                {
-                    self.members.remove(&thread);
-                }
+        if let Some(members) = self.members.get_mut(&thread) {
+            members.retain(|member| member.delivery_id != delivery.delivery_id);
+            if members.is_empty() {
+                self.members.remove(&thread);
             }
+        }
+        if of(delivery).is_some() {
+            self.members.entry(thread).or_default().push(delivery.clone());
         }
     }
 }
@@ -101,21 +101,36 @@ impl Turn<'_> {
         self.board.at_rest(id).filter(|(_, d)| d.state == DeliveryState::Planned && !d.uncertain)
     }
 
-    /// A message that follows one in a digest which has not gone out: that one leaves it. Whether there is nothing left
-    /// to say of it, because nobody has heard of it.
+    /// A message that follows others in digests which have not gone out: those leave them. Whether there is nothing left
+    /// to say, because nobody has heard of any of it.
     pub fn leaves_its_digest(&mut self, seq: u64, now: Instant) -> bool {
         let Some(entry) = self.board.get(seq) else { return false };
         let (change, thread) = (entry.delivery.change, entry.thread);
         if !decide::looks_back(change) && !decide::supersedes(change) {
             return false;
         }
-        let Some(member) = self.digests.members.get(&thread).cloned() else { return false };
-        let Some((at, digest)) = of(&member).and_then(|id| self.unsent(id)) else { return false };
-        if !decide::supersedes(change) {
-            // Less grave than was known, and the digest does not say how grave: it still stands for it.
-            self.end(seq, DeliveryState::Skipped, Why::NothingToCorrect.as_str(), now);
-            return true;
+        let members = self.digests.members.get(&thread).cloned().unwrap_or_default();
+        let (unheard, heard): (Vec<Delivery>, Vec<Delivery>) =
+            members.into_iter().partition(|member| of(member).is_some_and(|id| self.unsent(id).is_some()));
+        if unheard.is_empty() {
+            return false;
         }
+        // Something else of the thread rang, or stood in a digest that did.
+        let told = !heard.is_empty() || self.ledger.past(thread).last_out.is_some();
+        if decide::supersedes(change) {
+            unheard.iter().for_each(|member| self.leave(member, now));
+        }
+        // Less grave than was known, and the digest does not say how grave: it still stands for it.
+        let over = decide::looks_back(change) && !told;
+        if over {
+            self.end(seq, DeliveryState::Skipped, Why::NothingToCorrect.as_str(), now);
+        }
+        over
+    }
+
+    /// A message leaves its digest, which goes out without it.
+    fn leave(&mut self, member: &Delivery, now: Instant) {
+        let Some((at, digest)) = of(member).and_then(|id| self.unsent(id)) else { return };
         let left = quota::left(digest, now);
         let ended = decide::end(digest, DeliveryState::Skipped, Why::NothingToCorrect.as_str(), now);
         match left {
@@ -128,11 +143,6 @@ impl Turn<'_> {
                 self.record(&ended);
             }
         }
-        self.record(&decide::end(&member, DeliveryState::Skipped, Why::Superseded.as_str(), now));
-        let over = decide::looks_back(change);
-        if over {
-            self.end(seq, DeliveryState::Skipped, Why::NothingToCorrect.as_str(), now);
-        }
-        over
+        self.record(&decide::end(member, DeliveryState::Skipped, Why::Superseded.as_str(), now));
     }
 }

@@ -47,6 +47,19 @@ pub(super) fn read_back(
     let writer = writer(&**log, writer_name, tries, reading)?;
     let log_id = log.log_id()?;
     let progress = read_progress(&**log, writer_name, reading)?;
+    let answers_from = answers_from(&**log, progress.as_ref())?;
+    let from: Vec<_> =
+        answers_from.iter().map(|o| (partition(topic::ANSWERS, o.partition), o.next)).collect();
+    let mut answers = log.reader(&from)?;
+    // Taken in before anything is sent: one of them may stop it. Read before the deliveries, so that whatever they speak
+    // of is known then.
+    let mut came = Vec::new();
+    to_written(&**log, &mut *answers, reading, |record| {
+        if let Some(value) = &record.value {
+            came.push(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
+        }
+        Ok(())
+    })?;
     let first = log.bounds(topic::DELIVERIES)?.get(of as usize).map_or(0, |bounds| bounds.first);
     let mut tail = log.reader(&[(partition(topic::DELIVERIES, of), first)])?;
     let (mut ledger, mut usage, mut digests) = (Ledger::new(), Usage::default(), Digests::default());
@@ -62,18 +75,6 @@ pub(super) fn read_back(
                 proven.insert(delivery.channel.clone());
             }
             ledger.apply(delivery);
-        }
-        Ok(())
-    })?;
-    let answers_from = answers_from(&**log, progress.as_ref())?;
-    let from: Vec<_> =
-        answers_from.iter().map(|o| (partition(topic::ANSWERS, o.partition), o.next)).collect();
-    let mut answers = log.reader(&from)?;
-    // Taken in before anything is sent: one of them may stop it.
-    let mut came = Vec::new();
-    to_written(&**log, &mut *answers, reading, |record| {
-        if let Some(value) = &record.value {
-            came.push(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
         }
         Ok(())
     })?;

@@ -137,7 +137,7 @@ async fn not_ours_goes_on_to_the_next_at_once_and_the_address_is_left_alone() {
     let house = house();
     house.log.put(&[ranked(Role::Owner, uscc().as_str(), 2, 1, "partner")]);
     house.step("2026-11-26 10:00", owner_of("a1", Change::New, Severity::Minor)).await;
-    let stats = house.step("2026-11-26 10:01", None).await;
+    let stats = house.step("2026-11-26 10:40", None).await;
     assert!(stats.progress == ends(&house.log), "a minor one asks for no answer");
     house.step("2026-11-26 11:00", owner_of("d1", Change::Upgraded, Severity::Fatal)).await;
     let no = replied(&house, "d1", "owner", "不是我单位", "2026-11-26 11:05");
@@ -151,4 +151,31 @@ async fn not_ours_goes_on_to_the_next_at_once_and_the_address_is_left_alone() {
     house.log.put(&[later]);
     house.step("2026-11-26 12:00", None).await;
     assert_eq!(house.whom().last().unwrap(), "partner");
+}
+
+#[tokio::test]
+async fn a_reply_is_never_taken_for_a_message_that_certainly_did_not_go_out() {
+    let mut house = house();
+    house.settings.retry.first_delay_ms = 3_600_000;
+    house.settings.retry.max_delay_ms = 3_600_000;
+    house.step("2026-11-26 10:00", owner_of("d1", Change::New, Severity::Fatal)).await;
+    let busy = Outcome::Transient { reason: "http_429".into(), retry_after_ms: None };
+    house.gateway.says("owner", [busy]);
+    let second =
+        Alert { decided_at: at("2026-11-26 10:05"), ..owner_alert("d2", Change::New, Severity::Fatal) };
+    house.log.put(&[about(2, second)]);
+    let worker = house.worker(at("2026-11-26 10:05"));
+    let mut stats = worker.stats();
+    let tried = async move { drop(stats.wait_for(|s| s.next_due.is_some()).await) };
+    tokio::time::timeout(LIMIT, worker.run(tried)).await.expect("it is tried").unwrap();
+    let yes = replied(&house, "d1", "owner", "收到", "2026-11-26 10:06");
+    house.log.put(&[yes]);
+    let worker = house.worker(at("2026-11-26 10:06"));
+    let mut stats = worker.stats();
+    let moved = async move { drop(stats.wait_for(|s| s.answers == 1).await) };
+    tokio::time::timeout(LIMIT, worker.run(moved)).await.expect("it moves").unwrap();
+    assert_eq!(to(&house, "d1", "owner").reason.as_deref(), Some("acknowledged"));
+    assert_eq!(to(&house, "d2", "owner").state, DeliveryState::Planned);
+    house.step("2026-11-26 11:30", None).await;
+    assert_eq!(to(&house, "d2", "owner").state, DeliveryState::Accepted, "it rings in the end");
 }

@@ -222,3 +222,23 @@ async fn who_was_on_duty_when_it_rang_hears_the_correction_though_the_duty_is_ov
     house.step("2026-11-27 10:00", owner_of("c", Change::Corrected, Severity::Minor)).await;
     assert_eq!(house.rang(), ["a", "c"]);
 }
+
+#[tokio::test]
+async fn a_correction_is_heard_though_a_second_message_of_its_case_leaves_a_digest_unheard() {
+    let house = house();
+    house.log.put(&[minor(1, "2026-11-26 10:00")]);
+    house.step("2026-11-26 10:00", None).await;
+    // The same case once more, over the quota; then it is all wrong.
+    let of = |id: &str, revision: u32, change: Change, decided: &str| {
+        let alert = owner_alert(id, change, Severity::Minor);
+        about(1, Alert { decided_at: at(decided), revision, ..alert })
+    };
+    house.log.put(&[of("again", 2, Change::New, "2026-11-26 11:00")]);
+    house.step("2026-11-26 11:00", None).await;
+    assert_eq!(digests(&house.log)[0].1, 1, "it is in a digest");
+    house.log.put(&[of("wrong", 3, Change::Corrected, "2026-11-26 12:00")]);
+    house.step("2026-11-26 12:00", None).await;
+    assert_eq!(house.rang(), ["m00001", "wrong"]);
+    let [(digest, named)] = &digests(&house.log)[..] else { panic!("one digest") };
+    assert_eq!((digest.state, *named), (DeliveryState::Skipped, 0));
+}
