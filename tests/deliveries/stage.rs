@@ -191,7 +191,7 @@ impl Stage {
                 };
                 let alert = Alert {
                     rule: Rule::Escalation,
-                    case_no: warning_number(uscc.as_str(), 1).into(),
+                    case_no: warning_number(uscc.as_str(), 1),
                     subject: uscc.to_string().into(),
                     audiences: told.iter().map(audience).collect(),
                     level: *level,

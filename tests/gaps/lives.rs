@@ -385,7 +385,7 @@ fn warning(n: u32, firm: Uscc, town: &str, clock: Fast) -> Alert {
     Alert {
         alert_id: format!("W{n:07}"),
         rule: Rule::Escalation,
-        case_no: warning_number(firm.as_str(), 1).into(),
+        case_no: warning_number(firm.as_str(), 1),
         subject: firm.to_string().into(),
         audiences: vec![Audience { role: Role::TownshipDuty, subject: town.into(), year_to_date: None }],
         level: Some(Level::Blue),

@@ -127,7 +127,6 @@ fn measure(house: &House, mut floor: Floor, samples: usize, progress: &Progress)
         work.advance(2 * BLOCK as u64);
     }
     assert!(!task.is_finished(), "the worker ended by itself");
-    drop(ours);
     runtime.shutdown_background();
     latency.ours.sort_unstable();
     latency.floor.sort_unstable();
