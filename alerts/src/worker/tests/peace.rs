@@ -256,3 +256,56 @@ async fn questions_are_put_one_a_second_and_two_at_a_time() {
     let took = clock.now().0 - began.0;
     assert!(took >= 19_000, "20 questions in {took} ms");
 }
+
+fn no_balance() -> Outcome {
+    Outcome::Account { reason: "balance".into() }
+}
+
+/// A clock that stands still until it is let go.
+struct Still(Arc<JumpClock>, watch::Sender<bool>);
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let _ = self.1.subscribe().wait_for(|goes| *goes).await;
+            self.0.sleep_until(at).await;
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_was_withdrawn_while_its_gateway_was_left_in_peace_is_not_said() {
+    let (log, gateway) = (MemLog::new("l"), Arc::new(Gateway::default()));
+    let mut other = owner_alert("b1", Change::New, Severity::Minor);
+    other.audiences = vec![audience(Role::Owner, HOST)];
+    log.put(&[owner("owner"), contact(Role::Owner, HOST, 1, "host"), about(9, other)]);
+    gateway.says("host", [no_balance()]);
+    let profile = gateways::find("webhook").unwrap().profile;
+    let admission = Admission::new(profile, AdmissionSettings::default());
+    let mut channels = Channels::one(Arc::clone(&gateway) as _);
+    channels.admit(admission.clone());
+    let clock = Arc::new(Still(JumpClock::new(), watch::Sender::new(false)));
+    let log_too = Arc::clone(&log);
+    let worker = Worker::new(log_too, channels, Arc::clone(&clock) as _, quick());
+    let mut stats = worker.stats();
+    let script = async {
+        stats.wait_for(|s| s.requests == 1 && s.in_hand == 1).await.unwrap();
+        while admission.report().open.is_none() {
+            tokio::task::yield_now().await;
+        }
+        log.put(&[new_alert("a1", 1)]);
+        stats.wait_for(|s| s.in_hand == 2).await.unwrap();
+        log.put(&[changed("a2", 1, Change::Corrected)]);
+        stats.wait_for(|s| s.in_state(DeliveryState::Skipped) == 2).await.unwrap();
+        clock.1.send_replace(true);
+        crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
+    };
+    tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
+    let ledger = ledger(&log);
+    assert_eq!(of(&ledger, "a1"), (DeliveryState::Skipped, "superseded"));
+    assert_eq!(of(&ledger, "a2"), (DeliveryState::Skipped, "nothing_to_correct"));
+    assert_eq!(gateway.rung(), [("b1".into(), "host".into())]);
+}
