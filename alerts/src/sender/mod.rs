@@ -21,6 +21,7 @@
 
 mod board;
 mod digests;
+mod elsewhere;
 mod gates;
 mod hold;
 mod receipts;
@@ -98,6 +99,7 @@ pub(crate) async fn run(
         early: HashMap::new(),
         gates_due: None,
         due_now: false,
+        looked: HashMap::new(),
         answers_from: started.answers_from,
         warned: None,
         committer: Committer::new(

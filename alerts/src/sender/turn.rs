@@ -90,6 +90,8 @@ pub(super) struct Turn<'a> {
     pub gates_due: Option<Instant>,
     /// Whether something would go now, but for a place or a turn that another has.
     pub due_now: bool,
+    /// When what waits at a gateway that is left in peace was last looked through for another one.
+    pub looked: HashMap<Lane, Instant>,
     /// How far answers were taken in.
     pub answers_from: Vec<Offset>,
     /// The year for which somebody was warned that the table of holidays lacks it or the next.
@@ -172,6 +174,7 @@ impl Turn<'_> {
         {
             if !lane.asks && !gates.serves(lane.gateway) {
                 self.board.wait_at_gate(lane);
+                self.send_elsewhere(lane, now);
             }
             let Some((first, _)) = self.board.parked_after(lane, None) else {
                 gates.leave(lane, sender);

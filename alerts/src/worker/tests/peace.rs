@@ -257,8 +257,85 @@ async fn questions_are_put_one_a_second_and_two_at_a_time() {
     assert!(took >= 19_000, "20 questions in {took} ms");
 }
 
+/// A gateway that always says the same, and keeps when it was called and for which alert.
+struct Says {
+    name: &'static str,
+    clock: Arc<JumpClock>,
+    outcome: fn() -> Outcome,
+    calls: Mutex<Vec<(Instant, String)>>,
+}
+
+impl Channel for Says {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            self.calls.lock().unwrap().push((self.clock.now(), message.alert_id.clone()));
+            tokio::task::yield_now().await;
+            (self.outcome)()
+        })
+    }
+    fn kind(&self) -> Kind {
+        Kind::Idempotent
+    }
+    fn not_found_counts_after_ms(&self) -> i64 {
+        i64::MAX
+    }
+    fn ask<'a>(&'a self, _: &'a Question) -> BoxFuture<'a, Told> {
+        Box::pin(async { Told::NotFound })
+    }
+}
+
+fn yes() -> Outcome {
+    Outcome::Accepted { gateway_ref: None }
+}
 fn no_balance() -> Outcome {
     Outcome::Account { reason: "balance".into() }
+}
+
+/// How the deliveries over this gateway ended, by alert.
+fn ends_over(log: &MemLog, channel: &str) -> BTreeMap<String, (DeliveryState, String)> {
+    let records = log.records(topic::DELIVERIES);
+    let all = records.iter().map(|r| codec::decode::<Delivery>(r, r.value.as_ref().unwrap()).unwrap());
+    all.filter(|d| d.channel == channel && crate::ledger::terminal(d.state))
+        .map(|d| (d.alert_id, (d.state, d.reason.unwrap_or_default())))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_waits_at_a_gateway_that_is_left_in_peace_is_told_over_the_next_one() {
+    // What the first gateway says; the least wait of what rings at once, and of the rest.
+    for (outcome, grave_ms, others_ms) in
+        [(no_balance as fn() -> Outcome, 0, 0), (refused as fn() -> Outcome, 120_000, 1_800_000)]
+    {
+        let (log, clock) = (MemLog::new("l"), JumpClock::new());
+        let severity = |n| if n % 4 == 0 { Severity::Fatal } else { Severity::Minor };
+        for n in 0..40 {
+            log.put(&to_somebody(n, severity(n), 0));
+        }
+        let says = |name, outcome| {
+            Arc::new(Says { name, clock: Arc::clone(&clock), outcome, calls: Mutex::default() })
+        };
+        let (first, second) = (says("aliyun", outcome), says("webhook", yes));
+        let channels = Channels::new([Arc::clone(&first) as Arc<dyn Channel>, Arc::clone(&second) as _]);
+        let log_too = Arc::clone(&log);
+        let worker = Worker::new(log_too, channels, Arc::clone(&clock) as _, Settings::default());
+        let began = clock.now();
+        let (mut stats, ends) = (worker.stats(), ends(&log));
+        let done = async move { drop(crate::stats::settled(&mut stats, &ends).await) };
+        tokio::time::timeout(LIMIT, worker.run(done)).await.unwrap().unwrap();
+        let calls = second.calls.lock().unwrap();
+        assert_eq!(calls.len(), 40);
+        for (at, alert) in calls.iter() {
+            let grave = severity(alert[1..].parse().unwrap()) == Severity::Fatal;
+            let waited = at.0 - began.0;
+            assert!(waited >= if grave { grave_ms } else { others_ms }, "{alert}: {waited} ms");
+        }
+        let over_first = ends_over(&log, "aliyun");
+        let left = (DeliveryState::Failed, "gateway_open".to_owned());
+        assert!(over_first.len() == 40 && over_first.values().all(|end| *end == left), "{over_first:?}");
+    }
 }
 
 /// A clock that stands still until it is let go.
