@@ -7,7 +7,8 @@
 //!    one before has ended. Grave news alone passes one that is `uncertain`.
 //! 3. A message whose request failed, and that is overtaken by `corrected`, `closed`, `upgraded` or `raised`
 //!    of its thread before it is tried again, is not tried again (`superseded`): nobody is told late what
-//!    is known to be wrong by then. One that was never tried, or whose outcome a stop hid, is sent: what
+//!    is known to be wrong by then. The same where it had to wait: for quiet hours, or at a gateway that was not to be
+//!    called. One that was never tried otherwise, or whose outcome a stop hid, is sent: what
 //!    people hear must not depend on how fast this worker is.
 //! 4. `corrected`, `downgraded`, `eased` and `closed` speak of an earlier message. Where the earlier ones
 //!    certainly did not go out they are skipped (`nothing_to_correct`). `upgraded` and `raised` are whole by
@@ -157,6 +158,8 @@ pub struct Situation<'a> {
     pub past: Past,
     /// Whether a later open delivery of the thread would take its place.
     pub superseded: bool,
+    /// Whether it was due while its gateway was not to be called, or had to wait for an answer.
+    pub waited: bool,
     /// When its alert was decided.
     pub decided_at: Instant,
     /// When it may ring.
@@ -242,7 +245,7 @@ pub fn next(s: &Situation<'_>) -> Next {
         true => None,
         false => hold::held_until(s.calendar, s.urgency, s.change, s.past, s.now),
     };
-    let waited = held.is_some() || waits(s.delivery);
+    let waited = held.is_some() || waits(s.delivery) || s.waited;
     if s.superseded && !resend && (s.delivery.attempt > 0 || waited) {
         return if maybe_out { Next::Fail(Why::Superseded) } else { Next::Skip(Why::Superseded) };
     }

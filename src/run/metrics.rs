@@ -21,6 +21,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use tocsin_alerts::admission::{Admission, Report};
+use tocsin_alerts::clock::{Clock as _, SystemClock};
 use tocsin_schemas::codes::DeliveryState;
 use tocsin_schemas::time::Instant;
 
@@ -175,6 +176,15 @@ const SERIES: &[Series] = &[
             vec![(Some("down"), why(false).into()), (Some("account"), why(true).into())]
         },
     ),
+    (
+        "held",
+        "Whether it is not called because it said when to come back (Retry-After), or a window of its calls is used up",
+        false,
+        |r| {
+            let held = |until: Option<Instant>| u64::from(until.is_some());
+            vec![(Some("retry_after"), held(r.held_until)), (Some("window"), held(r.window_until))]
+        },
+    ),
     ("in_flight", "Sends under way", false, |r| vec![(None, r.in_flight.into())]),
     ("questions_in_flight", "Questions under way", false, |r| vec![(None, r.questions_in_flight.into())]),
     ("opened", "How often it was left in peace, by why", true, |r| {
@@ -186,8 +196,15 @@ const SERIES: &[Series] = &[
 
 impl Collector for GatewayMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let now = SystemClock.now();
+        let report = |admission: &Admission| {
+            let mut report = admission.report();
+            report.held_until = report.held_until.filter(|until| *until > now);
+            report.window_until = report.window_until.filter(|until| *until > now);
+            report
+        };
         let reports: Vec<_> =
-            self.0.iter().map(|admission| (admission.gateway(), admission.report())).collect();
+            self.0.iter().map(|admission| (admission.gateway(), report(admission))).collect();
         for (name, help, grows, values) in SERIES {
             let kind = if *grows { MetricType::Counter } else { MetricType::Gauge };
             let mut series = encoder.encode_descriptor(name, help, None, kind)?;
@@ -300,8 +317,29 @@ mod tests {
             "tocsin_gateway_open{gateway=\"aliyun\",why=\"account\"} 1",
             "tocsin_gateway_opened_total{gateway=\"aliyun\",why=\"account\"} 1",
             "tocsin_gateway_open{gateway=\"dingtalk_robot\",why=\"account\"} 0",
+            "tocsin_gateway_held{gateway=\"aliyun\",why=\"retry_after\"} 0",
         ] {
             has(&text(&registry), line);
+        }
+    }
+
+    #[test]
+    fn a_gateway_that_said_when_to_come_back_is_shown_as_held_until_then() {
+        use tocsin_alerts::admission::{AdmissionSettings, Permit};
+        use tocsin_alerts::channel::Outcome;
+        let profile = tocsin_alerts::gateways::find("webhook").unwrap().profile;
+        let (real, now) = (SystemClock.now(), std::time::Duration::ZERO);
+        // An hour that is over for two hours, and one that begins now.
+        for (at, shown) in [(real.plus_millis(-7_200_000), 0), (real, 1)] {
+            let webhook = Admission::new(profile, AdmissionSettings::default());
+            let mut registry = Registry::default();
+            GatewayMetrics::register(&mut registry, vec![webhook.clone()]);
+            let Permit::Go(ticket) = webhook.permit(now) else { panic!("nothing is under way") };
+            let busy = Outcome::Transient { reason: "http_429".into(), retry_after_ms: Some(3_600_000) };
+            ticket.done(&busy, now, at);
+            let line = format!("tocsin_gateway_held{{gateway=\"webhook\",why=\"retry_after\"}} {shown}");
+            has(&text(&registry), &line);
+            has(&text(&registry), "tocsin_gateway_held{gateway=\"webhook\",why=\"window\"} 0");
         }
     }
 

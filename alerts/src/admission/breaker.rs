@@ -110,12 +110,15 @@ pub(super) struct Breaker {
     settings: BreakerSettings,
     state: State,
     era: u64,
+    /// Since when it is not closed.
+    since: Option<Tick>,
     delays: <ExponentialBuilder as backon::BackoffBuilder>::Backoff,
 }
 
 impl Breaker {
     pub(super) fn new(settings: BreakerSettings) -> Breaker {
-        Breaker { settings, state: State::Closed { failures: 0 }, era: 0, delays: delays(&settings, 0) }
+        let state = State::Closed { failures: 0 };
+        Breaker { settings, state, era: 0, since: None, delays: delays(&settings, 0) }
     }
 
     /// What may go now. Does not change who is under way: [`Breaker::start`] does.
@@ -156,6 +159,7 @@ impl Breaker {
             }
             (State::HalfOpen { .. }, Signal::Alive) => {
                 self.enter(State::Closed { failures: 0 });
+                self.since = None;
                 self.delays = delays(&self.settings, self.era);
                 Some(Turned::Closed)
             }
@@ -204,6 +208,11 @@ impl Breaker {
         }
     }
 
+    /// For how long it has not been closed.
+    pub(super) fn away(&self, now: Tick) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
     /// Why it is not closed.
     pub(super) fn because(&self) -> Option<&Because> {
         match &self.state {
@@ -219,6 +228,7 @@ impl Breaker {
             false => self.delays.next().unwrap_or(self.settings.longest_open),
         };
         let until = now + delay;
+        self.since.get_or_insert(now);
         self.enter(State::Open { until, because: because.clone() });
         Turned::Opened { until, because }
     }

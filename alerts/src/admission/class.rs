@@ -14,32 +14,37 @@ pub(super) struct Heard {
     pub(super) signal: Signal,
     /// Nobody is to call before this is over, counted from now; and the reason.
     pub(super) hold: Option<(Duration, OutcomeReason)>,
+    /// Whether that is a used-up window, which no yes to another message ends.
+    pub(super) window: bool,
+    /// Whether it took a message.
+    pub(super) yes: bool,
 }
 
 /// Reads an outcome that came at `wall` on the clock that [`Outcome::WindowUsedUp`] goes by.
 pub(super) fn heard(outcome: &Outcome, limits: &Limits, longest: Duration, wall: Instant) -> Heard {
-    let alive = |hold| Heard { signal: Signal::Alive, hold };
+    let alive = |hold| Heard { signal: Signal::Alive, hold, window: false, yes: false };
     let asked = |ms: &Option<i64>, reason: &OutcomeReason| {
         let ms = u64::try_from((*ms)?).ok().filter(|ms| *ms > 0)?;
         Some((Duration::from_millis(ms).min(longest), reason.clone()))
     };
     match outcome {
-        Outcome::Accepted { .. } | Outcome::Permanent { .. } => alive(None),
+        Outcome::Accepted { .. } => Heard { yes: true, ..alive(None) },
+        Outcome::Permanent { .. } => alive(None),
         // Of a gateway that counts calls a minute it is the whole robot's window; else that of one phone.
         Outcome::WindowUsedUp { .. } if limits.calls_per_minute.is_none() => alive(None),
         Outcome::WindowUsedUp { reason, until } => {
             let left = until.and_then(|until| u64::try_from(until.0.saturating_sub(wall.0)).ok());
             let penalty = limits.penalty_seconds.map(|seconds| Duration::from_secs(seconds.into()));
             let left = left.map(Duration::from_millis).or(penalty).unwrap_or(Duration::from_secs(60));
-            alive(Some((left.min(longest), reason.clone())))
+            Heard { window: true, ..alive(Some((left.min(longest), reason.clone()))) }
         }
-        Outcome::Account { reason } => Heard { signal: Signal::Barred(reason.clone()), hold: None },
+        Outcome::Account { reason } => Heard { signal: Signal::Barred(reason.clone()), ..alive(None) },
         // A code that our table does not have is an answer all the same, and may be about this one message.
         Outcome::Unknown { reason, retry_after_ms } if reason == "unknown_code" => {
             alive(asked(retry_after_ms, reason))
         }
         Outcome::Transient { reason, retry_after_ms } | Outcome::Unknown { reason, retry_after_ms } => {
-            Heard { signal: Signal::Down(reason.clone()), hold: asked(retry_after_ms, reason) }
+            Heard { signal: Signal::Down(reason.clone()), ..alive(asked(retry_after_ms, reason)) }
         }
     }
 }

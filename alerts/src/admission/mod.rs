@@ -112,6 +112,10 @@ pub struct Report {
     pub open: Option<Because>,
     /// Why no question is asked.
     pub questions_open: Option<Because>,
+    /// Until when it is not called because of a `Retry-After`, on the clock of [`Ticket::done`]. May be over.
+    pub held_until: Option<Instant>,
+    /// The same, because a window of its calls is used up.
+    pub window_until: Option<Instant>,
     /// Sends under way.
     pub in_flight: u32,
     /// Questions under way.
@@ -148,11 +152,22 @@ struct Lane {
     most: u32,
 }
 
+/// Nobody is to call before this is over.
+#[derive(Debug)]
+struct Hold {
+    until: Tick,
+    wall: Instant,
+    reason: OutcomeReason,
+}
+
 #[derive(Debug)]
 struct State {
     sends: Lane,
     questions: Lane,
-    hold: Option<(Tick, OutcomeReason)>,
+    /// A `Retry-After`.
+    hold: Option<Hold>,
+    /// A used-up window.
+    window: Option<Hold>,
     report: Report,
 }
 
@@ -171,6 +186,7 @@ impl Admission {
             sends: lane(Bucket::per_minute(limits.calls_per_minute), most),
             questions: lane(Bucket::spread(settings.questions_per_minute), settings.max_questions),
             hold: None,
+            window: None,
             report: Report::default(),
         };
         let (gateway, standing) = (profile.name, SharedStanding::default());
@@ -227,6 +243,19 @@ impl Admission {
         held.or_else(|| state.questions.closed(now, now + self.0.settings.look_again))
     }
 
+    /// Whether nothing but places and rate keeps messages back: no hold, and its breaker is closed.
+    pub fn serves(&self, now: Tick) -> bool {
+        let state = self.0.lock();
+        state.held(now).is_none() && state.sends.breaker.because().is_none()
+    }
+
+    /// Where the breaker of sends lets nothing through now: why, and for how long it has not been closed.
+    pub fn shut(&self, now: Tick) -> Option<(Because, Duration)> {
+        let state = self.0.lock();
+        let breaker = &state.sends.breaker;
+        breaker.shut(now).map(|(_, because)| (because.clone(), breaker.away(now)))
+    }
+
     /// The gateway.
     pub fn gateway(&self) -> &'static str {
         self.0.gateway
@@ -238,6 +267,8 @@ impl Admission {
         Report {
             open: state.sends.breaker.because().cloned(),
             questions_open: state.questions.breaker.because().cloned(),
+            held_until: state.hold.as_ref().map(|hold| hold.wall),
+            window_until: state.window.as_ref().map(|hold| hold.wall),
             in_flight: state.sends.under_way,
             questions_in_flight: state.questions.under_way,
             ..state.report.clone()
@@ -248,8 +279,9 @@ impl Admission {
 impl State {
     /// The gateway said when to come back.
     fn held(&self, now: Tick) -> Option<(Tick, Wait)> {
-        let (until, reason) = self.hold.as_ref().filter(|(until, _)| now < *until)?;
-        Some((*until, Wait::Hold(reason.clone())))
+        let holds = [&self.hold, &self.window].into_iter().flatten();
+        let hold = holds.filter(|hold| now < hold.until).max_by_key(|hold| hold.until)?;
+        Some((hold.until, Wait::Hold(hold.reason.clone())))
     }
 
     /// A gateway that does not answer is not asked either. One that refuses to send (no balance) may still answer.
@@ -346,14 +378,32 @@ impl Ticket {
         let shared = &open.shared;
         let heard = class::heard(outcome, &shared.limits, shared.settings.longest_hold, wall);
         let mut state = shared.lock();
+        let free = state.held(now).is_none();
+        // It serves us again, whatever it said before.
+        if heard.yes {
+            state.hold = None;
+        }
+        let mut begins = None;
         if let Some((wait, reason)) = heard.hold {
-            let until = now + wait;
-            if state.hold.as_ref().is_none_or(|(held, _)| *held < until) {
-                state.hold = Some((until, reason));
+            let ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+            let hold = Hold { until: now + wait, wall: wall.plus_millis(ms), reason };
+            begins = free.then(|| (hold.reason.clone(), wait.as_secs()));
+            let known = if heard.window { &mut state.window } else { &mut state.hold };
+            if known.as_ref().is_none_or(|known| known.until < hold.until) {
+                *known = Some(hold);
             }
         }
         let turned = open.leave(&mut state, heard.signal, now);
         drop(state);
+        if let Some((reason, seconds)) = begins {
+            let (gateway, reason) = (shared.gateway, &*reason);
+            tracing::warn!(
+                gateway,
+                reason,
+                seconds,
+                "the gateway said when to come back: nothing is sent for these seconds"
+            );
+        }
         if let Some(turned) = turned {
             shared.said(&turned, now, false);
         }

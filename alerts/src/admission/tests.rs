@@ -128,6 +128,45 @@ fn retry_after_holds_back_everything_to_that_gateway() {
     send(&admission, &yes(), seconds(90));
 }
 
+#[test]
+fn a_hold_is_reported_and_a_yes_ends_one_of_retry_after_but_no_window() {
+    let webhook = admission("webhook");
+    assert_eq!(webhook.report().held_until, None);
+    let under_way = go(webhook.permit(seconds(0)));
+    let busy = Outcome::Transient { reason: "http_429".into(), retry_after_ms: Some(90_000) };
+    send(&webhook, &busy, seconds(0));
+    assert_eq!(webhook.report().held_until, Some(wall(seconds(90))));
+    assert!(!webhook.serves(seconds(89)) && webhook.serves(seconds(90)));
+    under_way.done(&yes(), seconds(1), wall(seconds(1)));
+    assert_eq!((webhook.report().held_until, webhook.serves(seconds(1))), (None, true));
+    send(&webhook, &yes(), seconds(1));
+
+    let robot = admission("dingtalk_robot");
+    let under_way = go(robot.permit(seconds(0)));
+    let until = Some(wall(seconds(60)));
+    send(&robot, &Outcome::WindowUsedUp { reason: "window".into(), until }, seconds(0));
+    under_way.done(&yes(), seconds(1), wall(seconds(1)));
+    let report = robot.report();
+    assert_eq!((report.held_until, report.window_until), (None, until));
+    assert_eq!(wait(robot.permit(seconds(59))), (seconds(60), Wait::Hold("window".into())));
+    go(robot.permit(seconds(60))).done(&yes(), seconds(60), wall(seconds(60)));
+}
+
+#[test]
+fn how_long_it_is_away_counts_from_the_first_opening_over_every_round_of_probes() {
+    let webhook = admission("webhook");
+    (0..5).for_each(|_| send(&webhook, &refused(), seconds(10)));
+    let away = |now| webhook.shut(now).map(|(because, away)| (because.account, away));
+    assert_eq!(away(seconds(11)), Some((false, seconds(1))));
+    assert_eq!(away(seconds(100)), None, "it may be probed");
+    (0..2).for_each(|_| send(&webhook, &refused(), seconds(100)));
+    assert_eq!(away(seconds(101)), Some((false, seconds(91))));
+    send(&webhook, &yes(), seconds(900));
+    assert!(webhook.serves(seconds(900)));
+    send(&webhook, &no_balance(), seconds(1_000));
+    assert_eq!(away(seconds(1_001)), Some((true, seconds(1))));
+}
+
 /// A message of the simulated backlog.
 #[derive(Debug, Clone)]
 struct Waiting {

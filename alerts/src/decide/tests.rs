@@ -27,6 +27,7 @@ fn situation(delivery: &Delivery) -> Situation<'_> {
         change: Change::New,
         past: Past::default(),
         superseded: false,
+        waited: false,
         decided_at: NOW,
         urgency: Urgency::Daytime,
         grave_behind: false,

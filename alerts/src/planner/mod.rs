@@ -37,7 +37,7 @@ use crate::plan::told::{ConversationKey, ShareKey, Told};
 use crate::plan::{Draft, Planner};
 use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
-use crate::worker::{Shared, WRITER, WorkerError, record, tail};
+use crate::worker::{Shared, WRITER, WorkerError, looked_up, record, tail};
 use merge::Merge;
 use promises::Promises;
 
@@ -113,6 +113,7 @@ pub(crate) async fn run(
     };
     // Answers wait until the deliveries are known that were in the log when they were read.
     let mut held: Option<(Vec<Answer>, Vec<u64>)> = None;
+    let mut looking = None;
     loop {
         if let Some((came, _)) = held.take_if(|(_, written)| reached(&read_to, written)) {
             turn.said(&came);
@@ -135,11 +136,15 @@ pub(crate) async fn run(
                 read_to = batch.position;
                 turn.heard(batch.records);
             }
-            batch = answers.recv(), if held.is_none() => {
+            batch = answers.recv(), if held.is_none() && looking.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
                 if !batch.records.is_empty() {
-                    held = Some((batch.records, shared.written(topic::DELIVERIES).await?));
+                    looking = Some(Arc::clone(&shared).with_written(topic::DELIVERIES, batch.records));
                 }
+            }
+            found = looked_up(&mut looking) => {
+                looking = None;
+                held = Some(found?);
             }
             () = at(turn.progress_due) => turn.committer.wants_progress = true,
             () = wait_for(&*shared.clock, turn.promises.next_due()) => {}

@@ -42,6 +42,10 @@ pub(super) struct Entry {
     sending_to: Option<String>,
     /// Grave news has passed it: it waits for an answer beside its thread.
     aside: bool,
+    /// Grave news that takes its place has passed it.
+    overtaken: bool,
+    /// It was due while its gateway was not to be called, or while one before it had no answer: it waited.
+    pub waited: bool,
     /// Where it waits for its gateway.
     parked: Option<(Lane, Place)>,
 }
@@ -63,6 +67,8 @@ pub(super) struct Board {
     ready: BTreeSet<u64>,
     /// The same, looked at: they wait for their gateways, the worst first.
     backlog: BTreeMap<Lane, BTreeSet<(Place, u64)>>,
+    /// Those of them that have not waited at a gate that was shut.
+    fresh: BTreeMap<Lane, BTreeSet<u64>>,
     /// First of their thread, due later.
     waiting: BTreeSet<(Instant, u64)>,
     busy: HashSet<String>,
@@ -85,6 +91,7 @@ impl Board {
             threads: HashMap::new(),
             ready: BTreeSet::new(),
             backlog: BTreeMap::new(),
+            fresh: BTreeMap::new(),
             waiting: BTreeSet::new(),
             busy: HashSet::new(),
             ids: HashMap::new(),
@@ -101,10 +108,19 @@ impl Board {
         let first = queue[0];
         let overtakes = decide::supersedes(delivery.change) || delivery.urgency == Urgency::AtOnce;
         self.ids.insert(delivery.delivery_id.clone(), seq);
-        self.entries.insert(seq, Entry { delivery, thread, sending_to: None, aside: false, parked: None });
+        let entry = Entry {
+            delivery,
+            thread,
+            sending_to: None,
+            aside: false,
+            overtaken: false,
+            waited: false,
+            parked: None,
+        };
+        self.entries.insert(seq, entry);
         if first == seq || overtakes {
             // The first is looked at again now: it may be overtaken.
-            self.make_ready(first);
+            self.first_is_ready(thread);
             self.step_aside(first);
         }
     }
@@ -123,10 +139,33 @@ impl Board {
         if let Some(of) = self.threads.get_mut(&thread) {
             of.queue.retain(|&other| other != seq);
             of.aside += 1;
-            if let Some(&first) = of.queue.front() {
-                self.make_ready(first);
+        }
+        self.first_is_ready(thread);
+    }
+
+    /// The first of a thread is looked at now. Where it must wait for the answer of one that was passed, grave news
+    /// behind it does not wait with it.
+    fn first_is_ready(&mut self, thread: ThreadKey) {
+        let Some(queue) = self.threads.get(&thread).map(|of| &of.queue) else { return };
+        let Some(&first) = queue.front() else { return };
+        let entry = |seq: &u64| self.entries.get(seq);
+        let waits = entry(&first).is_some_and(|e| e.sending_to.is_none() && self.must_know(e));
+        let passes =
+            |e: &Entry| e.delivery.urgency == Urgency::AtOnce && !decide::looks_back(e.delivery.change);
+        let grave = queue.iter().position(|seq| entry(seq).is_some_and(passes)).filter(|_| waits);
+        let Some(at) = grave else { return self.make_ready(first) };
+        let Some(queue) = self.threads.get_mut(&thread).map(|of| &mut of.queue) else { return };
+        let Some(seq) = queue.remove(at) else { return };
+        let passed: Vec<u64> = queue.iter().take(at).copied().collect();
+        queue.push_front(seq);
+        if self.entries.get(&seq).is_some_and(|e| decide::supersedes(e.delivery.change)) {
+            for other in passed {
+                if let Some(entry) = self.entries.get_mut(&other) {
+                    (entry.overtaken, entry.waited) = (true, true);
+                }
             }
         }
+        self.make_ready(seq);
     }
 
     /// Whether one that was passed still waits, and this one speaks of what was said: it must know.
@@ -176,6 +215,9 @@ impl Board {
         self.unpark(seq);
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         self.backlog.entry(lane).or_default().insert((place.clone(), seq));
+        if !entry.waited {
+            self.fresh.entry(lane).or_default().insert(seq);
+        }
         entry.parked = Some((lane, place));
     }
     /// Where any wait.
@@ -194,6 +236,17 @@ impl Board {
         };
         if let Some(waiting) = self.backlog.get_mut(&lane) {
             waiting.remove(&(place, seq));
+        }
+        if let Some(fresh) = self.fresh.get_mut(&lane) {
+            fresh.remove(&seq);
+        }
+    }
+    /// All that wait in this lane have waited for it.
+    pub fn wait_at_gate(&mut self, lane: Lane) {
+        for seq in self.fresh.remove(&lane).unwrap_or_default() {
+            if let Some(entry) = self.entries.get_mut(&seq) {
+                entry.waited = true;
+            }
         }
     }
     /// When the next one is due that waits for a time.
@@ -224,7 +277,7 @@ impl Board {
     pub fn superseded(&self, seq: u64) -> bool {
         let Some(entry) = self.entries.get(&seq) else { return false };
         let Some(thread) = self.threads.get(&entry.thread) else { return false };
-        if entry.aside {
+        if entry.aside || entry.overtaken {
             return true;
         }
         let later = thread.queue.iter().filter(|&&other| other > seq);
@@ -324,10 +377,10 @@ impl Board {
         if let Some(thread) = self.threads.get_mut(&entry.thread) {
             thread.queue.retain(|&other| other != seq);
             thread.aside -= usize::from(entry.aside);
-            match thread.queue.front() {
-                Some(&first) => self.make_ready(first),
-                None if thread.aside == 0 => drop(self.threads.remove(&entry.thread)),
-                None => {}
+            match thread.queue.is_empty() {
+                false => self.first_is_ready(entry.thread),
+                true if thread.aside == 0 => drop(self.threads.remove(&entry.thread)),
+                true => {}
             }
         }
         Some(entry)

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::gateways::Told;
 
 /// Sends or questions of one gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Lane {
     pub gateway: &'static str,
     pub asks: bool,
@@ -86,6 +86,20 @@ impl Gates {
             false => admission.closed(tick),
         }?;
         Some(again(now, tick, until, &wait))
+    }
+
+    /// Whether nothing but places and rate keeps messages to this gateway back.
+    pub fn serves(&self, gateway: &str) -> bool {
+        let (_, tick) = self.now();
+        self.admissions.get(gateway).is_some_and(|admission| admission.serves(tick))
+    }
+
+    /// Where the breaker of sends lets nothing through now: whether our account is refused, and for how long it has not
+    /// been closed.
+    pub fn shut(&self, gateway: &str) -> Option<(bool, Duration)> {
+        let (_, tick) = self.now();
+        let (because, away) = self.admissions.get(gateway)?.shut(tick)?;
+        Some((because.account, away))
     }
 
     /// Lets a sender's next one through, unless another sender has a worse or older one waiting, or nobody may pass.

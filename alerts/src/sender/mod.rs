@@ -21,6 +21,7 @@
 
 mod board;
 mod digests;
+mod elsewhere;
 mod gates;
 mod hold;
 mod receipts;
@@ -42,7 +43,7 @@ use crate::gateways::Kind;
 use crate::planner::Stop;
 use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
-use crate::worker::{Shared, WRITER, WorkerError, tail};
+use crate::worker::{Shared, WRITER, WorkerError, looked_up, tail};
 use board::{Board, Errand, Send};
 pub(crate) use gates::Gates;
 use gates::Present;
@@ -98,6 +99,7 @@ pub(crate) async fn run(
         early: HashMap::new(),
         gates_due: None,
         due_now: false,
+        looked: HashMap::new(),
         answers_from: started.answers_from,
         warned: None,
         committer: Committer::new(
@@ -121,10 +123,12 @@ pub(crate) async fn run(
     let mut stopping = None;
     let mut released = shared.registry.released();
     // Answers wait until the deliveries are known that were in the log when they were read.
-    let mut held: Option<(tail::Batch<Answer>, u64)> = None;
+    let mut held: Option<(tail::Batch<Answer>, Vec<u64>)> = None;
+    let mut looking = None;
     let mut read_to = started_at;
     loop {
-        if let Some((batch, _)) = held.take_if(|(_, end)| read_to >= *end) {
+        let end = |written: &[u64]| written.get(partition as usize).copied().unwrap_or(0);
+        if let Some((batch, _)) = held.take_if(|(_, written)| read_to >= end(written)) {
             answered_to = batch.position.into_iter().map(place).collect();
             turn.answers(batch.records);
         }
@@ -190,10 +194,13 @@ pub(crate) async fn run(
                 read_to = batch.position.iter().map(|(_, next)| *next).next().unwrap_or(read_to);
                 turn.take_in(batch.records);
             }
-            batch = answers.recv(), if stopping.is_none() && held.is_none() => {
+            batch = answers.recv(), if stopping.is_none() && held.is_none() && looking.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
-                let written = shared.written(topic::DELIVERIES).await?;
-                held = Some((batch, written.get(partition as usize).copied().unwrap_or(0)));
+                looking = Some(Arc::clone(&shared).with_written(topic::DELIVERIES, batch));
+            }
+            found = looked_up(&mut looking), if stopping.is_none() => {
+                looking = None;
+                held = Some(found?);
             }
             _ = released.changed(), if stopping.is_none() => turn.board.look_at_held(Why::Fuse.as_str()),
             () = wait_for(&*shared.clock, due), if stopping.is_none() => {}

@@ -53,12 +53,12 @@ impl Done {
 }
 
 /// What is due for a delivery, as soon as its gateway may be called.
-struct Want {
+pub(super) struct Want {
     person: Person,
     /// It is asked what became of it; else it is sent.
-    asks: bool,
+    pub asks: bool,
     /// It was found in `sending`.
-    resend: bool,
+    pub resend: bool,
 }
 
 /// Its place in the backlog of its gateway. The ledger does not say how bad a thing is but by its urgency, and in words.
@@ -90,6 +90,8 @@ pub(super) struct Turn<'a> {
     pub gates_due: Option<Instant>,
     /// Whether something would go now, but for a place or a turn that another has.
     pub due_now: bool,
+    /// When what waits at a gateway that is left in peace was last looked through for another one.
+    pub looked: HashMap<Lane, Instant>,
     /// How far answers were taken in.
     pub answers_from: Vec<Offset>,
     /// The year for which somebody was warned that the table of holidays lacks it or the next.
@@ -167,10 +169,18 @@ impl Turn<'_> {
     fn drain(&mut self, lane: Lane, now: Instant, sends: &mut Vec<Send>) -> bool {
         let (gates, sender) = (&self.shared.gates, self.partition);
         let mut at = self.board.parked_after(lane, None);
-        if let Some((first, _)) = &at
+        if at.is_some()
             && let Some(again) = gates.closed(lane)
         {
-            gates.wait(lane, sender, first.clone(), again);
+            if !lane.asks && !gates.serves(lane.gateway) {
+                self.board.wait_at_gate(lane);
+                self.send_elsewhere(lane, now);
+            }
+            let Some((first, _)) = self.board.parked_after(lane, None) else {
+                gates.leave(lane, sender);
+                return false;
+            };
+            gates.wait(lane, sender, first, again);
             self.look_again(again);
             return true;
         }
@@ -202,7 +212,7 @@ impl Turn<'_> {
         false
     }
 
-    fn look_again(&mut self, again: Again) {
+    pub fn look_again(&mut self, again: Again) {
         self.gates_due = [self.gates_due, again].into_iter().flatten().min();
         self.due_now |= again.is_none();
     }
@@ -213,7 +223,7 @@ impl Turn<'_> {
     }
 
     /// What is due now for one that is first of its thread; `None`: nothing, or it is done.
-    fn look(&mut self, seq: u64, now: Instant) -> Option<Want> {
+    pub fn look(&mut self, seq: u64, now: Instant) -> Option<Want> {
         let shared = self.shared;
         let fresh = self.board.get(seq).is_some_and(|entry| entry.delivery.attempt == 0);
         if fresh && self.leaves_its_digest(seq, now) {
@@ -243,6 +253,7 @@ impl Turn<'_> {
             change: delivery.change,
             past: self.ledger.past(entry.thread),
             superseded: self.board.superseded(seq),
+            waited: entry.waited,
             decided_at: delivery.decided_at.unwrap_or(delivery.at),
             urgency: delivery.urgency,
             grave_behind: self.board.grave_behind(seq),

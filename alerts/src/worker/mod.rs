@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 
 use crate::calendar::Calendar;
 use crate::channels::Channels;
-use crate::clock::Clock;
+use crate::clock::{BoxFuture, Clock};
 use crate::codec::topic;
 use crate::decide::RetrySettings;
 use crate::phone_key::PhoneKey;
@@ -212,6 +212,37 @@ impl Shared {
         let log = Arc::clone(&self.log);
         let written = tokio::task::spawn_blocking(move || log.written(topic));
         Ok(written.await.map_err(|_| WorkerError::Died("reader"))??)
+    }
+
+    /// The same with what waits for it, as soon as the log can say.
+    ///
+    /// # Errors
+    /// Those of the log that do not pass.
+    pub fn with_written<T: Send + 'static>(
+        self: Arc<Self>,
+        topic: &'static str,
+        what: T,
+    ) -> BoxFuture<'static, Result<(T, Vec<u64>), WorkerError>> {
+        Box::pin(async move {
+            loop {
+                match self.written(topic).await {
+                    Ok(written) => return Ok((what, written)),
+                    Err(WorkerError::Log(error)) if commit::passing(&error) => {
+                        tracing::warn!(%error, topic, "answers wait until the log says how far it is written");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+    }
+}
+
+/// What a look-up under way has found; without one it waits for ever.
+pub(crate) async fn looked_up<T>(looking: &mut Option<BoxFuture<'_, T>>) -> T {
+    match looking {
+        Some(looking) => looking.await,
+        None => std::future::pending().await,
     }
 }
 

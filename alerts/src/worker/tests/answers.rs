@@ -179,3 +179,22 @@ async fn a_reply_is_never_taken_for_a_message_that_certainly_did_not_go_out() {
     house.step("2026-11-26 11:30", None).await;
     assert_eq!(to(&house, "d2", "owner").state, DeliveryState::Accepted, "it rings in the end");
 }
+
+#[tokio::test]
+async fn a_log_that_cannot_say_how_far_it_is_written_keeps_answers_waiting_and_ends_nothing() {
+    let house = house();
+    house.step("2026-11-26 10:00", town("y", Change::New, Some(Level::Yellow))).await;
+    let answer = pressed(&house, "y", "town", Says::Acknowledged, "2026-11-26 10:05");
+    let worker = house.worker(at("2026-11-26 10:06"));
+    let (mut stats, ends) = (worker.stats(), ends(&house.log));
+    let log = Arc::clone(&house.log);
+    let script = async move {
+        stats.wait_for(|s| s.settled(&ends)).await.unwrap();
+        let unable = || LogError::Retry { what: "look up", why: "a test".into() };
+        log.no_written(std::iter::repeat_with(unable).take(4));
+        log.put(&[answer]);
+        stats.wait_for(|s| s.answers == 1 && s.settled(&ends)).await.unwrap();
+        assert_eq!(log.unwritten(), 0);
+    };
+    tokio::time::timeout(LIMIT, worker.run(script)).await.expect("it is heard").unwrap();
+}

@@ -42,6 +42,8 @@ struct State {
     in_vain: usize,
     /// A topic of which nothing comes, though there is more.
     stuck: Option<String>,
+    /// What the next look-ups of how far is written fail with.
+    no_written: VecDeque<LogError>,
     /// What the next makings of a writer fail with.
     no_writer: VecDeque<LogError>,
 }
@@ -141,6 +143,13 @@ impl MemLog {
     pub fn no_writer(&self, errors: impl IntoIterator<Item = LogError>) {
         self.state().no_writer = errors.into_iter().collect();
     }
+    /// The next look-ups of how far is written fail. How many of these are left to fail: [`MemLog::unwritten`].
+    pub fn no_written(&self, errors: impl IntoIterator<Item = LogError>) {
+        self.state().no_written = errors.into_iter().collect();
+    }
+    pub fn unwritten(&self) -> usize {
+        self.state().no_written.len()
+    }
     pub fn put(&self, records: &[NewRecord]) {
         commit(&mut self.state(), records);
         self.shared.1.notify_all();
@@ -190,7 +199,10 @@ impl EventLog for MemLog {
         Ok((0..partitions.len() as u32).map(|p| Bounds { first: 0, end: end(p) }).collect())
     }
     fn written(&self, topic: &str) -> Result<Vec<u64>, LogError> {
-        let state = self.state();
+        let mut state = self.state();
+        if let Some(error) = state.no_written.pop_front() {
+            return Err(error);
+        }
         let partitions = state.topics.get(topic).ok_or(LogError::MissingTopic { topic: topic.into() })?;
         Ok(partitions.iter().map(|records| records.len() as u64).collect())
     }

@@ -256,3 +256,133 @@ async fn questions_are_put_one_a_second_and_two_at_a_time() {
     let took = clock.now().0 - began.0;
     assert!(took >= 19_000, "20 questions in {took} ms");
 }
+
+/// A gateway that always says the same, and keeps when it was called and for which alert.
+struct Says {
+    name: &'static str,
+    clock: Arc<JumpClock>,
+    outcome: fn() -> Outcome,
+    calls: Mutex<Vec<(Instant, String)>>,
+}
+
+impl Channel for Says {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            self.calls.lock().unwrap().push((self.clock.now(), message.alert_id.clone()));
+            tokio::task::yield_now().await;
+            (self.outcome)()
+        })
+    }
+    fn kind(&self) -> Kind {
+        Kind::Idempotent
+    }
+    fn not_found_counts_after_ms(&self) -> i64 {
+        i64::MAX
+    }
+    fn ask<'a>(&'a self, _: &'a Question) -> BoxFuture<'a, Told> {
+        Box::pin(async { Told::NotFound })
+    }
+}
+
+fn yes() -> Outcome {
+    Outcome::Accepted { gateway_ref: None }
+}
+fn no_balance() -> Outcome {
+    Outcome::Account { reason: "balance".into() }
+}
+
+/// How the deliveries over this gateway ended, by alert.
+fn ends_over(log: &MemLog, channel: &str) -> BTreeMap<String, (DeliveryState, String)> {
+    let records = log.records(topic::DELIVERIES);
+    let all = records.iter().map(|r| codec::decode::<Delivery>(r, r.value.as_ref().unwrap()).unwrap());
+    all.filter(|d| d.channel == channel && crate::ledger::terminal(d.state))
+        .map(|d| (d.alert_id, (d.state, d.reason.unwrap_or_default())))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_waits_at_a_gateway_that_is_left_in_peace_is_told_over_the_next_one() {
+    // What the first gateway says; the least wait of what rings at once, and of the rest.
+    for (outcome, grave_ms, others_ms) in
+        [(no_balance as fn() -> Outcome, 0, 0), (refused as fn() -> Outcome, 120_000, 1_800_000)]
+    {
+        let (log, clock) = (MemLog::new("l"), JumpClock::new());
+        let severity = |n| if n % 4 == 0 { Severity::Fatal } else { Severity::Minor };
+        for n in 0..40 {
+            log.put(&to_somebody(n, severity(n), 0));
+        }
+        let says = |name, outcome| {
+            Arc::new(Says { name, clock: Arc::clone(&clock), outcome, calls: Mutex::default() })
+        };
+        let (first, second) = (says("aliyun", outcome), says("webhook", yes));
+        let channels = Channels::new([Arc::clone(&first) as Arc<dyn Channel>, Arc::clone(&second) as _]);
+        let log_too = Arc::clone(&log);
+        let worker = Worker::new(log_too, channels, Arc::clone(&clock) as _, Settings::default());
+        let began = clock.now();
+        let (mut stats, ends) = (worker.stats(), ends(&log));
+        let done = async move { drop(crate::stats::settled(&mut stats, &ends).await) };
+        tokio::time::timeout(LIMIT, worker.run(done)).await.unwrap().unwrap();
+        let calls = second.calls.lock().unwrap();
+        assert_eq!(calls.len(), 40);
+        for (at, alert) in calls.iter() {
+            let grave = severity(alert[1..].parse().unwrap()) == Severity::Fatal;
+            let waited = at.0 - began.0;
+            assert!(waited >= if grave { grave_ms } else { others_ms }, "{alert}: {waited} ms");
+        }
+        let over_first = ends_over(&log, "aliyun");
+        let left = (DeliveryState::Failed, "gateway_open".to_owned());
+        assert!(over_first.len() == 40 && over_first.values().all(|end| *end == left), "{over_first:?}");
+    }
+}
+
+/// A clock that stands still until it is let go.
+struct Still(Arc<JumpClock>, watch::Sender<bool>);
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let _ = self.1.subscribe().wait_for(|goes| *goes).await;
+            self.0.sleep_until(at).await;
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_was_withdrawn_while_its_gateway_was_left_in_peace_is_not_said() {
+    let (log, gateway) = (MemLog::new("l"), Arc::new(Gateway::default()));
+    let mut other = owner_alert("b1", Change::New, Severity::Minor);
+    other.audiences = vec![audience(Role::Owner, HOST)];
+    log.put(&[owner("owner"), contact(Role::Owner, HOST, 1, "host"), about(9, other)]);
+    gateway.says("host", [no_balance()]);
+    let profile = gateways::find("webhook").unwrap().profile;
+    let admission = Admission::new(profile, AdmissionSettings::default());
+    let mut channels = Channels::one(Arc::clone(&gateway) as _);
+    channels.admit(admission.clone());
+    let clock = Arc::new(Still(JumpClock::new(), watch::Sender::new(false)));
+    let log_too = Arc::clone(&log);
+    let worker = Worker::new(log_too, channels, Arc::clone(&clock) as _, quick());
+    let mut stats = worker.stats();
+    let script = async {
+        stats.wait_for(|s| s.requests == 1 && s.in_hand == 1).await.unwrap();
+        while admission.report().open.is_none() {
+            tokio::task::yield_now().await;
+        }
+        log.put(&[new_alert("a1", 1)]);
+        stats.wait_for(|s| s.in_hand == 2).await.unwrap();
+        log.put(&[changed("a2", 1, Change::Corrected)]);
+        stats.wait_for(|s| s.in_state(DeliveryState::Skipped) == 2).await.unwrap();
+        clock.1.send_replace(true);
+        crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
+    };
+    tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
+    let ledger = ledger(&log);
+    assert_eq!(of(&ledger, "a1"), (DeliveryState::Skipped, "superseded"));
+    assert_eq!(of(&ledger, "a2"), (DeliveryState::Skipped, "nothing_to_correct"));
+    assert_eq!(gateway.rung(), [("b1".into(), "host".into())]);
+}

@@ -196,3 +196,32 @@ async fn grave_news_passes_a_message_whose_fate_is_unknown_and_a_correction_wait
     let (accepted, delivered) = (DeliveryState::Accepted, DeliveryState::Delivered);
     assert_eq!(states, [named("a2", accepted), named("a1", delivered), named("a3", accepted)]);
 }
+
+#[tokio::test]
+async fn grave_news_passes_a_correction_that_waits_for_an_answer_and_takes_its_place() {
+    let log = MemLog::new("l");
+    let upgraded = {
+        let mut alert = owner_alert("a3", Change::Upgraded, Severity::Fatal);
+        alert.decided_at = alert.decided_at.plus_millis(2000);
+        alert
+    };
+    log.put(&[owner("owner"), new_alert("a1", 1), changed("a2", 1, Change::Corrected), about(1, upgraded)]);
+    let gateway = Gateway { kind: Some(Kind::Askable), ..Gateway::default() };
+    gateway.drops.lock().unwrap().insert("owner".into(), 1);
+    // It rang, and for long nobody can say so.
+    let busy = std::iter::repeat_with(|| Told::CannotTell(Verdict::transient("http_503")));
+    gateway.answers.lock().unwrap().extend(busy.take(12));
+    let gateway = Arc::new(gateway);
+    settle(&log, &gateway).await;
+    let rung: Vec<String> = gateway.rung().into_iter().map(|(alert, _)| alert).collect();
+    assert_eq!(rung, ["a1", "a3"]);
+    let ended: Vec<String> = log
+        .records(topic::DELIVERIES)
+        .iter()
+        .map(|r| codec::decode::<Delivery>(r, r.value.as_ref().unwrap()).unwrap())
+        .filter(|d| crate::ledger::terminal(d.state))
+        .map(|d| d.alert_id)
+        .collect();
+    assert_eq!(ended, ["a3", "a1", "a2"], "it did not wait for the answer");
+    assert_eq!(of(&ledger(&log), "a2"), (DeliveryState::Skipped, "superseded"));
+}
