@@ -12,7 +12,8 @@
 //!    Every number of an incident that was given has a record.
 //! 3. Each audience of each message has a delivery that has ended with a named reason, or is under way: with a due
 //!    time, or being sent. Where the alert worker has not passed the alert, it may have none yet. A delivery that ended
-//!    because another one stands for it (its digest, its twin to the same phone) stands as that one does.
+//!    because another one stands for it (its digest, its twin to the same phone) stands as that one does. An audience
+//!    that only `deliveries` has (a township's morning) is judged by what stands there.
 //!
 //! Hosts are not in `incidents`, so that each host was told is not judged here (`tocsin why` does); what was said to
 //! them is.
@@ -141,11 +142,20 @@ impl<'b> Judge<'b> {
                 continue;
             }
             self.case(&alert.case_no, alert.rule);
+            let from = &sent[sent.partition_point(|s| s.alert_id.as_str() < alert_id.as_str())..];
+            let of_alert = &from[..from.partition_point(|s| s.alert_id == *alert_id)];
             for (role, subject) in &alert.audiences {
                 let place = (alert_id.as_str(), *role, subject.as_str());
-                let from = &sent[sent.partition_point(|s| audience(s) < place)..];
+                let from = &of_alert[of_alert.partition_point(|s| audience(s) < place)..];
                 let of_it = from.partition_point(|s| audience(s) == place);
                 self.message(alert_id, alert, *role, subject, &from[..of_it]);
+            }
+            // The alert worker adds the township that reads of an incident in the morning.
+            for added in of_alert.chunk_by(|a, b| audience(a) == audience(b)) {
+                let Sent { role, subject, .. } = added[0];
+                if !alert.audiences.iter().any(|(r, s)| (r, s) == (role, subject)) {
+                    self.message(alert_id, alert, *role, subject, added);
+                }
             }
         }
     }

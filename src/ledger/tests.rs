@@ -528,3 +528,35 @@ fn a_twin_to_the_same_phone_stands_as_the_one_that_goes_out() {
     played.deliver(&lead, Skipped, Some(&format!("same_person:{}", twin.delivery_id)));
     assert_eq!(played.steps(), [Step::NoDelivery, Step::NoDelivery]);
 }
+
+/// The alert worker adds a township that reads of an incident in the morning: the alert does not name it.
+#[test]
+fn an_audience_that_only_deliveries_has_is_judged_too() {
+    use DeliveryState::*;
+    let mut played = played(&history(3, 60));
+    let (alert, owner) = lone_message(&played);
+    let town = accepted(&alert, Role::TownshipDuty, "331082003000");
+    let due = Delivery { due_at: Some(town.at), ..town.clone() };
+    for (delivery, state, reason, expected) in [
+        (&town, Planned, None, standing("unaccounted", "open_without_due_time", 1)),
+        (&due, Planned, None, standing("unaccounted", "left_behind", 1)),
+        (&town, Failed, None, standing("unaccounted", "no_reason", 1)),
+        (&town, Failed, Some("no_contact"), standing("not_delivered", "no_contact", 1)),
+        (&town, Accepted, None, vec![]),
+    ] {
+        played.deliver(delivery, state, reason);
+        assert_eq!(played.not_told(), expected, "{state} {reason:?}");
+        let accused: Vec<_> = played.reconciled().missing.iter().map(|m| m.role).collect();
+        assert!(accused.iter().all(|role| *role == Some(Role::TownshipDuty)), "{accused:?}");
+    }
+    // It waits in the morning's list.
+    let list = quota::joined(None, &town, town.at.plus_millis(60_000), town.at);
+    played.deliver(&town, Skipped, Some(&format!("in_digest:{}", list.delivery_id)));
+    played.deliver(&list, Planned, Some("digest"));
+    assert_eq!(played.not_told(), standing("pending", "planned", 1));
+    played.deliver(&list, Accepted, None);
+    assert_eq!(played.not_told(), []);
+    // It takes the place of nobody.
+    played.books.deliveries.remove(&owner.delivery_id);
+    assert_eq!(played.steps(), [Step::NoDelivery]);
+}
