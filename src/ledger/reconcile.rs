@@ -26,7 +26,7 @@ use tocsin_alerts::decide::Why;
 use tocsin_alerts::ledger::terminal;
 use tocsin_pipeline::Policies;
 use tocsin_pipeline::owed::{FirstCounting, Owed, owed, warning_number};
-use tocsin_schemas::codes::{Change, DeliveryState, Role, Rule, Severity, State};
+use tocsin_schemas::codes::{Change, DeliveryState, Role, Rule, Says, Severity, State};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::Incident;
 
@@ -475,10 +475,12 @@ fn unsaid(case_no: &str, uscc: impl Into<Option<Uscc>>, detail: String) -> Missi
     }
 }
 
-/// Whether somebody read these words, as far as a gateway's yes says it.
+/// Whether somebody whom they concern read these words, as far as a gateway's yes or the person's answer says it.
 fn told(sent: &Sent) -> bool {
     match sent.state {
-        DeliveryState::Accepted | DeliveryState::Delivered => true,
+        DeliveryState::Accepted => true,
+        // Who says that the case is not theirs is not the one who had to be told.
+        DeliveryState::Delivered => sent.reason.as_deref() != Some(Says::NotOurs.as_str()),
         // The same person got the same words in another delivery of the alert, and the record does not say in which.
         DeliveryState::Skipped => {
             sent.leader.is_none() && sent.reason.as_deref() == Some(Why::SamePerson.as_str())

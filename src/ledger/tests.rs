@@ -560,3 +560,30 @@ fn an_audience_that_only_deliveries_has_is_judged_too() {
     played.books.deliveries.remove(&owner.delivery_id);
     assert_eq!(played.steps(), [Step::NoDelivery]);
 }
+
+#[test]
+fn who_has_answered_is_told_unless_it_is_not_theirs() {
+    use DeliveryState::*;
+    let mut played = played(&history(3, 60));
+    let (_, first) = lone_message(&played);
+    for (reason, expected) in [
+        ("acknowledged", vec![]),
+        ("withdrawn_claim", vec![]),
+        ("not_ours", standing("not_delivered", "not_ours", 1)),
+    ] {
+        played.deliver(&first, Delivered, Some(reason));
+        assert_eq!(played.not_told(), expected, "{reason}");
+        let found = played.reconciled();
+        assert_eq!((found.unaccounted, &found.messages["delivered"]), (0, &[(reason.to_owned(), 1)].into()));
+    }
+    // The next person of the audience is under way, has got it, has not got it.
+    let next = Delivery { delivery_id: "NEXT".to_owned(), at: first.at.plus_millis(1), ..first.clone() };
+    for (state, reason, expected) in [
+        (Sending, None, standing("unaccounted", "left_behind", 1)),
+        (Accepted, None, vec![]),
+        (Failed, Some("bounced"), standing("not_delivered", "bounced", 1)),
+    ] {
+        played.deliver(&next, state, reason);
+        assert_eq!(played.not_told(), expected, "{state}");
+    }
+}
