@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use compact_str::{CompactString, ToCompactString};
+use tocsin_alerts::{ledger, quota};
 use tocsin_pipeline::owed::FirstCounting;
 use tocsin_schemas::codes::{Change, DeliveryState, Role, Rule, Severity};
 use tocsin_schemas::ids::{IncidentId, Uscc};
@@ -79,8 +80,12 @@ pub struct Sent {
     pub subject: CompactString,
     /// How far it has come.
     pub state: DeliveryState,
-    /// Why, where the state alone does not say it.
+    /// Why, where the state alone does not say it: the reason's class, of which there are a few.
     pub reason: Option<Arc<str>>,
+    /// The delivery that stands for this one: its digest, or its twin to the same phone.
+    pub leader: Option<Box<str>>,
+    /// Whether it is a digest. Alert, role and subject are then those of the first message that joined it.
+    pub digest: bool,
     /// When this state was entered.
     pub at: Instant,
     /// Whether a next attempt has a time.
@@ -122,10 +127,17 @@ impl Books {
             self.deliveries.remove(&*String::from_utf8_lossy(key));
             return;
         };
-        let reason = d.reason.map(|text| {
-            let fresh = || Arc::from(text.as_str());
-            Arc::clone(self.reasons.entry(text.clone()).or_insert_with(fresh))
+        // Ids in reasons would make as many reasons as there are deliveries.
+        let reason = d.reason.as_ref().map(|_| {
+            let class = ledger::reason_class(&d);
+            let known = self.reasons.get(class).map(Arc::clone);
+            known.unwrap_or_else(|| {
+                let fresh: Arc<str> = Arc::from(class);
+                self.reasons.insert(class.to_owned(), Arc::clone(&fresh));
+                fresh
+            })
         });
+        let (leader, digest) = (ledger::stands_for(&d).map(Box::from), quota::is_digest(&d));
         let sent = Sent {
             alert_id: d.alert_id,
             case_no: d.case_no.to_compact_string(),
@@ -134,6 +146,8 @@ impl Books {
             subject: d.subject.to_compact_string(),
             state: d.state,
             reason,
+            leader,
+            digest,
             at: d.at,
             due: d.due_at.is_some(),
         };

@@ -11,7 +11,9 @@
 //!    next one of its enterprise was opened, and whatever was delivered was said.
 //!    Every number of an incident that was given has a record.
 //! 3. Each audience of each message has a delivery that has ended with a named reason, or is under way: with a due
-//!    time, or being sent. Where the alert worker has not passed the alert, it may have none yet.
+//!    time, or being sent. Where the alert worker has not passed the alert, it may have none yet. A delivery that ended
+//!    because another one stands for it (its digest, its twin to the same phone) stands as that one does. An audience
+//!    that only `deliveries` has (a township's morning) is judged by what stands there.
 //!
 //! Hosts are not in `incidents`, so that each host was told is not judged here (`tocsin why` does); what was said to
 //! them is.
@@ -24,7 +26,7 @@ use tocsin_alerts::decide::Why;
 use tocsin_alerts::ledger::terminal;
 use tocsin_pipeline::Policies;
 use tocsin_pipeline::owed::{FirstCounting, Owed, owed, warning_number};
-use tocsin_schemas::codes::{Change, DeliveryState, Role, Rule, Severity, State};
+use tocsin_schemas::codes::{Change, DeliveryState, Role, Rule, Says, Severity, State};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::Incident;
 
@@ -129,7 +131,8 @@ impl<'b> Judge<'b> {
     fn messages(&mut self) {
         let books = self.books;
         let audience = |s: &&'b Sent| (s.alert_id.as_str(), s.role, s.subject.as_str());
-        let mut sent: Vec<&Sent> = books.deliveries.values().collect();
+        // A digest is no audience's: the messages that name it are judged by it.
+        let mut sent: Vec<&Sent> = books.deliveries.values().filter(|s| !s.digest).collect();
         sent.sort_unstable_by_key(audience);
         for delivery in sent.iter().filter(|s| !books.alerts.contains_key(&s.alert_id)) {
             self.unsaid(delivery);
@@ -139,11 +142,20 @@ impl<'b> Judge<'b> {
                 continue;
             }
             self.case(&alert.case_no, alert.rule);
+            let from = &sent[sent.partition_point(|s| s.alert_id.as_str() < alert_id.as_str())..];
+            let of_alert = &from[..from.partition_point(|s| s.alert_id == *alert_id)];
             for (role, subject) in &alert.audiences {
                 let place = (alert_id.as_str(), *role, subject.as_str());
-                let from = &sent[sent.partition_point(|s| audience(s) < place)..];
+                let from = &of_alert[of_alert.partition_point(|s| audience(s) < place)..];
                 let of_it = from.partition_point(|s| audience(s) == place);
                 self.message(alert_id, alert, *role, subject, &from[..of_it]);
+            }
+            // The alert worker adds the township that reads of an incident in the morning.
+            for added in of_alert.chunk_by(|a, b| audience(a) == audience(b)) {
+                let Sent { role, subject, .. } = added[0];
+                if !alert.audiences.iter().any(|(r, s)| (r, s) == (role, subject)) {
+                    self.message(alert_id, alert, *role, subject, added);
+                }
             }
         }
     }
@@ -169,7 +181,7 @@ impl<'b> Judge<'b> {
     }
 
     fn message(&mut self, alert_id: &str, alert: &Said, role: Role, subject: &str, sent: &[&'b Sent]) {
-        let end = end(sent, self.books.passed(alert.partition, alert.offset));
+        let end = end(self.books, sent, self.books.passed(alert.partition, alert.offset));
         let (state, reason) = match &end {
             End::Missing(Step::NoDelivery) => ("none", Step::NoDelivery.as_str()),
             End::Pending(why) if sent.is_empty() => (*why, ""),
@@ -463,16 +475,16 @@ fn unsaid(case_no: &str, uscc: impl Into<Option<Uscc>>, detail: String) -> Missi
     }
 }
 
-/// Whether somebody read these words, as far as a gateway's yes says it.
+/// Whether somebody whom they concern read these words, as far as a gateway's yes or the person's answer says it.
 fn told(sent: &Sent) -> bool {
     match sent.state {
-        DeliveryState::Accepted | DeliveryState::Delivered => true,
-        // The same person got the same words in another delivery of the alert.
-        DeliveryState::Skipped => sent.reason.as_deref().is_some_and(|reason| {
-            reason
-                .strip_prefix(Why::SamePerson.as_str())
-                .is_some_and(|id| id.is_empty() || id.starts_with(':'))
-        }),
+        DeliveryState::Accepted => true,
+        // Who says that the case is not theirs is not the one who had to be told.
+        DeliveryState::Delivered => sent.reason.as_deref() != Some(Says::NotOurs.as_str()),
+        // The same person got the same words in another delivery of the alert, and the record does not say in which.
+        DeliveryState::Skipped => {
+            sent.leader.is_none() && sent.reason.as_deref() == Some(Why::SamePerson.as_str())
+        }
         DeliveryState::Planned
         | DeliveryState::Sending
         | DeliveryState::Uncertain
@@ -480,33 +492,54 @@ fn told(sent: &Sent) -> bool {
     }
 }
 
+/// A message stands for its twin and a digest for the message. What goes on longer than this goes in a circle.
+const MOST_LEADERS: usize = 4;
+
+/// The delivery whose end is this one's: itself, or the one that stands for it. `None`: that one is not there.
+fn leader<'b>(books: &'b Books, sent: &'b Sent) -> Option<&'b Sent> {
+    let mut sent = sent;
+    for _ in 0..MOST_LEADERS {
+        let Some(id) = &sent.leader else { return Some(sent) };
+        sent = books.deliveries.get(&**id)?;
+    }
+    None
+}
+
 /// What became of a message that has these deliveries. `passed`: the alert worker will not look at its alert again.
-fn end<'b>(sent: &[&'b Sent], passed: bool) -> End<'b> {
+fn end<'b>(books: &'b Books, sent: &[&'b Sent], passed: bool) -> End<'b> {
     if sent.is_empty() {
         return if passed { End::Missing(Step::NoDelivery) } else { End::Pending("not_taken_in") };
     }
+    let led: Vec<(&'b Sent, Option<&'b Sent>)> = sent.iter().map(|s| (*s, leader(books, s))).collect();
     // Where there are several, one that reached somebody settles it; then those under way; then the newest.
-    if let Some(told) = sent.iter().find(|s| told(s)) {
+    if let Some(told) = led.iter().filter_map(|(_, by)| *by).find(|by| told(by)) {
         return End::Ended(told);
     }
-    let mut open = sent.iter().filter(|s| !terminal(s.state)).peekable();
-    if open.peek().is_some() {
-        if open.clone().any(|s| s.state != DeliveryState::Sending && !s.due) {
+    let open: Vec<(&Sent, &Sent)> = led
+        .iter()
+        .filter_map(|(own, by)| Some((*own, (*by)?)))
+        .filter(|(_, by)| !terminal(by.state))
+        .collect();
+    if !open.is_empty() {
+        if open.iter().any(|(_, by)| by.state != DeliveryState::Sending && !by.due) {
             return End::Missing(Step::OpenWithoutDueTime);
         }
-        if passed {
+        // One that stands for it does not hang on this alert: a digest is its sender's, a twin is judged where it stands.
+        if passed && open.iter().any(|(own, _)| own.leader.is_none()) {
             return End::Missing(Step::LeftBehind);
         }
-        let mut states = open.map(|s| s.state);
+        let mut states = open.iter().map(|(_, by)| by.state);
         return End::Pending(match states.find(|state| *state != DeliveryState::Planned) {
             Some(DeliveryState::Sending) => "sending",
             Some(_) => "uncertain",
             None => "planned",
         });
     }
-    match sent.iter().max_by_key(|s| s.at) {
-        Some(last) if last.reason.as_deref().is_none_or(str::is_empty) => End::Missing(Step::NoReason),
-        Some(last) => End::Ended(last),
-        None => End::Missing(Step::NoDelivery),
+    match led.iter().max_by_key(|(own, _)| own.at) {
+        Some((_, Some(last))) if last.reason.as_deref().is_none_or(str::is_empty) => {
+            End::Missing(Step::NoReason)
+        }
+        Some((_, Some(last))) => End::Ended(last),
+        Some((_, None)) | None => End::Missing(Step::NoDelivery),
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use tocsin_alerts::{ledger, quota};
+use tocsin_schemas::codes::Says;
 use tocsin_schemas::records::Delivery;
 
 use super::Page;
@@ -149,7 +151,8 @@ pub fn deliveries(all: &[Delivery], top: usize) -> String {
                 d.due_at.map(|due| due.to_string()).unwrap_or_default(),
                 d.delivery_id.clone(),
             ],
-            d.state == tocsin_schemas::records::DeliveryState::Failed,
+            d.state == tocsin_schemas::records::DeliveryState::Failed
+                || ledger::said(d) == Some(Says::NotOurs),
         );
     }
     rows.shown()
@@ -165,7 +168,8 @@ pub fn show(found: &Found) -> String {
             "{} {} of {}, decided at {}{reason}: alert {}",
             alert.rule, alert.change, alert.case_no, alert.decided_at, alert.alert_id
         );
-        let of = |d: &&Delivery| d.alert_id == alert.alert_id;
+        // A digest has the alert of the first message that joined it.
+        let of = |d: &&Delivery| d.alert_id == alert.alert_id && !quota::is_digest(d);
         let steps: Vec<Delivery> = found.steps.iter().filter(of).cloned().collect();
         let silent = alert.audiences.is_empty();
         match (steps.is_empty(), silent) {
@@ -181,10 +185,18 @@ pub fn show(found: &Found) -> String {
         }
         out.push('\n');
     }
+    let digests: Vec<Delivery> = found.steps.iter().filter(|d| quota::is_digest(d)).cloned().collect();
+    if !digests.is_empty() {
+        let _ = writeln!(
+            out,
+            "Digests; each stands for the messages whose reason is in_digest and its id:\n{}",
+            deliveries(&digests, MOST)
+        );
+    }
     let lost: Vec<Delivery> = found
         .steps
         .iter()
-        .filter(|d| !found.alerts.iter().any(|a| a.alert_id == d.alert_id))
+        .filter(|d| !quota::is_digest(d) && !found.alerts.iter().any(|a| a.alert_id == d.alert_id))
         .cloned()
         .collect();
     if !lost.is_empty() {

@@ -8,13 +8,14 @@ mod lists;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use tocsin_alerts::{ledger, quota};
 use tocsin_pipeline::Verdict;
 use tocsin_pipeline::why::{
     AlertExplained, Changed, Difference, EnterpriseExplained, FieldChange, IncidentExplained, Numbers, Place,
     PolicyUsed, RefusedView, Registered, UsedBecause,
 };
 use tocsin_schemas::areas;
-use tocsin_schemas::codes::{Cause, Change, Level, Reason, Rule};
+use tocsin_schemas::codes::{Cause, Change, Level, Reason, Rule, Says};
 use tocsin_schemas::ids::ReportKey;
 use tocsin_schemas::records::{Alert, Delivery};
 use tocsin_schemas::time::Instant;
@@ -242,7 +243,9 @@ impl Page<'_> {
         for audience in &alert.audiences {
             self.line(1, format!("{} of {}", audience.role, place_name(&audience.subject)));
             let own = |d: &&Delivery| {
-                d.alert_id == alert.alert_id && d.role == audience.role && *d.subject == *audience.subject
+                let to = d.role == audience.role && *d.subject == *audience.subject;
+                // A digest has the alert of the first message that joined it, and is not its delivery.
+                d.alert_id == alert.alert_id && to && !quota::is_digest(d)
             };
             let mut found = false;
             for d in self.deliveries.iter().filter(own) {
@@ -257,8 +260,10 @@ impl Page<'_> {
                 if d.attempt > 1 {
                     let _ = write!(text, ", {} attempts", d.attempt);
                 }
-                if let Some(reason) = &d.reason {
-                    let _ = write!(text, ", {reason}");
+                match (ledger::said(d), &d.reason) {
+                    (Some(says), _) => text += answered(says),
+                    (None, Some(reason)) => text.extend([", ", reason]),
+                    (None, None) => {}
                 }
                 if d.uncertain {
                     text.push_str(", some attempt may have arrived although no yes was seen");
@@ -395,6 +400,16 @@ fn refused(r: &RefusedView) -> String {
         r.report.as_ref().map_or_else(|| "a report without an id".to_owned(), |key| format!("report {key}"));
     let day = r.occurred_on.map(|day| format!(", accident of {day}")).unwrap_or_default();
     format!("{} {report} refused: {}{day}  {}", r.arrived_at, r.reason, r.place)
+}
+
+/// What the person has answered who got a message, after how it came.
+fn answered(says: Says) -> &'static str {
+    match says {
+        Says::Acknowledged => ", and the person has answered that it was read (acknowledged)",
+        Says::WithdrawnClaim => ", and the person says that the case was withdrawn (withdrawn_claim)",
+        Says::NotOurs => ", and the person says that it is not theirs (not_ours)",
+        Says::Failed | Says::Delivered | Says::Other => "",
+    }
 }
 
 /// A later version of a report, and what it changed.

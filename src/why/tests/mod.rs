@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tocsin_alerts::quota;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::Policies;
 use tocsin_pipeline::why::{Records, Rules, Wanted, Why};
@@ -207,7 +208,45 @@ fn the_page_reads_as_agreed() {
     let town = replayed(&town(), None);
     let source = source(&town);
     let alert = upgraded(&source);
-    let delivery = Delivery {
+    write(&source, &[to_the_owner(&alert)]);
+    let page = text::of(&ask(&source, &alert.alert_id).unwrap());
+    let expected = include_str!("upgraded.txt");
+    assert!(page.trim() == expected.trim(), "{page}");
+}
+
+/// A digest has the alert, role and subject of the first message that joined it.
+#[test]
+fn answers_are_said_in_words_and_a_digest_is_not_the_message_that_joined_it() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let alert = upgraded(&source);
+    let said = |state, reason: &str| Delivery { state, reason: Some(reason.into()), ..to_the_owner(&alert) };
+    for (state, reason, words) in [
+        (
+            DeliveryState::Delivered,
+            "acknowledged",
+            ", and the person has answered that it was read (acknowledged)",
+        ),
+        (
+            DeliveryState::Delivered,
+            "withdrawn_claim",
+            ", and the person says that the case was withdrawn (withdrawn_claim)",
+        ),
+        (DeliveryState::Delivered, "not_ours", ", and the person says that it is not theirs (not_ours)"),
+        (DeliveryState::Skipped, "in_digest:DIGEST", ", in_digest:DIGEST"),
+    ] {
+        let member = said(state, reason);
+        let digest = quota::joined(None, &member, member.at, member.at);
+        write(&source, &[member, digest]);
+        let page = text::of(&ask(&source, &alert.alert_id).unwrap());
+        let deliveries: Vec<&str> = page.lines().filter(|line| line.contains(" by webhook (text ")).collect();
+        assert_eq!(deliveries.len(), 1, "{page}");
+        assert!(deliveries[0].trim().starts_with(state.as_str()) && deliveries[0].contains(words), "{page}");
+    }
+}
+
+fn to_the_owner(alert: &Alert) -> Delivery {
+    Delivery {
         delivery_id: "D".into(),
         alert_id: alert.alert_id.clone(),
         case_no: alert.case_no.to_string(),
@@ -237,11 +276,7 @@ fn the_page_reads_as_agreed() {
         revision: alert.revision,
         area: None,
         slots: BTreeMap::new(),
-    };
-    write(&source, &[delivery]);
-    let page = text::of(&ask(&source, &alert.alert_id).unwrap());
-    let expected = include_str!("upgraded.txt");
-    assert!(page.trim() == expected.trim(), "{page}");
+    }
 }
 
 /// A correction, and the escalation that it closed, name the record that did it.
