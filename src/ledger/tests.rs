@@ -587,3 +587,18 @@ fn who_has_answered_is_told_unless_it_is_not_theirs() {
         assert_eq!(played.not_told(), expected, "{state}");
     }
 }
+
+#[test]
+fn a_page_shows_what_a_person_said_and_a_digest_by_itself() {
+    let played = played(&history(3, 60));
+    let (alert, sent) = lone_message(&played);
+    let reason = Some("not_ours".to_owned());
+    let member = Delivery { state: DeliveryState::Delivered, reason, ..sent };
+    let digest = quota::joined(None, &member, member.at, member.at);
+    let steps = vec![member.clone(), digest.clone()];
+    let page = super::text::show(&super::deliveries::Found { alerts: vec![alert], steps });
+    let (of_alert, digests) = page.split_once("Digests; ").unwrap();
+    assert!(of_alert.contains(&member.delivery_id) && of_alert.contains("not_ours"), "{page}");
+    assert!(!of_alert.contains(&digest.delivery_id) && digests.contains(&digest.delivery_id), "{page}");
+    assert!(!page.contains("not in alerts"), "{page}");
+}
