@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
+use tocsin_alerts::quota;
 use tocsin_schemas::codes::DeliveryState;
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::log::{EventLog, LogError};
@@ -199,7 +200,10 @@ fn look(log: &dyn EventLog, id: &str) -> Result<Found, LogError> {
         if let Some(d) = own::<Delivery>(&record)?
             && (d.delivery_id == id || d.alert_id == id || d.case_no == id)
         {
-            wanted.insert(d.alert_id.clone());
+            // A digest stands for more than the alert that it carries.
+            if !quota::is_digest(&d) {
+                wanted.insert(d.alert_id.clone());
+            }
             found.steps.push(d);
         }
         Ok(())
