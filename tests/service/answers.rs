@@ -55,6 +55,7 @@ fn a_button_is_an_answer_in_the_log_once_and_after_a_restart_too() {
     until("the owner is told", || house.gateway.calls().len() == 1);
     let text = house.gateway.calls()[0]["text"].as_str().unwrap().to_owned();
     let link = link(&house);
+    let told = house.all::<Delivery>().pop().unwrap().delivery_id;
     until("the page shows what was said", || asked(&run, "GET", &link, "").contains(&text));
     assert_eq!(house.all::<Answer>(), []);
     let pressed = asked(&run, "POST", &link, "answer=not_ours");
@@ -70,7 +71,7 @@ fn a_button_is_an_answer_in_the_log_once_and_after_a_restart_too() {
     let answers = house.all::<Answer>();
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert_eq!((answers[0].kind, answers[0].says), (AnswerKind::Link, Says::NotOurs));
-    assert_eq!(answers[0].delivery_id, Some(house.all::<Delivery>().pop().unwrap().delivery_id));
+    assert_eq!(answers[0].delivery_id, Some(told));
 
     let run = house.run_caught_up(&[]);
     until("it was read back", || asked(&run, "GET", &link, "").contains("您已回复：不是我单位"));

@@ -42,7 +42,7 @@ use crate::decide::Why;
 use crate::gateways::Kind;
 use crate::planner::Stop;
 use crate::worker::commit::Committer;
-use crate::worker::reading::Reading;
+use crate::worker::reading::{Reading, writer};
 use crate::worker::{Shared, WRITER, WorkerError, looked_up, tail};
 use board::{Board, Errand, Send};
 pub(crate) use gates::Gates;
@@ -65,6 +65,14 @@ pub(crate) async fn run(
 ) -> Result<(), WorkerError> {
     let name = format!("{WRITER}.{partition}");
     let tries = shared.settings.append_tries;
+    // First of all the writer: it ends what a dead sender of this partition has left open, behind which the planner's
+    // reading waits.
+    let (log, reads, writer_name) = (Arc::clone(&shared.log), reading.clone(), name.clone());
+    let open = tokio::task::spawn_blocking(move || writer(&*log, &writer_name, tries, &reads));
+    let opened = tokio::select! {
+        _ = stop.changed() => return Ok(()),
+        opened = open => opened.map_err(|_| WorkerError::Died("start"))??,
+    };
     let mut guarded = shared.guarded.subscribe();
     tokio::select! {
         _ = stop.changed() => return Ok(()),
@@ -72,7 +80,7 @@ pub(crate) async fn run(
     }
     let (log, reads, writer_name) = (Arc::clone(&shared.log), reading.clone(), name.clone());
     let start =
-        tokio::task::spawn_blocking(move || start::read_back(&log, &writer_name, partition, tries, &reads));
+        tokio::task::spawn_blocking(move || start::read_back(&log, opened, &writer_name, partition, &reads));
     let started = tokio::select! {
         _ = stop.changed() => return Ok(()),
         started = start => started.map_err(|_| WorkerError::Died("start"))??,

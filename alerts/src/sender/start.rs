@@ -12,7 +12,7 @@ use crate::codec::{self, topic};
 use crate::ledger::Ledger;
 use crate::quota::Usage;
 use crate::worker::WorkerError;
-use crate::worker::reading::{Reading, partition, read_progress, to_written, writer};
+use crate::worker::reading::{Reading, partition, read_progress, to_written};
 
 /// The sender's state as of now, and where to go on.
 pub(super) struct Started {
@@ -33,18 +33,17 @@ pub(super) struct Started {
     pub proven: BTreeSet<String>,
 }
 
-/// Opens the writer, which fences an older sender of this partition, and then reads the partition back. Blocks.
+/// Reads the partition back, after the writer was made that fences an older sender of it. Blocks.
 ///
 /// # Errors
 /// Those of reading; `Retry` when it stands still, or the worker is gone. Nothing was written.
 pub(super) fn read_back(
     log: &Arc<dyn EventLog>,
+    writer: Box<dyn LogWriter>,
     writer_name: &str,
     of: u32,
-    tries: u32,
     reading: &Reading,
 ) -> Result<Started, WorkerError> {
-    let writer = writer(&**log, writer_name, tries, reading)?;
     let log_id = log.log_id()?;
     let progress = read_progress(&**log, writer_name, reading)?;
     let answers_from = answers_from(&**log, progress.as_ref())?;

@@ -55,7 +55,7 @@ impl Sink {
     /// Those of the log.
     pub fn open(log: Arc<dyn EventLog>, stop: Stop) -> Result<Sink, LogError> {
         let writer = log.writer(WRITER)?;
-        let committed = start::own_progress(&*log)?;
+        let committed = start::read_progress(&*log)?;
         let names = topics::catalogue().iter().filter_map(|t| Some((t.schema?, Arc::from(t.name)))).collect();
         Ok(Sink { log, writer, names, committed, looked: None, fence: FenceWatch::default(), stop })
     }
@@ -171,7 +171,7 @@ impl Sink {
     fn settle(&mut self, wanted: &Progress) -> Result<bool, Failure> {
         let mut pause = PAUSE.0;
         let found = loop {
-            let tried = self.log.writer(WRITER).and_then(|w| Ok((w, start::own_progress(&*self.log)?)));
+            let tried = self.log.writer(WRITER).and_then(|w| Ok((w, start::read_progress(&*self.log)?)));
             match tried {
                 Ok((writer, found)) => {
                     self.writer = writer;

@@ -44,19 +44,9 @@ const PATIENCE: Duration = Duration::from_secs(100);
 /// Those of the log; `Damaged` if it cannot be decoded.
 pub fn read_progress(log: &dyn EventLog) -> Result<Option<Progress>, LogError> {
     let mut progress = None;
+    // The pipeline's stands in a partition of its own: a dead worker's open append hides nothing of it, and is not waited
+    // for (that worker starts after the pipeline).
     read_all(log, topics::PROGRESS, &mut |record| take_progress(&mut progress, &record))?;
-    Ok(progress)
-}
-
-/// The same for the pipeline itself, after its writer was made: all that it ever wrote, whoever else has an append open
-/// in the same partition.
-///
-/// # Errors
-/// As [`read_progress`]; `Retry` when another's append stays open.
-pub fn own_progress(log: &dyn EventLog) -> Result<Option<Progress>, LogError> {
-    let mut progress = None;
-    let ends = log.written(topics::PROGRESS)?;
-    read_to(log, topics::PROGRESS, &ends, &mut |record| take_progress(&mut progress, &record))?;
     Ok(progress)
 }
 
