@@ -120,7 +120,9 @@ fn of_role(role: &str, names: Vec<String>, found: &Configured) -> Result<(Role, 
     let known = || Role::ALL.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
     let role = role.parse().map_err(|_| format!("expected one of {}", known()))?;
     if names.is_empty() {
-        return Err("expected at least one gateway; left out: all of them".into());
+        return Err(
+            "expected at least one gateway; left out: all but the robots, which write to a group".into()
+        );
     }
     for (at, name) in names.iter().enumerate() {
         if found.find(name).is_none() {

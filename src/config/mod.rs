@@ -52,7 +52,7 @@
 //! T1 = { id = "SMS_1", slots = ["M", "D", "cause", "n", "id"] }
 //! T2 = { id = "SMS_2", slots = ["M", "D", "sev", "cause", "id"], sign_name = "永康应急" }
 //!
-//! [alerts.order]              # left out: all of them, as the table of docs/gateway.md has them
+//! [alerts.order]              # left out: all but the robots, as the table of docs/gateway.md has them
 //! owner = ["aliyun", "webhook"]
 //!
 //! [metrics]                   # left out: none are served, and `run` does not watch over its ledger

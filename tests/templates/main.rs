@@ -48,7 +48,7 @@ fn the_texts_as_they_are_delivered_break_no_rule() {
     assert!(!out.contains('\u{1b}'), "no colour where nobody looks");
     // One line a text; the columns stand under each other whatever script is in them.
     let rows: Vec<&str> = out.lines().filter(|line| line.starts_with(" T")).collect();
-    assert_eq!(rows.len(), 16, "{out}");
+    assert_eq!(rows.len(), 17, "{out}");
     let at = rows[0].find("ALIYUN").unwrap();
     for row in &rows[1..] {
         let id = row.split_whitespace().next().unwrap();
@@ -135,11 +135,13 @@ fn what_is_approved_is_compared_with_the_texts() {
     let variables = json!({"M": "3", "D": "1", "cause": "物体打击", "n": "2", "id": "000000901"});
     assert_eq!(request["variables"], variables);
 
-    let dir = house(&[], "[alerts.gateways.webhook]\nsign_name = \"x\"\n");
+    let dir = house(&[], "[alerts.gateways.wecom_robot]\nsign_name = \"x\"\n");
     let (code, _, err) = called(dir.path(), &["templates", "lint", "--config", "tocsin.toml"]);
     assert_eq!(code, 2);
     assert!(
-        err.contains("[alerts.gateways.webhook]: only these have templates to approve: aliyun, tencent"),
+        err.contains(
+            "[alerts.gateways.wecom_robot] sign_name: only these have templates to approve: aliyun, tencent"
+        ),
         "{err}"
     );
 }
