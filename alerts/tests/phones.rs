@@ -8,11 +8,12 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tocsin_alerts::admission::{Admission, AdmissionSettings, BreakerSettings};
 use tocsin_alerts::channel::{Channel, Outcome, Outgoing};
 use tocsin_alerts::channels::Channels;
-use tocsin_alerts::clock::{BoxFuture, SystemClock};
+use tocsin_alerts::clock::{BoxFuture, Clock, SystemClock};
 use tocsin_alerts::decide::RetrySettings;
-use tocsin_alerts::gateways::{Kind, Question, Told};
+use tocsin_alerts::gateways::{self, Kind, Question, Told};
 use tocsin_alerts::stats::settled;
 use tocsin_alerts::worker::{Settings, Worker};
 use tocsin_connectors::log::sqlite::SqliteLog;
@@ -63,10 +64,13 @@ impl Channel for Gateway {
         let reason = || "simulated".into();
         let outcome = match (case % 6, message.attempt) {
             (0, _) => Outcome::Permanent { reason: reason() },
-            (1, _) => Outcome::Account { reason: reason() },
+            (1, 1) => Outcome::Account { reason: reason() },
             (2, 1) => Outcome::Unknown { reason: reason(), retry_after_ms: None },
             (3, 1) => Outcome::Transient { reason: reason(), retry_after_ms: Some(1) },
-            (4, 1) => Outcome::WindowUsedUp { reason: reason(), until: None },
+            (4, 1) => {
+                let until = Some(Instant(SystemClock.now().0 + 20));
+                Outcome::WindowUsedUp { reason: reason(), until }
+            }
             _ => Outcome::Accepted { gateway_ref: None },
         };
         Box::pin(async move { outcome })
@@ -148,6 +152,18 @@ fn contact(n: u32) -> NewRecord {
     NewRecord { topic: topics::CONTACTS.into(), key, value, stamp: None, route: None }
 }
 
+/// Holds end after milliseconds here: what is shut for minutes would be waited for.
+fn impatient() -> AdmissionSettings {
+    let short = Duration::from_millis(20);
+    let breaker = BreakerSettings {
+        first_open: short,
+        longest_open: short,
+        account_open: short,
+        ..BreakerSettings::default()
+    };
+    AdmissionSettings { breaker, longest_hold: short, look_again: short, ..AdmissionSettings::default() }
+}
+
 /// What looks like a mobile number of the mainland: eleven digits by themselves.
 fn phones(line: &str) -> Vec<&str> {
     line.split(|c: char| !c.is_ascii_alphanumeric())
@@ -186,8 +202,9 @@ async fn no_log_line_of_the_worker_shows_a_phone() {
     let retry =
         RetrySettings { max_attempts: 3, first_delay_ms: 1, max_delay_ms: 10, ..RetrySettings::default() };
     let settings = Settings { retry, ..Settings::default() };
-    let channel = Arc::clone(&gateway) as Arc<dyn Channel>;
-    let worker = Worker::new(Arc::clone(&log), Channels::one(channel), Arc::new(SystemClock), settings);
+    let mut channels = Channels::one(Arc::clone(&gateway) as Arc<dyn Channel>);
+    channels.admit(Admission::new(gateways::find("webhook").unwrap().profile, impatient()));
+    let worker = Worker::new(Arc::clone(&log), channels, Arc::new(SystemClock), settings);
     let end = |(partition, bounds): (u32, tocsin_schemas::log::Bounds)| Offset {
         topic: topics::ALERTS.into(),
         partition,
