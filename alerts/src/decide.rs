@@ -81,6 +81,8 @@ pub enum Why {
     Fuse,
     /// Somebody else of its audience has answered.
     Answered,
+    /// Somebody answers for it that what failed is said after all; the id of the delivery that failed follows.
+    Retry,
 }
 
 impl Why {
@@ -102,6 +104,7 @@ impl Why {
             Why::InDigest => "in_digest",
             Why::Fuse => "fuse",
             Why::Answered => "answered",
+            Why::Retry => "retry",
         }
     }
 }

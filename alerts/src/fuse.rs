@@ -23,6 +23,7 @@ use tocsin_schemas::records::{Alert, Digest, GovernanceEvent};
 use tocsin_schemas::time::Instant;
 
 use crate::decide;
+use crate::newest::Newest;
 
 /// The kind of the event.
 pub const KIND: &str = "corrections_released";
@@ -68,8 +69,8 @@ pub fn details(event: &GovernanceEvent) -> Option<Result<Details, String>> {
 /// Every release: the fold of `governance.events`.
 #[derive(Debug, Default)]
 pub struct Releases {
-    /// The newest version of each, as in [`crate::silences`]; one that cannot be read releases nothing.
-    by_id: BTreeMap<String, (u64, Digest, Option<Instant>)>,
+    /// Of each, up to when.
+    newest: Newest<Instant>,
 }
 
 impl Releases {
@@ -79,18 +80,12 @@ impl Releases {
     /// What is wrong with it; it releases nothing then.
     pub fn apply(&mut self, event: &GovernanceEvent, digest: Digest) -> Result<(), String> {
         let Some(details) = details(event) else { return Ok(()) };
-        let newness = (event.version, digest);
-        if self.by_id.get(&event.event_id).is_some_and(|(version, digest, _)| (*version, *digest) > newness) {
-            return Ok(());
-        }
-        let until = details.as_ref().ok().map(|details| details.until);
-        self.by_id.insert(event.event_id.clone(), (event.version, digest, until));
-        details.map(drop).map_err(|wrong| format!("corrections_released {}: {wrong}", event.event_id))
+        self.newest.take(KIND, event, digest, details.map(|details| details.until))
     }
 
     /// Whatever was decided up to this instant is let go.
     pub fn until(&self) -> Option<Instant> {
-        self.by_id.values().filter_map(|(.., until)| *until).max()
+        self.newest.all().copied().max()
     }
 
     /// Whether what was decided then is let go.

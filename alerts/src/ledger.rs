@@ -23,6 +23,12 @@ pub fn delivery_id(alert_id: &str, role: Role, subject: &str, channel: &str, who
     data_encoding::BASE32_NOPAD.encode(&hash16(&[&parts, whom].concat()))
 }
 
+/// The id of the delivery that says after all what this one failed to say ([`crate::retry`]): each is retried once, and a
+/// retry that failed is retried by its own id.
+pub fn retry_id(failed: &str) -> String {
+    data_encoding::BASE32_NOPAD.encode(&hash16(&["retry", failed]))
+}
+
 pub(crate) fn hash16(parts: &[&str]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for part in parts {
@@ -143,10 +149,10 @@ pub fn stands_for(delivery: &Delivery) -> Option<&str> {
 }
 
 /// The reason of a delivery as metrics count it: a bounded set. `silenced:EVENT` is `silenced`, `in_digest:ID` is
-/// `in_digest`, `same_person:ID` is `same_person`.
+/// `in_digest`, `same_person:ID` is `same_person`, `retry:ID` is `retry`.
 pub fn reason_class(delivery: &Delivery) -> &str {
     let reason = delivery.reason.as_deref().unwrap_or_default();
-    let named = [Why::Silenced, Why::InDigest, Why::SamePerson].map(Why::as_str);
+    let named = [Why::Silenced, Why::InDigest, Why::SamePerson, Why::Retry].map(Why::as_str);
     let begins = |why: &&&str| reason.strip_prefix(**why).is_some_and(|rest| rest.starts_with(':'));
     named.iter().find(begins).copied().unwrap_or(reason)
 }
@@ -232,6 +238,11 @@ impl Ledger {
     /// How a delivery ended, the class of its reason, and whether it may have come all the same.
     pub fn how(&self, delivery_id: &str) -> Option<(DeliveryState, &str, bool)> {
         self.ended.get(delivery_id).map(|ended| (ended.state, &*ended.reason, ended.uncertain))
+    }
+
+    /// Whether it knows this one, open or ended.
+    pub fn knows(&self, delivery_id: &str) -> bool {
+        self.open.contains_key(delivery_id) || self.ended.contains_key(delivery_id)
     }
 
     /// Every delivery that is open, in no order.

@@ -14,8 +14,6 @@
 //! A further version with an earlier `until` ends it. A version that cannot be read ends it too: rather a phone
 //! rings than that nobody hears of an accident because of a slip.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use tocsin_schemas::codes::Role;
 use tocsin_schemas::ids::Uscc;
@@ -23,6 +21,7 @@ use tocsin_schemas::records::{Digest, GovernanceEvent};
 use tocsin_schemas::time::{Day, Instant};
 
 use crate::contacts::Person;
+use crate::newest::Newest;
 
 /// The kind of the event.
 pub const KIND: &str = "silence";
@@ -159,8 +158,7 @@ pub struct Matter<'a> {
 /// Every silence as it stands now: the fold of `governance.events`.
 #[derive(Debug, Default)]
 pub struct Silences {
-    /// The newest version of each; `None` for one that cannot be read.
-    by_id: BTreeMap<String, (u64, Digest, Option<Silence>)>,
+    newest: Newest<Silence>,
 }
 
 impl Silences {
@@ -178,33 +176,24 @@ impl Silences {
         let silence = match Silence::of(event) {
             Some(silence) => silence,
             // It was one before, and is none any more.
-            None if self.by_id.contains_key(&event.event_id) => Err(format!(
+            None if self.newest.knows(&event.event_id) => Err(format!(
                 "version {} is of kind {:?}, not {KIND}",
                 event.version,
                 event.kind.chars().take(64).collect::<String>()
             )),
             None => return Ok(()),
         };
-        let newness = (event.version, digest);
-        if self.by_id.get(&event.event_id).is_some_and(|(version, digest, _)| (*version, *digest) > newness) {
-            return Ok(());
-        }
-        let (silence, wrong) = match silence {
-            Ok(silence) => (Some(silence), Ok(())),
-            Err(wrong) => (None, Err(format!("silence {}: {wrong}", event.event_id))),
-        };
-        self.by_id.insert(event.event_id.clone(), (event.version, digest, silence));
-        wrong
+        self.newest.take(KIND, event, digest, silence)
     }
 
     /// All that can be read, in force or not, by id.
     pub fn all(&self) -> impl Iterator<Item = &Silence> {
-        self.by_id.values().filter_map(|(_, _, silence)| silence.as_ref())
+        self.newest.all()
     }
 
     /// The version of this event that stands, readable or not.
     pub fn version(&self, event_id: &str) -> Option<u64> {
-        self.by_id.get(event_id).map(|(version, ..)| *version)
+        self.newest.version(event_id)
     }
 
     /// How many are in force.

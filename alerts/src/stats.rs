@@ -53,6 +53,8 @@ pub struct Stats {
     pub contacts_refused: u64,
     /// Silences in force.
     pub silences: usize,
+    /// Requests to say after all what failed that were looked at, of earlier runs too.
+    pub retries_seen: usize,
     /// Governance events that could not be read, or silences that say something wrong, since the start.
     pub silences_refused: u64,
 }

@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> CommandResult {
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
     let written = event.clone();
     open::within(open::LIMIT, &config.log, move || {
-        governance::append(&*log, WRITER, &written, || covers(&*log, &*schemas, until))
+        governance::append(&*log, WRITER, &[written], || covers(&*log, &*schemas, until))
     })?;
     match args.signed.json {
         true => say!("{}", serde_json::to_string_pretty(&event).map_err(Failure::failed)?),

@@ -3,7 +3,7 @@
 //! Records of different topics may come in any order, and again; of one key the last one counts. Only what the
 //! reconciliation asks for is held.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use compact_str::{CompactString, ToCompactString};
@@ -32,6 +32,8 @@ pub struct Books {
     pub delivered: Option<Progress>,
     /// Each reason once: there are a few, of many deliveries.
     reasons: HashMap<String, Arc<str>>,
+    /// The ids that retries of what failed have.
+    retries: HashSet<String>,
 }
 
 /// An alert, as far as the books need it.
@@ -137,6 +139,9 @@ impl Books {
                 fresh
             })
         });
+        if d.state == DeliveryState::Failed {
+            self.retries.insert(ledger::retry_id(&d.delivery_id));
+        }
         let (leader, digest) = (ledger::stands_for(&d).map(Box::from), quota::is_digest(&d));
         let sent = Sent {
             alert_id: d.alert_id,
@@ -152,6 +157,12 @@ impl Books {
             due: d.due_at.is_some(),
         };
         self.deliveries.insert(d.delivery_id, sent);
+    }
+
+    /// Whether it says after all what another one failed to say. It then hangs on whoever asked for it, not on its alert.
+    pub fn is_retry(&self, sent: &Sent) -> bool {
+        let mut known = self.retries.iter().filter_map(|id| self.deliveries.get(&**id));
+        known.any(|known| std::ptr::eq(known, sent))
     }
 
     /// Takes a record of `progress`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
+use tocsin_alerts::ledger::retry_id;
 use tocsin_alerts::quota;
 use tocsin_schemas::codes::DeliveryState;
 use tocsin_schemas::ids::{IncidentId, Uscc};
@@ -13,6 +14,7 @@ use tocsin_schemas::records::{Alert, Delivery};
 use tocsin_schemas::time::Day;
 use tocsin_schemas::topics::{ALERTS, DELIVERIES};
 
+use super::retry::requests;
 use super::source::{PolicyOf, Source, Where};
 use super::tail::own;
 use super::{bar, text};
@@ -34,7 +36,7 @@ pub struct Show {
 }
 
 /// Which deliveries.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct Filter {
     /// Of messages about this incident: to its owners, and warnings that name it.
     #[arg(long, value_name = "NUMBER")]
@@ -70,7 +72,7 @@ fn hash(text: &str) -> Result<String, String> {
         .to_owned())
 }
 
-fn base32(text: &str) -> bool {
+pub(super) fn base32(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
 }
 
@@ -79,7 +81,7 @@ impl Filter {
     ///
     /// # Errors
     /// A wrong call: no mobile number. A failure: the log has no id, or standard input cannot be read.
-    fn phone_hash(&self, source: &Source, place: &Where) -> Result<Option<String>, Failure> {
+    pub(super) fn phone_hash(&self, source: &Source, place: &Where) -> Result<Option<String>, Failure> {
         let Some(given) = &self.phone else { return Ok(self.phone_hash.clone()) };
         if place.config.is_none() {
             return Err(Failure::wrong_call(
@@ -155,6 +157,23 @@ pub struct Found {
     pub alerts: Vec<Alert>,
     /// Every record of their deliveries that the log still holds, in the order in which they were written.
     pub steps: Vec<Delivery>,
+    /// Who has asked that what failed of it is said after all.
+    pub retries: Vec<Asked>,
+}
+
+/// A request to say after all what failed.
+#[derive(Debug, Serialize)]
+pub struct Asked {
+    /// The delivery that failed.
+    pub delivery_id: String,
+    /// When.
+    pub on: Day,
+    /// Who.
+    pub author: String,
+    /// What was repaired.
+    pub reason: String,
+    /// The delivery that says it after all, if the alert worker has planned it.
+    pub retry_id: Option<String>,
 }
 
 /// Shows one case.
@@ -173,7 +192,7 @@ pub fn show(args: &Show) -> CommandResult {
         )));
     }
     let source = Source::open(&args.place, &PolicyOf::default())?;
-    let found = look(&*source.log, &args.id)?;
+    let found = look(&source, &args.id)?;
     if found.alerts.is_empty() && found.steps.is_empty() {
         return Err(Failure::failed(format!(
             "no alert and no delivery of this log has the id {}: compare it with the message",
@@ -190,15 +209,16 @@ pub fn show(args: &Show) -> CommandResult {
 }
 
 /// Everything of one id.
-fn look(log: &dyn EventLog, id: &str) -> Result<Found, LogError> {
-    let bar = bar();
+fn look(source: &Source, id: &str) -> Result<Found, LogError> {
+    let (log, bar) = (&*source.log, bar());
     let mut found = Found::default();
     // Partitions come in any order: what was written earlier is told by its time, and stays in order where that is equal.
     let mut wanted: BTreeSet<String> = BTreeSet::new();
+    let again = retry_id(id);
     read_all(log, DELIVERIES, &mut |record| {
         bar.inc(1);
         if let Some(d) = own::<Delivery>(&record)?
-            && (d.delivery_id == id || d.alert_id == id || d.case_no == id)
+            && ([id, &again].contains(&&*d.delivery_id) || d.alert_id == id || d.case_no == id)
         {
             // A digest stands for more than the alert that it carries.
             if !quota::is_digest(&d) {
@@ -218,6 +238,18 @@ fn look(log: &dyn EventLog, id: &str) -> Result<Found, LogError> {
         Ok(())
     })?;
     bar.finish_and_clear();
+    for request in requests(log, &*source.schemas)?.all() {
+        let is = |id: &str| found.steps.iter().any(|step| step.delivery_id == id);
+        if is(&request.delivery_id) {
+            found.retries.push(Asked {
+                delivery_id: request.delivery_id.clone(),
+                on: request.on,
+                author: request.author.clone(),
+                reason: request.details.reason.clone(),
+                retry_id: Some(retry_id(&request.delivery_id)).filter(|id| is(id)),
+            });
+        }
+    }
     found.alerts.sort_by_key(|alert| (alert.decided_at, alert.episode, alert.revision));
     found.steps.sort_by_key(|step| step.at);
     Ok(found)
@@ -244,7 +276,7 @@ pub fn find(args: &Find) -> CommandResult {
 }
 
 /// The deliveries that a filter lets through, as last written, by time and id.
-fn filtered(
+pub(super) fn filtered(
     log: &Arc<dyn EventLog>,
     filter: &Filter,
     phone: Option<&str>,

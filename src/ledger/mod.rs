@@ -5,6 +5,7 @@
 //! - [`books`]: the fold of it
 //! - [`reconcile`]: pure: what became of each incident and each warning, and what is missing; [`answer`]: its words
 //! - [`deliveries`]: `show`, `find` and `export`
+//! - [`retry`]: asks that what failed is said after all
 //! - [`text`]: the pages for people; `--json` prints the same
 //!
 //! No phone and no name is in any of it: a person is the contact's place (role, subject, rank, version).
@@ -13,6 +14,7 @@ pub mod answer;
 pub mod books;
 mod deliveries;
 pub mod reconcile;
+mod retry;
 mod source;
 pub mod tail;
 #[cfg(test)]
@@ -41,7 +43,7 @@ const APART: Duration = Duration::from_millis(500);
 /// What to do with the ledger.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-It reads the event log and writes nothing, also beside a running service. No phone and no name is ever shown.
+All but retry read the event log and write nothing, also beside a running service. No phone and no name is ever shown.
 
 Examples:
   tocsin ledger reconcile --config tocsin.toml                is anything unaccounted for? exit code 1 if so
@@ -49,10 +51,11 @@ Examples:
   tocsin ledger find --state failed --day 2026-04-23 --config tocsin.toml
   tocsin ledger find --phone - --config tocsin.toml           what went to a phone; the number is typed on the next line
   tocsin ledger export --format csv --config tocsin.toml > deliveries.csv
+  tocsin ledger retry --day 2026-04-23 --gateway aliyun --author 王主任 --reason \"account paid\" --config tocsin.toml
   tocsin demo --keep here && tocsin ledger reconcile --config here/tocsin.toml
 
 Exit codes: 0 done (reconcile: nothing is unaccounted for), 1 failed (reconcile: something is; show, find: nothing was
-found), 2 a wrong call.")]
+found; retry: something was refused, or nothing found), 2 a wrong call.")]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -70,6 +73,11 @@ pub enum Which {
     Find(deliveries::Find),
     /// Write deliveries as CSV or JSON lines, for a spreadsheet or another system.
     Export(deliveries::Export),
+    /// Ask that what failed is said after all, once what was wrong is repaired.
+    ///
+    /// Each delivery is retried once, by the running service, to whoever has the contact's place now. What was decided
+    /// (a silence, an expiry) and what a later message has overtaken is refused, and so is what may have come.
+    Retry(retry::Args),
 }
 
 /// Hold them against each other.
@@ -110,6 +118,7 @@ pub fn run(args: Args) -> CommandResult {
         Which::Show(args) => deliveries::show(&args),
         Which::Find(args) => deliveries::find(&args),
         Which::Export(args) => deliveries::export(&args),
+        Which::Retry(args) => retry::run(&args),
     }
 }
 

@@ -524,8 +524,9 @@ fn end<'b>(books: &'b Books, sent: &[&'b Sent], passed: bool) -> End<'b> {
         if open.iter().any(|(_, by)| by.state != DeliveryState::Sending && !by.due) {
             return End::Missing(Step::OpenWithoutDueTime);
         }
-        // One that stands for it does not hang on this alert: a digest is its sender's, a twin is judged where it stands.
-        if passed && open.iter().any(|(own, _)| own.leader.is_none()) {
+        // One that stands for it does not hang on this alert: a digest is its sender's, a twin is judged where it stands. Nor
+        // does a retry.
+        if passed && open.iter().any(|(own, _)| own.leader.is_none() && !books.is_retry(own)) {
             return End::Missing(Step::LeftBehind);
         }
         let mut states = open.iter().map(|(_, by)| by.state);

@@ -202,5 +202,19 @@ pub fn show(found: &Found) -> String {
     if !lost.is_empty() {
         let _ = writeln!(out, "Deliveries of alerts that are not in alerts:\n{}", deliveries(&lost, MOST));
     }
+    for asked in &found.retries {
+        let became = match &asked.retry_id {
+            Some(id) => format!("delivery {id}"),
+            None => "nothing yet: the alert worker is not running, or its log says why not".to_owned(),
+        };
+        let _ = writeln!(
+            out,
+            "On {} {} asked that {} is said after all ({}): {became}",
+            asked.on,
+            clean(&asked.author),
+            asked.delivery_id,
+            clean(&asked.reason),
+        );
+    }
     out
 }

@@ -62,7 +62,7 @@ fn event(silence: &Silence) -> Result<GovernanceEvent, LogError> {
 /// # Errors
 /// Those of the log; after one of them nothing was written.
 pub fn append(log: &dyn EventLog, schemas: &dyn SchemaIds, silence: &Silence) -> Result<(), LogError> {
-    governance::append(log, WRITER, &event(silence)?, || {
+    governance::append(log, WRITER, &[event(silence)?], || {
         Ok(read(log, schemas)?.silences.all().any(|standing| standing == silence))
     })
 }

@@ -99,6 +99,12 @@ pub enum Act {
     },
     /// Corrections decided up to now are let go.
     Release,
+    /// What failed is said after all; also where it may have come.
+    Again {
+        alert: String,
+        phone: String,
+        although: bool,
+    },
 }
 
 /// One message that a phone hears.
@@ -320,6 +326,9 @@ fn act(words: &[&str]) -> Option<Act> {
             Act::Link { alert: alert.into(), phone: phone.into(), says }
         }
         ["放行更正"] => Act::Release,
+        ["再发", alert, phone, ref rest @ ..] if rest.is_empty() || *rest == ["不论"] => {
+            Act::Again { alert: alert.into(), phone: phone.into(), although: !rest.is_empty() }
+        }
         _ => return None,
     })
 }

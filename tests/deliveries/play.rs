@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant as Monotonic};
 
-use tocsin_alerts::contacts::Person;
 use tocsin_alerts::ledger::reason_class;
 use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::quota;
-use tocsin_schemas::codes::Role;
 use tocsin_schemas::records::Delivery;
 use tocsin_schemas::time::Instant;
 
 use crate::parse::{self, Act, Heard, Row, Step, Story};
-use crate::stage::Stage;
+use crate::stage::{self, Stage};
 
 /// How long a step may take until it is as written.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -156,15 +154,7 @@ impl Names {
         let mut by_hash = BTreeMap::new();
         for act in acts {
             if let Act::Contact { phone: Some(phone), .. } = act {
-                let person = Person {
-                    role: Role::Owner,
-                    subject: String::new(),
-                    rank: 1,
-                    version: 1,
-                    address: phone.clone(),
-                    phone: Some(phone.clone()),
-                };
-                by_hash.insert(key.phone(&person), phone.clone());
+                by_hash.insert(stage::hash(&key, phone), phone.clone());
             }
         }
         Names { by_hash, several: story.setting.channels.len() > 1 }

@@ -11,15 +11,20 @@ use tocsin_alerts::calendar::{Calendar, Holidays, Hours};
 use tocsin_alerts::channel::Channel;
 use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::Clock as _;
+use tocsin_alerts::contacts::Person;
 use tocsin_alerts::decide::RetrySettings;
 use tocsin_alerts::fuse;
 use tocsin_alerts::gateways::{self, Fate};
+use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::plan::next::Awaits;
+use tocsin_alerts::retry;
 use tocsin_alerts::stats::Stats;
 use tocsin_alerts::worker::{Settings, Worker, WorkerError};
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::owed::warning_number;
-use tocsin_schemas::codes::{AnswerKind, Category, Change, Reason, Role, Rule, Severity, State};
+use tocsin_schemas::codes::{
+    AnswerKind, Category, Change, DeliveryState, Reason, Role, Rule, Severity, State,
+};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::log::{EventLog, NewRecord, TopicPartition};
 use tocsin_schemas::records::{
@@ -76,6 +81,8 @@ pub struct Stage {
     cases: BTreeMap<char, Case>,
     versions: BTreeMap<String, u64>,
     events: u32,
+    /// How many of them ask for what failed.
+    retries: usize,
     worker: Option<Running>,
 }
 
@@ -127,6 +134,7 @@ impl Stage {
             cases: BTreeMap::new(),
             versions: BTreeMap::new(),
             events: 0,
+            retries: 0,
             worker: None,
         };
         stage.decided(story.steps[0].at);
@@ -225,6 +233,12 @@ impl Stage {
                 let details = format!("{{\"until\":\"{now}\",\"reason\":\"数据源已修复\"}}");
                 self.governance(fuse::KIND, "*".to_owned(), details, now);
             }
+            Act::Again { alert, phone, although } => {
+                let failed = self.failed(alert, phone)?;
+                let details = format!("{{\"reason\":\"已修复\",\"although_uncertain\":{although}}}");
+                self.governance(retry::KIND, failed, details, now);
+                self.retries += 1;
+            }
             Act::Answers { phone, answers } => self.phones.answers(phone, answers),
             Act::Receipt { alert, phone, failed } => {
                 let came = self.came(alert, phone, AnswerKind::Receipt, now)?;
@@ -263,6 +277,15 @@ impl Stage {
         let key = event.event_id.clone().into_bytes();
         let value = encode_in(&Record::Governance(event), Encoding::SingleObject).unwrap();
         self.put(&[raw(topics::GOVERNANCE, key, Some(value))]);
+    }
+
+    /// The delivery of this alert to this phone, or to nobody, that failed last.
+    fn failed(&self, alert: &str, phone: &str) -> Result<String, String> {
+        let hash = (phone != "无人").then(|| hash(&PhoneKey::new(self.log_id().as_bytes()), phone));
+        let all = self.deliveries();
+        let of = |d: &&Delivery| d.alert_id == alert && d.phone_hash == hash;
+        let failed = all.values().filter(of).max_by_key(|d| (d.state == DeliveryState::Failed, d.at));
+        failed.map(|d| d.delivery_id.clone()).ok_or_else(|| format!("{phone} has no delivery of {alert}"))
     }
 
     /// The last message of this alert that this phone heard, and an answer to it that comes now.
@@ -411,6 +434,9 @@ impl Stage {
             }
         }
         let stats = stats.borrow().clone();
+        if stats.retries_seen < self.retries {
+            return Ok(false);
+        }
         let ends: Vec<Offset> = (0..)
             .zip(self.log.bounds(topics::ALERTS).unwrap())
             .map(|(partition, b)| Offset { topic: topics::ALERTS.into(), partition, next: b.end })
@@ -462,6 +488,18 @@ impl Stage {
             )),
         }
     }
+}
+
+/// The hash of one of a story's phones.
+pub fn hash(key: &PhoneKey, phone: &str) -> String {
+    key.phone(&Person {
+        role: Role::Owner,
+        subject: String::new(),
+        rank: 1,
+        version: 1,
+        address: phone.to_owned(),
+        phone: Some(phone.to_owned()),
+    })
 }
 
 fn output<T: OutputRecord>(record: &T) -> NewRecord {

@@ -214,3 +214,49 @@ fn corrections_that_are_too_many_wait_until_somebody_has_looked() {
     assert_eq!(held(), 0);
     assert_eq!(house.progress().unwrap().counters.quarantined, 0);
 }
+
+#[test]
+fn what_failed_is_said_after_all_once_when_somebody_answers_for_it() {
+    let house = House::embedded();
+    let firm = json!({"uscc": FIRM, "version": 1, "name": "长城五金", "area": AREA, "industry": "33",
+        "valid_from": "2015-01-01", "status": "active"});
+    house.append(topics::ENTERPRISES, FIRM, &firm, None);
+    let run = house.run_caught_up(&[]);
+    house.report("a", &today().to_string(), None);
+    until("nobody is found", || last(&house).is_some_and(|d| d.reason.as_deref() == Some("no_contact")));
+    let failed = last(&house).unwrap().delivery_id;
+
+    let signed = ["--author", "王主任", "--reason", "contact registered", "--json"];
+    let retry = |args: &[&str]| {
+        let (code, out, said) = call(&house, &[&["ledger", "retry"], args, &signed].concat());
+        (code, serde_json::from_str::<Value>(&out).unwrap_or_default(), said)
+    };
+    assert_eq!(retry(&[]).0, Some(2), "everything is not asked for by leaving all out");
+    let (code, none, said) = retry(&["AAAAAAAAAAAAAAAAAAAAAAAAAA"]);
+    assert_eq!((code, none), (Some(1), Value::Null), "{said}");
+    let (code, answers, _) = retry(&["--enterprise", FIRM, "--dry-run"]);
+    assert_eq!(
+        (code, &answers[0]["answer"], &answers[0]["delivery_id"]),
+        (Some(0), &json!("asked"), &json!(failed))
+    );
+    let contact = json!({"role": "owner", "subject": FIRM, "rank": 1, "name": "某人",
+        "addresses": {"webhook": "owner"}, "version": 1});
+    house.append(topics::CONTACTS, &format!("owner|{FIRM}|1"), &contact, None);
+    assert!(house.gateway.calls().is_empty());
+
+    assert_eq!(retry(&[&failed]).0, Some(0));
+    until("the owner is told", || house.gateway.calls().len() == 1);
+    let (code, answers, said) = retry(&[&failed]);
+    assert_eq!((code, &answers[0]["answer"]), (Some(1), &json!("retried")), "{said}");
+    let retried = answers[0]["retry_id"].as_str().unwrap().to_owned();
+    until("it is accepted", || {
+        last(&house).is_some_and(|d| d.delivery_id == retried && d.state == DeliveryState::Accepted)
+    });
+    let (_, page, _) = call(&house, &["ledger", "show", &failed]);
+    assert!(page.contains("王主任") && page.contains(&retried), "{page}");
+    assert_eq!(json_of(&house, &["ledger", "reconcile", "--json"])["unaccounted"], json!(0));
+    assert_eq!(run.stop(), Some(0));
+    // A further worker has nothing to say.
+    assert_eq!(house.run_caught_up(&[]).stop(), Some(0));
+    assert_eq!(house.gateway.calls().len(), 1);
+}

@@ -17,6 +17,7 @@
 //!    area, until the contact is registered anew.
 //! 8. Nobody in the chain: failed, `no_contact`.
 
+mod again;
 pub mod morning;
 pub mod next;
 pub mod share;

@@ -40,6 +40,10 @@ impl ConversationKey {
     pub fn new(alert: &Alert, audience: &Audience) -> ConversationKey {
         ConversationKey::of(&alert.case_no, audience.role, &audience.subject)
     }
+    /// That of whom a delivery tells.
+    pub fn told_by(delivery: &Delivery) -> ConversationKey {
+        ConversationKey::of(&delivery.case_no, delivery.role, &delivery.subject)
+    }
     fn of(case_no: &str, role: Role, subject: &str) -> ConversationKey {
         ConversationKey(hash16(&["conversation", case_no, role.as_str(), subject]))
     }
@@ -211,7 +215,7 @@ impl Told {
             leader.standing = Standing::of(delivery);
             moved.extend(&leader.followers);
         }
-        let of = ConversationKey::of(&delivery.case_no, delivery.role, &delivery.subject);
+        let of = ConversationKey::told_by(delivery);
         let conversation = self.conversations.entry(of).or_default();
         conversation.last = conversation.last.max(Some((order_of(delivery), delivery.change)));
         if let Some(decided) = delivery.decided_at.filter(|_| decide::supersedes(delivery.change)) {
@@ -241,7 +245,7 @@ impl Told {
         let key = ShareKey::of(&delivery.alert_id, delivery.role, &delivery.subject);
         let kept = self.promised.as_ref().is_none_or(|promised| promised.contains(&delivery.alert_id));
         let share = self.shares.entry(key).or_insert_with(|| {
-            let of = ConversationKey::of(&delivery.case_no, delivery.role, &delivery.subject);
+            let of = ConversationKey::told_by(delivery);
             if kept {
                 self.conversations.entry(of).or_default().unfinished.insert((order_of(delivery), key));
             }
@@ -444,6 +448,12 @@ impl Told {
     pub fn overtaken(&self, alert: &Alert, audience: &Audience) -> bool {
         let conversation = self.conversations.get(&ConversationKey::new(alert, audience));
         conversation.is_some_and(|c| c.overtakes > Some(order(alert)))
+    }
+
+    /// Whether a later message of this conversation was decided, whatever it says.
+    pub fn later(&self, alert: &Alert, audience: ConversationKey) -> bool {
+        let last = self.conversations.get(&audience).and_then(|c| c.last);
+        last.is_some_and(|(last, _)| last > order(alert))
     }
 
     /// What was said last in this conversation, or is about to be.

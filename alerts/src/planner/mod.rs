@@ -13,6 +13,7 @@
 pub(crate) mod merge;
 mod promises;
 mod reader;
+mod retries;
 mod start;
 pub(crate) mod turns;
 
@@ -31,15 +32,18 @@ use crate::clock::wait_for;
 use crate::codec::topic;
 use crate::decide::{self, Urgency, Why};
 use crate::fuse;
+use crate::ledger::retry_id;
 use crate::plan::morning::{self, Listed};
 use crate::plan::next::Further;
 use crate::plan::told::{ConversationKey, ShareKey, Told};
 use crate::plan::{Draft, Planner};
+use crate::retry::{self, Request};
 use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
 use crate::worker::{Shared, WRITER, WorkerError, looked_up, record, tail};
 use merge::Merge;
 use promises::Promises;
+use retries::{Found, Retries};
 
 pub(crate) use turns::PATIENCE as TURN_PATIENCE;
 
@@ -91,7 +95,8 @@ pub(crate) async fn run(
     );
     let writer = started.writer;
     let (log, log_id) = (Arc::clone(&shared.log), started.log_id);
-    let committer = Committer::new(log, WRITER.to_owned(), writer, started.progress, log_id, tries, reading);
+    let writes = reading.clone();
+    let committer = Committer::new(log, WRITER.to_owned(), writer, started.progress, log_id, tries, writes);
     let mut turn = Turn {
         shared: &shared,
         told: started.told,
@@ -100,6 +105,7 @@ pub(crate) async fn run(
         taken_in: started.from,
         progress_due: None,
         relayed: HashSet::new(),
+        retries: Retries::default(),
     };
     // Before anything that was planned goes out: somebody may have answered since.
     turn.relay_all();
@@ -114,6 +120,9 @@ pub(crate) async fn run(
     // Answers wait until the deliveries are known that were in the log when they were read.
     let mut held: Option<(Vec<Answer>, Vec<u64>)> = None;
     let mut looking = None;
+    // Also what was asked for while no planner was there.
+    let (mut asked, mut finding) = (shared.registry.asked(), None);
+    asked.mark_changed();
     loop {
         if let Some((came, _)) = held.take_if(|(_, written)| reached(&read_to, written)) {
             turn.said(&came);
@@ -145,6 +154,14 @@ pub(crate) async fn run(
             found = looked_up(&mut looking) => {
                 looking = None;
                 held = Some(found?);
+            }
+            Ok(()) = asked.changed(), if finding.is_none() => {
+                let requests = turn.new_requests();
+                finding = (!requests.is_empty()).then(|| retries::look_up(&shared, requests, &reading));
+            }
+            found = looked_up(&mut finding) => {
+                finding = None;
+                turn.say_after_all(found?);
             }
             () = at(turn.progress_due) => turn.committer.wants_progress = true,
             () = wait_for(&*shared.clock, turn.promises.next_due()) => {}
@@ -206,6 +223,7 @@ struct Turn<'a> {
     progress_due: Option<Monotonic>,
     /// The deliveries, and their attempts, whose senders were told that somebody else has answered.
     relayed: HashSet<(String, u32)>,
+    retries: Retries,
 }
 
 impl Turn<'_> {
@@ -342,6 +360,42 @@ impl Turn<'_> {
         }
     }
 
+    fn new_requests(&mut self) -> Vec<Request> {
+        let known = self.shared.registry.known();
+        self.retries.new_ones(known.retries.all(), self.told.ledger(), self.shared.clock.now())
+    }
+
+    /// Plans what somebody has asked to be said after all, or says in the log of this process why not.
+    fn say_after_all(&mut self, found: Vec<Found>) {
+        self.retries.answered();
+        for Found { request, of } in found {
+            let refused = |why: &str, next_step: &str| {
+                tracing::warn!(
+                    event_id = %request.event_id,
+                    delivery_id = %request.delivery_id,
+                    reason = why,
+                    "a retry is refused: {next_step}"
+                );
+            };
+            let Some((failed, alert)) = of else {
+                refused(
+                    "unknown",
+                    "no delivery of this log has that id: compare it with `tocsin ledger find`",
+                );
+                continue;
+            };
+            let later = self.told.later(&alert, ConversationKey::told_by(&failed));
+            let although = request.details.although_uncertain;
+            if let Some(why) = retry::refusal(&failed, later, although, self.shared.clock.now()) {
+                refused(why.as_str(), why.next_step());
+            // Asked for by two events, it is said once.
+            } else if !self.told.ledger().knows(&retry_id(&failed.delivery_id)) {
+                let draft = self.with_planner(|planner| planner.again(&alert, &failed));
+                self.plan(draft);
+            }
+        }
+    }
+
     fn with_planner<T>(&self, ask: impl FnOnce(&Planner<'_>) -> T) -> T {
         let shared = self.shared;
         let known = shared.registry.known();
@@ -397,6 +451,7 @@ impl Turn<'_> {
             stats.deliveries = self.told.ledger().counts();
             stats.progress = self.committer.progress_of(topic::ALERTS);
             stats.contacts = known.contacts.len();
+            stats.retries_seen = self.retries.done();
             stats.silences = known.silences.in_force(now);
             stats.contacts_refused = contacts_refused;
             stats.silences_refused = silences_refused;

@@ -10,8 +10,6 @@ use tocsin_schemas::wire::SchemaIds;
 
 use super::WorkerError;
 use crate::codec::{self, topic};
-use crate::fuse::Releases;
-use crate::silences::Silences;
 
 /// Records asked for at once.
 pub(crate) const CHUNK: usize = 5_000;
@@ -262,23 +260,12 @@ pub(crate) fn governance(record: &LogRecord, schemas: &dyn SchemaIds) -> Option<
     }
 }
 
-/// Takes an event in, and says whether it was right; if not, that is logged: whoever wrote it acts.
-pub(crate) fn silence(silences: &mut Silences, event: &GovernanceEvent, digest: Digest) -> bool {
-    match silences.apply(event, digest) {
+/// Whether an event was right that was taken in; if not, that is logged: whoever wrote it acts.
+pub(crate) fn right(taken_in: Result<(), String>, says_nothing: &str) -> bool {
+    match taken_in {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(error, "nothing is silent by this event: write a further version of it");
-            false
-        }
-    }
-}
-
-/// The same of a release of corrections.
-pub(crate) fn release(releases: &mut Releases, event: &GovernanceEvent, digest: Digest) -> bool {
-    match releases.apply(event, digest) {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(error, "no correction is let go by this event: write a further version of it");
+            tracing::warn!(error, "{says_nothing} by this event: write a further version of it");
             false
         }
     }

@@ -15,6 +15,7 @@ use super::reading::{self, Reading, from_first, to_end};
 use crate::codec::topic;
 use crate::contacts::Contacts;
 use crate::fuse::Releases;
+use crate::retry::{self, Requests};
 use crate::silences::Silences;
 
 /// What is known.
@@ -23,6 +24,7 @@ pub(crate) struct Known {
     pub contacts: Contacts,
     pub silences: Silences,
     pub releases: Releases,
+    pub retries: Requests,
 }
 
 /// The shared fold and its readers.
@@ -32,6 +34,8 @@ pub(crate) struct Registry {
     known: RwLock<Known>,
     /// Up to when corrections are let go.
     released: watch::Sender<Option<Instant>>,
+    /// Changes when somebody asks that what failed is said after all.
+    asked: watch::Sender<()>,
     tails: Mutex<Tails>,
     contacts_refused: AtomicU64,
     silences_refused: AtomicU64,
@@ -61,6 +65,7 @@ impl Registry {
             schemas,
             known: RwLock::default(),
             released: watch::Sender::new(None),
+            asked: watch::Sender::new(()),
             tails: Mutex::new(tails),
             contacts_refused: AtomicU64::new(0),
             silences_refused: AtomicU64::new(0),
@@ -87,9 +92,15 @@ impl Registry {
             let kept = reading::governance(&record, &*self.schemas).is_some_and(|(event, digest)| {
                 let mut right = true;
                 self.change(|known| {
-                    right = reading::silence(&mut known.silences, &event, digest)
-                        & reading::release(&mut known.releases, &event, digest);
+                    for (taken_in, says_nothing) in [
+                        (known.silences.apply(&event, digest), "nothing is silent"),
+                        (known.releases.apply(&event, digest), "no correction is let go"),
+                        (known.retries.apply(&event, digest), "nothing is said after all"),
+                    ] {
+                        right &= reading::right(taken_in, says_nothing);
+                    }
                 });
+                self.asked.send_if_modified(|_| event.kind == retry::KIND);
                 right
             });
             self.silences_refused.fetch_add(u64::from(!kept), Ordering::Relaxed);
@@ -103,6 +114,11 @@ impl Registry {
     /// Changes when somebody lets corrections go.
     pub fn released(&self) -> watch::Receiver<Option<Instant>> {
         self.released.subscribe()
+    }
+
+    /// Changes when somebody asks that what failed is said after all.
+    pub fn asked(&self) -> watch::Receiver<()> {
+        self.asked.subscribe()
     }
 
     fn change(&self, with: impl FnOnce(&mut Known)) {

@@ -1,6 +1,6 @@
 //! How a case stands whose messages went out in another delivery, to somebody whom no alert names, or were answered.
 
-use tocsin_alerts::quota;
+use tocsin_alerts::{ledger, quota};
 use tocsin_oracle::histories::history;
 use tocsin_schemas::codes::{Role, Rule, State};
 use tocsin_schemas::ids::IncidentId;
@@ -170,6 +170,30 @@ fn an_audience_that_only_deliveries_has_is_judged_too() {
     assert_eq!(played.steps(), [Step::NoDelivery]);
 }
 
+/// The alert is over, and the retry hangs on whoever asked for it.
+#[test]
+fn what_is_said_after_all_is_under_way_though_its_alert_is_over() {
+    use DeliveryState::*;
+    let mut played = played(&history(3, 60));
+    let (_, first) = lone_message(&played);
+    played.deliver(&first, Failed, Some("http_404"));
+    assert_eq!(played.not_told(), standing("not_delivered", "http_404", 1));
+    let delivery_id = ledger::retry_id(&first.delivery_id);
+    let at = first.at.plus_millis(1);
+    let again = Delivery { delivery_id, at, due_at: Some(at), ..first.clone() };
+    let why = format!("retry:{}", first.delivery_id);
+    for (state, reason, expected) in [
+        (Planned, Some(&*why), standing("pending", "planned", 1)),
+        (Sending, None, standing("pending", "sending", 1)),
+        (Uncertain, Some("unknown:timeout"), standing("pending", "uncertain", 1)),
+        (Failed, Some("http_404"), standing("not_delivered", "http_404", 1)),
+        (Accepted, None, vec![]),
+    ] {
+        played.deliver(&again, state, reason);
+        assert_eq!(played.not_told(), expected, "{state}");
+    }
+}
+
 #[test]
 fn who_has_answered_is_told_unless_it_is_not_theirs() {
     use DeliveryState::*;
@@ -205,7 +229,7 @@ fn a_page_shows_what_a_person_said_and_a_digest_by_itself() {
     let member = Delivery { state: DeliveryState::Delivered, reason, ..sent };
     let digest = quota::joined(None, &member, member.at, member.at);
     let steps = vec![member.clone(), digest.clone()];
-    let page = text::show(&Found { alerts: vec![alert], steps });
+    let page = text::show(&Found { alerts: vec![alert], steps, retries: Vec::new() });
     let (of_alert, digests) = page.split_once("Digests; ").unwrap();
     assert!(of_alert.contains(&member.delivery_id) && of_alert.contains("not_ours"), "{page}");
     assert!(!of_alert.contains(&digest.delivery_id) && digests.contains(&digest.delivery_id), "{page}");
