@@ -56,8 +56,8 @@ async fn main() -> ExitCode {
     let names: Vec<_> = Gateway::ALL.iter().map(|gateway| gateway.as_str()).collect();
     println!("gateways   {} at http://{address}", names.join(", "));
     println!(
-        "account    id {:?}, every secret {:?}, signature {:?}",
-        account.id, account.secret, account.sign_name
+        "account    id {:?}, every secret {:?}, signatures {:?}",
+        account.id, account.secret, account.sign_names
     );
     for (id, text) in &account.templates {
         println!("template   {id}: {text}");

@@ -14,6 +14,11 @@ pub struct Plan {
     pub seed: u64,
     /// Calls with a fault.
     pub faults_per_thousand: u16,
+    /// Which faults those are.
+    pub faults: Vec<Fault>,
+    /// Whether a call's chance hangs on its message and on how often that was called about, not on the order of the calls:
+    /// then it is the same whoever comes first.
+    pub by_message: bool,
     /// Messages that do not reach the phone.
     pub failed_per_thousand: u16,
     /// Receipts that are pushed twice.
@@ -30,6 +35,8 @@ impl Default for Plan {
         Plan {
             seed: 0,
             faults_per_thousand: 0,
+            faults: Fault::ALL.to_vec(),
+            by_message: false,
             failed_per_thousand: 0,
             doubled_per_thousand: 0,
             lost_per_thousand: 0,
@@ -71,11 +78,11 @@ impl Plan {
         }
     }
 
-    /// The fault of call number `n`, if it has one.
-    pub fn fault(&self, gateway: Gateway, call: Call, n: u64) -> Option<Fault> {
-        let drawn = self.draw(&format!("fault {call:?}"), gateway, n);
-        let which = usize::try_from(drawn / 1000).unwrap_or(0) % Fault::ALL.len();
-        (drawn % 1000 < u64::from(self.faults_per_thousand)).then(|| Fault::ALL[which])
+    /// The fault of call number `n`, if it has one. `about`: of those about this message.
+    pub fn fault(&self, gateway: Gateway, call: Call, about: &str, n: u64) -> Option<Fault> {
+        let drawn = self.draw(&format!("fault {call:?}{about}"), gateway, n);
+        let which = usize::try_from(drawn / 1000).unwrap_or(0).checked_rem(self.faults.len())?;
+        (drawn % 1000 < u64::from(self.faults_per_thousand)).then(|| self.faults[which])
     }
 
     fn draw(&self, what: &str, gateway: Gateway, n: u64) -> u64 {
@@ -96,7 +103,7 @@ mod tests {
     #[test]
     fn chance_is_as_frequent_as_the_plan_says_and_can_be_repeated() {
         let plan = Plan { seed: 7, faults_per_thousand: 100, lost_per_thousand: 250, ..Plan::default() };
-        let faults: Vec<_> = (0..10_000).map(|n| plan.fault(Gateway::Aliyun, Call::Send, n)).collect();
+        let faults: Vec<_> = (0..10_000).map(|n| plan.fault(Gateway::Aliyun, Call::Send, "", n)).collect();
         let lost = (0..10_000).filter(|n| plan.fortune(Gateway::Aliyun, *n).pushes == 0).count();
         let hit = faults.iter().flatten().count();
         assert!((900..1100).contains(&hit) && (2350..2650).contains(&lost), "{hit} {lost}");
@@ -105,7 +112,7 @@ mod tests {
         }
         assert_eq!(
             faults,
-            (0..10_000).map(|n| plan.fault(Gateway::Aliyun, Call::Send, n)).collect::<Vec<_>>()
+            (0..10_000).map(|n| plan.fault(Gateway::Aliyun, Call::Send, "", n)).collect::<Vec<_>>()
         );
     }
 }

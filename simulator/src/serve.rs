@@ -163,7 +163,7 @@ impl Simulator {
                 &serde_json::json!({"error": "no gateway has this path"}),
             ));
         };
-        let fault = state.next_fault(gateway, call);
+        let fault = state.next_fault(gateway, call, providers::about(gateway, request));
         let done = |state: &mut State| providers::answer(state, gateway, call, request, now);
         let (code, wire) = match fault {
             Some(fault) if !fault.after() => before(gateway, fault),

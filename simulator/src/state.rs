@@ -18,10 +18,17 @@ pub struct Account {
     pub id: String,
     /// Every secret, the keys in URLs and the webhook's bearer token included.
     pub secret: String,
-    /// The approved signature, without its brackets.
-    pub sign_name: String,
+    /// The approved signatures, without their brackets.
+    pub sign_names: Vec<String>,
     /// Approved templates: id to text with `${name}` (Aliyun) or `{1}` (Tencent).
     pub templates: BTreeMap<String, String>,
+}
+
+impl Account {
+    /// Whether this signature is approved.
+    pub(crate) fn signs(&self, name: &str) -> bool {
+        self.sign_names.iter().any(|known| known == name)
+    }
 }
 
 impl Default for Account {
@@ -30,7 +37,7 @@ impl Default for Account {
         Account {
             id: "simulated".into(),
             secret: "simulated-secret".into(),
-            sign_name: "永康人社".into(),
+            sign_names: vec!["永康人社".into()],
             templates: templates.map(|(id, text)| (id.to_owned(), text.to_owned())).into(),
         }
     }
@@ -89,16 +96,18 @@ pub(crate) struct State {
     pub pending: Vec<Pending>,
     pub replies: Vec<Pending>,
     pub scripts: HashMap<(Gateway, Call), VecDeque<Fault>>,
-    pub numbers: HashMap<(Gateway, Call), u64>,
+    pub numbers: HashMap<(Gateway, Call, String), u64>,
 }
 
 impl State {
-    /// The fault of the next call: the script's first, then the plan's.
-    pub fn next_fault(&mut self, gateway: Gateway, call: Call) -> Option<Fault> {
-        let number = self.numbers.entry((gateway, call)).or_default();
+    /// The fault of the next call: the script's first, then the plan's. `about`: what the call is about, where the
+    /// protocol says it.
+    pub fn next_fault(&mut self, gateway: Gateway, call: Call, about: Option<String>) -> Option<Fault> {
+        let about = about.filter(|_| self.plan.by_message).unwrap_or_default();
+        let number = self.numbers.entry((gateway, call, about.clone())).or_default();
         *number += 1;
         let scripted = self.scripts.get_mut(&(gateway, call)).and_then(VecDeque::pop_front);
-        scripted.or_else(|| self.plan.fault(gateway, call, *number))
+        scripted.or_else(|| self.plan.fault(gateway, call, &about, *number))
     }
 
     /// Takes a message and gives it its number.

@@ -1,191 +1,210 @@
-//! The telephones of the simulated city: a gateway on loopback that takes messages as a real webhook
-//! gateway does, and now and then fails as real ones do.
+//! The gateways of the simulated city: an account at a provider of SMS for owners, and a webhook for everybody else, both
+//! simulated on loopback (`simulator/`). They speak the providers' own protocols, check signatures, and now and then fail
+//! as real ones do.
 //!
-//! Which requests fail follows from the idempotency key alone, so a seed's run can be repeated:
-//! about one message in eleven meets trouble at its first request: *busy* (429, wait a minute), *broken*
-//! (500, nothing sent) or *rang, but the answer was lost* (500 after the phone rang). The last kind is why
-//! keys exist: the second request is answered "accepted" and rings no phone.
+//! Which calls fail follows from the message alone ([`Plan::by_message`]), so a seed's run can be repeated. Some fail before
+//! the phone rings (*turned away*), some after it (*the answer is lost*). The SMS provider is then asked what became of the
+//! message; the webhook is asked again with the same key, and rings nobody.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
+use tocsin_alerts::admission::{Admission, AdmissionSettings, BreakerSettings};
+use tocsin_alerts::channel::Channel;
+use tocsin_alerts::channels::Channels;
+use tocsin_alerts::clock::Clock as _;
+use tocsin_alerts::gateways::send::{Post, Timeouts};
+use tocsin_alerts::gateways::{self, Secret, Settings};
+use tocsin_alerts::texts::{Template, Texts};
 use tocsin_schemas::codes::Role;
+use tocsin_schemas::records::Delivery;
+use tocsin_simulator::{Account, Call, Fault, Gateway, Message, Plan, Simulator};
 
-/// A request as the webhook channel makes it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub struct Message {
-    /// The alert it delivers.
+use super::clock::SimulatedClock;
+use crate::exit::Failure;
+
+/// One call in eleven meets trouble.
+const FAULTS_PER_THOUSAND: u16 = 91;
+/// What trouble: none that takes real time.
+const FAULTS: [Fault; 6] = [
+    Fault::TooMany,
+    Fault::ServerError,
+    Fault::DropBefore,
+    Fault::ServerErrorAfter,
+    Fault::AcceptThenDrop,
+    Fault::Reset,
+];
+/// After so long in real time an answer is lost. None takes long here, but a machine may.
+const PATIENT: Timeouts = Timeouts { connect_ms: 20_000, total_ms: 30_000 };
+
+/// A phone that rang, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// The alert.
     pub alert_id: String,
-    /// Whose phone.
-    pub to: String,
-    /// Equal for every request of one message.
-    pub idempotency_key: String,
-    /// The words.
-    pub text: String,
-    /// Which text it is, such as `T1`.
-    pub template: String,
-    /// The number that people quote.
-    pub case_no: String,
     /// The role that is told.
     pub role: Role,
-    /// Which request it is, from 1.
-    pub attempt: u32,
+    /// Which text, such as `T1`.
+    pub template: String,
+    /// Whose phone.
+    pub to: String,
+    /// The words.
+    pub text: String,
 }
 
-/// The event that carries it.
-#[derive(Deserialize)]
-struct Event {
-    data: Message,
+impl Ring {
+    /// What a gateway took, as the ledger has it by the sender's own id.
+    pub fn of(message: &Message, deliveries: &BTreeMap<String, Delivery>) -> Option<Ring> {
+        let delivery = deliveries.get(message.id.as_deref()?)?;
+        Some(Ring {
+            alert_id: delivery.alert_id.clone(),
+            role: delivery.role,
+            template: delivery.template.split('_').next().unwrap_or_default().to_owned(),
+            to: message.to.clone(),
+            text: message.text.clone(),
+        })
+    }
 }
 
-/// What the gateway has seen.
-#[derive(Debug, Clone, Default)]
+/// What the gateways have counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Every phone that rang, in order.
-    pub rings: Vec<Message>,
-    /// Requests, failed ones included.
-    pub requests: u64,
-    /// Answered 429.
-    pub busy: u64,
-    /// Answered 500 before anything was sent.
-    pub broken: u64,
-    /// Answered 500 after the phone had rung.
-    pub answer_lost: u64,
-    /// A key that had rung before: accepted without ringing again.
+    /// Requests to send.
+    pub sends: u64,
+    /// Messages that went out.
+    pub rang: u64,
+    /// Requests that met trouble before anything went out.
+    pub turned_away: u64,
+    /// Requests that met trouble after the phone rang.
+    pub answers_lost: u64,
+    /// Requests whose key had rung before: taken without ringing again.
     pub repeated: u64,
-    /// Requests that are no message; must stay 0.
-    pub unreadable: u64,
-    rung: BTreeMap<String, usize>,
+    /// Requests that a gateway found wrong; must stay 0.
+    pub refused: u64,
+    /// Questions what became of a message.
+    pub questions: u64,
 }
 
-/// The gateway. Cheap to clone; all clones see the same phones.
-#[derive(Debug, Clone, Default)]
-pub struct Gateway {
-    seen: Arc<Mutex<Seen>>,
-}
+/// The gateways. Cheap to clone; all clones see the same phones.
+#[derive(Debug, Clone)]
+pub struct Gateways(Simulator);
 
-/// What happens to the first request of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Luck {
-    Fine,
-    Busy,
-    Broken,
-    AnswerLost,
-}
-
-fn luck(key: &str, attempt: u32) -> Luck {
-    if attempt > 1 {
-        return Luck::Fine;
-    }
-    match Sha256::digest(key)[0] % 33 {
-        0 => Luck::Busy,
-        1 => Luck::Broken,
-        2 => Luck::AnswerLost,
-        _ => Luck::Fine,
-    }
-}
-
-impl Gateway {
-    /// What it has seen so far.
-    pub fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes requests on a free port of loopback until the runtime ends.
+impl Gateways {
+    /// Opens them on a free port of loopback until the runtime ends, by this clock, and clients of them.
     ///
     /// # Errors
-    /// Those of opening the port.
-    pub async fn serve(&self) -> std::io::Result<SocketAddr> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let app = Router::new().route("/send", post(take)).with_state(self.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        Ok(address)
-    }
-
-    fn take(&self, body: &[u8]) -> Response {
-        let mut seen = self.seen();
-        seen.requests += 1;
-        let Ok(Event { data: message }) = serde_json::from_slice(body) else {
-            seen.unreadable += 1;
-            return StatusCode::BAD_REQUEST.into_response();
+    /// A failure: the port, or a client.
+    pub async fn serve(seed: u64, clock: &SimulatedClock) -> Result<(Gateways, Channels), Failure> {
+        let plan = Plan {
+            seed,
+            faults_per_thousand: FAULTS_PER_THOUSAND,
+            faults: FAULTS.to_vec(),
+            by_message: true,
+            ..Plan::default()
         };
-        if let Some(place) = seen.rung.get(&message.idempotency_key).copied() {
-            seen.repeated += 1;
-            return accepted(place);
-        }
-        let luck = luck(&message.idempotency_key, message.attempt);
-        match luck {
-            Luck::Busy => {
-                seen.busy += 1;
-                return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "60")]).into_response();
+        let (account, templates) = approved();
+        let secret = account.secret.clone();
+        let theirs = clock.clone();
+        let simulator = Simulator::new(account, plan, Arc::new(move || theirs.now().0));
+        let address = simulator.serve((Ipv4Addr::LOCALHOST, 0).into()).await;
+        let base = match address {
+            Ok(address) => format!("http://{address}"),
+            Err(e) => return Err(Failure::failed(format!("cannot open a port on loopback: {e}"))),
+        };
+        let sms = json!({"access_key_id": Account::default().id, "endpoint": base, "templates": templates,
+            "sign_name": Account::default().sign_names[0]});
+        let sms = client(Gateway::Aliyun, sms, &secret, clock)?;
+        let webhook = client(Gateway::Webhook, json!({"url": format!("{base}/send")}), &secret, clock)?;
+        Ok((Gateways(simulator), over([sms, webhook])?))
+    }
+
+    /// What went out after the first `known` messages.
+    pub fn since(&self, known: usize) -> Vec<Message> {
+        self.0.messages().split_off(known)
+    }
+
+    /// What they have counted.
+    pub fn seen(&self) -> Seen {
+        let mut seen = Seen { rang: self.0.messages().len() as u64, ..Seen::default() };
+        let mut taken = 0;
+        for handled in self.0.handled() {
+            if handled.call != Call::Send {
+                seen.questions += 1;
+                continue;
             }
-            Luck::Broken => {
-                seen.broken += 1;
-                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            seen.sends += 1;
+            match handled.fault {
+                Some(fault) if !fault.after() => seen.turned_away += 1,
+                Some(_) => seen.answers_lost += 1,
+                None => {}
             }
-            Luck::Fine | Luck::AnswerLost => {}
+            if handled.fault.is_none_or(Fault::after) {
+                let right = ["OK", "200"].contains(&handled.code.as_str());
+                taken += u64::from(right);
+                seen.refused += u64::from(!right);
+            }
         }
-        let place = seen.rings.len();
-        seen.rung.insert(message.idempotency_key.clone(), place);
-        seen.rings.push(message);
-        if luck == Luck::AnswerLost {
-            seen.answer_lost += 1;
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
-        accepted(place)
+        seen.repeated = taken.saturating_sub(seen.rang);
+        seen
     }
 }
 
-fn accepted(place: usize) -> Response {
-    axum::Json(json!({"accepted": true, "ref": format!("phone-{place}")})).into_response()
+/// An account at the SMS provider that has approved every text, and those templates as its client takes them.
+fn approved() -> (Account, serde_json::Map<String, serde_json::Value>) {
+    let (texts, mut templates) = (Texts::built_in(), serde_json::Map::new());
+    let mut account = Account { templates: BTreeMap::new(), ..Account::default() };
+    for (id, wording) in Template::ALL.iter().flat_map(|template| texts.wordings(*template)) {
+        let slots: Vec<&str> = wording.slots().iter().map(|slot| slot.name()).collect();
+        let theirs = format!("SMS-{id}");
+        let row = json!({"id": theirs, "slots": slots, "sign_name": wording.signature()});
+        templates.insert(id.to_owned(), row);
+        account.sign_names.extend(wording.signature().map(str::to_owned));
+        let marks = gateways::find(Gateway::Aliyun.as_str()).and_then(|entry| entry.profile.marks);
+        account.templates.extend(marks.map(|marks| (theirs, wording.to_approve(marks))));
+    }
+    (account, templates)
 }
 
-async fn take(State(gateway): State<Gateway>, body: axum::body::Bytes) -> Response {
-    gateway.take(&body)
+fn client(
+    gateway: Gateway,
+    values: serde_json::Value,
+    secret: &str,
+    clock: &SimulatedClock,
+) -> Result<Post, Failure> {
+    let name = gateway.as_str();
+    let entry = gateways::find(name).ok_or_else(|| Failure::failed(format!("there is no gateway {name}")))?;
+    let secrets = entry.secrets.iter().map(|key| ((*key).to_owned(), Secret::new(secret))).collect();
+    let made = (entry.make)(&Settings { values, secrets, allow_private: true }).map_err(Failure::failed)?;
+    Post::new(made, PATIENT, Arc::new(clock.clone())).map_err(Failure::failed)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn body(key: &str, attempt: u32) -> Vec<u8> {
-        json!({"data": {"idempotency_key": key, "to": "1", "text": "t", "template": "T1", "alert_id": "a",
-            "case_no": "c", "role": "owner", "attempt": attempt}})
-        .to_string()
-        .into_bytes()
+/// Owners and their safety officers are told by SMS, and by the webhook where that fails; all others by the webhook.
+/// Which of an instant's messages asks first is the machine's, so one that is turned away holds nobody else back: two runs
+/// of one seed say the same.
+fn over(clients: [Post; 2]) -> Result<Channels, Failure> {
+    let patient = || AdmissionSettings {
+        longest_hold: Duration::ZERO,
+        breaker: BreakerSettings { failures: u32::MAX, ..BreakerSettings::default() },
+        ..AdmissionSettings::default()
+    };
+    let (mut posts, mut admissions): (Vec<Arc<dyn Channel>>, Vec<Admission>) = (Vec::new(), Vec::new());
+    for client in clients {
+        let admission = Admission::new(client.gateway().profile(), patient());
+        posts.push(Arc::new(client.with_standing(admission.standing().clone())));
+        admissions.push(admission);
     }
-    fn key_with(wanted: Luck) -> String {
-        (0..).map(|n| format!("k{n}")).find(|k| luck(k, 1) == wanted).unwrap()
+    let mut channels = Channels::new(posts);
+    admissions.into_iter().for_each(|admission| channels.admit(admission));
+    for role in Role::ALL {
+        let order: &[Gateway] = match role {
+            Role::Owner | Role::SafetyOfficer => &[Gateway::Aliyun, Gateway::Webhook],
+            _ => &[Gateway::Webhook],
+        };
+        let names: Vec<String> = order.iter().map(|gateway| gateway.as_str().to_owned()).collect();
+        channels.order_for(*role, &names).map_err(|name| Failure::failed(format!("no channel {name}")))?;
     }
-
-    #[test]
-    fn a_key_rings_once_whatever_was_answered() {
-        for wanted in [Luck::Fine, Luck::Busy, Luck::Broken, Luck::AnswerLost] {
-            let (gateway, key) = (Gateway::default(), key_with(wanted));
-            let first = gateway.take(&body(&key, 1)).status();
-            assert_eq!(first == StatusCode::OK, wanted == Luck::Fine);
-            for attempt in 2..4 {
-                assert_eq!(gateway.take(&body(&key, attempt)).status(), StatusCode::OK);
-            }
-            assert_eq!(gateway.seen().rings.len(), 1, "{wanted:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_message_is_refused_and_counted() {
-        let gateway = Gateway::default();
-        assert_eq!(gateway.take(b"<html>").status(), StatusCode::BAD_REQUEST);
-        let seen = gateway.seen().clone();
-        assert_eq!((seen.unreadable, seen.rings.len()), (1, 0));
-    }
+    Ok(channels)
 }

@@ -1,12 +1,12 @@
 //! `tocsin demo`: eight weeks of a simulated city in half a minute, with nothing to install.
 //!
 //! ```text
-//! script (pure) -> log -> door -> engine -> log -> alert worker -> gateway on loopback -> "phones"
+//! script (pure) -> log -> door -> engine -> log -> alert worker -> simulated gateways -> "phones"
 //!                     the very parts that `run` and `replay` use
 //! ```
 //!
 //! - [`city`], [`cast`], [`feeds`]: what exists and what the sources send: pure, from a seed
-//! - [`clock`], [`gateway`]: the simulated clock and telephones
+//! - [`clock`], [`gateway`]: the simulated clock, and the gateways on loopback
 //! - [`story`], [`screen`]: what one sees
 //! - [`summary`]: whether it adds up; if not, the exit code is 1
 //! - [`simulation`]: the loop
@@ -47,8 +47,8 @@ const KEY_FILE: &str = "phone.key";
 /// What to show.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Firms, people and telephones are made up. The phones are a gateway on this machine's loopback; nothing
-leaves the machine. The exit code is 0 if everything adds up.
+Firms, people and telephones are made up. The gateways, a provider of SMS and a webhook, are simulated on
+this machine's loopback; nothing leaves the machine. The exit code is 0 if everything adds up.
 
 Examples:
   tocsin demo                        about 30 seconds
@@ -113,7 +113,8 @@ pub fn run(args: Args) -> CommandResult {
     // What is to be kept is worth its time when nobody watches.
     let watched = || args.keep.is_some() || !output::unread();
     let log_file = folder.join(LOG_FILE);
-    let outcome = runtime.block_on(simulation::run(&script, &log_file, args.speed, &mut screen, &watched));
+    let outcome =
+        runtime.block_on(simulation::run(&script, args.seed, &log_file, args.speed, &mut screen, &watched));
     runtime.shutdown_background();
     let Some((summary, end)) = outcome? else { return Ok(()) };
     print_summary(&screen, &summary);

@@ -14,7 +14,7 @@ use tocsin_schemas::records::{Window, WindowRate};
 use tocsin_schemas::time::{Day, Instant};
 
 use super::city::City;
-use super::gateway::Message;
+use super::gateway::Ring;
 use crate::output::say;
 
 const RATE_ROWS: usize = 5;
@@ -160,7 +160,7 @@ impl Screen {
     }
 
     /// A phone rang.
-    pub fn rang(&mut self, at: Instant, city: &City, message: &Message) {
+    pub fn rang(&mut self, at: Instant, city: &City, message: &Ring) {
         let who = city.phone_of(&message.to).map_or("somebody", |p| p.shown_as.as_str());
         let line = format!("{}  {} {who}: {}", when(at), message.template, message.text);
         if self.live.is_none() {

@@ -6,16 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use tocsin_alerts::admission::{Admission, AdmissionSettings};
-use tocsin_alerts::channels::Channels;
-use tocsin_alerts::clock::SystemClock;
-use tocsin_alerts::gateways::send::{Post, Timeouts};
-use tocsin_alerts::gateways::webhook::{Webhook, WebhookConfig};
 use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::stats::Stats;
 use tocsin_alerts::worker::{Settings, Worker, WorkerError};
 use tocsin_pipeline::{Outcome, Policies};
-use tocsin_schemas::log::{EventLog, LogError, TopicPartition};
+use tocsin_schemas::log::{EventLog, LogError, LogReader, TopicPartition};
 use tocsin_schemas::records::{Alert, Delivery, DeliveryState, Incident, Progress};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
@@ -27,7 +22,7 @@ use tokio::time::Instant as Monotonic;
 use super::SECONDS;
 use super::clock::SimulatedClock;
 use super::feeds::{Batch, DAYS, Script};
-use super::gateway::Gateway;
+use super::gateway::{Gateways, Ring};
 use super::screen::Screen;
 use super::story::Narrator;
 use super::summary::{Books, Summary};
@@ -47,14 +42,17 @@ struct Simulation<'a> {
     script: &'a Script,
     station: Station,
     clock: SimulatedClock,
-    gateway: Gateway,
+    gateways: Gateways,
+    /// The ledger as read so far: the newest record of each delivery.
+    deliveries: BTreeMap<String, Delivery>,
+    ledger: Box<dyn LogReader>,
     stats: watch::Receiver<Stats>,
     worker: JoinHandle<Result<Stats, WorkerError>>,
     narrator: Narrator,
     screen: &'a mut Screen,
     /// Decisions in order, to show rings of one instant in the same order on every run.
     order: HashMap<String, usize>,
-    shown: usize,
+    rings: Vec<Ring>,
     sent: u64,
     sent_reports: u64,
 }
@@ -66,6 +64,7 @@ struct Simulation<'a> {
 /// The log's, the worker's, or a worker that stands still.
 pub async fn run(
     script: &Script,
+    seed: u64,
     log_file: &Path,
     speed: f64,
     screen: &mut Screen,
@@ -73,15 +72,9 @@ pub async fn run(
 ) -> Result<Option<(Summary, Instant)>, Failure> {
     let station = Station::open(log_file, Policies::default(), 1)?;
     let log: Arc<dyn EventLog> = station.log();
-    let gateway = Gateway::default();
-    let address =
-        gateway.serve().await.map_err(|e| Failure::failed(format!("cannot open a port on loopback: {e}")))?;
-    let webhook =
-        Webhook::new(&WebhookConfig::new(&format!("http://{address}/send"))).map_err(Failure::failed)?;
-    let channel =
-        Post::new(Arc::new(webhook), Timeouts::default(), Arc::new(SystemClock)).map_err(Failure::failed)?;
     let clock = SimulatedClock::new(script.start.midnight());
-    let channels = over(channel);
+    let (gateways, channels) = Gateways::serve(seed, &clock).await?;
+    let ledger = all_of(&*log, topics::DELIVERIES)?;
     // The ids of deliveries hang on it, and on them which requests meet trouble.
     let phone_key = PhoneKey::new(PHONE_KEY.as_bytes());
     let worker = Worker::new(log, channels, Arc::new(clock.clone()), Settings::default());
@@ -96,13 +89,15 @@ pub async fn run(
         script,
         station,
         clock,
-        gateway,
+        gateways,
+        deliveries: BTreeMap::new(),
+        ledger,
         stats,
         worker,
         narrator: Narrator::default(),
         screen,
         order: HashMap::new(),
-        shown: 0,
+        rings: Vec::new(),
         sent: 0,
         sent_reports: 0,
     };
@@ -129,16 +124,6 @@ pub async fn run(
     // The receiver is the worker's; if that has ended, joining it says why.
     let _ = stop.send(());
     simulation.finish(end.midnight()).await.map(Some)
-}
-
-/// The demo's one gateway. Which of an instant's messages asks first is the machine's, so one that is turned away for a
-/// minute holds nobody else back: two runs of one seed say the same.
-fn over(channel: Post) -> Channels {
-    let settings = AdmissionSettings { longest_hold: Duration::ZERO, ..AdmissionSettings::default() };
-    let admission = Admission::new(channel.gateway().profile(), settings);
-    let mut channels = Channels::one(Arc::new(channel.with_standing(admission.standing().clone())));
-    channels.admit(admission);
-    channels
 }
 
 impl Simulation<'_> {
@@ -244,16 +229,22 @@ impl Simulation<'_> {
                 )));
             }
         }
-        let mut rings = {
-            let seen = self.gateway.seen();
-            let new = seen.rings[self.shown..].to_vec();
-            self.shown = seen.rings.len();
-            new
-        };
+        read_on(&mut *self.ledger, |delivery: Delivery| {
+            self.deliveries.insert(delivery.delivery_id.clone(), delivery);
+        })?;
+        let mut rings = Vec::new();
+        for message in self.gateways.since(self.rings.len()) {
+            // "sending" is written before the request.
+            let ring = Ring::of(&message, &self.deliveries);
+            rings.push(ring.ok_or_else(|| {
+                Failure::failed(format!("a phone rang for a message that is not in the ledger: {message:?}"))
+            })?);
+        }
         rings.sort_by_key(|ring| (self.order.get(&ring.alert_id).copied(), ring.role, ring.to.clone()));
         for ring in &rings {
             self.screen.rang(now, &self.script.city, ring);
         }
+        self.rings.extend(rings);
         Ok(())
     }
 
@@ -280,7 +271,7 @@ impl Simulation<'_> {
             read_back::<Delivery>(&*log)?.into_iter().map(|d| (d.delivery_id.clone(), d)).collect();
         let progress = read_back::<Progress>(&*log)?.into_iter().rfind(|p| p.writer == WRITER);
         let accounts = self.station.engine().accounts();
-        let seen = self.gateway.seen().clone();
+        let seen = self.gateways.seen();
         let source = Source::of(log, Arc::new(NoIds), Policies::default());
         let page = ledger::add_up(&source, &ProgressBar::hidden())?;
         let summary = Summary::of(&Books {
@@ -292,29 +283,40 @@ impl Simulation<'_> {
             alerts: &alerts,
             incidents: &incidents,
             deliveries: &deliveries,
-            seen: &seen,
+            rings: &self.rings,
+            seen,
             reconciled: &page.found,
         });
         Ok((summary, end))
     }
 }
 
+/// A reader of all of a topic.
+fn all_of(log: &dyn EventLog, topic: &str) -> Result<Box<dyn LogReader>, Failure> {
+    let place = |partition| TopicPartition { topic: topic.into(), partition };
+    let bounds = log.bounds(topic)?;
+    let from: Vec<_> =
+        (0..).zip(bounds).map(|(partition, bounds)| (place(partition), bounds.first)).collect();
+    Ok(log.reader(&from)?)
+}
+
 /// Every record of a topic of ours, in order within each partition; tombstones are left out.
 fn read_back<T: OutputRecord>(log: &dyn EventLog) -> Result<Vec<T>, Failure> {
-    let from: Vec<_> = (0..)
-        .zip(log.bounds(T::TOPIC)?)
-        .map(|(partition, bounds)| (TopicPartition { topic: T::TOPIC.into(), partition }, bounds.first))
-        .collect();
-    let mut reader = log.reader(&from)?;
     let mut records = Vec::new();
+    read_on(&mut *all_of(log, T::TOPIC)?, |record| records.push(record))?;
+    Ok(records)
+}
+
+/// The same of what has come since.
+fn read_on<T: OutputRecord>(reader: &mut dyn LogReader, mut each: impl FnMut(T)) -> Result<(), Failure> {
     while !reader.caught_up()? {
         for record in reader.poll(10_000, Duration::from_millis(100))? {
             if let Some(raw) = &record.value {
                 let damaged =
                     |e| LogError::Damaged(format!("{} offset {}: {e}", record.topic, record.offset));
-                records.push(wire::decode(raw).map_err(damaged)?);
+                each(wire::decode(raw).map_err(damaged)?);
             }
         }
     }
-    Ok(records)
+    Ok(())
 }

@@ -11,7 +11,7 @@ use tocsin_schemas::records::{Alert, Counters, Delivery, DeliveryState, Incident
 
 use super::cast::STORIES;
 use super::city::City;
-use super::gateway::Seen;
+use super::gateway::{Ring, Seen};
 use crate::ledger::answer::{Reconciliation, What};
 
 /// What is summed up. `alerts`, `incidents`, `deliveries` and `counters` are read back from the log, the
@@ -34,8 +34,10 @@ pub struct Books<'a> {
     pub incidents: &'a BTreeMap<IncidentId, Incident>,
     /// The newest record of each delivery.
     pub deliveries: &'a BTreeMap<String, Delivery>,
-    /// What the gateway saw.
-    pub seen: &'a Seen,
+    /// Every phone that rang, in order.
+    pub rings: &'a [Ring],
+    /// What the gateways have counted.
+    pub seen: Seen,
     /// What the log alone says of each incident and each warning.
     pub reconciled: &'a Reconciliation,
 }
@@ -156,8 +158,9 @@ fn what_was_said(books: &Books<'_>) -> Vec<Check> {
     let owner = said.iter().filter(|a| a.rule == Rule::OwnerIncident).count();
     let due: usize = said.iter().map(|a| a.audiences.len()).sum();
     let mut states: BTreeMap<&str, u64> = BTreeMap::new();
-    let (mut accepted, mut open) = (0_u64, 0_u64);
+    let (mut accepted, mut open, mut requests) = (0_u64, 0_u64, 0_u64);
     for delivery in books.deliveries.values() {
+        requests += u64::from(delivery.attempt);
         match delivery.state {
             DeliveryState::Accepted | DeliveryState::Delivered => accepted += 1,
             DeliveryState::Planned | DeliveryState::Sending | DeliveryState::Uncertain => open += 1,
@@ -169,10 +172,10 @@ fn what_was_said(books: &Books<'_>) -> Vec<Check> {
     let others: u64 = states.values().sum();
     let seen = books.seen;
     let mut rang: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for ring in &seen.rings {
+    for ring in books.rings {
         *rang.entry((&ring.alert_id, &ring.to)).or_insert(0) += 1;
     }
-    let phones: BTreeSet<&str> = seen.rings.iter().map(|r| r.to.as_str()).collect();
+    let phones: BTreeSet<&str> = books.rings.iter().map(|r| r.to.as_str()).collect();
     let most = rang.values().copied().max().unwrap_or(0);
     vec![
         check(
@@ -195,24 +198,33 @@ fn what_was_said(books: &Books<'_>) -> Vec<Check> {
             ),
         ),
         check(
-            accepted == seen.rings.len() as u64 && most <= 1 && seen.unreadable == 0,
+            accepted == books.rings.len() as u64 && accepted == seen.rang && most <= 1,
             format!(
                 "{} on {}, at most {most} for each alert and phone",
-                count_of(seen.rings.len() as u64, "ring"),
+                count_of(seen.rang, "ring"),
                 count_of(phones.len() as u64, "phone")
             ),
         ),
         check(
-            seen.requests == seen.rings.len() as u64 + seen.busy + seen.broken + seen.repeated
-                && seen.repeated >= seen.answer_lost,
+            requests == seen.sends
+                && seen.sends == seen.rang + seen.turned_away + seen.repeated
+                && seen.refused == 0,
             format!(
-                "{} = {} rings + {} turned away (429) + {} broken (500) + {} repeated after a lost answer, which \
-                 rang nobody",
-                count_of(seen.requests, "request"),
-                seen.rings.len(),
-                seen.busy,
-                seen.broken,
+                "{} by the ledger, and by the gateways {} = {} rings + {} turned away + {} repeated with the same \
+                 key, which rang nobody",
+                count_of(requests, "request"),
+                seen.sends,
+                seen.rang,
+                seen.turned_away,
                 seen.repeated
+            ),
+        ),
+        check(
+            open == 0 && (seen.answers_lost == 0 || seen.questions + seen.repeated > 0),
+            format!(
+                "{} of a message that had rung; {} to the provider of SMS, and none is open",
+                count_of(seen.answers_lost, "lost answer"),
+                count_of(seen.questions, "question"),
             ),
         ),
     ]
@@ -261,9 +273,8 @@ fn stories(books: &Books<'_>) -> Vec<Check> {
 mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
-    use tocsin_schemas::codes::Reason;
+    use tocsin_schemas::codes::{Reason, Role};
 
-    use super::super::gateway::Message;
     use super::*;
     use crate::ledger::answer::{Row, Standing, Step};
 
@@ -272,6 +283,7 @@ mod tests {
         accounts: Accounts,
         incidents: BTreeMap<IncidentId, Incident>,
         deliveries: BTreeMap<String, Delivery>,
+        rings: Vec<Ring>,
         seen: Seen,
         counters: Counters,
         reconciled: Reconciliation,
@@ -284,10 +296,9 @@ mod tests {
         (IncidentId(n), serde_json::from_value(json).unwrap())
     }
 
-    fn ring(alert: &str, to: &str) -> Message {
-        let json = serde_json::json!({"idempotency_key": "k", "to": to, "text": "t", "template": "T1",
-            "alert_id": alert, "case_no": "1", "role": "owner", "attempt": 1});
-        serde_json::from_value(json).unwrap()
+    fn ring(alert: &str, to: &str) -> Ring {
+        let [alert_id, template, to, text] = [alert, "T1", to, "t"].map(str::to_owned);
+        Ring { alert_id, role: Role::Owner, template, to, text }
     }
 
     fn delivery(id: &str) -> (String, Delivery) {
@@ -333,6 +344,7 @@ mod tests {
             incidents: [incident(1, State::Counted), incident(2, State::Counted), incident(3, State::Gone)]
                 .into(),
             deliveries: BTreeMap::new(),
+            rings: Vec::new(),
             seen: Seen::default(),
             counters: Counters { accepted: 5, duplicates: 1, quarantined: 2, ..Counters::default() },
             reconciled: reconciled(&[(Standing::Told, 1), (Standing::Suppressed("too_old"), 1)]),
@@ -349,7 +361,8 @@ mod tests {
             alerts: &[],
             incidents: &kept.incidents,
             deliveries: &kept.deliveries,
-            seen: &kept.seen,
+            rings: &kept.rings,
+            seen: kept.seen,
             reconciled: &kept.reconciled,
         };
         part(&books).iter().filter(|c| !c.holds).count()
@@ -383,11 +396,11 @@ mod tests {
     fn a_phone_that_rings_twice_for_one_alert_does_not_add_up() {
         let mut kept = kept();
         kept.deliveries = [delivery("x"), delivery("y")].into();
-        kept.seen.rings = vec![ring("a", "1"), ring("b", "1")];
-        kept.seen.requests = 2;
+        kept.rings = vec![ring("a", "1"), ring("b", "1")];
+        kept.seen = Seen { sends: 2, rang: 2, ..Seen::default() };
         // Two deliveries of alerts that are not in the log.
         assert_eq!(failed(&kept, what_was_said), 1);
-        kept.seen.rings = vec![ring("a", "1"), ring("a", "1")];
+        kept.rings = vec![ring("a", "1"), ring("a", "1")];
         assert_eq!(failed(&kept, what_was_said), 2);
     }
 

@@ -16,7 +16,7 @@ async fn what_the_approved_templates_say_on_the_phone_is_our_text() {
         let approved = |id: &str| format!("TPL-{id}");
         // The operator has each wording approved, and every signature; the account's own is another one.
         let account = Account {
-            sign_name: wordings[0].1.signature().unwrap().to_owned(),
+            sign_names: vec![wordings[0].1.signature().unwrap().to_owned()],
             templates: wordings
                 .iter()
                 .map(|(id, wording)| (approved(id), wording.to_approve(profile.marks.unwrap())))

@@ -53,7 +53,7 @@ fn send(state: &mut State, request: &Request, now: i64) -> (String, Response) {
     if phone.len() != 11 || !phone.bytes().all(|b| b.is_ascii_digit()) {
         return refused("isv.MOBILE_NUMBER_ILLEGAL");
     }
-    if text("SignName") != state.account.sign_name {
+    if !state.account.signs(text("SignName")) {
         return refused("isv.SMS_SIGNATURE_ILLEGAL");
     }
     let Some(mut words) = state.account.templates.get(template).cloned() else {

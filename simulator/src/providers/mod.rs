@@ -68,6 +68,25 @@ pub(crate) fn called(request: &Request) -> Option<(Gateway, Call)> {
     }
 }
 
+/// What a call is about: the sender's own id of the message; of a question the phone and the day. `None`: the protocol does
+/// not say.
+pub(crate) fn about(gateway: Gateway, request: &Request) -> Option<String> {
+    match gateway {
+        Gateway::Aliyun => {
+            let query = request.query();
+            let said = |name: &str| query.get(name).cloned();
+            said("OutId").or_else(|| Some(said("PhoneNumber")? + &said("SendDate")?))
+        }
+        Gateway::Tencent => {
+            let body = request.json();
+            let said = |name: &str| body[name].as_str().map(ToOwned::to_owned);
+            said("SessionContext").or_else(|| said("PhoneNumber"))
+        }
+        Gateway::Webhook => request.header("idempotency-key").map(ToOwned::to_owned),
+        Gateway::DingtalkRobot | Gateway::DingtalkNotice | Gateway::WecomRobot => None,
+    }
+}
+
 /// What the gateway answers, and the code in it.
 pub(crate) fn answer(
     state: &mut State,

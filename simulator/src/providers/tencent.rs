@@ -69,7 +69,8 @@ fn send(state: &mut State, body: &Value, now: i64) -> (String, Response) {
 fn one(state: &mut State, phone: &str, body: &Value, now: i64) -> Result<String, &'static str> {
     let bare = phone.strip_prefix("+86").filter(|p| p.len() == 11 && p.bytes().all(|b| b.is_ascii_digit()));
     let bare = bare.ok_or("InvalidParameterValue.IncorrectPhoneNumber")?;
-    if body["SignName"] != state.account.sign_name.as_str() {
+    let sign_name = body["SignName"].as_str().unwrap_or_default();
+    if !state.account.signs(sign_name) {
         return Err("FailedOperation.SignatureIncorrectOrUnapproved");
     }
     let template = body["TemplateId"].as_str().unwrap_or_default();
@@ -89,7 +90,7 @@ fn one(state: &mut State, phone: &str, body: &Value, now: i64) -> Result<String,
     if words.contains('{') {
         return Err("FailedOperation.TemplateParamSetNotMatchApprovedTemplate");
     }
-    let words = format!("【{}】{words}", state.account.sign_name);
+    let words = format!("【{sign_name}】{words}");
     let quotas = state.quotas(Gateway::Tencent);
     if quotas.today(bare, now) >= A_DAY {
         return Err("LimitExceeded.PhoneNumberDailyLimit");
