@@ -31,6 +31,8 @@ pub struct Outgoing {
     pub role: Role,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// Where the person can see and answer it, for gateways that take free text.
+    pub link: Option<String>,
 }
 
 impl std::fmt::Debug for Outgoing {
@@ -99,4 +101,13 @@ pub trait Channel: Send + Sync {
     fn not_found_counts_after_ms(&self) -> i64;
     /// Asks what became of a message; of an askable one. As [`Channel::send`]: once, within its time-out.
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told>;
+    /// Whether it takes messages back.
+    fn recalls(&self) -> bool {
+        false
+    }
+    /// Takes back the message with this receipt number. `Accepted`: the gateway says that it is gone. As
+    /// [`Channel::send`]: once, within its time-out.
+    fn recall<'a>(&'a self, _gateway_ref: &'a str) -> BoxFuture<'a, Outcome> {
+        Box::pin(async { Outcome::Permanent { reason: "cannot_be_recalled".into() } })
+    }
 }

@@ -201,6 +201,8 @@ mod tests {
     #[test]
     fn what_failed_for_a_cause_that_can_be_repaired_is_said_after_all() {
         let now = Instant(5 * DAY_MS);
+        let digest = quota::joined(None, &delivery("a1", DeliveryState::Planned), now, now);
+        let digest = Delivery { state: DeliveryState::Failed, reason: Some("http_404".into()), ..digest };
         for (delivery, later, although, expected) in [
             (failed("http_404", false), false, false, None),
             (failed("no_contact", false), false, false, None),
@@ -214,12 +216,7 @@ mod tests {
             (failed("missing_fact", false), false, true, Some(Refusal::Decided)),
             (delivery("a1", DeliveryState::Accepted), false, true, Some(Refusal::NotFailed)),
             (delivery("a1", DeliveryState::Planned), false, true, Some(Refusal::NotFailed)),
-            (
-                Delivery { template: "T13".into(), ..failed("http_404", false) },
-                false,
-                true,
-                Some(Refusal::Digest),
-            ),
+            (digest, false, true, Some(Refusal::Digest)),
         ] {
             let why = format!("{} {:?} {later} {although}", delivery.state, delivery.reason);
             assert_eq!(refusal(&delivery, later, although, now), expected, "{why}");

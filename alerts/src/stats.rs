@@ -47,6 +47,8 @@ pub struct Stats {
     pub receipts: u64,
     /// Answers of persons that moved a delivery on, since the start.
     pub answers: u64,
+    /// Messages that a gateway took back because they were wrong, since the start.
+    pub recalled: u64,
     /// Contacts known.
     pub contacts: usize,
     /// Records of `registry.contacts` that could not be read, since the start.
@@ -85,6 +87,7 @@ pub(crate) struct OfSender {
     pub settled: u64,
     pub receipts: u64,
     pub answers: u64,
+    pub recalled: u64,
     pub next_due: Option<Instant>,
     pub in_hand: usize,
 }
@@ -121,6 +124,7 @@ impl Hub {
             stats.settled = sum(|s| s.settled);
             stats.receipts = sum(|s| s.receipts);
             stats.answers = sum(|s| s.answers);
+            stats.recalled = sum(|s| s.recalled);
             stats.in_hand = senders.values().map(|s| s.in_hand).sum();
             stats.next_due = senders.values().filter_map(|s| s.next_due).min();
         });

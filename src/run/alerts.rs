@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_alerts::admission::{Admission, AdmissionSettings};
+use tocsin_alerts::answers::link::Links;
 use tocsin_alerts::channel::Channel;
 use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::{BoxFuture, Clock, SystemClock};
@@ -141,6 +142,8 @@ pub fn worker(
     let mut settings =
         Settings { calendar, expire_after, per_phone_a_day: config.per_phone_a_day, ..Settings::default() };
     settings.mornings = config.mornings;
+    let server = config.answers.server.as_ref();
+    settings.links = server.map(|server| Links::new(&server.public_url, server.links.clone()));
     settings.corrections_an_hour = config.corrections_an_hour;
     // Nobody is asked in another's place where no answer can come.
     let deadlines = config.answers.deadlines;

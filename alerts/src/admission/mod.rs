@@ -249,11 +249,11 @@ impl Admission {
         state.held(now).is_none() && state.sends.breaker.because().is_none()
     }
 
-    /// Where the breaker of sends lets nothing through now: why, and for how long it has not been closed.
-    pub fn shut(&self, now: Tick) -> Option<(Because, Duration)> {
+    /// Where the breaker of sends is not closed: why, and for how long, the looks whether it answers again included.
+    pub fn away(&self, now: Tick) -> Option<(Because, Duration)> {
         let state = self.0.lock();
         let breaker = &state.sends.breaker;
-        breaker.shut(now).map(|(_, because)| (because.clone(), breaker.away(now)))
+        breaker.because().map(|because| (because.clone(), breaker.away(now)))
     }
 
     /// The gateway.

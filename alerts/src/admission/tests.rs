@@ -156,13 +156,14 @@ fn a_hold_is_reported_and_a_yes_ends_one_of_retry_after_but_no_window() {
 fn how_long_it_is_away_counts_from_the_first_opening_over_every_round_of_probes() {
     let webhook = admission("webhook");
     (0..5).for_each(|_| send(&webhook, &refused(), seconds(10)));
-    let away = |now| webhook.shut(now).map(|(because, away)| (because.account, away));
+    let away = |now| webhook.away(now).map(|(because, away)| (because.account, away));
     assert_eq!(away(seconds(11)), Some((false, seconds(1))));
-    assert_eq!(away(seconds(100)), None, "it may be probed");
+    assert_eq!(away(seconds(100)), Some((false, seconds(90))), "that it may be probed does not end it");
     (0..2).for_each(|_| send(&webhook, &refused(), seconds(100)));
     assert_eq!(away(seconds(101)), Some((false, seconds(91))));
     send(&webhook, &yes(), seconds(900));
     assert!(webhook.serves(seconds(900)));
+    assert_eq!(away(seconds(900)), None);
     send(&webhook, &no_balance(), seconds(1_000));
     assert_eq!(away(seconds(1_001)), Some((true, seconds(1))));
 }

@@ -17,9 +17,11 @@ use std::fmt;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use tocsin_schemas::records::Delivery;
 use tocsin_schemas::time::{Day, Instant};
 
 use super::KeyTooShort;
+use crate::decide;
 
 /// Length of a token in characters.
 pub const TOKEN_CHARS: usize = 30;
@@ -47,6 +49,35 @@ pub enum Link {
     Of(Prefix),
     /// It held once.
     Expired(Prefix),
+}
+
+/// After so many days from its decision a message's link ends: the month of a rectification (S17), within which its owner
+/// may still answer.
+const HOLDS_DAYS: i32 = 31;
+
+/// Makes the links that stand in messages.
+#[derive(Debug, Clone)]
+pub struct Links {
+    base: String,
+    signer: Signer,
+}
+
+impl Links {
+    /// Links that begin with this, signed by this.
+    pub fn new(public_url: &reqwest::Url, signer: Signer) -> Links {
+        Links { base: format!("{}/a/", public_url.as_str().trim_end_matches('/')), signer }
+    }
+
+    /// The link of a message, the same in every attempt. `None`: no answer is wanted of it, because it corrects or ends
+    /// what was said before.
+    pub fn of(&self, delivery: &Delivery) -> Option<String> {
+        if decide::looks_back(delivery.change) {
+            return None;
+        }
+        let decided = delivery.decided_at.unwrap_or(delivery.at);
+        let token = self.signer.token(&delivery.delivery_id, decided.day().plus(HOLDS_DAYS))?;
+        Some(format!("{}{token}", self.base))
+    }
 }
 
 /// Makes and reads tokens. Never shows its keys.
@@ -105,6 +136,25 @@ mod tests {
     use super::*;
     use crate::ledger::delivery_id;
     use tocsin_schemas::codes::Role;
+
+    #[test]
+    fn a_message_has_one_link_that_opens_its_own_page_and_a_correction_has_none() {
+        use crate::fixtures::delivery;
+        use tocsin_schemas::codes::{Change, DeliveryState};
+        let signer = Signer::new(NEW, &[]).unwrap();
+        let links = Links::new(&"https://rs.example.cn/".parse().unwrap(), signer.clone());
+        let sent = delivery("a1", DeliveryState::Planned);
+        let link = links.of(&sent).unwrap();
+        let retried = Delivery { attempt: 3, at: sent.at.plus_millis(7_200_000), ..sent.clone() };
+        let decided = Delivery { decided_at: Some(sent.at), ..retried };
+        assert_eq!(links.of(&decided).as_ref(), Some(&link), "the same in every attempt");
+        let token = link.strip_prefix("https://rs.example.cn/a/").unwrap();
+        let prefix = Prefix::of(&sent.delivery_id).unwrap();
+        let last = sent.at.day().plus(HOLDS_DAYS + 1).midnight().plus_millis(-1);
+        assert_eq!(signer.read(token, last), Some(Link::Of(prefix)));
+        assert_eq!(signer.read(token, last.plus_millis(1)), Some(Link::Expired(prefix)));
+        assert_eq!(links.of(&Delivery { change: Change::Corrected, ..sent }), None);
+    }
 
     const OLD: &[u8] = &[7; 32];
     const NEW: &[u8] = &[8; 32];

@@ -280,6 +280,14 @@ impl Channel for Post {
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told> {
         Box::pin(Post::ask(self, question))
     }
+
+    fn recalls(&self) -> bool {
+        self.gateway.recalls().is_some()
+    }
+
+    fn recall<'a>(&'a self, gateway_ref: &'a str) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move { Post::recall(self, gateway_ref).await.outcome })
+    }
 }
 
 /// Why there is no connection: certainly not sent. By the types of what went wrong; a text may change.

@@ -36,6 +36,7 @@ pub(super) fn message(to: &str) -> Outgoing {
         case_no: "000901".into(),
         role: tocsin_schemas::codes::Role::Owner,
         attempt: 1,
+        link: None,
     }
 }
 

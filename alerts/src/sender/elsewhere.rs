@@ -27,7 +27,7 @@ impl Turn<'_> {
     /// repair, so nothing waits for that.
     pub fn send_elsewhere(&mut self, lane: Lane, now: Instant) {
         let gates = &self.shared.gates;
-        let Some((account, away)) = gates.shut(lane.gateway) else { return };
+        let Some((account, away)) = gates.away(lane.gateway) else { return };
         let mut others = self.shared.channels.all().map(|channel| channel.name());
         if !others.any(|name| name != lane.gateway && gates.serves(name)) {
             return;
@@ -64,6 +64,23 @@ impl Turn<'_> {
                 self.end(seq, DeliveryState::Failed, REASON, now);
             }
         }
+    }
+
+    /// The same of one that has been tried here and would be tried again, to look whether the gateway answers: its own
+    /// delays may be such that it never finds the gate shut. Whether it ended. Newer ones look in its place.
+    pub fn gives_way(&mut self, seq: u64, lane: Lane, now: Instant) -> bool {
+        let Some((account, away)) = self.shared.gates.away(lane.gateway) else { return false };
+        let Some(delivery) = self.board.get(seq).map(|entry| &entry.delivery) else { return false };
+        let patience = match delivery.urgency {
+            Urgency::AtOnce => PATIENCE_AT_ONCE,
+            _ => PATIENCE,
+        };
+        let goes =
+            delivery.attempt > 0 && (account || away >= patience) && self.goes_elsewhere(delivery, now);
+        if goes {
+            self.end(seq, DeliveryState::Failed, REASON, now);
+        }
+        goes
     }
 
     /// Whether its contact has an address at another gateway that serves and was not tried for it. One that may be out

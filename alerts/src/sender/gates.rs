@@ -94,11 +94,10 @@ impl Gates {
         self.admissions.get(gateway).is_some_and(|admission| admission.serves(tick))
     }
 
-    /// Where the breaker of sends lets nothing through now: whether our account is refused, and for how long it has not
-    /// been closed.
-    pub fn shut(&self, gateway: &str) -> Option<(bool, Duration)> {
+    /// Where the breaker of sends is not closed: whether our account is refused, and for how long.
+    pub fn away(&self, gateway: &str) -> Option<(bool, Duration)> {
         let (_, tick) = self.now();
-        let (because, away) = self.admissions.get(gateway)?.shut(tick)?;
+        let (because, away) = self.admissions.get(gateway)?.away(tick)?;
         Some((because.account, away))
     }
 

@@ -24,6 +24,7 @@ mod digests;
 mod elsewhere;
 mod gates;
 mod hold;
+mod recalls;
 mod receipts;
 mod start;
 mod turn;
@@ -104,6 +105,7 @@ pub(crate) async fn run(
         usage: started.usage,
         digests: started.digests,
         recent: started.recent,
+        recalls: Vec::new(),
         early: HashMap::new(),
         gates_due: None,
         due_now: false,
@@ -127,6 +129,7 @@ pub(crate) async fn run(
     turn.take_over();
     turn.answers(started.came);
     let mut requests: JoinSet<Done> = JoinSet::new();
+    let mut recalls: JoinSet<bool> = JoinSet::new();
     let mut asked: HashMap<tokio::task::Id, (u64, bool)> = HashMap::new();
     let mut stopping = None;
     let mut released = shared.registry.released();
@@ -150,6 +153,9 @@ pub(crate) async fn run(
         let (sends, waits) = if stopping.is_none() { turn.decide() } else { (Vec::new(), false) };
         let began = shared.clock.boot();
         turn.commit().await?;
+        for recall in turn.recalls.drain(..) {
+            recalls.spawn(recall.make());
+        }
         for Send { seq, errand, pass } in sends {
             let Some(channel) = turn.channel(seq).cloned() else { continue };
             let asks = matches!(errand, Errand::Ask(_));
@@ -173,7 +179,7 @@ pub(crate) async fn run(
             asked.insert(task.id(), (seq, asks));
         }
         turn.publish();
-        if stopping.is_some() && requests.is_empty() {
+        if stopping.is_some() && requests.is_empty() && recalls.is_empty() {
             break;
         }
         let due = turn.next_due();
@@ -196,6 +202,9 @@ pub(crate) async fn run(
                     }
                     next = requests.try_join_next_with_id();
                 }
+            }
+            Some(gone) = recalls.join_next() => {
+                turn.count(|mine| mine.recalled += u64::from(gone.unwrap_or(false)));
             }
             batch = tail.recv(), if stopping.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;

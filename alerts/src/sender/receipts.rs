@@ -14,7 +14,7 @@ use super::turn::Turn;
 use crate::answers::fold::{self, Effect, Standing};
 use crate::answers::{self, SentTo};
 use crate::decide::Why;
-use crate::ledger::{self, BOUNCED, terminal};
+use crate::ledger::{self, BOUNCED, ThreadKey, terminal};
 
 /// How long after a request a receipt is still believed, in milliseconds: gateways push for two days at most.
 const BELIEVED_MS: i64 = 72 * 3_600_000;
@@ -40,6 +40,15 @@ impl Recent {
     /// How a delivery has ended.
     pub fn get(&self, id: &str) -> Option<&Delivery> {
         self.ended.get(id)
+    }
+
+    /// Those of a delivery's thread, without itself, in no order.
+    pub fn of_its_thread(&self, delivery: &Delivery) -> impl Iterator<Item = &Delivery> {
+        let (thread, id) = (ThreadKey::of(delivery), delivery.delivery_id.clone());
+        let case_no = delivery.case_no.clone();
+        self.ended
+            .values()
+            .filter(move |d| d.case_no == case_no && d.delivery_id != id && ThreadKey::of(d) == thread)
     }
 
     /// Forgets what is too old.

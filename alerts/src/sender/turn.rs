@@ -10,6 +10,7 @@ use tocsin_schemas::time::Instant;
 use super::board::{Board, Errand, Send};
 use super::digests::Digests;
 use super::gates::{Again, Lane};
+use super::recalls::Recall;
 use super::receipts::Recent;
 use crate::admission::Turn as Place;
 use crate::channel::{Channel, Outcome, Outgoing};
@@ -84,6 +85,8 @@ pub(super) struct Turn<'a> {
     pub digests: Digests,
     /// What may still get a receipt.
     pub recent: Recent,
+    /// What is to be taken back once its correction is written down as accepted.
+    pub recalls: Vec<Recall>,
     /// Answers that overtook the outcome of their request.
     pub early: HashMap<String, Vec<Answer>>,
     /// When a gateway may be called again that may not now.
@@ -193,6 +196,9 @@ impl Turn<'_> {
                 continue;
             }
             let sent_before = want.asks || want.resend;
+            if !sent_before && self.gives_way(seq, lane, now) {
+                continue;
+            }
             if self.board.busy(&want.person.address) || (!sent_before && self.over_its_quota(seq, now)) {
                 continue;
             }
@@ -302,7 +308,8 @@ impl Turn<'_> {
                 gateway_ref: delivery.gateway_ref.clone(),
             }));
         }
-        match outgoing(delivery, &self.shared.texts, &want.person.address) {
+        let link = self.shared.settings.links.as_ref().and_then(|links| links.of(delivery));
+        match outgoing(delivery, &self.shared.texts, &want.person.address, link) {
             Ok(message) => Some(Errand::Send(message)),
             Err(error) => {
                 tracing::error!(delivery_id = %delivery.delivery_id, %error, "it fails, and the next channel or person is tried");
@@ -366,6 +373,7 @@ impl Turn<'_> {
         };
         self.board.settle(seq, delivery.clone());
         self.record(&delivery);
+        self.take_back(&delivery);
         self.after_its_outcome(&delivery.delivery_id);
     }
 
@@ -424,7 +432,12 @@ fn is_fused(delivery: &Delivery, releases: &Releases) -> bool {
 }
 
 /// The message of its next attempt.
-fn outgoing(delivery: &Delivery, texts: &crate::texts::Texts, to: &str) -> Result<Outgoing, Unfit> {
+fn outgoing(
+    delivery: &Delivery,
+    texts: &crate::texts::Texts,
+    to: &str,
+    link: Option<String>,
+) -> Result<Outgoing, Unfit> {
     let (text, slots) = texts.filled(&delivery.template, &delivery.slots)?;
     Ok(Outgoing {
         idempotency_key: delivery.delivery_id.clone(),
@@ -436,5 +449,6 @@ fn outgoing(delivery: &Delivery, texts: &crate::texts::Texts, to: &str) -> Resul
         case_no: delivery.case_no.clone(),
         role: delivery.role,
         attempt: delivery.attempt + 1,
+        link,
     })
 }

@@ -31,6 +31,7 @@ use tocsin_schemas::wire::{NoIds, SchemaIds};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::answers::link::Links;
 use crate::calendar::Calendar;
 use crate::channels::Channels;
 use crate::clock::{BoxFuture, Clock};
@@ -50,7 +51,7 @@ use registry::Registry;
 pub const WRITER: &str = "alerts";
 
 /// How a worker works.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Requests under way at once at a gateway of which no [`Channels::admit`] says more.
     pub max_in_flight: usize,
@@ -63,6 +64,8 @@ pub struct Settings {
     pub expire_after: Option<Duration>,
     /// How many messages a day a phone gets over one channel; `None`: as many as the gateways allow.
     pub per_phone_a_day: Option<u32>,
+    /// Makes the links of messages; `None`: they have none.
+    pub links: Option<Links>,
     /// How long answers and receipts are waited for before somebody else is asked; `None`: nothing comes back.
     pub awaits: Option<Awaits>,
     /// Whether townships get a list in the morning ([`crate::plan::morning`]) instead of a message for each minor thing.
@@ -91,6 +94,7 @@ impl Default for Settings {
             calendar: Calendar::always_open(),
             expire_after: None,
             per_phone_a_day: None,
+            links: None,
             awaits: None,
             mornings: false,
             corrections_an_hour: None,

@@ -137,6 +137,7 @@ fn message(gateway: Gateway, n: u32) -> Outgoing {
         case_no: id,
         role: Role::Owner,
         attempt: 1,
+        link: None,
     }
 }
 

@@ -29,7 +29,11 @@ pub(super) fn send(
     message: &Outgoing,
     call: &Call<'_>,
 ) -> Result<HttpRequest, Verdict> {
-    if PROFILE.limits.text_bytes.is_some_and(|most| message.text.len() > most) {
+    let content = match &message.link {
+        Some(link) => format!("{}\n查看并回复：{link}", message.text),
+        None => message.text.clone(),
+    };
+    if PROFILE.limits.text_bytes.is_some_and(|most| content.len() > most) {
         return Err(Verdict::permanent("text_too_long"));
     }
     let user = message.to.trim();
@@ -40,7 +44,7 @@ pub(super) fn send(
     let body = json!({
         "agent_id": config.agent_id,
         "userid_list": user,
-        "msg": {"msgtype": "text", "text": {"content": message.text}},
+        "msg": {"msgtype": "text", "text": {"content": content}},
     });
     Ok(HttpRequest::post_json(url(endpoint, "asyncsend_v2", call), &body))
 }

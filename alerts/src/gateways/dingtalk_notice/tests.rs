@@ -39,6 +39,11 @@ fn a_message_goes_to_one_userid() {
     assert_eq!(request.url.as_str(), expected);
     let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!((&body["agent_id"], &body["userid_list"]), (&json!(7), &json!("manager42")));
+    let linked = Outgoing { link: Some("https://rs.example.cn/a/T".into()), ..message("manager42") };
+    let request = made.request(&linked, &call).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+    let content = body["msg"]["text"]["content"].as_str().unwrap();
+    assert_eq!(content, format!("{}\n查看并回复：https://rs.example.cn/a/T", linked.text));
     for bad in ["", " ", "a,b"] {
         assert_eq!(told(&made.request(&message(bad), &call).unwrap_err()), "permanent not_a_userid", "{bad}");
     }

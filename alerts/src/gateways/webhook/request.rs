@@ -34,6 +34,8 @@ struct Data<'a> {
     case_no: &'a str,
     role: Role,
     attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<&'a str>,
 }
 
 /// The request that sends a message.
@@ -61,6 +63,7 @@ pub(super) fn post(
             case_no: &message.case_no,
             role: message.role,
             attempt: message.attempt,
+            link: message.link.as_deref(),
         },
     };
     // Nothing in it can fail to become JSON: texts and a number.

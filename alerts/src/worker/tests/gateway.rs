@@ -73,6 +73,7 @@ fn message() -> Outgoing {
         case_no: "000000422".into(),
         role: Role::Owner,
         attempt: 1,
+        link: None,
     }
 }
 

@@ -338,6 +338,31 @@ async fn what_waits_at_a_gateway_that_is_left_in_peace_is_told_over_the_next_one
     }
 }
 
+/// Its own backoff always ends when the gateway may be looked at again, so it never finds it shut.
+#[tokio::test]
+async fn a_death_alone_at_a_gateway_that_is_down_goes_over_the_next_one_within_minutes() {
+    let (log, clock) = (MemLog::new("l"), JumpClock::new());
+    log.put(&to_somebody(1, Severity::Fatal, 0));
+    let says =
+        |name, outcome| Arc::new(Says { name, clock: Arc::clone(&clock), outcome, calls: Mutex::default() });
+    let (first, second) = (says("aliyun", refused as fn() -> Outcome), says("webhook", yes));
+    let channels = Channels::new([Arc::clone(&first) as Arc<dyn Channel>, Arc::clone(&second) as _]);
+    let worker = Worker::new(Arc::clone(&log) as _, channels, Arc::clone(&clock) as _, Settings::default());
+    let began = clock.now();
+    let (mut stats, ends) = (worker.stats(), ends(&log));
+    let done = async move { drop(crate::stats::settled(&mut stats, &ends).await) };
+    tokio::time::timeout(LIMIT, worker.run(done)).await.unwrap().unwrap();
+    let calls = second.calls.lock().unwrap();
+    let waited: Vec<i64> = calls.iter().map(|(at, _)| (at.0 - began.0) / 1000).collect();
+    // Two minutes, and as long as the wait before its next try here may be by then.
+    assert!(
+        matches!(waited[..], [120..=480]),
+        "{waited:?} s; {} requests",
+        first.calls.lock().unwrap().len()
+    );
+    assert_eq!(ends_over(&log, "aliyun").values().next().unwrap().1, "gateway_open");
+}
+
 /// A clock that stands still until it is let go.
 struct Still(Arc<JumpClock>, watch::Sender<bool>);
 
