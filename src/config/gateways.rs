@@ -62,7 +62,20 @@ impl Gateway {
     }
 }
 
+/// The gateways that reach whoever reads a group's chat.
+const ROBOTS: [&str; 2] = ["dingtalk_robot", "wecom_robot"];
+
 impl Configured {
+    /// Over which gateways a role is told, in order. A robot writes to a group and not to a person: only who is named in the
+    /// order is told over it.
+    pub fn names(&self, role: Role) -> Vec<String> {
+        let own = self.order.get(&role).cloned();
+        own.unwrap_or_else(|| {
+            let all = self.all.iter().map(Gateway::name).filter(|name| !ROBOTS.contains(name));
+            all.map(str::to_owned).collect()
+        })
+    }
+
     /// The one of this name, if it is in use.
     pub fn find(&self, name: &str) -> Option<&Gateway> {
         self.all.iter().find(|gateway| gateway.name() == name)

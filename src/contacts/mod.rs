@@ -68,8 +68,12 @@ pub fn run(args: Args) -> CommandResult {
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
     let (contacts, firms, refusals, refused) =
         open::within(LIMIT, &config.log, move || read(&*log, &*schemas))?;
-    let found =
-        Findings { refused: refusals.of(&contacts), ..check(&contacts, &firms, today, webhook::NAME) };
+    // Where none is configured here yet, what a webhook would find.
+    let names = |role| match &config.gateways.all[..] {
+        [] => vec![webhook::NAME.to_owned()],
+        _ => config.gateways.names(role),
+    };
+    let found = check(&contacts, &firms, &refusals, today, &names);
     if args.json {
         say!("{}", serde_json::to_string_pretty(&found).map_err(Failure::failed)?);
     } else {

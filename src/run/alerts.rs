@@ -81,27 +81,12 @@ pub fn gateways(config: &Config, texts: &Texts) -> Result<Gateways, Failure> {
     for admission in &admissions {
         channels.admit(admission.clone());
     }
-    // A robot writes to a group and not to a person: only who is named in the order is told over it.
-    let personal: Vec<String> = config
-        .gateways
-        .all
-        .iter()
-        .map(|g| g.entry.profile.name)
-        .filter(|name| !ROBOTS.contains(name))
-        .map(str::to_owned)
-        .collect();
     for role in Role::ALL {
-        channels.order_for(*role, &personal).map_err(|name| wrong(format!("{name} is not configured")))?;
-    }
-    for (role, names) in &config.gateways.order {
         let unknown = |name| wrong(format!("[alerts.order] {role}: {name} is not configured"));
-        channels.order_for(*role, names).map_err(unknown)?;
+        channels.order_for(*role, &config.gateways.names(*role)).map_err(unknown)?;
     }
     Ok(Gateways { channels, admissions })
 }
-
-/// The gateways that reach whoever reads a group's chat.
-const ROBOTS: [&str; 2] = ["dingtalk_robot", "wecom_robot"];
 
 /// A gateway's client. Makes no request.
 ///

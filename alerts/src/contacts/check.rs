@@ -12,7 +12,7 @@ use tocsin_schemas::codes::{CITY, EnterpriseStatus, Role, Says};
 use tocsin_schemas::records::{Contact, Delivery, DeliveryState, Enterprise};
 use tocsin_schemas::time::{Day, Instant};
 
-use super::{Contacts, contact_key};
+use super::{Contacts, Person, contact_key};
 use crate::ledger::BOUNCED;
 
 /// A contact is verified anew within so many days (people.md 5.4: yearly).
@@ -83,24 +83,28 @@ pub struct Refused {
     pub day: Day,
 }
 
-/// Addresses that were refused, read out of `deliveries`: the newest word on each contact.
+/// Addresses that were refused, read out of `deliveries`: the newest word on each contact and, of what bounced, channel.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    by_contact: BTreeMap<String, (String, Instant, i64)>,
+    /// Why, when, and up to which version of the contact; of whoever says that it is not theirs there is no channel.
+    by_contact: BTreeMap<(String, Option<String>), (String, Instant, i64)>,
 }
 
 impl Refusals {
     /// Takes in a delivery as it stands.
     pub fn apply(&mut self, delivery: &Delivery) {
-        let why = match (delivery.state, delivery.reason.as_deref()) {
-            (DeliveryState::Delivered, Some(says)) if says == Says::NotOurs.as_str() => says,
-            (DeliveryState::Failed, Some(BOUNCED)) => BOUNCED,
+        let (why, channel) = match (delivery.state, delivery.reason.as_deref()) {
+            (DeliveryState::Delivered, Some(says)) if says == Says::NotOurs.as_str() => (says, None),
+            (DeliveryState::Failed, Some(BOUNCED)) => (BOUNCED, Some(delivery.channel.clone())),
             _ => return,
         };
         let (Some(role), Some(rank)) = (delivery.contact_role, delivery.contact_rank) else { return };
         let subject = delivery.contact_subject.as_ref().unwrap_or(&delivery.subject);
         let this = (why.to_owned(), delivery.at, delivery.contact_version.unwrap_or(i64::MAX));
-        let known = self.by_contact.entry(contact_key(role, subject, rank)).or_insert_with(|| this.clone());
+        let known = self
+            .by_contact
+            .entry((contact_key(role, subject, rank), channel))
+            .or_insert_with(|| this.clone());
         if known.1 < this.1 {
             *known = this;
         }
@@ -108,13 +112,22 @@ impl Refusals {
 
     /// Those contacts that were not registered anew since.
     pub fn of(&self, contacts: &Contacts) -> Vec<Refused> {
-        let refused = contacts.all().filter_map(|contact| {
-            let key = contact_key(contact.role, &contact.subject, contact.rank);
-            let (why, at, version) = self.by_contact.get(&key)?;
-            let same = i64::try_from(contact.version).is_ok_and(|is| is <= *version);
-            same.then(|| Refused { contact: key, why: why.clone(), day: at.day() })
+        let version_of = |contact: &Contact| (key(contact), contact.version);
+        let versions: BTreeMap<String, u64> = contacts.all().map(version_of).collect();
+        let refused = self.by_contact.iter().filter_map(|((contact, _), (why, at, upto))| {
+            let is = versions.get(contact)?;
+            let same = covers(*upto, *is);
+            same.then(|| Refused { contact: contact.clone(), why: why.clone(), day: at.day() })
         });
         refused.collect()
+    }
+
+    /// Whether this person is not tried over this channel any more.
+    fn refuse(&self, person: &Person, channel: &str) -> bool {
+        [None, Some(channel.to_owned())].into_iter().any(|channel| {
+            let known = self.by_contact.get(&(person.key(), channel));
+            known.is_some_and(|(_, _, upto)| covers(*upto, person.version))
+        })
     }
 }
 
@@ -164,10 +177,24 @@ impl Findings {
     }
 }
 
-/// Looks at them as of a day, for messages over a channel.
-pub fn check(contacts: &Contacts, firms: &Firms, day: Day, channel: &str) -> Findings {
-    let nobody = |role: Role, subject: &str| contacts.resolve(role, subject, day, channel).is_empty();
-    let mut found = Findings { day: Some(day), contacts: contacts.len(), ..Findings::default() };
+/// Looks at them as of a day, for messages over the channels by which each role is told.
+pub fn check(
+    contacts: &Contacts,
+    firms: &Firms,
+    refusals: &Refusals,
+    day: Day,
+    channels: &dyn Fn(Role) -> Vec<String>,
+) -> Findings {
+    let over = |role: Role, subject: &str, channel: &str| {
+        let there = contacts.reachable(role, subject, day, channel);
+        there.iter().any(|person| !refusals.refuse(person, channel))
+    };
+    let reached = |role: Role, subject: &str| channels(role).iter().any(|name| over(role, subject, name));
+    let nobody = |role: Role, subject: &str| {
+        !reached(role, subject) && (role != Role::Owner || !reached(Role::SafetyOfficer, subject))
+    };
+    let refused = refusals.of(contacts);
+    let mut found = Findings { day: Some(day), contacts: contacts.len(), refused, ..Findings::default() };
     let mut roles = BTreeSet::new();
     for firm in firms.active(day) {
         found.enterprises += 1;
@@ -215,6 +242,11 @@ fn look_at(contact: &Contact, day: Day, found: &mut Findings) {
     if let Some(phone) = phone(contact).filter(|phone| !is_mobile(phone)) {
         found.implausible_phones.push(Phone { contact: key(contact), phone: masked(phone) });
     }
+}
+
+/// Whether what was said up to this version of a contact holds for that one.
+fn covers(upto: i64, version: u64) -> bool {
+    i64::try_from(version).is_ok_and(|is| is <= upto)
 }
 
 fn key(contact: &Contact) -> String {
@@ -285,7 +317,7 @@ mod tests {
             all.apply(key(c).as_bytes(), Some((c.clone(), [0; 32])));
         }
         firms.iter().for_each(|f| registry.apply(f.clone()));
-        check(&all, &registry, TODAY, "webhook")
+        check(&all, &registry, &Refusals::default(), TODAY, &|_| vec!["webhook".into()])
     }
     fn everybody() -> Vec<Contact> {
         vec![
@@ -329,6 +361,36 @@ mod tests {
         assert!(found(4, &no).is_empty());
         assert_eq!(found(3, &sent(DeliveryState::Failed, "bounced", 3)), ["bounced"]);
         assert!(found(3, &sent(DeliveryState::Failed, "carrier_failed", 3)).is_empty());
+    }
+
+    #[test]
+    fn whoever_has_no_address_left_cannot_be_reached() {
+        let (mut contacts, mut firms, mut refusals) = (Contacts::new(), Firms::new(), Refusals::default());
+        for c in everybody() {
+            contacts.apply(key(&c).as_bytes(), Some((c, [0; 32])));
+        }
+        firms.apply(firm(1, "330784001", EnterpriseStatus::Active));
+        let names = |_| vec!["aliyun".to_owned(), "webhook".to_owned()];
+        let unreachable = |refusals: &Refusals| {
+            check(&contacts, &firms, refusals, TODAY, &names).unreachable_enterprises.len()
+        };
+        let bounced = |channel: &str| Delivery {
+            reason: Some(BOUNCED.into()),
+            contact_role: Some(Role::Owner),
+            contact_rank: Some(1),
+            contact_version: Some(1),
+            channel: channel.into(),
+            ..crate::fixtures::delivery("a1", DeliveryState::Failed)
+        };
+        assert_eq!(unreachable(&refusals), 0);
+        refusals.apply(&bounced("aliyun"));
+        assert_eq!(unreachable(&refusals), 0, "over the other one");
+        refusals.apply(&bounced("webhook"));
+        assert_eq!(unreachable(&refusals), 1);
+        let mut not_ours = Refusals::default();
+        let says = Some("not_ours".into());
+        not_ours.apply(&Delivery { state: DeliveryState::Delivered, reason: says, ..bounced("aliyun") });
+        assert_eq!(unreachable(&not_ours), 1, "over whichever");
     }
 
     #[test]
