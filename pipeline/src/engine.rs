@@ -15,6 +15,7 @@ use tocsin_schemas::records::{Alert, Digest, Headcount, Incident, Listed, Rates,
 use tocsin_schemas::time::{Day, Instant, Month};
 
 pub(crate) use self::learn::Learnt;
+use crate::cores;
 use crate::dataflow::{Changes, Dataflow, Inputs, Told};
 use crate::decider::{Context, Decider, Recalled};
 use crate::exposure::{self, Exposure};
@@ -458,6 +459,7 @@ impl Engine {
         // Another year, and another table of the policy, may be anybody's.
         let yesterday = self.policies.on(as_of.plus(-1)).effective_from;
         let turned = as_of.date().day_of_year() == 1 || self.policies.on(as_of).effective_from != yesterday;
+        cores::sort(&mut figured);
         let moved = match midnight {
             _ if resuming || midnight && turned => Affected::All,
             true => Affected::Compared(&figured),

@@ -217,7 +217,7 @@ impl Figures {
         let renewed = self.renew(stamp);
         if renewed != Renewed::Nothing {
             let member = |root: &Uscc| self.totals.get(root).is_some_and(|row| row.member);
-            enterprises.retain(|root| !member(root));
+            enterprises = cores::some(&enterprises, |root| (!member(root)).then_some(*root));
             enterprises.extend(self.totals.iter().filter(|(_, row)| row.member).map(|(root, _)| *root));
         }
         if renewed == Renewed::All {

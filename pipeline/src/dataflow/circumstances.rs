@@ -30,7 +30,7 @@ pub(crate) struct Circumstances {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Change {
     /// From now on it is this day. Every worker is told, each by its number.
-    Today(usize, Calendar),
+    Today(usize, Box<Calendar>),
     /// Counted incidents of one kind and day come to bear these marks, or do no longer.
     Counted(Day, Circumstances, Mask, Tally),
 }
@@ -45,7 +45,7 @@ impl Change {
     }
 }
 
-/// What is in each bucket.
+/// What is in each bucket; there are fewer than a hundred.
 #[derive(Default)]
 pub(crate) struct Buckets {
     all: Gained,
@@ -100,7 +100,7 @@ impl Buckets {
     /// Changes of an epoch in; what each bucket gained or lost, out.
     pub fn step(&mut self, changes: Vec<(Change, isize)>, out: &mut Vec<((ScopeKey, Box<Sums>), isize)>) {
         let today = changes.iter().find_map(|(change, _)| match change {
-            Change::Today(_, calendar) => Some(*calendar),
+            Change::Today(_, calendar) => Some(**calendar),
             Change::Counted(..) => None,
         });
         let mut gained = Gained::new();
@@ -119,7 +119,6 @@ impl Buckets {
             plus(&mut self.all, bucket, &sums);
             out.push((((bucket.0, named(bucket)), sums), 1));
         }
-        self.all.retain(|_, sums| !sums.is_zero());
     }
 }
 

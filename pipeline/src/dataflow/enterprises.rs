@@ -34,7 +34,7 @@ pub(crate) type ScopeKey = (Scope, CompactString);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Change {
     /// From now on it is this day. Every worker is told, each by its number.
-    Today(usize, Calendar),
+    Today(usize, Box<Calendar>),
     /// How many enterprises there are with how many incidents and insured persons in a window, asked of every worker.
     Census(usize, usize),
     /// An enterprise that is read as its own, and where it belongs.
@@ -51,7 +51,7 @@ pub(crate) enum Answer {
     /// Enterprises as they are now.
     Totals(Vec<OfOne>),
     /// Enterprises that turned with the calendar and are otherwise as they were.
-    Turned(Turn, Vec<Turned>),
+    Turned(Box<Turn>, Vec<Turned>),
     /// What a scope gained or lost.
     Sums(ScopeKey, Box<Sums>),
     /// The enterprises of a window, as they are after the epoch.
@@ -176,7 +176,7 @@ impl Enterprises {
         let (mut own, mut counted) = (Vec::new(), Vec::new());
         for (change, diff) in changes {
             match change {
-                Change::Today(_, calendar) => today = calendar,
+                Change::Today(_, calendar) => today = *calendar,
                 Change::Census(_, slot) => asked.push(slot),
                 Change::Counted(uscc, day, marks, tally) => {
                     counted.push((uscc, day, marks, tally.multiply(&diff)));
@@ -345,7 +345,7 @@ impl Enterprises {
                 out.push((Answer::Totals(part.ended), 1));
             }
             if !part.turned.is_empty() {
-                out.push((Answer::Turned(around.turn, part.turned), 1));
+                out.push((Answer::Turned(Box::new(around.turn), part.turned), 1));
             }
             for (number, sums) in (0..).zip(&part.gained) {
                 for (slot, sum) in turning.iter().zip(sums).filter(|(_, sum)| !sum.is_zero()) {

@@ -82,7 +82,7 @@ pub(crate) enum Told {
     Totals(Vec<OfOne>),
     /// Several of which the calendar made something else: their counts turned with it, and they have these headcounts.
     /// Each has a counted incident in a window.
-    Turned(Turn, Vec<Turned>),
+    Turned(Box<Turn>, Vec<Turned>),
 }
 
 impl Told {
@@ -248,7 +248,7 @@ impl Flow {
             .inner;
         let workers = scope.peers();
         let today = today.inner.flat_map(move |(calendar, at, diff)| {
-            (0..workers).map(move |worker| ((worker, calendar), at, diff))
+            (0..workers).map(move |worker| ((worker, Box::new(calendar)), at, diff))
         });
         let kinds = counted.clone().map(|((_, day, how, marks), at, tally)| {
             (circumstances::Change::Counted(day, how, marks, tally), at, 1)
