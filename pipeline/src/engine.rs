@@ -15,6 +15,7 @@ use tocsin_schemas::records::{Alert, Digest, Headcount, Incident, Listed, Rates,
 use tocsin_schemas::time::{Day, Instant, Month};
 
 pub(crate) use self::learn::Learnt;
+use crate::cores;
 use crate::dataflow::{Changes, Dataflow, Inputs, Told};
 use crate::decider::{Context, Decider, Recalled};
 use crate::exposure::{self, Exposure};
@@ -26,7 +27,7 @@ use crate::policy::Policies;
 use crate::rates::{Figures, RatesChanged, Stamp};
 use crate::registry::{Moved, Registry};
 use crate::versions::{Replaced, Versions};
-use crate::windows::Spans;
+use crate::windows::{Calendar, Spans};
 
 /// A record that was admitted at the door.
 #[derive(Debug, Clone)]
@@ -458,6 +459,7 @@ impl Engine {
         // Another year, and another table of the policy, may be anybody's.
         let yesterday = self.policies.on(as_of.plus(-1)).effective_from;
         let turned = as_of.date().day_of_year() == 1 || self.policies.on(as_of).effective_from != yesterday;
+        cores::sort(&mut figured);
         let moved = match midnight {
             _ if resuming || midnight && turned => Affected::All,
             true => Affected::Compared(&figured),
@@ -485,18 +487,18 @@ impl Engine {
             return;
         }
         feed(self.registry.advance(as_of), inputs);
-        let only = |spans: Spans, day: Day| match self.rated {
-            true => spans,
-            false => spans.for_decisions(self.policies.on(day)),
+        let spans = |day: Day| {
+            let (policy, rated) = (self.policies.on(day), self.rated);
+            let all = Spans::of_days(policy, day);
+            if rated { all } else { all.for_decisions(policy) }
         };
-        let spans = |day: Day| only(Spans::of_days(self.policies.on(day), day), day);
         for (day, old, new) in self.active.map(spans).unwrap_or_default().moved(&spans(as_of)) {
-            let sides = [(old, -1), (new, 1)].into_iter().filter(|(windows, _)| !windows.is_empty());
-            inputs.days.extend(sides.map(|(windows, diff)| ((Day(day), windows), diff)));
+            let sides = [(old, -1), (new, 1)].into_iter().filter(|(marks, _)| !marks.is_empty());
+            inputs.days.extend(sides.map(|(marks, diff)| ((Day(day), marks), diff)));
         }
-        let months = |day: Day| only(Spans::of_months(day), day);
-        let moved = self.active.map(months).unwrap_or_default().moved(&months(as_of)).into_iter();
-        inputs.months.extend(moved.map(|(month, _, new)| (Month(month), new)));
+        let calendar = Calendar::of(as_of);
+        let decisive = || calendar.for_decisions(self.policies.on(as_of));
+        inputs.today = Some(if self.rated { calendar } else { decisive() });
         self.active = Some(as_of);
     }
 }

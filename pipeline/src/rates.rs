@@ -22,7 +22,7 @@ use crate::dataflow::{Exact, OfOne, PARTS, ScopeKey, Sum, Sums, Tally, Told, Tot
 use crate::lists::Year;
 use crate::model::Model;
 use crate::policy::Statistics;
-use crate::windows::{LAST_YEAR, MEMBERSHIP, SHOWN, YEAR, slot};
+use crate::windows::{LAST_YEAR, MEMBERSHIP, SHOWN, Turn, YEAR, slot};
 
 /// The sums as they now are.
 #[derive(Default)]
@@ -46,8 +46,16 @@ struct Row {
 
 impl Row {
     fn of(total: Arc<Total>) -> Row {
-        let incidents = |slot: usize| total.tallies[slot].incidents;
-        Row { years: [incidents(LAST_YEAR), incidents(YEAR)], member: member(&total), total }
+        Row { years: years(&total), member: member(&total), total }
+    }
+
+    /// Where somebody has yet to make the former figures out, those are left to him; else they are changed where they are.
+    fn change(&mut self, now: Total) {
+        (self.years, self.member) = (years(&now), member(&now));
+        match Arc::get_mut(&mut self.total) {
+            Some(total) => *total = now,
+            None => self.total = Arc::new(now),
+        }
     }
 }
 
@@ -158,7 +166,7 @@ impl Figures {
                         }
                     }
                 }
-                Told::Turned(turned) => enterprises.extend(self.turn(&turned)),
+                Told::Turned(turn, turned) => enterprises.extend(self.turn(&turn, &turned, slot(watched))),
             }
         }
         (enterprises, settle(&mut self.sums, sums))
@@ -186,14 +194,14 @@ impl Figures {
         moved
     }
 
-    /// Gives enterprises other headcounts; whose rates changed.
-    fn turn(&mut self, turned: &[Turned]) -> Vec<Uscc> {
+    /// Turns enterprises with the calendar; whose rates changed. A window that is watched is none of the calendar.
+    fn turn(&mut self, turn: &Turn, turned: &[Turned], watched: usize) -> Vec<Uscc> {
         let (changed, _) = each_row(&mut self.totals, turned, |root, row, (_, heads)| {
-            let mut pairs = SHOWN.iter().zip(&row.total.heads).zip(heads);
-            let differs = pairs.any(|((_, a), b)| a.parts() != b.parts());
-            // Where somebody has yet to make it out, it is copied; else it is changed where it is.
-            Arc::make_mut(&mut row.total).heads = *heads;
-            (row.member && differs).then_some(*root)
+            let mut now = Total { heads: *heads, ..*row.total };
+            turn.apply(&mut now.tallies);
+            let moved = Moved::of(*root, Some(&row.total), Some(&now), watched);
+            row.change(now);
+            moved.filter(|moved| moved.rates).map(|moved| moved.root)
         });
         changed
     }
@@ -209,7 +217,7 @@ impl Figures {
         let renewed = self.renew(stamp);
         if renewed != Renewed::Nothing {
             let member = |root: &Uscc| self.totals.get(root).is_some_and(|row| row.member);
-            enterprises.retain(|root| !member(root));
+            enterprises = cores::some(&enterprises, |root| (!member(root)).then_some(*root));
             enterprises.extend(self.totals.iter().filter(|(_, row)| row.member).map(|(root, _)| *root));
         }
         if renewed == Renewed::All {
@@ -327,6 +335,11 @@ fn of_root(root: &Uscc) -> ScopeKey {
 /// The windows that are published.
 fn shown(sums: &Sums) -> Exact {
     std::array::from_fn(|slot| sums.windows[slot])
+}
+
+/// The production incidents of last year and this one.
+fn years(total: &Total) -> [i32; 2] {
+    [LAST_YEAR, YEAR].map(|slot| total.tallies[slot].incidents)
 }
 
 /// Whether an enterprise has rates: a counted production incident in one of three windows.

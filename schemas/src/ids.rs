@@ -41,7 +41,9 @@ const USCC_WEIGHTS: [usize; 17] = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 
 
 impl Uscc {
     /// The symbols as two numbers that are ordered as the text is. Enterprises are looked up and sorted by the million:
-    /// numbers are compared and hashed in a step or two, text in a call.
+    /// numbers are compared and hashed in a step or two, text in a call. For the same reason all of it is inlined in other
+    /// crates too.
+    #[inline]
     fn words(&self) -> (u128, u16) {
         let [first @ .., a, b] = self.0;
         (u128::from_be_bytes(first), u16::from_be_bytes([a, b]))
@@ -66,6 +68,7 @@ impl Uscc {
 }
 
 impl PartialEq for Uscc {
+    #[inline]
     fn eq(&self, other: &Uscc) -> bool {
         self.words() == other.words()
     }
@@ -74,18 +77,21 @@ impl PartialEq for Uscc {
 impl Eq for Uscc {}
 
 impl PartialOrd for Uscc {
+    #[inline]
     fn partial_cmp(&self, other: &Uscc) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for Uscc {
+    #[inline]
     fn cmp(&self, other: &Uscc) -> Ordering {
         self.words().cmp(&other.words())
     }
 }
 
 impl Hash for Uscc {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let (first, last) = self.words();
         state.write_u64((first >> 64) as u64);

@@ -6,13 +6,11 @@
 //! the epoch touched. That makes a month that enters or leaves a window, which touches every enterprise, one
 //! pass over the state, on all cores, and one change for each industry.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use compact_str::{CompactString, ToCompactString};
 use differential_dataflow::consolidation::consolidate;
-use differential_dataflow::difference::{Multiply, Semigroup};
+use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use indexmap::IndexMap;
 use indexmap::map::Slice;
@@ -20,14 +18,14 @@ use smallvec::SmallVec;
 use tocsin_schemas::areas::sector;
 use tocsin_schemas::codes::{CITY, Scope};
 use tocsin_schemas::ids::Uscc;
-use tocsin_schemas::time::Month;
+use tocsin_schemas::time::{Day, Month};
 
 use super::gains::Gains;
 use super::insured::{Insured, Span, Spans};
 use super::measure::{Heads, Sum, Sums, Tally, Total};
 use crate::cores;
 use crate::registry::Profile;
-use crate::windows::{KEPT, Mask, SUMMED};
+use crate::windows::{Calendar, KEPT, Mask, SUMMED, Turn};
 
 /// A group of incidents: an industry, an area, the city, a cause, an hour.
 pub(crate) type ScopeKey = (Scope, CompactString);
@@ -35,16 +33,16 @@ pub(crate) type ScopeKey = (Scope, CompactString);
 /// What the enterprises hear of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Change {
-    /// From now on a month belongs to these windows. Every worker is told, each by its number.
-    Month(usize, Month, Mask),
+    /// From now on it is this day. Every worker is told, each by its number.
+    Today(usize, Box<Calendar>),
     /// How many enterprises there are with how many incidents and insured persons in a window, asked of every worker.
     Census(usize, usize),
     /// An enterprise that is read as its own, and where it belongs.
     Profile(Uscc, Profile),
     /// Insured persons of a month, of the enterprise itself or of one that is read as it.
     Insured(Uscc, Month, u32),
-    /// Counted incidents enter windows, or leave them.
-    Counted(Uscc, Mask, Tally),
+    /// Counted incidents of a day come to bear these marks, or do no longer.
+    Counted(Uscc, Day, Mask, Tally),
 }
 
 /// What they say.
@@ -52,8 +50,8 @@ pub(crate) enum Change {
 pub(crate) enum Answer {
     /// Enterprises as they are now.
     Totals(Vec<OfOne>),
-    /// Enterprises that have other headcounts and are otherwise as they were.
-    Turned(Vec<Turned>),
+    /// Enterprises that turned with the calendar and are otherwise as they were.
+    Turned(Box<Turn>, Vec<Turned>),
     /// What a scope gained or lost.
     Sums(ScopeKey, Box<Sums>),
     /// The enterprises of a window, as they are after the epoch.
@@ -63,7 +61,7 @@ pub(crate) enum Answer {
 /// An enterprise as it is; `None`: without a counted incident in any window.
 pub(crate) type OfOne = (Uscc, Option<Arc<Total>>);
 
-/// The insured persons of an enterprise, by window that is summed, where nothing else of it changed.
+/// The insured persons of an enterprise, by window that is summed, after a turn of the calendar.
 pub(crate) type Turned = (Uscc, [Heads; SUMMED]);
 
 /// Registered enterprises with a mean headcount above 0: production incidents and headcount (in `PARTS` of a person),
@@ -86,26 +84,11 @@ pub(super) fn together(mut counts: Census) -> Census {
 pub(crate) struct Enterprises {
     /// In one vector, so that a pass over all of them reads it in a row.
     all: IndexMap<Uscc, Enterprise, DefaultHashBuilder>,
-    months: Months,
+    calendar: Calendar,
     /// Every scope that had a member, by number.
     scopes: Vec<ScopeKey>,
     numbers: HashMap<ScopeKey, u32>,
     gains: Gains,
-}
-
-/// The windows that share a day with each month: those of `first`, of the month after it, and so on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Months {
-    first: Month,
-    windows: Vec<Mask>,
-    /// By window. A window has no gaps.
-    spans: [Span; SUMMED],
-}
-
-impl Default for Months {
-    fn default() -> Months {
-        Months::from(Month(0), Vec::new())
-    }
 }
 
 #[derive(Default)]
@@ -134,7 +117,7 @@ impl Change {
     /// The enterprise that it is about, if it is about one.
     fn uscc(&self) -> Option<Uscc> {
         match self {
-            Change::Month(..) | Change::Census(..) => None,
+            Change::Today(..) | Change::Census(..) => None,
             Change::Profile(uscc, _) | Change::Insured(uscc, ..) | Change::Counted(uscc, ..) => Some(*uscc),
         }
     }
@@ -142,7 +125,7 @@ impl Change {
     /// Which worker takes it.
     pub fn route(&self) -> u64 {
         match self {
-            Change::Month(worker, ..) | Change::Census(worker, _) => *worker as u64,
+            Change::Today(worker, _) | Change::Census(worker, _) => *worker as u64,
             _ => super::keyed::route(&self.uscc()),
         }
     }
@@ -159,6 +142,11 @@ impl Enterprise {
     /// What it is in all windows; `None`: without a counted incident in any.
     fn total(&self, heads: &[Heads; SUMMED]) -> Option<Total> {
         self.tallies.as_deref().map(|tallies| Total { tallies: *tallies, heads: *heads })
+    }
+
+    /// Its counts turn with the calendar.
+    fn turn(&mut self, turn: &Turn) {
+        self.tallies.iter_mut().for_each(|tallies| turn.apply(tallies));
     }
 
     /// Whether nothing is known of it any more.
@@ -184,16 +172,23 @@ impl Enterprise {
 impl Enterprises {
     /// The changes of an epoch in; what they come to, out.
     pub fn step(&mut self, changes: Vec<(Change, isize)>, out: &mut Vec<(Answer, isize)>) {
-        let (mut months, mut asked) = (BTreeMap::new(), Vec::new());
+        let (mut today, mut asked) = (self.calendar, Vec::new());
         let (mut own, mut counted) = (Vec::new(), Vec::new());
         for (change, diff) in changes {
             match change {
-                Change::Month(_, month, windows) => drop(months.insert(month, windows)),
+                Change::Today(_, calendar) => today = *calendar,
                 Change::Census(_, slot) => asked.push(slot),
-                Change::Counted(uscc, windows, tally) => counted.push((uscc, windows, tally.multiply(&diff))),
+                Change::Counted(uscc, day, marks, tally) => {
+                    counted.push((uscc, day, marks, tally.multiply(&diff)));
+                }
                 Change::Profile(..) | Change::Insured(..) => own.push((change, diff)),
             }
         }
+        let around = Around::new(std::mem::replace(&mut self.calendar, today), today);
+        let counted = counted.into_iter().filter_map(|(uscc, day, marks, tally)| {
+            let windows = today.windows(day, marks);
+            (!windows.is_empty()).then_some((uscc, windows, tally))
+        });
         // One batch may move an enterprise twice: what nets to nothing never was. Counts are only added up.
         consolidate(&mut own);
         let own =
@@ -201,25 +196,21 @@ impl Enterprises {
         let mut own: Vec<_> = own.collect();
         // Of one enterprise what goes comes before what comes.
         own.sort_unstable_by_key(|(at, diff, _)| (*at, *diff));
-        let counted = self.placed(counted);
+        let counted = self.placed(counted.collect());
         let mut moved: Vec<u32> = own.iter().map(|(at, ..)| *at).collect();
         moved.dedup();
         let (theirs, counted): (Vec<Counted>, Vec<Counted>) = match moved.is_empty() {
             true => (Vec::new(), counted),
             false => counted.into_iter().partition(|(at, ..)| moved.binary_search(at).is_ok()),
         };
-        let old_months = self.months.clone();
-        if !months.is_empty() {
-            self.months = old_months.with(&months);
-        }
-        let (old_spans, spans) = (old_months.spans(), self.months.spans());
         let (mut totals, mut gone) = (Vec::new(), Vec::new());
-        self.recount(&counted, &old_spans, &spans, &mut totals, &mut gone);
+        self.recount(&counted, &around, &mut totals, &mut gone);
         let (mut own, mut theirs) = (own.into_iter().peekable(), theirs.into_iter().peekable());
         for at in &moved {
             let mut enterprise = std::mem::take(&mut self.all[*at as usize]);
-            let heads = enterprise.heads(&old_spans);
+            let heads = enterprise.heads(&around.before);
             let (before, had) = (enterprise.sums(&heads), enterprise.total(&heads));
+            enterprise.turn(&around.turn);
             // Where it may go elsewhere, what it added there.
             let former = own.peek().filter(|(a, ..)| a == at).map(|_| enterprise.scopes.clone());
             while let Some((_, diff, change)) = own.next_if(|(a, ..)| a == at) {
@@ -229,14 +220,14 @@ impl Enterprises {
                     }
                     Change::Profile(..) => enterprise.scopes.clear(),
                     Change::Insured(_, month, insured) => enterprise.insured.insure(month, insured, diff),
-                    Change::Counted(..) | Change::Month(..) | Change::Census(..) => {}
+                    Change::Counted(..) | Change::Today(..) | Change::Census(..) => {}
                 }
             }
             while let Some((_, windows, tally)) = theirs.next_if(|(a, ..)| a == at) {
                 enterprise.count(windows, tally);
             }
             enterprise.tallies = enterprise.tallies.filter(|tallies| **tallies != NONE);
-            let heads = enterprise.heads(&spans);
+            let heads = enterprise.heads(&around.after);
             let (mut gain, has) = (enterprise.sums(&heads), enterprise.total(&heads));
             match former.filter(|former| *former != enterprise.scopes) {
                 Some(former) => self.gains.add(&former, &before.multiply(&-1)),
@@ -254,11 +245,11 @@ impl Enterprises {
         if !totals.is_empty() {
             out.push((Answer::Totals(totals), 1));
         }
-        let turned = old_months.turned(&self.months);
-        if !turned.is_empty() || !asked.is_empty() {
+        let turning: Vec<usize> = around.turn.months().collect();
+        if !turning.is_empty() || !asked.is_empty() {
             let mut settled: Vec<u32> = moved.into_iter().chain(counted.iter().map(|(at, ..)| *at)).collect();
             cores::sort(&mut settled);
-            self.pass(&old_months, turned, &settled, asked, out);
+            self.pass(&around, &turning, &settled, asked, out, &mut gone);
         }
         for (number, gained) in self.gains.take() {
             out.push((Answer::Sums(self.scopes[number as usize].clone(), Box::new(gained)), 1));
@@ -279,20 +270,19 @@ impl Enterprises {
         placed
     }
 
-    /// Takes counts (sorted by place) to enterprises of which nothing else changed. At New Year these are many, and each
-    /// is for itself: so they are taken in parts, on all cores.
+    /// Takes counts (sorted by place) to enterprises of which nothing else changed but what turned with the calendar.
+    /// They may be many, and each is for itself: so they are taken in parts, on all cores.
     fn recount(
         &mut self,
         counted: &[Counted],
-        old: &Spans,
-        new: &Spans,
+        around: &Around,
         totals: &mut Vec<OfOne>,
         gone: &mut Vec<u32>,
     ) {
         let many = cores::parts_of(counted.len());
         if many == 1 {
             let rows = self.all.as_mut_slice();
-            let (told, left) = recounted(rows, 0, counted, old, new, &mut self.gains);
+            let (told, left) = recounted(rows, 0, counted, around, &mut self.gains);
             totals.extend(told);
             gone.extend(left);
             return;
@@ -309,7 +299,7 @@ impl Enterprises {
         }
         let parts = cores::each_of(parts, |(rows, from, counted)| {
             let mut gains = Gains::default();
-            let (told, left) = recounted(rows, from, counted, old, new, &mut gains);
+            let (told, left) = recounted(rows, from, counted, around, &mut gains);
             (told, left, gains.take())
         });
         for (told, left, gains) in parts {
@@ -334,35 +324,35 @@ impl Enterprises {
             .unwrap_or_else(|| unreachable!("it has a place"))
     }
 
-    /// What touches all enterprises: the windows that a month entered or left, but for those that were settled already
-    /// (sorted); and the census of the windows that are asked for.
+    /// What touches all enterprises: the windows that a month entered or left, which are those that begin anew too, but for
+    /// enterprises that were settled already (sorted); and the census of the windows that are asked for.
     fn pass(
         &mut self,
-        old_months: &Months,
-        turned: Mask,
+        around: &Around,
+        turning: &[usize],
         settled: &[u32],
         asked: Vec<usize>,
         out: &mut Vec<(Answer, isize)>,
+        gone: &mut Vec<u32>,
     ) {
+        let spans = around.turn.sides().map(|calendar| months_of(&calendar, turning));
+        let spans = [&spans[..], &[months_of(&self.calendar, &asked)]].concat();
+        let scopes = self.scopes.len();
+        let pass = Pass { around, turning, asked: &asked, spans: Spans::of(spans.concat()), settled, scopes };
         let mut census: Vec<Census> = vec![Vec::new(); asked.len()];
-        let turning: Vec<usize> = turned.slots().collect();
-        let of = |months: &Months, slots: &[usize]| -> Vec<Span> {
-            slots.iter().map(|slot| months.spans[*slot]).collect()
-        };
-        let spans = [of(old_months, &turning), of(&self.months, &turning), of(&self.months, &asked)];
-        let (spans, all) = (Spans::of(spans.concat()), self.months.spans());
-        let parts = Pass { of: self, turning: &turning, asked: &asked, spans, all, settled }.parts();
-        for part in parts {
-            if !part.turned.is_empty() {
-                out.push((Answer::Turned(part.turned), 1));
+        for part in pass.parts(self.all.as_mut_slice()) {
+            if !part.ended.is_empty() {
+                out.push((Answer::Totals(part.ended), 1));
             }
-            for (number, shifts) in (0..).zip(&part.shifts) {
-                for (slot, shift) in
-                    turning.iter().zip(shifts).filter(|(_, shift)| **shift != Shift::default())
-                {
-                    shift.apply(&mut self.gains.of(number).windows[*slot]);
+            if !part.turned.is_empty() {
+                out.push((Answer::Turned(Box::new(around.turn), part.turned), 1));
+            }
+            for (number, sums) in (0..).zip(&part.gained) {
+                for (slot, sum) in turning.iter().zip(sums).filter(|(_, sum)| !sum.is_zero()) {
+                    self.gains.of(number).windows[*slot].plus_equals(sum);
                 }
             }
+            gone.extend(part.gone);
             census.iter_mut().zip(part.census).for_each(|(all, part)| all.extend(part));
         }
         let counted = cores::each_of(census, together);
@@ -386,8 +376,7 @@ fn recounted(
     rows: &mut Slice<Uscc, Enterprise>,
     from: usize,
     counted: &[Counted],
-    old: &Spans,
-    new: &Spans,
+    around: &Around,
     gains: &mut Gains,
 ) -> (Vec<OfOne>, Vec<u32>) {
     let (mut totals, mut gone) = (Vec::new(), Vec::new());
@@ -395,17 +384,17 @@ fn recounted(
         let at = of_one[0].0;
         let Some((uscc, enterprise)) = rows.get_index_mut(at as usize - from) else { continue };
         let (had, before) = (enterprise.tallies.is_some(), *enterprise.tallies());
+        enterprise.turn(&around.turn);
         of_one.iter().for_each(|(_, windows, tally)| enterprise.count(*windows, *tally));
         let after = *enterprise.tallies();
         if after == NONE {
             enterprise.tallies = None;
         }
-        let (was, heads) = (enterprise.heads(old), enterprise.heads(new));
+        let (was, heads) = (enterprise.heads(&around.before), enterprise.heads(&around.after));
         let mut gain = Sums::default();
         for (slot, sum) in gain.windows.iter_mut().enumerate() {
             if before[slot] != after[slot] || was[slot] != heads[slot] {
-                *sum = Sum::of(before[slot], was[slot]).multiply(&-1);
-                sum.plus_equals(&Sum::of(after[slot], heads[slot]));
+                *sum = Sum::gained((before[slot], was[slot]), (after[slot], heads[slot]));
             }
         }
         gains.add(&enterprise.scopes, &gain);
@@ -420,88 +409,98 @@ fn recounted(
     (totals, gone)
 }
 
-/// What a month that enters or leaves a window changes of a sum: no count of incidents is another.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Shift {
-    with_headcount: i32,
-    headcount_parts: i128,
-    known: i32,
+/// Before and after an epoch, in which the day may have become another.
+struct Around {
+    turn: Turn,
+    /// The months of every window that is summed.
+    before: Spans,
+    after: Spans,
 }
 
-impl Shift {
-    fn add(&mut self, old: &Sum, new: &Sum) {
-        self.with_headcount += new.with_headcount - old.with_headcount;
-        self.headcount_parts += new.headcount_parts - old.headcount_parts;
-        self.known += new.known - old.known;
+impl Around {
+    fn new(from: Calendar, to: Calendar) -> Around {
+        let all: [usize; SUMMED] = std::array::from_fn(|slot| slot);
+        let spans = |calendar: &Calendar| Spans::of(months_of(calendar, &all));
+        Around { turn: Turn::new(from, to), before: spans(&from), after: spans(&to) }
     }
+}
 
-    fn apply(&self, to: &mut Sum) {
-        to.with_headcount += self.with_headcount;
-        to.headcount_parts += self.headcount_parts;
-        to.known += self.known;
-    }
+/// The months of these windows.
+fn months_of(calendar: &Calendar, slots: &[usize]) -> Vec<Span> {
+    let months = |slot: &usize| match calendar.months.of(*slot) {
+        Some((first, last)) => (Month(first), Month(last + 1)),
+        None => (Month(0), Month(0)),
+    };
+    slots.iter().map(months).collect()
 }
 
 /// One pass over the state, in parts that any core may take; see [`Enterprises::pass`].
 struct Pass<'a> {
-    of: &'a Enterprises,
+    around: &'a Around,
     /// Windows that a month entered or left.
     turning: &'a [usize],
     /// Those that are asked for.
     asked: &'a [usize],
     /// Of the former as they were and as they are, and of the latter.
     spans: Spans,
-    /// Of all windows.
-    all: Spans,
     settled: &'a [u32],
+    /// How many scopes there are.
+    scopes: usize,
 }
 
 /// What a part of the enterprises comes to.
 struct Part {
     turned: Vec<Turned>,
+    /// Those that have no counted incident in any window now.
+    ended: Vec<OfOne>,
+    /// Those of which nothing is known any more.
+    gone: Vec<u32>,
     /// By scope, and by window that turns.
-    shifts: Vec<[Shift; SUMMED]>,
+    gained: Vec<[Sum; SUMMED]>,
     /// By window that is asked for.
     census: Vec<HashMap<(i32, i128), u32>>,
 }
 
 impl Pass<'_> {
     /// All parts, in their order. What they add up to is the same whoever took them.
-    fn parts(&self) -> Vec<Part> {
-        let all = self.of.all.len();
-        let many = cores::parts_of(all);
-        cores::parts(many, |n| self.part(all * n / many..all * (n + 1) / many))
+    fn parts(&self, mut rows: &mut Slice<Uscc, Enterprise>) -> Vec<Part> {
+        let (all, many) = (rows.len(), cores::parts_of(rows.len()));
+        let mut parts = Vec::with_capacity(many);
+        for n in 0..many {
+            let (from, end) = (all * n / many, all * (n + 1) / many);
+            let (mine, others) = rows.split_at_mut(end - from);
+            parts.push((from, mine));
+            rows = others;
+        }
+        cores::each_of(parts, |(from, rows)| self.part(from, rows))
     }
 
-    fn part(&self, range: Range<usize>) -> Part {
+    fn part(&self, from: usize, rows: &mut Slice<Uscc, Enterprise>) -> Part {
         let mut part = Part {
             turned: Vec::new(),
-            shifts: vec![[Shift::default(); SUMMED]; self.of.scopes.len()],
+            ended: Vec::new(),
+            gone: Vec::new(),
+            gained: vec![[Sum::default(); SUMMED]; self.scopes],
             census: vec![HashMap::new(); self.asked.len()],
         };
-        let settled = &self.settled[self.settled.partition_point(|at| (*at as usize) < range.start)..];
+        let begins = self.around.turn.begins();
+        let settled = &self.settled[self.settled.partition_point(|at| (*at as usize) < from)..];
         let mut settled = settled.iter().map(|at| *at as usize).peekable();
-        let enterprises = self.of.all.get_range(range.clone()).into_iter().flatten();
         // By span: at most each window before, after, and asked for.
         let mut heads = [Heads::default(); 3 * SUMMED];
-        let turning = self.turning.len();
-        for (at, (uscc, enterprise)) in range.zip(enterprises) {
+        for (at, (uscc, enterprise)) in (from..).zip(rows.iter_mut()) {
             let is_settled = settled.next_if_eq(&at).is_some();
-            if enterprise.insured.is_empty() {
+            if enterprise.insured.is_empty() && !(begins && enterprise.tallies.is_some()) {
                 continue;
             }
             enterprise.insured.within(&self.spans, |at, of| heads[at] = of);
-            let (old, others) = heads.split_at(turning);
-            let (new, asked) = others.split_at(turning);
-            if !is_settled && old != new {
-                self.turn(enterprise, old, new, &mut part.shifts);
-                if enterprise.tallies.is_some() {
-                    part.turned.push((*uscc, enterprise.heads(&self.all)));
-                }
+            if !is_settled {
+                self.turn(at, *uscc, enterprise, &heads, &mut part);
             }
             if enterprise.scopes.is_empty() {
                 continue;
             }
+            let asked = &heads[2 * self.turning.len()..];
             for ((slot, heads), counts) in self.asked.iter().zip(asked).zip(&mut part.census) {
                 if let Some(parts) = heads.parts().filter(|parts| *parts > 0) {
                     *counts.entry((enterprise.tallies()[*slot].incidents, parts)).or_default() += 1;
@@ -511,62 +510,35 @@ impl Pass<'_> {
         part
     }
 
-    /// What an enterprise adds to its scopes in windows that a month entered or left, if it has other headcounts there than
-    /// before. That of other windows has not changed.
-    fn turn(&self, enterprise: &Enterprise, old: &[Heads], new: &[Heads], shifts: &mut [[Shift; SUMMED]]) {
-        for (at, (old, new)) in old.iter().zip(new).enumerate().filter(|(_, (old, new))| old != new) {
-            let tally = enterprise.tallies()[self.turning[at]];
-            let (old, new) = (Sum::of(tally, *old), Sum::of(tally, *new));
+    /// Turns an enterprise. What it adds in other windows than those that turn has not changed.
+    fn turn(&self, at: usize, uscc: Uscc, enterprise: &mut Enterprise, heads: &[Heads], part: &mut Part) {
+        let before = *enterprise.tallies();
+        enterprise.turn(&self.around.turn);
+        let (old, others) = heads.split_at(self.turning.len());
+        let mut differs = false;
+        for (nth, ((slot, old), new)) in self.turning.iter().zip(old).zip(others).enumerate() {
+            let after = enterprise.tallies()[*slot];
+            if (before[*slot], *old) == (after, *new) {
+                continue;
+            }
+            differs = true;
+            let gained = Sum::gained((before[*slot], *old), (after, *new));
             for scope in &enterprise.scopes {
-                shifts[*scope as usize][at].add(&old, &new);
+                part.gained[*scope as usize][nth].plus_equals(&gained);
             }
         }
-    }
-}
-
-impl Months {
-    /// The windows of a month; none of one that is not known.
-    fn of(&self, month: Month) -> Mask {
-        let at = usize::try_from(i64::from(month.0) - i64::from(self.first.0));
-        at.ok().and_then(|at| self.windows.get(at)).copied().unwrap_or_default()
-    }
-
-    fn all(&self) -> impl Iterator<Item = Month> {
-        (self.first.0..).map(Month).take(self.windows.len())
-    }
-
-    /// With these months in other windows than before.
-    fn with(&self, changed: &BTreeMap<Month, Mask>) -> Months {
-        let mut all: BTreeMap<Month, Mask> = self.all().map(|month| (month, self.of(month))).collect();
-        all.extend(changed);
-        all.retain(|_, windows| !windows.is_empty());
-        let (Some((first, _)), Some((last, _))) = (all.first_key_value(), all.last_key_value()) else {
-            return Months::default();
-        };
-        let months = (first.0..=last.0).map(Month);
-        let windows = months.map(|month| all.get(&month).copied().unwrap_or_default());
-        Months::from(*first, windows.collect())
-    }
-
-    fn from(first: Month, windows: Vec<Mask>) -> Months {
-        let spans = std::array::from_fn(|slot| {
-            let holds = |windows: &Mask| windows.slots().any(|s| s == slot);
-            let span = windows.iter().position(holds).zip(windows.iter().rposition(holds));
-            let month = |at: usize| Month(first.0 + at as i32);
-            span.map_or((first, first), |(from, last)| (month(from), month(last + 1)))
-        });
-        Months { first, windows, spans }
-    }
-
-    /// The months of each window, to be asked of enterprises.
-    fn spans(&self) -> Spans {
-        Spans::of(self.spans.to_vec())
-    }
-
-    /// The windows that a month entered or left.
-    fn turned(&self, new: &Months) -> Mask {
-        let months = self.all().chain(new.all());
-        months.fold(Mask::default(), |all, month| all.or(self.of(month).differs(new.of(month))))
+        if !differs || enterprise.tallies.is_none() {
+            return;
+        }
+        if *enterprise.tallies() != NONE {
+            part.turned.push((uscc, enterprise.heads(&self.around.after)));
+            return;
+        }
+        enterprise.tallies = None;
+        part.ended.push((uscc, None));
+        if enterprise.is_gone() {
+            part.gone.push(at as u32);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use timely::worker::Worker;
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::{Day, Month};
 
-use super::circumstances::{self, Circumstances};
+use super::circumstances::{self, Buckets, Circumstances};
 use super::enterprises::{Answer, Census, Change, Enterprises, OfOne, ScopeKey, Turned, together};
 use super::headcounts::{HeadcountChange, Headcounts};
 use super::keyed::{Epoch, keyed, route, summed};
@@ -25,7 +25,7 @@ use crate::facts::Shared;
 use crate::incidents::Seen;
 use crate::policy::Policies;
 use crate::registry::Profile;
-use crate::windows::Mask;
+use crate::windows::{Calendar, Mask, Turn};
 
 /// One input: changes of a collection.
 pub(crate) type Updates<D> = Vec<(D, isize)>;
@@ -41,10 +41,10 @@ pub(crate) struct Inputs {
     pub profiles: Updates<(Uscc, Profile)>,
     /// Insured persons by month.
     pub headcounts: Updates<(Uscc, (Month, u32))>,
-    /// Which windows each day belongs to today.
+    /// Which marks each day bears today.
     pub days: Updates<(Day, Mask)>,
-    /// Which windows share a day with each month from now on: a message, not a collection.
-    pub months: Vec<(Month, Mask)>,
+    /// What day it is from now on: a message, not a collection.
+    pub today: Option<Calendar>,
     /// Of which windows, by slot, the enterprises are to be counted once all else has taken effect.
     pub census: Vec<usize>,
 }
@@ -80,8 +80,9 @@ pub(super) enum OfEnterprises {
 pub(crate) enum Told {
     /// As they now are.
     Totals(Vec<OfOne>),
-    /// Several that have other headcounts now and are otherwise as they were. Each has a counted incident in a window.
-    Turned(Vec<Turned>),
+    /// Several of which the calendar made something else: their counts turned with it, and they have these headcounts.
+    /// Each has a counted incident in a window.
+    Turned(Box<Turn>, Vec<Turned>),
 }
 
 impl Told {
@@ -89,7 +90,7 @@ impl Told {
     pub fn roots(&self) -> impl Iterator<Item = Uscc> + '_ {
         let (totals, turned) = match self {
             Told::Totals(totals) => (&totals[..], &[][..]),
-            Told::Turned(turned) => (&[][..], &turned[..]),
+            Told::Turned(_, turned) => (&[][..], &turned[..]),
         };
         totals.iter().map(|(uscc, _)| *uscc).chain(turned.iter().map(|(uscc, _)| *uscc))
     }
@@ -136,7 +137,7 @@ pub(super) struct Flow {
     profiles: InputSession<Epoch, (Uscc, Profile), isize>,
     headcounts: InputSession<Epoch, (Uscc, (Month, u32)), isize>,
     days: InputSession<Epoch, (Day, Mask), isize>,
-    months: InputSession<Epoch, (Month, Mask), isize>,
+    today: InputSession<Epoch, Calendar, isize>,
     census: InputSession<Epoch, usize, isize>,
 }
 
@@ -163,7 +164,7 @@ macro_rules! all_inputs {
             $do
         }
         {
-            let $input = &mut $self.months;
+            let $input = &mut $self.today;
             $do
         }
         {
@@ -184,7 +185,7 @@ impl Flow {
             profiles: InputSession::new(),
             headcounts: InputSession::new(),
             days: InputSession::new(),
-            months: InputSession::new(),
+            today: InputSession::new(),
             census: InputSession::new(),
         };
         worker.dataflow::<Epoch, _, _>(|scope| flow.wire(scope, policies, out));
@@ -197,7 +198,7 @@ impl Flow {
         let profiles = self.profiles.to_collection(scope);
         let headcounts = self.headcounts.to_collection(scope);
         let days = self.days.to_collection(scope);
-        let months = self.months.to_collection(scope);
+        let today = self.today.to_collection(scope);
         let census = self.census.to_collection(scope);
 
         // Reports to cases to incidents.
@@ -233,23 +234,35 @@ impl Flow {
         };
         send(incidents.clone(), &self.probe, out, Part::Incidents);
 
-        // Counted incidents by day, and the windows of each day.
+        // Counted incidents by day, and the marks of each day.
         let cells: VecCollection<'_, Epoch, (Day, (Uscc, Circumstances)), Tally> =
             incidents.explode(|seen: Arc<Seen>| {
                 let root = if seen.counted() { seen.root } else { None };
                 let cell = root.map(|root| (seen.occurred_on, (root, Circumstances::of(&seen))));
                 cell.map(|cell| (cell, Tally::of(&seen)))
             });
-        let windows = days.arrange_by_key_named("Windows of each day");
+        let marks = days.arrange_by_key_named("Marks of each day");
         let counted = cells
             .arrange_by_key_named("Cells by day")
-            .join_core(windows, |day, (root, how), windows: &Mask| Some((*root, *day, *how, *windows)))
+            .join_core(marks, |day, (root, how), marks: &Mask| Some((*root, *day, *how, *marks)))
             .inner;
+        let workers = scope.peers();
+        let today = today.inner.flat_map(move |(calendar, at, diff)| {
+            (0..workers).map(move |worker| ((worker, Box::new(calendar)), at, diff))
+        });
+        let kinds = counted.clone().map(|((_, day, how, marks), at, tally)| {
+            (circumstances::Change::Counted(day, how, marks, tally), at, 1)
+        });
+        let days = today
+            .clone()
+            .map(|((worker, calendar), at, diff)| (circumstances::Change::Today(worker, calendar), at, diff));
+        let mut buckets = Buckets::default();
         let by_circumstance =
-            counted.clone().map(|((_, day, how, windows), at, tally)| ((day, how, windows, tally), at, 1));
-        let by_circumstance = keyed(by_circumstance, "Circumstances", |c| route(&c.0), circumstances::step);
-        let counted =
-            counted.map(|((root, _, _, windows), at, tally)| (Change::Counted(root, windows, tally), at, 1));
+            keyed(kinds.concat(days), "Circumstances", circumstances::Change::route, move |changes, out| {
+                buckets.step(changes, out)
+            });
+        let counted = counted
+            .map(|((root, day, _, marks), at, tally)| (Change::Counted(root, day, marks, tally), at, 1));
 
         // Headcounts of registered enterprises, read as their successors'.
         let insured = headcounts.map(|(uscc, (month, n))| HeadcountChange::Insured(uscc, month, n));
@@ -263,10 +276,7 @@ impl Flow {
         );
 
         // Enterprises in windows, and what they add to their industries, areas and the city.
-        let workers = scope.peers();
-        let months = months.inner.flat_map(move |((month, windows), at, diff)| {
-            (0..workers).map(move |worker| (Change::Month(worker, month, windows), at, diff))
-        });
+        let today = today.map(|((worker, calendar), at, diff)| (Change::Today(worker, calendar), at, diff));
         let census = census.inner.flat_map(move |(slot, at, diff)| {
             (0..workers).map(move |worker| (Change::Census(worker, slot), at, diff))
         });
@@ -274,14 +284,14 @@ impl Flow {
             profiles.inner.map(|((uscc, profile), at, diff)| (Change::Profile(uscc, profile), at, diff));
         let mut enterprises = Enterprises::default();
         let answers = keyed(
-            scope.concatenate([counted, insured, months, census, profiles]),
+            scope.concatenate([counted, insured, today, census, profiles]),
             "Enterprises",
             Change::route,
             move |changes, out| enterprises.step(changes, out),
         );
         let (told, gained) = answers.ok_err(|(answer, at, _)| match answer {
             Answer::Totals(totals) => Ok((OfEnterprises::Some(Told::Totals(totals)), at, 1)),
-            Answer::Turned(turned) => Ok((OfEnterprises::Some(Told::Turned(turned)), at, 1)),
+            Answer::Turned(turn, turned) => Ok((OfEnterprises::Some(Told::Turned(turn, turned)), at, 1)),
             Answer::Census(slot, census) => Ok((OfEnterprises::Census(slot, census), at, 1)),
             Answer::Sums(key, gained) => Err((key, at, gained)),
         });
@@ -308,7 +318,7 @@ impl Flow {
         all(&mut self.profiles, inputs.profiles);
         all(&mut self.headcounts, inputs.headcounts);
         all(&mut self.days, inputs.days);
-        all(&mut self.months, inputs.months.into_iter().map(|month| (month, 1)));
+        all(&mut self.today, inputs.today.into_iter().map(|calendar| (calendar, 1)));
         all(&mut self.census, inputs.census.into_iter().map(|slot| (slot, 1)));
         self.epoch += 1;
         let next = self.epoch;

@@ -10,7 +10,8 @@ pub(super) type Span = (Month, Month);
 
 /// Spans that are asked of one enterprise after the other.
 pub(super) struct Spans {
-    all: Vec<Span>,
+    /// As months after the first of all.
+    all: Vec<(usize, usize)>,
     /// What holds them all.
     hull: Span,
 }
@@ -48,7 +49,11 @@ impl Spans {
         let some = || all.iter().filter(|(from, to)| from < to);
         let first = some().map(|(from, _)| *from).min().unwrap_or(Month(0));
         let end = some().map(|(_, to)| *to).max().unwrap_or(first);
-        Spans { all, hull: (first, end) }
+        let places = all.iter().map(|(from, to)| match from < to {
+            true => (after(*from, first), after(*to, first)),
+            false => (0, 0),
+        });
+        Spans { all: places.collect(), hull: (first, end) }
     }
 }
 
@@ -94,23 +99,23 @@ impl Insured {
         let (first, persons) = match self {
             Insured::Plain { first, persons } => (*first, &persons[..]),
             Insured::Other(months) => {
-                let of = spans.all.iter().map(|span| of_months(months, *span)).enumerate();
-                return of.for_each(|(at, heads)| each(at, heads));
+                let month = |at: usize| Month(spans.hull.0.0 + at as i32);
+                let of = spans.all.iter().map(|(from, to)| of_months(months, (month(*from), month(*to))));
+                return of.enumerate().for_each(|(at, heads)| each(at, heads));
             }
         };
-        let place =
-            |month: Month| (i64::from(month.0) - i64::from(first.0)).clamp(0, persons.len() as i64) as usize;
-        let (from, to) = (place(spans.hull.0), place(spans.hull.1));
-        let persons = &persons[from..to];
+        let (from, to) = (after(spans.hull.0, first), after(spans.hull.1, first));
+        let persons = &persons[from.min(persons.len())..to.min(persons.len())];
+        let missing = after(first, spans.hull.0);
         // The sum of those before each, so that each span is one difference.
         let (mut before, mut sum) = ([0; KEPT + 1], 0);
         for (before, n) in before[1..].iter_mut().zip(persons) {
             sum += i64::from(*n);
             *before = sum;
         }
-        for (at, span) in spans.all.iter().enumerate() {
-            let (low, high) =
-                if span.0 < span.1 { (place(span.0) - from, place(span.1) - from) } else { (0, 0) };
+        let place = |month: usize| month.saturating_sub(missing).min(persons.len());
+        for (at, (from, to)) in spans.all.iter().enumerate() {
+            let (low, high) = (place(*from), place(*to));
             let insured = match (before.get(low), before.get(high)) {
                 (Some(low), Some(high)) => high - low,
                 _ => persons[low..high].iter().map(|n| i64::from(*n)).sum(),
@@ -139,6 +144,11 @@ impl Insured {
             None => Insured::Other(months),
         }
     }
+}
+
+/// How many months one is after another; 0: it is not.
+fn after(month: Month, other: Month) -> usize {
+    (i64::from(month.0) - i64::from(other.0)).max(0) as usize
 }
 
 fn of_months(months: &[OfMonth], (from, to): Span) -> Heads {

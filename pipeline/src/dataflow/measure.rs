@@ -206,6 +206,13 @@ impl Sum {
             known: i32::from(parts.is_some()),
         }
     }
+
+    /// What it adds now more than before.
+    pub fn gained(before: (Tally, Heads), after: (Tally, Heads)) -> Sum {
+        let mut gained = Sum::of(after.0, after.1);
+        gained.plus_equals(&Sum::of(before.0, before.1).multiply(&-1));
+        gained
+    }
 }
 
 impl Sums {

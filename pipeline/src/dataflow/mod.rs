@@ -7,17 +7,18 @@
 //! standing (uscc -> read as) ------------->+                        |
 //!      \                                            cells (day, enterprise, cause, hour) by tally
 //!       \                                                           |
-//!        \                               days (day -> windows) -----join --> sums of causes, hours, … --> out
+//!        \                               days (day -> marks) -------join --> sums of causes, hours, … --> out
 //!         \                                                         |
 //! headcounts ----> Headcounts --read as--> Enterprises <------------+
 //! profiles (enterprise -> industry, area) ----^  |  \--> totals of enterprises --> out
-//! months (month -> windows) ------------------^  +--> sums of scopes --> out
+//! today (a calendar) -------------------------^  +--> sums of scopes --> out
 //! census (window) ----------------------------^  \--> enterprises by incidents and headcount --> out
 //! ```
 //!
-//! The clock is an input: `days` says which windows a day belongs to, and a midnight is a few days that
-//! belong to others than before. Late records, corrections and expiry all fall out of the same join.
-//! Nothing is ever stocked for a future date.
+//! The clock is an input: `days` says what a day is marked with, and a midnight is a few days that bear other marks than
+//! before. Late records, corrections and expiry all fall out of the same join. Which calendar windows a mark stands for is
+//! said by `today`, and what is summed turns with it where it stands ([`crate::windows`]). Nothing is ever stocked for a
+//! future date.
 
 mod circumstances;
 mod enterprises;

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
 use tocsin_schemas::codes::{ListClass, ListReason, Undetermined};
 use tocsin_schemas::records::Reference;
 
@@ -42,9 +43,12 @@ pub(crate) struct Against<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub class: ListClass,
-    pub reasons: Vec<ListReason>,
+    pub reasons: Reasons,
     pub undetermined: BTreeMap<ListReason, Undetermined>,
 }
+
+/// Mostly one: it stands in its entry, and no entry of a million has memory of its own for it.
+pub(crate) type Reasons = SmallVec<[ListReason; 4]>;
 
 /// Whether a test is passed, or why that cannot be said.
 type Test = Result<bool, Undetermined>;
@@ -138,7 +142,7 @@ pub(crate) fn judge(year: Year, against: &Against) -> Option<Verdict> {
         (ListReason::HighRate, against.high_rate(year)),
         (ListReason::Severe, Ok(severe)),
     ];
-    let mut reasons: Vec<ListReason> =
+    let mut reasons: Reasons =
         tests.iter().filter(|(_, test)| *test == Ok(true)).map(|(reason, _)| *reason).collect();
     let undetermined = tests.iter().filter_map(|(reason, test)| Some((*reason, test.err()?))).collect();
     let class = if reasons.is_empty() { ListClass::General } else { ListClass::Key };

@@ -65,7 +65,7 @@ impl Said {
         Said {
             verdict: Verdict {
                 class: member.class,
-                reasons: member.reasons.clone(),
+                reasons: member.reasons.iter().copied().collect(),
                 undetermined: member.undetermined.clone(),
             },
             incidents: member.incidents,
@@ -87,7 +87,7 @@ impl Said {
         Member {
             uscc,
             class: self.verdict.class,
-            reasons: self.verdict.reasons.clone(),
+            reasons: self.verdict.reasons.to_vec(),
             undetermined: self.verdict.undetermined.clone(),
             incidents: self.incidents,
             persons: self.persons,

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::{DefaultHashBuilder, HashSet};
+use indexmap::IndexMap;
 use tocsin_schemas::codes::{CITY, FreezeRefusal, List, ListClass, Scope};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Listed, Member, Reference, Whole};
@@ -59,8 +60,9 @@ struct OfYear {
     /// What its enterprises are compared with.
     reference: Option<Reference>,
     model: Option<Arc<Model>>,
-    /// Who is on it, as it was last said.
-    on: HashMap<Uscc, Arc<Said>>,
+    /// Who is on it, as it was last said. In one vector, so that many entries are looked up on all cores and then each is
+    /// written where it stands.
+    on: IndexMap<Uscc, Arc<Said>, DefaultHashBuilder>,
     sizes: Sizes,
     /// The list as a whole, as it was last said.
     told: Option<(Option<Reference>, Sizes)>,
@@ -69,6 +71,8 @@ struct OfYear {
 /// An entry that is another than before.
 struct Renewed {
     uscc: Uscc,
+    /// Where the former one stands, if there is one.
+    at: Option<usize>,
     said: Option<(Arc<Said>, Year)>,
 }
 
@@ -84,7 +88,7 @@ pub(crate) struct Before<'a> {
 pub(crate) enum Moved<'a> {
     /// Anybody's: another year, another policy, a rebuild.
     All,
-    /// At a midnight, those of these, and of all who are compared with what was taken at it.
+    /// At a midnight, those of these (sorted), and of all who are compared with what was taken at it.
     Compared(&'a [Uscc]),
     /// These.
     These(&'a [Uscc]),
@@ -171,7 +175,7 @@ impl Lists {
         self.recalled.remove(key);
         let Some((year, uscc)) = Listed::live_entry(key) else { return };
         let Some(of) = self.years.get_mut(&year) else { return };
-        if let Some(former) = of.on.remove(&uscc) {
+        if let Some(former) = of.on.swap_remove(&uscc) {
             of.sizes.count(&former, false);
         }
     }
@@ -292,9 +296,9 @@ impl Lists {
         match moved {
             Moved::These(firms) => firms.to_vec(),
             Moved::Compared(firms) => {
-                let mut all = firms.to_vec();
-                all.extend(before.figures.with_incidents(slot, compared));
-                all
+                let others = before.figures.with_incidents(slot, compared);
+                let others = others.filter(|uscc| firms.binary_search(uscc).is_err());
+                firms.iter().copied().chain(others).collect()
             }
             Moved::All => {
                 let mut all: Vec<Uscc> = before.figures.with_incidents(slot, 1).collect();
@@ -317,22 +321,32 @@ impl Lists {
         }
         let list = Arc::new(list);
         let of = self.years.entry(of.0).or_default();
-        let renewed = renewed.into_iter().map(|Renewed { uscc, said }| {
-            let former = match &said {
-                Some((said, _)) => {
-                    of.sizes.count(said, true);
-                    self.standing += 1;
-                    of.on.insert(uscc, Arc::clone(said))
+        let mut rows = Vec::with_capacity(renewed.len());
+        let mut left = Vec::new();
+        for Renewed { uscc, at, said } in renewed {
+            if let Some((said, _)) = &said {
+                of.sizes.count(said, true);
+                match at {
+                    Some(at) => {
+                        let former = std::mem::replace(&mut of.on[at], Arc::clone(said));
+                        of.sizes.count(&former, false);
+                    }
+                    None => {
+                        of.on.insert(uscc, Arc::clone(said));
+                        self.standing += 1;
+                    }
                 }
-                None => of.on.remove(&uscc),
-            };
-            if let Some(former) = former {
-                of.sizes.count(&former, false);
-                self.standing = self.standing.saturating_sub(1);
+            } else {
+                left.push(uscc);
             }
-            Row::Entry(uscc, said, Arc::clone(&list))
-        });
-        renewed.collect()
+            rows.push(Row::Entry(uscc, said, Arc::clone(&list)));
+        }
+        // The others are found at their places until all of them are written.
+        for former in left.iter().filter_map(|uscc| of.on.swap_remove(uscc)) {
+            of.sizes.count(&former, false);
+            self.standing = self.standing.saturating_sub(1);
+        }
+        rows
     }
 
     /// One entry as it should be; `None`: as it is. It hangs on what was said of the years before, on nothing that is said
@@ -345,7 +359,8 @@ impl Lists {
         before: &Before,
     ) -> Option<Renewed> {
         let now = before.figures.year(&uscc, slot).filter(|now| now.incidents() > 0);
-        let stands = self.years.get(&year).and_then(|of| of.on.get(&uscc));
+        let stands = self.years.get(&year).and_then(|of| of.on.get_full(&uscc));
+        let (at, stands) = (stands.map(|(at, ..)| at), stands.map(|(_, _, said)| said));
         if let (Some(said), Some(now)) = (stands, now)
             && said.stays(now, before.limits)
         {
@@ -362,7 +377,7 @@ impl Lists {
         if stands.map(|said| &**said) == desired.as_ref().map(|(said, _)| said) {
             return None;
         }
-        Some(Renewed { uscc, said: desired.map(|(said, now)| (Arc::new(said), now)) })
+        Some(Renewed { uscc, at, said: desired.map(|(said, now)| (Arc::new(said), now)) })
     }
 
     /// Lets go of the years that are not kept on a day. Who was key in them is remembered, as they last stood.
