@@ -30,6 +30,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::index::LedgerIndex;
 use crate::time::Instant;
 
 /// What went wrong with a log, and who can act.
@@ -255,6 +256,17 @@ pub trait EventLog: Send + Sync {
     /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`. What went before the error is gone, the rest is there.
     fn compact(&self) -> Result<u64, LogError> {
         Ok(0)
+    }
+
+    /// What the log can look up in the ledger of deliveries; `None`: it keeps no index, or (unless `build`) one that is
+    /// behind because a program wrote that does not know it. With `build` it is brought up to date first, once, which
+    /// takes about as long as reading the ledger. Whoever gets `None` reads everything.
+    ///
+    /// # Errors
+    /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`.
+    fn index(&self, build: bool) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+        let _ = build;
+        Ok(None)
     }
 
     /// The one writer of this name; older ones are fenced (see the contract).
