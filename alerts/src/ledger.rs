@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::{Role, Says};
+use tocsin_schemas::index;
 use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
@@ -86,13 +87,7 @@ impl Past {
 
 /// Whether nothing more will happen to a delivery in this state.
 pub fn terminal(state: DeliveryState) -> bool {
-    match state {
-        DeliveryState::Planned | DeliveryState::Sending | DeliveryState::Uncertain => false,
-        DeliveryState::Accepted
-        | DeliveryState::Delivered
-        | DeliveryState::Failed
-        | DeliveryState::Skipped => true,
-    }
+    !index::open(state)
 }
 
 /// Whether a delivery that ended may go to another state by what comes later: a receipt after the gateway's yes, or one
@@ -122,8 +117,7 @@ pub(crate) fn maybe_out(delivery: &Delivery) -> bool {
     }
 }
 
-/// The reason of `failed` when a carrier says that nobody has this number, or that it takes nothing.
-pub const BOUNCED: &str = "bounced";
+pub use tocsin_schemas::index::BOUNCED;
 
 /// What the person has said who got it: the reason of `delivered`, where it was not a gateway that told.
 pub fn said(delivery: &Delivery) -> Option<Says> {

@@ -13,7 +13,7 @@
 pub(crate) mod merge;
 mod promises;
 mod reader;
-mod start;
+pub(crate) mod start;
 pub(crate) mod turns;
 
 use std::collections::{BTreeSet, HashSet};
@@ -37,6 +37,7 @@ use crate::plan::told::{ConversationKey, ShareKey, Told};
 use crate::plan::{Draft, Planner};
 use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
+use crate::worker::recall::{Known, Recalled};
 use crate::worker::{Shared, WRITER, WorkerError, looked_up, record, tail};
 use merge::Merge;
 use promises::Promises;
@@ -69,24 +70,29 @@ pub(crate) async fn run(
     let tries = shared.settings.append_tries;
     let (log, accept) = (Arc::clone(&shared.log), shared.accept_difference);
     let (patience, reads) = (shared.settings.turn_patience, reading.clone());
-    let start = tokio::task::spawn_blocking(move || start::read_back(&log, accept, patience, tries, &reads));
+    let now = shared.clock.now();
+    let start =
+        tokio::task::spawn_blocking(move || start::read_back(&log, accept, patience, tries, now, &reads));
     let started = tokio::select! {
         _ = stop.changed() => return Ok(()),
         started = start => started.map_err(|_| WorkerError::Died("start"))??,
     };
     tracing::info!(open = started.told.ledger().open_len(), "the planner read back its state");
     let merge = Merge::new(Arc::clone(&shared.log), started.alerts, started.turns, shared.settings.max_batch);
-    let mut alerts = reader::spawn(merge, Arc::clone(&shared.registry), reading.clone());
+    let [of_alerts, of_deliveries] = started.recall.map_or([None, None], |both| both.map(Some));
+    let mut alerts = reader::spawn(merge, Arc::clone(&shared.registry), of_alerts, reading.clone());
     let mut deliveries = tail::spawn(
         Arc::clone(&shared.log),
         started.deliveries,
         Arc::clone(&shared.registry),
+        of_deliveries,
         reading.clone(),
     );
     let mut answers = tail::spawn::<Answer>(
         Arc::clone(&shared.log),
         started.answers,
         Arc::clone(&shared.registry),
+        None,
         reading.clone(),
     );
     let writer = started.writer;
@@ -95,6 +101,7 @@ pub(crate) async fn run(
     let mut turn = Turn {
         shared: &shared,
         told: started.told,
+        known: started.known,
         promises: Promises::default(),
         committer,
         taken_in: started.from,
@@ -134,6 +141,7 @@ pub(crate) async fn run(
             batch = deliveries.recv() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
                 read_to = batch.position;
+                turn.recall(batch.recalled);
                 turn.heard(batch.records);
             }
             batch = answers.recv(), if held.is_none() && looking.is_none() => {
@@ -161,6 +169,7 @@ pub(crate) async fn run(
             Ok(Some(batch)) => {
                 let batch = batch?;
                 read_to = batch.position;
+                turn.recall(batch.recalled);
                 turn.heard(batch.records);
             }
             Ok(None) | Err(_) => break,
@@ -199,6 +208,8 @@ fn alerts_offset(partition: u32, next: u64) -> Offset {
 struct Turn<'a> {
     shared: &'a Shared,
     told: Told,
+    /// The cases of which everything is known.
+    known: Known,
     promises: Promises,
     committer: Committer,
     taken_in: Vec<Offset>,
@@ -209,7 +220,20 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Takes in everything of cases that come up, before anything else of them is.
+    fn recall(&mut self, recalled: Recalled) {
+        let mut moved = BTreeSet::new();
+        for delivery in recalled.taken_in(&self.known) {
+            let shares = self.told.recall(&delivery);
+            moved.extend(shares.into_iter().filter_map(|share| self.promises.of(share)));
+        }
+        for seq in moved {
+            self.look_at(seq);
+        }
+    }
+
     fn take_in(&mut self, batch: reader::Batch) {
+        self.recall(batch.recalled);
         let (mut read, mut silent) = (0, 0);
         self.committer.wants_progress |= !batch.alerts.is_empty();
         for alert in batch.alerts {

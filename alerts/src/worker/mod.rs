@@ -17,6 +17,7 @@
 pub(crate) mod commit;
 mod members;
 pub(crate) mod reading;
+pub(crate) mod recall;
 pub(crate) mod registry;
 pub(crate) mod tail;
 
