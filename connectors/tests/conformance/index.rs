@@ -139,7 +139,7 @@ fn expected(all: &[LogRecord], ask: Ask<'_>, of: Option<u32>) -> BTreeSet<(u32, 
         delivery.is_some_and(|delivery| ask.covers(&delivery))
     };
     let wanted = |records: &Vec<&LogRecord>| match ask {
-        Ask::Open => records.last().is_some_and(|last| covers(last)),
+        Ask::Open => records.last().is_some_and(covers),
         _ => records.iter().any(covers),
     };
     let places = by_key.into_values().filter(wanted).flatten();

@@ -178,7 +178,7 @@ impl LogWriter for SqliteWriter {
             }
             return Err(error);
         }
-        self.waker.committed();
+        self.waker.committed(sorted.keys().copied());
         self.sweep();
         Ok(())
     }
