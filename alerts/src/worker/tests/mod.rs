@@ -292,16 +292,10 @@ async fn everybody_is_told_once_and_a_second_run_says_nothing() {
     let appends = log.appends();
     for known in [0, 2] {
         let stats = settle(&log, &gateway).await;
-        assert_eq!(
-            (gateway.asked(), stats.alerts_read, log.appends()),
-            (2, 0, appends),
-            "it writes nothing but that it is there"
-        );
-        assert_eq!(
-            stats.in_state(DeliveryState::Accepted),
-            known,
-            "what is over is read where there is no index"
-        );
+        // It writes nothing but that it is there.
+        assert_eq!((gateway.asked(), stats.alerts_read, log.appends()), (2, 0, appends));
+        // What is over is read where there is no index.
+        assert_eq!(stats.in_state(DeliveryState::Accepted), known);
         log.without_index();
     }
 }
@@ -441,11 +435,8 @@ async fn nobody_to_reach_is_a_failure_in_sight() {
     assert_eq!(stats.deliveries[&(DeliveryState::Skipped, "nothing_to_correct".into())], 1);
     log.put(&[new_alert("a3", 3)]);
     let stats = settle(&log, &gateway).await;
-    assert_eq!(
-        stats.deliveries,
-        [((DeliveryState::Failed, "no_contact".into()), 1)].into(),
-        "of what came up"
-    );
+    // Of what came up.
+    assert_eq!(stats.deliveries, [((DeliveryState::Failed, "no_contact".into()), 1)].into());
     assert_eq!(of(&ledger(&log), "a3"), (DeliveryState::Failed, "no_contact"));
 }
 
