@@ -206,6 +206,9 @@ pub enum TopicChange {
     Differs(Arc<str>, String, String, String),
 }
 
+/// Whether to go on with what takes long; an error ends it.
+pub type GoingOn<'a> = &'a dyn Fn() -> Result<(), LogError>;
+
 /// A log of topics. Cheap to share; all methods take `&self` and may be called from any thread.
 pub trait EventLog: Send + Sync {
     /// What tells this log from every other one (Kafka: the cluster id; SQLite: made with the file).
@@ -260,11 +263,12 @@ pub trait EventLog: Send + Sync {
 
     /// What the log can look up in the ledger of deliveries; `None`: it keeps no index, or (unless `build`) one that is
     /// behind because a program wrote that does not know it. With `build` it is brought up to date first, once, which
-    /// takes about as long as reading the ledger. Whoever gets `None` reads everything.
+    /// takes about as long as reading the ledger; `build` is asked now and then whether to go on. Whoever gets `None` reads
+    /// everything.
     ///
     /// # Errors
-    /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`.
-    fn index(&self, build: bool) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+    /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`; those of `build`: what was built so far stays.
+    fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
         let _ = build;
         Ok(None)
     }

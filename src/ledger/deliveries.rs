@@ -209,7 +209,7 @@ fn look(log: &dyn EventLog, id: &str) -> Result<Found, LogError> {
         }
         Ok(())
     };
-    if let Some(mut index) = log.index(false)? {
+    if let Some(mut index) = log.index(None)? {
         index.look_up(&[Ask::Id(id), Ask::Case(id)], None, &mut |record| take(&record, &mut found))?;
     }
     // By an alert's id nothing is indexed.
@@ -306,7 +306,7 @@ fn filtered(
         .or(day);
     let ask = ask.or(filter.gateway.as_deref().map(Ask::Gateway));
     let looked_up = match ask {
-        Some(ask) => log.index(false)?.map(|index| (index, ask)),
+        Some(ask) => log.index(None)?.map(|index| (index, ask)),
         // Of an incident the alerts tell, which are read as they stand.
         None => None,
     };

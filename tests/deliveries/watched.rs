@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tocsin_schemas::index::LedgerIndex;
 use tocsin_schemas::log::{
-    Bounds, EventLog, LogError, LogReader, LogRecord, LogWriter, TopicChange, TopicPartition, TopicSettings,
+    Bounds, EventLog, GoingOn, LogError, LogReader, LogRecord, LogWriter, TopicChange, TopicPartition,
+    TopicSettings,
 };
 
 type Positions = Arc<Mutex<BTreeMap<TopicPartition, u64>>>;
@@ -46,7 +47,7 @@ impl EventLog for Watched {
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(Noting { reader: self.log.reader(from)?, read: Arc::clone(&self.read) }))
     }
-    fn index(&self, build: bool) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+    fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
         self.log.index(build)
     }
     fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {

@@ -70,7 +70,7 @@ pub(super) fn read_back(
     let promised = not_over(&**log, &partitions, reading)?;
     let mut told = Told::with_promised(Arc::clone(&promised.alerts));
     let known = Known::default();
-    let open = |_| Recall::open(&**log, None, &known, &promised.alerts);
+    let open = |_| Recall::open(&**log, None, &known, &promised.alerts, reading);
     // Without a progress something was lost, or this is the first start ever.
     let indexed = progress.as_ref().map(open).transpose()?.flatten();
     let (recall, deliveries) = match indexed {

@@ -72,7 +72,7 @@ pub(super) fn read_back(
     })?;
     let mut past = Past::default();
     let known = Known::default();
-    let mut recall = Recall::open(&**log, Some(of), &known, &Arc::default())?;
+    let mut recall = Recall::open(&**log, Some(of), &known, &Arc::default(), reading)?;
     let tail = match &mut recall {
         Some(recall) => {
             let ends = log.written(topic::DELIVERIES)?;

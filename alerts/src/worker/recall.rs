@@ -14,6 +14,7 @@ use tocsin_schemas::time::Instant;
 
 use super::WorkerError;
 use super::commit::passing;
+use super::reading::Reading;
 use super::tail::WAIT;
 use crate::codec;
 use crate::decide::Why;
@@ -81,9 +82,10 @@ impl Recall {
         partition: Option<u32>,
         known: &Known,
         promised: &Arc<HashSet<String>>,
+        reading: &Reading,
     ) -> Result<Option<Recall>, WorkerError> {
         let with = |index| Recall { index, partition, known: known.clone(), promised: Arc::clone(promised) };
-        Ok(log.index(true)?.map(with))
+        Ok(log.index(Some(&|| reading.going_on()))?.map(with))
     }
 
     /// The deliveries that one of these is about, as far as they stand before these offsets, in the order of each

@@ -204,7 +204,7 @@ fn it_finds_what_a_reading_of_everything_finds() {
             max_record_bytes: 1 << 20,
         };
         log.ensure(&[settings], false).unwrap();
-        let mut index = log.index(false).unwrap().expect("a new file is never behind");
+        let mut index = log.index(None).unwrap().expect("a new file is never behind");
         let mut writer = log.writer("w").unwrap();
         let deliveries = random.random_range(3..40);
         for _ in 0..12 {
@@ -214,7 +214,7 @@ fn it_finds_what_a_reading_of_everything_finds() {
             match random.random_range(0..6) {
                 0 => drop(log.compact().unwrap()),
                 // The same file, opened again.
-                1 => index = subject.open().index(false).unwrap().expect("it is kept up to date"),
+                1 => index = subject.open().index(None).unwrap().expect("it is kept up to date"),
                 _ => {}
             }
             compare(&*log, &mut *index, seed);
@@ -237,14 +237,15 @@ fn one_that_is_behind_says_so_and_is_brought_up_to_date() {
     let mut writer = log.writer("w").unwrap();
     let batch = |random: &mut StdRng| (0..20).map(|_| some(random, 30)).collect::<Vec<_>>();
     writer.append(&batch(&mut random)).unwrap();
-    let (mut reads, mut builds) = (log.index(false).unwrap().unwrap(), log.index(true).unwrap().unwrap());
+    let (mut reads, mut builds) =
+        (log.index(None).unwrap().unwrap(), log.index(Some(&|| Ok(()))).unwrap().unwrap());
     let file = Connection::open(subject.path()).unwrap();
     // A program writes that knows no index, and then one that does: that leaves it behind.
     for partition in 0..PARTITIONS {
         append_unindexed(&file, &new_record(&delivery(99, DeliveryState::Planned, None, 5)), partition);
     }
     writer.append(&batch(&mut random)).unwrap();
-    assert!(log.index(false).unwrap().is_none(), "whoever only reads reads everything");
+    assert!(log.index(None).unwrap().is_none(), "whoever only reads reads everything");
     assert!(matches!(found(&mut *reads, Ask::Open, None), Err(LogError::Retry { .. })));
     assert_eq!(found(&mut *builds, Ask::Id("D0000000000000000000000099"), None).unwrap().len(), 3);
     compare(&*log, &mut *reads, 0);
@@ -255,8 +256,10 @@ fn one_that_is_behind_says_so_and_is_brought_up_to_date() {
     }
     drop((file, log, reads, builds, writer));
     let log = subject.open();
-    assert!(log.index(false).unwrap().is_none());
-    let mut index = log.index(true).unwrap().unwrap();
+    assert!(log.index(None).unwrap().is_none());
+    let stop = || Err(LogError::Retry { what: "go on", why: "a test".into() });
+    assert!(matches!(log.index(Some(&stop)), Err(LogError::Retry { what: "go on", .. })));
+    let mut index = log.index(Some(&|| Ok(()))).unwrap().unwrap();
     compare(&*log, &mut *index, 0);
     log.writer("w").unwrap().append(&batch(&mut random)).unwrap();
     compare(&*log, &mut *index, 0);

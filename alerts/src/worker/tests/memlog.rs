@@ -219,7 +219,7 @@ impl EventLog for MemLog {
         Ok(Box::new(MemReader { shared: Arc::clone(&self.shared), at: from.to_vec() }))
     }
     /// A log in which something committed is not visible yet has none.
-    fn index(&self, _: bool) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+    fn index(&self, _: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
         let state = self.state();
         let none =
             state.no_index || !state.behind.is_empty() || !state.unseen.is_empty() || state.stuck.is_some();

@@ -20,6 +20,7 @@ use crate::plan::told::{ConversationKey, Heard, ShareKey, Told};
 use crate::planner::start::{self as planner_start, Promised};
 use crate::quota::{self, Quotas};
 use crate::sender::start::Past;
+use crate::worker::reading::Reading;
 use crate::worker::recall::{Known, Recall};
 
 const DAYS: i64 = 12;
@@ -286,6 +287,8 @@ fn whole(log: &MemLog, promised: &Promised) -> Told {
 
 #[test]
 fn a_planner_knows_the_same_from_the_index_as_from_the_whole_ledger() {
+    let here = Arc::new(());
+    let reading = Reading::new(&here, LIMIT);
     for seed in 0..300 {
         let mut written = Written::new(seed);
         let cut = written.random.random_range(0..=written.steps.len());
@@ -295,7 +298,7 @@ fn a_planner_knows_the_same_from_the_index_as_from_the_whole_ledger() {
         let mut all = whole(&log, &promised);
 
         let (known, mut some) = (Known::default(), Told::with_promised(Arc::clone(&promised.alerts)));
-        let mut recall = Recall::open(&*log, None, &known, &promised.alerts).unwrap().unwrap();
+        let mut recall = Recall::open(&*log, None, &known, &promised.alerts, &reading).unwrap().unwrap();
         planner_start::look_up(&mut recall, &known, &promised, &ends_of(&log), now(), &mut some).unwrap();
 
         let at = |ms| now().plus_millis(ms);
@@ -365,6 +368,8 @@ fn room(past: &Past, steps: &[Delivery]) -> Vec<Result<(), Instant>> {
 
 #[test]
 fn a_sender_knows_the_same_from_the_index_as_from_the_whole_partition() {
+    let here = Arc::new(());
+    let reading = Reading::new(&here, LIMIT);
     for seed in 0..300 {
         let mut written = Written::new(seed);
         let cut = written.random.random_range(0..=written.steps.len());
@@ -379,7 +384,8 @@ fn a_sender_knows_the_same_from_the_index_as_from_the_whole_partition() {
                 .collect();
             let (mut all, mut some, known) = (Past::default(), Past::default(), Known::default());
             mine.iter().cloned().for_each(|delivery| all.read(delivery));
-            let mut recall = Recall::open(&*log, Some(partition), &known, &Arc::default()).unwrap().unwrap();
+            let mut recall =
+                Recall::open(&*log, Some(partition), &known, &Arc::default(), &reading).unwrap().unwrap();
             some.look_up(&mut recall, &known, &CHANNELS, &ends_of(&log), now()).unwrap();
 
             let open = |past: &Past| -> BTreeSet<String> {

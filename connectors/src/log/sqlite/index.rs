@@ -24,7 +24,7 @@ use std::sync::Arc;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, Transaction, TransactionBehavior, params};
 use tocsin_schemas::index::{Ask, LedgerIndex, mark_of, marks, open};
-use tocsin_schemas::log::{LogError, LogRecord};
+use tocsin_schemas::log::{GoingOn, LogError, LogRecord};
 use tocsin_schemas::records::Delivery;
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics::DELIVERIES;
@@ -192,15 +192,16 @@ pub(super) fn open_index(
     conn: Connection,
     place: Place,
     waker: &Arc<Waker>,
-    build: bool,
+    build: Option<GoingOn<'_>>,
 ) -> Result<Option<SqliteIndex>, LogError> {
     let is_behind = || behind(&conn, &ledger(&conn)?);
     let found = is_behind().map_err(|e| place.error("look up the index", e))?;
-    if found.is_some() && !build {
+    if found.is_some() && build.is_none() {
         return Ok(None);
     }
-    let mut index = SqliteIndex { conn, place, waker: Arc::clone(waker), build, topic: DELIVERIES.into() };
-    index.catch_up()?;
+    let (waker, topic) = (Arc::clone(waker), DELIVERIES.into());
+    let mut index = SqliteIndex { conn, place, waker, build: build.is_some(), topic };
+    index.catch_up(build.unwrap_or(&|| Ok(())))?;
     Ok(Some(index))
 }
 
@@ -216,10 +217,11 @@ pub(super) struct SqliteIndex {
 
 impl SqliteIndex {
     /// Takes in what a program has written that knows no index, in short transactions.
-    fn catch_up(&mut self) -> Result<(), LogError> {
+    fn catch_up(&mut self, going_on: GoingOn<'_>) -> Result<(), LogError> {
         let error = |e| self.place.error("bring the index up to date", e);
         let mut taken_in = 0;
         while let Some(part) = behind(&self.conn, &ledger(&self.conn).map_err(error)?).map_err(error)? {
+            going_on()?;
             if taken_in == 0 {
                 tracing::info!("the index of deliveries is brought up to date, once");
             }
@@ -353,7 +355,7 @@ impl LedgerIndex for SqliteIndex {
         each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         if self.build {
-            self.catch_up()?;
+            self.catch_up(&|| Ok(()))?;
         }
         let error = |e| self.place.error("look up the index", e);
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred).map_err(error)?;

@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tocsin_schemas::index::LedgerIndex;
 use tocsin_schemas::log::{
-    Bounds, EventLog, LogError, LogReader, LogWriter, TopicChange, TopicPartition, TopicSettings,
+    Bounds, EventLog, GoingOn, LogError, LogReader, LogWriter, TopicChange, TopicPartition, TopicSettings,
 };
 
 use self::errors::Place;
@@ -176,7 +176,7 @@ impl EventLog for SqliteLog {
         retention::compact(&conn, &self.place, &self.waker)
     }
 
-    fn index(&self, build: bool) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+    fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
         let conn = schema::connect(&self.path, &self.place, &self.options)?;
         let index = index::open_index(conn, self.place.clone(), &self.waker, build)?;
         Ok(index.map(|index| Box::new(index) as Box<dyn LedgerIndex>))
