@@ -172,6 +172,8 @@ pub enum Applied {
 #[derive(Debug, Default)]
 pub struct Ledger {
     open: HashMap<String, Delivery>,
+    /// How many of them go over each channel.
+    over: HashMap<String, usize>,
     ended: HashMap<String, Ended>,
     threads: HashMap<ThreadKey, Past>,
     counts: BTreeMap<(DeliveryState, String), u64>,
@@ -195,6 +197,9 @@ impl Ledger {
             Applied::MovedOn
         } else if let Some(before) = self.open.remove(&delivery.delivery_id) {
             self.count((before.state, reason_class(&before).to_owned()), false);
+            if let Some(over) = self.over.get_mut(&before.channel) {
+                *over -= 1;
+            }
             Applied::Open
         } else {
             Applied::First
@@ -208,6 +213,7 @@ impl Ledger {
             let ended = Ended { state: delivery.state, reason: reason.into(), uncertain: delivery.uncertain };
             self.ended.insert(delivery.delivery_id, ended);
         } else {
+            *self.over.entry(delivery.channel.clone()).or_default() += 1;
             self.open.insert(delivery.delivery_id.clone(), delivery);
         }
         applied
@@ -241,6 +247,11 @@ impl Ledger {
     /// How many are open.
     pub fn open_len(&self) -> usize {
         self.open.len()
+    }
+
+    /// How many are open that go over this channel.
+    pub fn open_over(&self, channel: &str) -> usize {
+        self.over.get(channel).copied().unwrap_or(0)
     }
 
     /// How many it knows, open or ended.

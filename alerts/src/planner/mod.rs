@@ -46,6 +46,8 @@ pub(crate) use turns::PATIENCE as TURN_PATIENCE;
 
 /// How soon progress that moved because deliveries ended is written, if nothing is planned before.
 const PROGRESS_WITHIN: Duration = Duration::from_millis(500);
+/// So many times as many may be open as long as they wait for some gateways only: what is open is held in memory.
+const BEHIND_ONE: usize = 5;
 /// How long a stop waits until what the senders wrote last is visible.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -131,8 +133,7 @@ pub(crate) async fn run(
         if *stop.borrow() == Stop::Yes {
             break;
         }
-        let room =
-            turn.told.ledger().open_len() - turn.told.held(shared.clock.now()) < shared.settings.max_open;
+        let room = turn.has_room();
         tokio::select! {
             _ = stop.changed() => {}
             batch = alerts.recv(), if room => {
@@ -220,6 +221,16 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Whether more alerts are taken in: not too many are open, or at least not at every gateway. What one has before it
+    /// keeps nobody from being told over another.
+    fn has_room(&self) -> bool {
+        let (ledger, most) = (self.told.ledger(), self.shared.settings.max_open);
+        let open = ledger.open_len() - self.told.held(self.shared.clock.now());
+        let gateways = || self.shared.channels.all().map(|channel| channel.name());
+        let share = most / gateways().count().max(1);
+        open < most || (open < most * BEHIND_ONE && gateways().any(|name| ledger.open_over(name) < share))
+    }
+
     /// Takes in everything of cases that come up, before anything else of them is.
     fn recall(&mut self, recalled: Recalled) {
         let mut moved = BTreeSet::new();

@@ -178,6 +178,13 @@ impl Channel for Slow {
 
 #[tokio::test]
 async fn a_slow_gateway_takes_its_own_places_and_delays_no_other() {
+    // Also when it has more before it than may be open at all.
+    for (max_open, max_batch) in [(10_000, 500), (40, 5)] {
+        slow_beside_fast(Settings { max_open, max_batch, ..quick() }).await;
+    }
+}
+
+async fn slow_beside_fast(settings: Settings) {
     let log = MemLog::new("l");
     for n in 0..100 {
         log.put(&to_somebody(n, Severity::Minor, 0));
@@ -192,7 +199,7 @@ async fn a_slow_gateway_takes_its_own_places_and_delays_no_other() {
     channels.order_for(Role::Owner, &["aliyun".into()]).unwrap();
     channels.order_for(Role::TownshipDuty, &["webhook".into()]).unwrap();
     let log_too = Arc::clone(&log);
-    let worker = Worker::new(log_too, channels, JumpClock::new(), quick());
+    let worker = Worker::new(log_too, channels, JumpClock::new(), settings);
     let mut stats = worker.stats();
     let script = async {
         // All of the fast one's are told before the slow one has answered once.
