@@ -187,11 +187,13 @@ async fn a_slow_gateway_takes_its_own_places_and_delays_no_other() {
 async fn slow_beside_fast(settings: Settings) {
     let log = MemLog::new("l");
     for n in 0..100 {
-        log.put(&to_somebody(n, Severity::Minor, 0));
+        // One after the other: alerts of one instant are read together.
+        log.put(&to_somebody(n, Severity::Minor, i64::from(n)));
         let town = format!("town{n}");
         let audiences = vec![audience(Role::TownshipDuty, &town)];
-        let alert_id = format!("b{n:04}");
-        let alert = Alert { alert_id, audiences, ..escalation(Change::New, Some(Level::Blue), 2) };
+        let (alert_id, decided_at) = (format!("b{n:04}"), day().midnight().plus_millis(i64::from(n)));
+        let alert =
+            Alert { alert_id, audiences, decided_at, ..escalation(Change::New, Some(Level::Blue), 2) };
         log.put(&[contact(Role::TownshipDuty, &town, 1, &format!("duty{n}")), about(1000 + n, alert)]);
     }
     let (slow, fast) = (Slow::new("aliyun", 0), Slow::new("webhook", 1_000));
