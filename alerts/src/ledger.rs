@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 use tocsin_schemas::codes::{Role, Says};
+use tocsin_schemas::index;
 use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
@@ -92,13 +93,7 @@ impl Past {
 
 /// Whether nothing more will happen to a delivery in this state.
 pub fn terminal(state: DeliveryState) -> bool {
-    match state {
-        DeliveryState::Planned | DeliveryState::Sending | DeliveryState::Uncertain => false,
-        DeliveryState::Accepted
-        | DeliveryState::Delivered
-        | DeliveryState::Failed
-        | DeliveryState::Skipped => true,
-    }
+    !index::open(state)
 }
 
 /// Whether a delivery that ended may go to another state by what comes later: a receipt after the gateway's yes, or one
@@ -128,8 +123,7 @@ pub(crate) fn maybe_out(delivery: &Delivery) -> bool {
     }
 }
 
-/// The reason of `failed` when a carrier says that nobody has this number, or that it takes nothing.
-pub const BOUNCED: &str = "bounced";
+pub use tocsin_schemas::index::BOUNCED;
 
 /// What the person has said who got it: the reason of `delivered`, where it was not a gateway that told.
 pub fn said(delivery: &Delivery) -> Option<Says> {
@@ -184,6 +178,8 @@ pub enum Applied {
 #[derive(Debug, Default)]
 pub struct Ledger {
     open: HashMap<String, Delivery>,
+    /// How many of them go over each channel.
+    over: HashMap<String, usize>,
     ended: HashMap<String, Ended>,
     threads: HashMap<ThreadKey, Past>,
     counts: BTreeMap<(DeliveryState, String), u64>,
@@ -207,6 +203,9 @@ impl Ledger {
             Applied::MovedOn
         } else if let Some(before) = self.open.remove(&delivery.delivery_id) {
             self.count((before.state, reason_class(&before).to_owned()), false);
+            if let Some(over) = self.over.get_mut(&before.channel) {
+                *over -= 1;
+            }
             Applied::Open
         } else {
             Applied::First
@@ -220,6 +219,7 @@ impl Ledger {
             let ended = Ended { state: delivery.state, reason: reason.into(), uncertain: delivery.uncertain };
             self.ended.insert(delivery.delivery_id, ended);
         } else {
+            *self.over.entry(delivery.channel.clone()).or_default() += 1;
             self.open.insert(delivery.delivery_id.clone(), delivery);
         }
         applied
@@ -258,6 +258,11 @@ impl Ledger {
     /// How many are open.
     pub fn open_len(&self) -> usize {
         self.open.len()
+    }
+
+    /// How many are open that go over this channel.
+    pub fn open_over(&self, channel: &str) -> usize {
+        self.over.get(channel).copied().unwrap_or(0)
     }
 
     /// How many it knows, open or ended.

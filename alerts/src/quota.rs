@@ -171,6 +171,12 @@ pub fn digest_id(delivery: &Delivery, day: Day) -> String {
     data_encoding::BASE32_NOPAD.encode(&hash16(&parts))
 }
 
+/// The number of the digests that go out on this day, in the place of a case's.
+pub fn digest_number(day: Day) -> String {
+    let date = day.date();
+    format!("{NUMBER}{:02}{:02}{:02}", date.year() % 100, date.month(), date.day())
+}
+
 /// The digest with this message in it; `digest` is the one that stands, if one does.
 pub fn joined(digest: Option<&Delivery>, message: &Delivery, due: Instant, now: Instant) -> Delivery {
     let mut digest = digest.cloned().unwrap_or_else(|| blank(message, due, now));
@@ -217,7 +223,6 @@ fn blank(message: &Delivery, due: Instant, now: Instant) -> Delivery {
         Role::Owner | Role::SafetyOfficer => Template::T13,
         _ => Template::T14,
     };
-    let date = day.date();
     let narrow = gateways::find(&message.channel).and_then(|entry| entry.profile.limits.variable_chars);
     // A number in one piece has up to 10 characters.
     let template = match narrow.is_some_and(|most| most < 10) {
@@ -226,7 +231,7 @@ fn blank(message: &Delivery, due: Instant, now: Instant) -> Delivery {
     };
     Delivery {
         delivery_id: digest_id(message, day),
-        case_no: format!("{NUMBER}{:02}{:02}{:02}", date.year() % 100, date.month(), date.day()),
+        case_no: digest_number(day),
         template: template.to_owned(),
         state: DeliveryState::Planned,
         reason: Some(Why::Digest.as_str().to_owned()),

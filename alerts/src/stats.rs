@@ -33,7 +33,8 @@ pub struct Stats {
     pub in_hand: usize,
     /// When the next retry is due, if nothing is due now.
     pub next_due: Option<Instant>,
-    /// All deliveries of the ledger, of earlier runs too, by state and reason (empty where there is none).
+    /// Deliveries by state and reason (empty where there is none): of this run, and of earlier ones those whose cases came
+    /// up again; where the log has no index, all of the ledger.
     pub deliveries: BTreeMap<(DeliveryState, String), u64>,
     /// Requests made since the start.
     pub requests: u64,

@@ -11,12 +11,14 @@
 //! - [`pseudonym`]: keyed hashes that stand for persons
 //! - [`areas`]: names of areas and industries
 //! - [`log`]: the contract of the event log, which `connectors/` implements twice
+//! - [`index`]: what a log may look up in the ledger of deliveries without reading it through
 
 pub mod areas;
 pub mod codes;
 pub mod door;
 pub mod fence;
 pub mod ids;
+pub mod index;
 pub mod log;
 pub mod pseudonym;
 pub mod records;

@@ -30,6 +30,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::index::LedgerIndex;
 use crate::time::Instant;
 
 /// What went wrong with a log, and who can act.
@@ -205,6 +206,9 @@ pub enum TopicChange {
     Differs(Arc<str>, String, String, String),
 }
 
+/// Whether to go on with what takes long; an error ends it.
+pub type GoingOn<'a> = &'a dyn Fn() -> Result<(), LogError>;
+
 /// A log of topics. Cheap to share; all methods take `&self` and may be called from any thread.
 pub trait EventLog: Send + Sync {
     /// What tells this log from every other one (Kafka: the cluster id; SQLite: made with the file).
@@ -255,6 +259,18 @@ pub trait EventLog: Send + Sync {
     /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`. What went before the error is gone, the rest is there.
     fn compact(&self) -> Result<u64, LogError> {
         Ok(0)
+    }
+
+    /// What the log can look up in the ledger of deliveries; `None`: it keeps no index, or (unless `build`) one that is
+    /// behind because a program wrote that does not know it. With `build` it is brought up to date first, once, which
+    /// takes about as long as reading the ledger; `build` is asked now and then whether to go on. Whoever gets `None` reads
+    /// everything.
+    ///
+    /// # Errors
+    /// `Retry`, `NoSpace`, `Unreachable`, `Damaged`; those of `build`: what was built so far stays.
+    fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+        let _ = build;
+        Ok(None)
     }
 
     /// The one writer of this name; older ones are fenced (see the contract).

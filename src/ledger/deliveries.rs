@@ -9,7 +9,8 @@ use tocsin_alerts::ledger::retry_id;
 use tocsin_alerts::quota;
 use tocsin_schemas::codes::DeliveryState;
 use tocsin_schemas::ids::{IncidentId, Uscc};
-use tocsin_schemas::log::{EventLog, LogError};
+use tocsin_schemas::index::{self, Ask};
+use tocsin_schemas::log::{EventLog, LogError, LogRecord};
 use tocsin_schemas::records::{Alert, Delivery};
 use tocsin_schemas::time::Day;
 use tocsin_schemas::topics::{ALERTS, DELIVERIES};
@@ -215,9 +216,9 @@ fn look(source: &Source, id: &str) -> Result<Found, LogError> {
     // Partitions come in any order: what was written earlier is told by its time, and stays in order where that is equal.
     let mut wanted: BTreeSet<String> = BTreeSet::new();
     let again = retry_id(id);
-    read_all(log, DELIVERIES, &mut |record| {
+    let mut take = |record: &LogRecord, found: &mut Found| {
         bar.inc(1);
-        if let Some(d) = own::<Delivery>(&record)?
+        if let Some(d) = own::<Delivery>(record)?
             && ([id, &again].contains(&&*d.delivery_id) || d.alert_id == id || d.case_no == id)
         {
             // A digest stands for more than the alert that it carries.
@@ -227,7 +228,16 @@ fn look(source: &Source, id: &str) -> Result<Found, LogError> {
             found.steps.push(d);
         }
         Ok(())
-    })?;
+    };
+    if let Some(mut index) = log.index(None)? {
+        index.look_up(&[Ask::Id(id), Ask::Id(&again), Ask::Case(id)], None, &mut |record| {
+            take(&record, &mut found)
+        })?;
+    }
+    // By an alert's id nothing is indexed.
+    if found.steps.is_empty() {
+        read_all(log, DELIVERIES, &mut |record| take(&record, &mut found))?;
+    }
     read_all(log, ALERTS, &mut |record| {
         bar.inc(1);
         if let Some(alert) = own::<Alert>(&record)?
@@ -311,7 +321,7 @@ pub(super) fn filtered(
     };
     // A later record of the same delivery may be let through no longer.
     let mut all: BTreeMap<Vec<u8>, Delivery> = BTreeMap::new();
-    read_all(&**log, DELIVERIES, &mut |record| {
+    let mut take = |record: LogRecord| {
         bar.inc(1);
         let key = record.key.clone().unwrap_or_default();
         match own::<Delivery>(&record)?.filter(|d| wants(d)) {
@@ -319,7 +329,25 @@ pub(super) fn filtered(
             None => drop(all.remove(&key)),
         }
         Ok(())
-    })?;
+    };
+    // Of the most selective filter; what else there is, is looked at as it comes.
+    let day = filter.day.map(|day| Ask::Written(day.midnight(), Some(day.plus(1).midnight())));
+    let open = filter.state.is_some_and(index::open).then_some(Ask::Open);
+    let ask = phone
+        .map(Ask::Phone)
+        .or(filter.enterprise.as_ref().map(|u| Ask::Enterprise(u.as_str())))
+        .or(open)
+        .or(day);
+    let ask = ask.or(filter.gateway.as_deref().map(Ask::Gateway));
+    let looked_up = match ask {
+        Some(ask) => log.index(None)?.map(|index| (index, ask)),
+        // Of an incident the alerts tell, which are read as they stand.
+        None => None,
+    };
+    match looked_up {
+        Some((mut index, ask)) => index.look_up(&[ask], None, &mut take)?,
+        None => drop(read_all(&**log, DELIVERIES, &mut take)?),
+    }
     bar.finish_and_clear();
     let mut all: Vec<Delivery> = all.into_values().collect();
     all.sort_by(|a, b| (a.at, &a.delivery_id).cmp(&(b.at, &b.delivery_id)));

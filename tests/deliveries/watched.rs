@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tocsin_schemas::index::LedgerIndex;
 use tocsin_schemas::log::{
-    Bounds, EventLog, LogError, LogReader, LogRecord, LogWriter, TopicChange, TopicPartition, TopicSettings,
+    Bounds, EventLog, GoingOn, LogError, LogReader, LogRecord, LogWriter, TopicChange, TopicPartition,
+    TopicSettings,
 };
 
 type Positions = Arc<Mutex<BTreeMap<TopicPartition, u64>>>;
@@ -44,6 +46,9 @@ impl EventLog for Watched {
     }
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(Noting { reader: self.log.reader(from)?, read: Arc::clone(&self.read) }))
+    }
+    fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+        self.log.index(build)
     }
     fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {
         self.log.writer(name)

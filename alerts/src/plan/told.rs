@@ -5,6 +5,7 @@
 //!   been, so that a correction reaches them and nobody else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use tocsin_schemas::codes::{AnswerKind, Change, Role, Says, Urgency};
 use tocsin_schemas::records::{Alert, Answer, Audience, Delivery, DeliveryState};
@@ -142,8 +143,10 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub struct Told {
     ledger: Ledger,
-    /// While reading back: the alerts that are not over. What is of others is closed.
-    promised: Option<HashSet<String>>,
+    /// While something is read back: what is not of an alert that is not over is closed.
+    reading_back: bool,
+    /// The alerts that were not over at the start.
+    promised: Arc<HashSet<String>>,
     shares: HashMap<ShareKey, Share>,
     /// The deliveries of shares that are not closed.
     tries: HashMap<String, ShareKey>,
@@ -169,15 +172,30 @@ impl Told {
         Told::default()
     }
 
-    /// For reading back, when these alerts (by id) are not over: what was said of others is known, and nothing more is
-    /// due to it.
-    pub fn reading_back(promised: HashSet<String>) -> Told {
-        Told { promised: Some(promised), ..Told::default() }
+    /// Nobody was told anything yet that is known, when these alerts (by id) are not over: of what is read back of others
+    /// ([`Told::recall`]) nothing more is due.
+    pub fn with_promised(promised: Arc<HashSet<String>>) -> Told {
+        Told { promised, ..Told::default() }
     }
 
-    /// Everything was read back.
-    pub fn read_back(&mut self) {
-        self.promised = None;
+    /// Reads back a record that was written before the start, or before anything was known of its case: all that there are
+    /// of a case, in the order of their partition. Says for which shares something may follow.
+    pub fn recall(&mut self, delivery: &Delivery) -> Vec<ShareKey> {
+        self.reading_back = true;
+        let moved = self.apply(delivery);
+        self.reading_back = false;
+        moved
+    }
+
+    /// Reads back what counts whatever the case: which addresses are not tried again, what was sent to a phone, and the
+    /// corrections of the last hour. All records of these deliveries, those of one in their order.
+    pub fn recall_recent<'a>(&mut self, deliveries: impl IntoIterator<Item = &'a Delivery>) {
+        let mut ledger = Ledger::new();
+        for delivery in deliveries {
+            if ledger.apply(delivery.clone()) != Applied::Nothing {
+                self.of_all(delivery);
+            }
+        }
     }
 
     /// Takes in one record of the topic, in the order of its partition; says for which shares something may follow.
@@ -201,15 +219,7 @@ impl Told {
         }
         let after = if open { Waiting::of(delivery) } else { Waiting::default() };
         self.count_held(ThreadKey::of(delivery), before, after);
-        self.refuse(delivery);
-        // What goes into a list rings nobody.
-        if decide::looks_back(delivery.change) && delivery.urgency != Urgency::Morning {
-            let held = delivery.reason.as_deref() == Some(Why::Fuse.as_str());
-            let ended = matches!(delivery.state, DeliveryState::Skipped | DeliveryState::Failed);
-            let counts = !ended || delivery.attempt > 0;
-            self.corrections.apply(order_of(delivery).0, &delivery.alert_id, id, counts, held);
-        }
-        self.note_sent(delivery);
+        self.of_all(delivery);
         let mut moved = self.of_share(delivery);
         if let Some(leader) = self.leaders.get_mut(id) {
             leader.standing = Standing::of(delivery);
@@ -237,13 +247,27 @@ impl Told {
         moved
     }
 
+    /// What counts for other cases, too.
+    fn of_all(&mut self, delivery: &Delivery) {
+        self.refuse(delivery);
+        // What goes into a list rings nobody.
+        if decide::looks_back(delivery.change) && delivery.urgency != Urgency::Morning {
+            let held = delivery.reason.as_deref() == Some(Why::Fuse.as_str());
+            let ended = matches!(delivery.state, DeliveryState::Skipped | DeliveryState::Failed);
+            let counts = !ended || delivery.attempt > 0;
+            let (decided, id) = (order_of(delivery).0, &delivery.delivery_id);
+            self.corrections.apply(decided, &delivery.alert_id, id, counts, held);
+        }
+        self.note_sent(delivery);
+    }
+
     /// Takes it into its share; a digest is of none, those that it stands for are.
     fn of_share(&mut self, delivery: &Delivery) -> Vec<ShareKey> {
         if quota::is_digest(delivery) {
             return Vec::new();
         }
         let key = ShareKey::of(&delivery.alert_id, delivery.role, &delivery.subject);
-        let kept = self.promised.as_ref().is_none_or(|promised| promised.contains(&delivery.alert_id));
+        let kept = !self.reading_back || self.promised.contains(&delivery.alert_id);
         let share = self.shares.entry(key).or_insert_with(|| {
             let of = ConversationKey::told_by(delivery);
             if kept {
@@ -318,7 +342,8 @@ impl Told {
         }
         let by_phone = || {
             let sent = self.sent_to.get(answer.phone_hash.as_ref()?)?;
-            answers::replied_to(answer, sent.iter().cloned())
+            let believed = |to: &&SentTo| answer.received_at.0.saturating_sub(to.at.0) < ANSWERED_WITHIN_MS;
+            answers::replied_to(answer, sent.iter().filter(believed).cloned())
         };
         let Some(id) = answer.delivery_id.clone().or_else(by_phone) else { return Vec::new() };
         let of =

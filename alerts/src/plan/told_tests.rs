@@ -54,11 +54,10 @@ fn what_stands_for_others_decides_for_them_in_whichever_order_it_is_read() {
 
 #[test]
 fn what_was_over_before_the_restart_is_closed() {
-    let mut told = Told::reading_back(["a2".to_owned()].into());
+    let mut told = Told::with_promised(Arc::new(["a2".to_owned()].into()));
     for alert in ["a1", "a2"] {
-        told.apply(&to("p", delivery(alert, DeliveryState::Accepted)));
+        told.recall(&to("p", delivery(alert, DeliveryState::Accepted)));
     }
-    told.read_back();
     let closed =
         |told: &Told, alert| told.share(ShareKey::of(alert, Role::Owner, uscc().as_str())).unwrap().closed;
     assert!(closed(&told, "a1") && !closed(&told, "a2"));

@@ -14,7 +14,7 @@ pub(crate) mod merge;
 mod promises;
 mod reader;
 mod retries;
-mod start;
+pub(crate) mod start;
 pub(crate) mod turns;
 
 use std::collections::{BTreeSet, HashSet};
@@ -40,6 +40,7 @@ use crate::plan::{Draft, Planner};
 use crate::retry::{self, Request};
 use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
+use crate::worker::recall::{Known, Recalled};
 use crate::worker::{Shared, WRITER, WorkerError, looked_up, record, tail};
 use merge::Merge;
 use promises::Promises;
@@ -49,6 +50,8 @@ pub(crate) use turns::PATIENCE as TURN_PATIENCE;
 
 /// How soon progress that moved because deliveries ended is written, if nothing is planned before.
 const PROGRESS_WITHIN: Duration = Duration::from_millis(500);
+/// So many times as many may be open as long as they wait for some gateways only: what is open is held in memory.
+const BEHIND_ONE: usize = 5;
 /// How long a stop waits until what the senders wrote last is visible.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -73,24 +76,30 @@ pub(crate) async fn run(
     let tries = shared.settings.append_tries;
     let (log, accept) = (Arc::clone(&shared.log), shared.accept_difference);
     let (patience, reads) = (shared.settings.turn_patience, reading.clone());
-    let start = tokio::task::spawn_blocking(move || start::read_back(&log, accept, patience, tries, &reads));
+    let now = shared.clock.now();
+    let start =
+        tokio::task::spawn_blocking(move || start::read_back(&log, accept, patience, tries, now, &reads));
     let started = tokio::select! {
         _ = stop.changed() => return Ok(()),
         started = start => started.map_err(|_| WorkerError::Died("start"))??,
     };
     tracing::info!(open = started.told.ledger().open_len(), "the planner read back its state");
     let merge = Merge::new(Arc::clone(&shared.log), started.alerts, started.turns, shared.settings.max_batch);
-    let mut alerts = reader::spawn(merge, Arc::clone(&shared.registry), reading.clone());
+    let recalls = started.recall.map_or([None, None, None], |all| all.map(Some));
+    let [of_alerts, of_deliveries, mut of_retries] = recalls;
+    let mut alerts = reader::spawn(merge, Arc::clone(&shared.registry), of_alerts, reading.clone());
     let mut deliveries = tail::spawn(
         Arc::clone(&shared.log),
         started.deliveries,
         Arc::clone(&shared.registry),
+        of_deliveries,
         reading.clone(),
     );
     let mut answers = tail::spawn::<Answer>(
         Arc::clone(&shared.log),
         started.answers,
         Arc::clone(&shared.registry),
+        None,
         reading.clone(),
     );
     let writer = started.writer;
@@ -100,6 +109,7 @@ pub(crate) async fn run(
     let mut turn = Turn {
         shared: &shared,
         told: started.told,
+        known: started.known,
         promises: Promises::default(),
         committer,
         taken_in: started.from,
@@ -133,8 +143,7 @@ pub(crate) async fn run(
         if *stop.borrow() == Stop::Yes {
             break;
         }
-        let room =
-            turn.told.ledger().open_len() - turn.told.held(shared.clock.now()) < shared.settings.max_open;
+        let room = turn.has_room();
         tokio::select! {
             _ = stop.changed() => {}
             batch = alerts.recv(), if room => {
@@ -143,6 +152,7 @@ pub(crate) async fn run(
             batch = deliveries.recv() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
                 read_to = batch.position;
+                turn.recall(batch.recalled);
                 turn.heard(batch.records);
             }
             batch = answers.recv(), if held.is_none() && looking.is_none() => {
@@ -157,11 +167,15 @@ pub(crate) async fn run(
             }
             Ok(()) = asked.changed(), if finding.is_none() => {
                 let requests = turn.new_requests();
-                finding = (!requests.is_empty()).then(|| retries::look_up(&shared, requests, &reading));
+                finding = (!requests.is_empty())
+                    .then(|| retries::look_up(&shared, requests, of_retries.take(), &reading));
             }
             found = looked_up(&mut finding) => {
                 finding = None;
-                turn.say_after_all(found?);
+                let looked = found?;
+                of_retries = looked.recall;
+                turn.recall(looked.recalled);
+                turn.say_after_all(looked.found);
             }
             () = at(turn.progress_due) => turn.committer.wants_progress = true,
             () = wait_for(&*shared.clock, turn.promises.next_due()) => {}
@@ -178,6 +192,7 @@ pub(crate) async fn run(
             Ok(Some(batch)) => {
                 let batch = batch?;
                 read_to = batch.position;
+                turn.recall(batch.recalled);
                 turn.heard(batch.records);
             }
             Ok(None) | Err(_) => break,
@@ -216,6 +231,8 @@ fn alerts_offset(partition: u32, next: u64) -> Offset {
 struct Turn<'a> {
     shared: &'a Shared,
     told: Told,
+    /// The cases of which everything is known.
+    known: Known,
     promises: Promises,
     committer: Committer,
     taken_in: Vec<Offset>,
@@ -227,7 +244,30 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Whether more alerts are taken in: not too many are open, or at least not at every gateway. What one has before it
+    /// keeps nobody from being told over another.
+    fn has_room(&self) -> bool {
+        let (ledger, most) = (self.told.ledger(), self.shared.settings.max_open);
+        let open = ledger.open_len() - self.told.held(self.shared.clock.now());
+        let gateways = || self.shared.channels.all().map(|channel| channel.name());
+        let share = most / gateways().count().max(1);
+        open < most || (open < most * BEHIND_ONE && gateways().any(|name| ledger.open_over(name) < share))
+    }
+
+    /// Takes in everything of cases that come up, before anything else of them is.
+    fn recall(&mut self, recalled: Recalled) {
+        let mut moved = BTreeSet::new();
+        for delivery in recalled.taken_in(&self.known) {
+            let shares = self.told.recall(&delivery);
+            moved.extend(shares.into_iter().filter_map(|share| self.promises.of(share)));
+        }
+        for seq in moved {
+            self.look_at(seq);
+        }
+    }
+
     fn take_in(&mut self, batch: reader::Batch) {
+        self.recall(batch.recalled);
         let (mut read, mut silent) = (0, 0);
         self.committer.wants_progress |= !batch.alerts.is_empty();
         for alert in batch.alerts {

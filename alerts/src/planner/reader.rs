@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::merge::{Merge, Read};
 use crate::worker::WorkerError;
 use crate::worker::reading::Reading;
+use crate::worker::recall::{Recall, Recalled};
 use crate::worker::registry::Registry;
 use crate::worker::tail::WAIT;
 
@@ -23,12 +24,15 @@ pub(super) struct Batch {
     pub out_of_turn: u64,
     /// Where reading of `alerts` goes on.
     pub taken_in: Vec<Offset>,
+    /// What the planner may not know of their cases.
+    pub recalled: Recalled,
 }
 
 /// Starts the thread. It ends within [`WAIT`] after the receiver is gone, or after an error.
 pub(super) fn spawn(
     mut alerts: Merge,
     registry: Arc<Registry>,
+    mut recall: Option<Recall>,
     reading: Reading,
 ) -> mpsc::Receiver<Result<Batch, WorkerError>> {
     let (to_planner, from_thread) = mpsc::channel(1);
@@ -49,10 +53,26 @@ pub(super) fn spawn(
                     return;
                 }
             }
+            let released = alerts.release(Monotonic::now());
+            let cases = || released.iter().map(|read| &*read.alert.case_no);
+            let recalled = match &mut recall {
+                Some(recall) => {
+                    recall.patiently(|recall| recall.cases(cases(), &[]), || to_planner.is_closed())
+                }
+                None => Ok(Recalled::default()),
+            };
+            let recalled = match recalled {
+                Ok(recalled) => recalled,
+                Err(error) => {
+                    let _ = to_planner.blocking_send(Err(error));
+                    return;
+                }
+            };
             let batch = Batch {
-                alerts: alerts.release(Monotonic::now()),
+                alerts: released,
                 out_of_turn: alerts.out_of_turn(),
                 taken_in: alerts.handed_out(),
+                recalled,
             };
             if batch.alerts.is_empty() && batch.taken_in == last {
                 continue;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_schemas::index::Ask;
 use tocsin_schemas::records::{Alert, Delivery};
 use tocsin_schemas::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::codec::{self, topic};
 use crate::ledger::{Ledger, retry_id};
 use crate::retry::{LONGEST_DAYS, Request};
 use crate::worker::reading::{Reading, from_first, to_end};
+use crate::worker::recall::{Recall, Recalled};
 use crate::worker::{Shared, WorkerError, commit};
 
 /// Which requests were looked at.
@@ -61,46 +63,72 @@ impl Retries {
     }
 }
 
-/// What the log has of these, as soon as it can be read.
+/// What a look-up came to.
+pub(super) struct Looked {
+    pub found: Vec<Found>,
+    /// What the planner may not know of their cases.
+    pub recalled: Recalled,
+    /// For the next one.
+    pub recall: Option<Recall>,
+}
+
+/// What the log has of these, as soon as it can be read. `recall`: what looks it up, where the log has an index.
 ///
 /// # Errors
 /// Those of the log that do not pass.
 pub(super) fn look_up(
     shared: &Arc<Shared>,
     requests: Vec<Request>,
+    mut recall: Option<Recall>,
     reading: &Reading,
-) -> BoxFuture<'static, Result<Vec<Found>, WorkerError>> {
+) -> BoxFuture<'static, Result<Looked, WorkerError>> {
     let (shared, reading) = (Arc::clone(shared), reading.clone());
     Box::pin(async move {
         loop {
             let (shared, reading, requests) = (Arc::clone(&shared), reading.clone(), requests.clone());
-            let found = tokio::task::spawn_blocking(move || find(&shared, requests, &reading)).await;
-            match found.map_err(|_| WorkerError::Died("reader"))? {
-                Err(WorkerError::Log(error)) if commit::passing(&error) => {
+            let find = move || (find(&shared, requests, recall.as_mut(), &reading), recall);
+            let found = tokio::task::spawn_blocking(find).await.map_err(|_| WorkerError::Died("reader"))?;
+            recall = match found {
+                (Ok((found, recalled)), recall) => return Ok(Looked { found, recalled, recall }),
+                (Err(WorkerError::Log(error)), recall) if commit::passing(&error) => {
                     tracing::warn!(%error, "a retry waits until the ledger can be read");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    recall
                 }
-                found => return found,
-            }
+                (Err(error), _) => return Err(error),
+            };
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     })
 }
 
-fn find(shared: &Shared, requests: Vec<Request>, reading: &Reading) -> Result<Vec<Found>, WorkerError> {
+fn find(
+    shared: &Shared,
+    requests: Vec<Request>,
+    mut recall: Option<&mut Recall>,
+    reading: &Reading,
+) -> Result<(Vec<Found>, Recalled), WorkerError> {
     let log = &*shared.log;
     // A contact that was repaired before the request is known then.
     shared.registry.refresh(reading)?;
     let wanted: BTreeSet<&str> = requests.iter().map(|request| request.delivery_id.as_str()).collect();
     let mut deliveries: BTreeMap<String, Delivery> = BTreeMap::new();
-    to_end(log, &mut *from_first(log, topic::DELIVERIES)?, reading, |record| {
-        if let Some(value) = &record.value {
-            let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
-            if wanted.contains(delivery.delivery_id.as_str()) {
-                deliveries.insert(delivery.delivery_id.clone(), delivery);
-            }
+    let mut keep = |delivery: Delivery| {
+        if wanted.contains(delivery.delivery_id.as_str()) {
+            deliveries.insert(delivery.delivery_id.clone(), delivery);
         }
-        Ok(())
-    })?;
+    };
+    match &mut recall {
+        Some(recall) => {
+            let asks: Vec<Ask<'_>> = wanted.iter().map(|id| Ask::Id(id)).collect();
+            recall.records(&asks, &[])?.into_iter().for_each(keep);
+        }
+        None => to_end(log, &mut *from_first(log, topic::DELIVERIES)?, reading, |record| {
+            if let Some(value) = &record.value {
+                keep(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
+            }
+            Ok(())
+        })?,
+    }
     let named: BTreeSet<&str> = deliveries.values().map(|d| d.alert_id.as_str()).collect();
     let mut alerts: BTreeMap<String, Alert> = BTreeMap::new();
     to_end(log, &mut *from_first(log, topic::ALERTS)?, reading, |record| {
@@ -112,10 +140,14 @@ fn find(shared: &Shared, requests: Vec<Request>, reading: &Reading) -> Result<Ve
         }
         Ok(())
     })?;
+    let recalled = match recall {
+        Some(recall) => recall.cases(deliveries.values().map(|d| &*d.case_no), &[])?,
+        None => Recalled::default(),
+    };
     let found = |request: Request| {
         let delivery = deliveries.get(&request.delivery_id);
         let of = delivery.and_then(|d| Some((d.clone(), alerts.get(&d.alert_id)?.clone())));
         Found { request, of }
     };
-    Ok(requests.into_iter().map(found).collect())
+    Ok((requests.into_iter().map(found).collect(), recalled))
 }

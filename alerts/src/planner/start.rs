@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_schemas::index::Ask;
 use tocsin_schemas::log::{EventLog, LogReader, LogWriter, TopicPartition};
-use tocsin_schemas::records::{Alert, Delivery, Offset, Progress};
+use tocsin_schemas::records::{Alert, Offset, Progress};
+use tocsin_schemas::time::Instant;
 
 use super::alerts_offset;
 use super::turns::Turns;
@@ -21,6 +23,7 @@ use crate::plan::told::Told;
 use crate::worker::reading::{
     CHUNK, Pace, Reading, WAIT, from_first, partition, read_progress, to_end, to_written, writer,
 };
+use crate::worker::recall::{self, Known, Recall};
 use crate::worker::{WRITER, WorkerError};
 
 /// The planner's state as of now, and where to go on.
@@ -29,6 +32,9 @@ pub(super) struct Started {
     pub log_id: String,
     pub progress: Option<Progress>,
     pub told: Told,
+    /// The cases of which everything is known, and what looks up others for each thread that reads; `None`: all are.
+    pub known: Known,
+    pub recall: Option<[Recall; 3]>,
     pub deliveries: Box<dyn LogReader>,
     pub answers: Box<dyn LogReader>,
     pub alerts: Box<dyn LogReader>,
@@ -47,6 +53,7 @@ pub(super) fn read_back(
     accept_difference: bool,
     turn_patience: Duration,
     tries: u32,
+    now: Instant,
     reading: &Reading,
 ) -> Result<Started, WorkerError> {
     let writer = writer(&**log, WRITER, tries, reading)?;
@@ -60,16 +67,36 @@ pub(super) fn read_back(
     let alerts = log.reader(&partitions)?;
 
     let lost = ledger_lost(&**log, progress.as_ref())?;
-    let mut told = Told::reading_back(not_over(&**log, &partitions, reading)?);
-    let mut deliveries = from_first(&**log, topic::DELIVERIES)?;
-    to_written(&**log, &mut *deliveries, reading, |record| {
-        if let Some(value) = &record.value {
-            let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
-            told.apply(&delivery);
+    let promised = not_over(&**log, &partitions, reading)?;
+    let mut told = Told::with_promised(Arc::clone(&promised.alerts));
+    let known = Known::default();
+    let open = |_| Recall::open(&**log, None, &known, &promised.alerts, reading);
+    // Without a progress something was lost, or this is the first start ever.
+    let indexed = progress.as_ref().map(open).transpose()?.flatten();
+    let (recall, deliveries) = match indexed {
+        Some(mut recall) => {
+            let ends = log.written(topic::DELIVERIES)?;
+            look_up(&mut recall, &known, &promised, &ends, now, &mut told)?;
+            let at = |(of, end): (u32, &u64)| (partition(topic::DELIVERIES, of), *end);
+            let from: Vec<_> = (0..).zip(&ends).map(at).collect();
+            let others = (open(&Progress::default())?, open(&Progress::default())?);
+            let all = match others {
+                (Some(second), Some(third)) => Some([recall, second, third]),
+                _ => None,
+            };
+            (all, log.reader(&from)?)
         }
-        Ok(())
-    })?;
-    told.read_back();
+        None => {
+            let mut deliveries = from_first(&**log, topic::DELIVERIES)?;
+            to_written(&**log, &mut *deliveries, reading, |record| {
+                if let Some(value) = &record.value {
+                    told.recall(&codec::decode(&record, value).map_err(WorkerError::Damaged)?);
+                }
+                Ok(())
+            })?;
+            (None, deliveries)
+        }
+    };
     // After the deliveries that they answer.
     let mut answers = from_first(&**log, topic::ANSWERS)?;
     to_written(&**log, &mut *answers, reading, |record| {
@@ -89,25 +116,56 @@ pub(super) fn read_back(
         None => {}
     }
     let turns = taken_in(&**log, &from, turn_patience, reading)?;
-    Ok(Started { writer, log_id, progress, told, deliveries, answers, alerts, turns, from })
+    Ok(Started { writer, log_id, progress, told, known, recall, deliveries, answers, alerts, turns, from })
 }
 
-/// The ids of the alerts that are not over: those after the progress.
+/// What is open, what is recent, and everything of the cases of the first, and of alerts that are not over.
+pub(crate) fn look_up(
+    recall: &mut Recall,
+    known: &Known,
+    promised: &Promised,
+    before: &[u64],
+    now: Instant,
+    told: &mut Told,
+) -> Result<(), WorkerError> {
+    let from = recall::recent(now, promised.earliest);
+    told.recall_recent(&recall.records(&[Ask::Written(from, None), Ask::Refused], before)?);
+    let open = recall.records(&[Ask::Open], before)?;
+    let cases = open.iter().map(|delivery| &*delivery.case_no);
+    let recalled = recall.cases(cases.chain(promised.cases.iter().map(String::as_str)), before)?;
+    for delivery in recalled.taken_in(known) {
+        told.recall(&delivery);
+    }
+    Ok(())
+}
+
+/// The alerts that are not over: those after the progress.
+pub(crate) struct Promised {
+    /// Their ids.
+    pub alerts: Arc<HashSet<String>>,
+    /// Their cases.
+    pub cases: HashSet<String>,
+    /// When the first of them was decided.
+    pub earliest: Option<Instant>,
+}
+
 fn not_over(
     log: &dyn EventLog,
     from: &[(TopicPartition, u64)],
     reading: &Reading,
-) -> Result<HashSet<String>, WorkerError> {
-    let mut ids = HashSet::new();
+) -> Result<Promised, WorkerError> {
+    let (mut ids, mut cases, mut earliest) = (HashSet::new(), HashSet::new(), None::<Instant>);
     let mut reader = log.reader(from)?;
     to_end(log, &mut *reader, reading, |record| {
         if let Some(value) = &record.value {
             let alert: Alert = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
             ids.insert(alert.alert_id);
+            cases.insert(alert.case_no.to_string());
+            earliest = earliest.into_iter().chain([alert.decided_at]).min();
         }
         Ok(())
     })?;
-    Ok(ids)
+    Ok(Promised { alerts: Arc::new(ids), cases, earliest })
 }
 
 /// Which message of each incident was taken in last: the alerts before the positions where reading goes on.

@@ -13,11 +13,16 @@ use crate::quota::{self, Overflow, Quotas};
 
 /// Which messages of each thread a digest stands for.
 #[derive(Debug, Default)]
-pub(super) struct Digests {
+pub(crate) struct Digests {
     members: HashMap<ThreadKey, Vec<Delivery>>,
 }
 
 impl Digests {
+    /// Those of this thread.
+    pub fn of(&self, thread: ThreadKey) -> &[Delivery] {
+        self.members.get(&thread).map_or(&[], Vec::as_slice)
+    }
+
     /// Takes in a delivery as it stands now.
     pub fn apply(&mut self, delivery: &Delivery) {
         let thread = ThreadKey::of(delivery);
@@ -109,7 +114,7 @@ impl Turn<'_> {
         if !decide::looks_back(change) && !decide::supersedes(change) {
             return false;
         }
-        let members = self.digests.members.get(&thread).cloned().unwrap_or_default();
+        let members = self.digests.of(thread).to_vec();
         let (unheard, heard): (Vec<Delivery>, Vec<Delivery>) =
             members.into_iter().partition(|member| of(member).is_some_and(|id| self.unsent(id).is_some()));
         if unheard.is_empty() {

@@ -26,7 +26,7 @@ mod gates;
 mod hold;
 mod recalls;
 mod receipts;
-mod start;
+pub(crate) mod start;
 mod turn;
 
 use std::collections::HashMap;
@@ -80,16 +80,24 @@ pub(crate) async fn run(
         _ = guarded.wait_for(|guarded| *guarded) => {}
     }
     let (log, reads, writer_name) = (Arc::clone(&shared.log), reading.clone(), name.clone());
-    let start =
-        tokio::task::spawn_blocking(move || start::read_back(&log, opened, &writer_name, partition, &reads));
+    let gateways: Vec<&'static str> = shared.channels.all().map(|channel| channel.name()).collect();
+    let now = shared.clock.now();
+    let start = tokio::task::spawn_blocking(move || {
+        start::read_back(&log, opened, &writer_name, partition, &gateways, now, &reads)
+    });
     let started = tokio::select! {
         _ = stop.changed() => return Ok(()),
         started = start => started.map_err(|_| WorkerError::Died("start"))??,
     };
     tracing::info!(partition, open = started.ledger.open_len(), "the sender read back its partition");
     let started_at = started.tail.position().first().map_or(0, |(_, next)| *next);
-    let mut tail =
-        tail::spawn(Arc::clone(&shared.log), started.tail, Arc::clone(&shared.registry), reading.clone());
+    let mut tail = tail::spawn(
+        Arc::clone(&shared.log),
+        started.tail,
+        Arc::clone(&shared.registry),
+        started.recall,
+        reading.clone(),
+    );
     let place = |(partition, next)| Offset { topic: topic::ANSWERS.to_owned(), partition, next };
     let position = started.answers.position().into_iter();
     let mut answered_to: Vec<Offset> = position.map(|(at, next)| place((at.partition, next))).collect();
@@ -97,11 +105,13 @@ pub(crate) async fn run(
         Arc::clone(&shared.log),
         started.answers,
         Arc::clone(&shared.registry),
+        None,
         reading.clone(),
     );
     let mut turn = Turn {
         board: Board::new(),
         ledger: started.ledger,
+        known: started.known,
         usage: started.usage,
         digests: started.digests,
         recent: started.recent,
@@ -209,6 +219,7 @@ pub(crate) async fn run(
             batch = tail.recv(), if stopping.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
                 read_to = batch.position.iter().map(|(_, next)| *next).next().unwrap_or(read_to);
+                turn.recall(batch.recalled);
                 turn.take_in(batch.records);
             }
             batch = answers.recv(), if stopping.is_none() && held.is_none() && looking.is_none() => {

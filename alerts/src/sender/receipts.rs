@@ -21,7 +21,7 @@ const BELIEVED_MS: i64 = 72 * 3_600_000;
 
 /// The deliveries that have ended and may still get a receipt.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(crate) struct Recent {
     ended: HashMap<String, Delivery>,
     order: VecDeque<(Instant, String)>,
 }
@@ -35,6 +35,11 @@ impl Recent {
         if self.ended.insert(delivery.delivery_id.clone(), delivery.clone()).is_none() {
             self.order.push_back((sent_at, delivery.delivery_id.clone()));
         }
+    }
+
+    /// All of them, in no order.
+    pub fn ended(&self) -> impl Iterator<Item = &Delivery> {
+        self.ended.values()
     }
 
     /// How a delivery has ended.
@@ -52,7 +57,7 @@ impl Recent {
     }
 
     /// Forgets what is too old.
-    fn purge(&mut self, now: Instant) {
+    pub fn purge(&mut self, now: Instant) {
         while let Some((_, id)) =
             self.order.front().filter(|(sent_at, _)| now.0.saturating_sub(sent_at.0) > BELIEVED_MS)
         {

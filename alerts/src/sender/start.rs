@@ -3,16 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tocsin_schemas::index::Ask;
 use tocsin_schemas::log::{EventLog, LogReader, LogWriter};
 use tocsin_schemas::records::{Answer, Delivery, DeliveryState, Offset, Progress};
+use tocsin_schemas::time::Instant;
 
 use super::digests::Digests;
 use super::receipts::Recent;
 use crate::codec::{self, topic};
 use crate::ledger::Ledger;
-use crate::quota::Usage;
+use crate::quota::{self, Usage};
 use crate::worker::WorkerError;
 use crate::worker::reading::{Reading, partition, read_progress, to_written};
+use crate::worker::recall::{self, Known, Recall};
+
+/// So many days ahead a digest may be due: no row of free days is as long.
+const DIGESTS_AHEAD: i32 = 40;
 
 /// The sender's state as of now, and where to go on.
 pub(super) struct Started {
@@ -29,6 +35,9 @@ pub(super) struct Started {
     /// Where reading them goes on.
     pub answers_from: Vec<Offset>,
     pub recent: Recent,
+    /// The cases of which everything is known, and what looks up others; `None`: all are.
+    pub known: Known,
+    pub recall: Option<Recall>,
     /// The gateways that have said yes.
     pub proven: BTreeSet<String>,
 }
@@ -42,6 +51,8 @@ pub(super) fn read_back(
     writer: Box<dyn LogWriter>,
     writer_name: &str,
     of: u32,
+    gateways: &[&'static str],
+    now: Instant,
     reading: &Reading,
 ) -> Result<Started, WorkerError> {
     let log_id = log.log_id()?;
@@ -59,24 +70,29 @@ pub(super) fn read_back(
         }
         Ok(())
     })?;
-    let first = log.bounds(topic::DELIVERIES)?.get(of as usize).map_or(0, |bounds| bounds.first);
-    let mut tail = log.reader(&[(partition(topic::DELIVERIES, of), first)])?;
-    let (mut ledger, mut usage, mut digests) = (Ledger::new(), Usage::default(), Digests::default());
-    let (mut recent, mut proven) = (Recent::default(), BTreeSet::new());
-    to_written(&**log, &mut *tail, reading, |record| {
-        if let Some(value) = &record.value {
-            let delivery: Delivery = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
-            usage.apply(&delivery);
-            recent.apply(&delivery);
-            digests.apply(&delivery);
-            let yes = matches!(delivery.state, DeliveryState::Accepted | DeliveryState::Delivered);
-            if yes && !proven.contains(&delivery.channel) {
-                proven.insert(delivery.channel.clone());
-            }
-            ledger.apply(delivery);
+    let mut past = Past::default();
+    let known = Known::default();
+    let mut recall = Recall::open(&**log, Some(of), &known, &Arc::default(), reading)?;
+    let tail = match &mut recall {
+        Some(recall) => {
+            let ends = log.written(topic::DELIVERIES)?;
+            past.look_up(recall, &known, gateways, &ends, now)?;
+            let end = ends.get(of as usize).copied().unwrap_or(0);
+            log.reader(&[(partition(topic::DELIVERIES, of), end)])?
         }
-        Ok(())
-    })?;
+        None => {
+            let first = log.bounds(topic::DELIVERIES)?.get(of as usize).map_or(0, |bounds| bounds.first);
+            let mut tail = log.reader(&[(partition(topic::DELIVERIES, of), first)])?;
+            to_written(&**log, &mut *tail, reading, |record| {
+                if let Some(value) = &record.value {
+                    past.read(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
+                }
+                Ok(())
+            })?;
+            tail
+        }
+    };
+    let Past { ledger, usage, digests, recent, proven } = past;
     Ok(Started {
         writer,
         log_id,
@@ -89,8 +105,65 @@ pub(super) fn read_back(
         came,
         answers_from,
         recent,
+        known,
+        recall,
         proven,
     })
+}
+
+/// What is known of the deliveries of a partition.
+#[derive(Default)]
+pub(crate) struct Past {
+    pub ledger: Ledger,
+    pub usage: Usage,
+    pub digests: Digests,
+    pub recent: Recent,
+    pub proven: BTreeSet<String>,
+}
+
+impl Past {
+    /// Takes in the next record, where all are read.
+    pub fn read(&mut self, delivery: Delivery) {
+        self.usage.apply(&delivery);
+        self.recent.apply(&delivery);
+        self.digests.apply(&delivery);
+        let yes = matches!(delivery.state, DeliveryState::Accepted | DeliveryState::Delivered);
+        if yes && !self.proven.contains(&delivery.channel) {
+            self.proven.insert(delivery.channel.clone());
+        }
+        self.ledger.apply(delivery);
+    }
+
+    /// Looks up what counts for quotas, receipts and answers, which is recent, and everything of the cases of that, of
+    /// what is open, and of digests that may still be joined.
+    pub fn look_up(
+        &mut self,
+        recall: &mut Recall,
+        known: &Known,
+        gateways: &[&'static str],
+        before: &[u64],
+        now: Instant,
+    ) -> Result<(), WorkerError> {
+        for delivery in recall.records(&[Ask::Written(recall::recent(now, None), None)], before)? {
+            self.usage.apply(&delivery);
+            self.recent.apply(&delivery);
+        }
+        let mut cases: BTreeSet<String> =
+            recall.records(&[Ask::Open], before)?.into_iter().map(|delivery| delivery.case_no).collect();
+        cases.extend(self.recent.ended().map(|delivery| delivery.case_no.clone()));
+        let today = now.day();
+        cases.extend((-1..DIGESTS_AHEAD).map(|days| quota::digest_number(today.plus(days))));
+        for delivery in recall.cases(cases.iter().map(String::as_str), before)?.taken_in(known) {
+            self.digests.apply(&delivery);
+            self.ledger.apply(delivery);
+        }
+        for gateway in gateways {
+            if recall.proven(gateway)? {
+                self.proven.insert((*gateway).to_owned());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where to go on reading answers. They are kept by time, so what was not read yet may have gone.

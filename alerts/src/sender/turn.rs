@@ -25,6 +25,7 @@ use crate::settle::{self, Settled};
 use crate::silences::Matter;
 use crate::texts::{self, Unfit};
 use crate::worker::commit::Committer;
+use crate::worker::recall::{Known, Recalled};
 use crate::worker::{Shared, WorkerError, record};
 
 /// What came of a request.
@@ -79,6 +80,8 @@ pub(super) struct Turn<'a> {
     pub partition: u32,
     pub board: Board,
     pub ledger: Ledger,
+    /// The cases of which everything is known.
+    pub known: Known,
     /// How often each phone rang.
     pub usage: Usage,
     /// Which messages a digest stands for.
@@ -103,6 +106,14 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Takes in everything of cases that come up, before anything else of them is. Nothing of them is open, nor recent.
+    pub fn recall(&mut self, recalled: Recalled) {
+        for delivery in recalled.taken_in(&self.known) {
+            self.digests.apply(&delivery);
+            self.ledger.apply(delivery);
+        }
+    }
+
     /// Takes in deliveries that others have written; its own words come back too, and are known.
     pub fn take_in(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {

@@ -17,6 +17,7 @@
 pub(crate) mod commit;
 mod members;
 pub(crate) mod reading;
+pub(crate) mod recall;
 pub(crate) mod registry;
 pub(crate) mod tail;
 
@@ -56,7 +57,8 @@ pub struct Settings {
     /// Requests under way at once at a gateway of which no [`Channels::admit`] says more.
     pub max_in_flight: usize,
     /// Open deliveries at which no more alerts are taken in until some have ended. What is held until a morning or a
-    /// workday does not count: a night's messages must not keep a death from being read.
+    /// workday does not count: a night's messages must not keep a death from being read. Nor does, up to five times as many,
+    /// what waits for some of the gateways while another has little before it.
     pub max_open: usize,
     /// Quiet hours and holidays.
     pub calendar: Calendar,

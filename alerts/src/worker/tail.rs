@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::log::{EventLog, LogError, LogReader};
+use tocsin_schemas::records::{Answer, Delivery};
 use tocsin_schemas::wire::OutputRecord;
 use tokio::sync::mpsc;
 
 use super::WorkerError;
 use super::reading::Reading;
+use super::recall::{Recall, Recalled};
 use super::registry::Registry;
 use crate::codec;
 
@@ -24,13 +26,35 @@ pub(crate) struct Batch<T> {
     pub records: Vec<T>,
     /// Of each partition the offset of the next record.
     pub position: Vec<(u32, u64)>,
+    /// What the role may not know of the cases of these records.
+    pub recalled: Recalled,
+}
+
+/// A record that is read for a role.
+pub(crate) trait Tailed: OutputRecord + Send + 'static {
+    /// The case that the role must know before it takes this in.
+    fn case(&self) -> Option<&str>;
+}
+
+impl Tailed for Delivery {
+    fn case(&self) -> Option<&str> {
+        Some(&self.case_no)
+    }
+}
+
+/// It speaks of a delivery that is open or recent, of which the role knows everything.
+impl Tailed for Answer {
+    fn case(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Starts the thread on what `reader` brings. It ends within [`WAIT`] after the receiver is gone, or after an error.
-pub(crate) fn spawn<T: OutputRecord + Send + 'static>(
+pub(crate) fn spawn<T: Tailed>(
     log: Arc<dyn EventLog>,
     mut reader: Box<dyn LogReader>,
     registry: Arc<Registry>,
+    mut recall: Option<Recall>,
     reading: Reading,
 ) -> mpsc::Receiver<Result<Batch<T>, WorkerError>> {
     let (to_role, from_thread) = mpsc::channel(1);
@@ -39,7 +63,8 @@ pub(crate) fn spawn<T: OutputRecord + Send + 'static>(
         let _log = log;
         let mut last = Vec::new();
         while !to_role.is_closed() {
-            let batch = match read(&mut *reader) {
+            let before = ends(&*reader);
+            let batch = match read::<T>(&mut *reader) {
                 Err(_) if to_role.is_closed() => return,
                 Err(WorkerError::Log(error @ (LogError::Unreachable { .. } | LogError::Retry { .. }))) => {
                     tracing::warn!(%error, topic = T::TOPIC, "cannot be read just now");
@@ -61,6 +86,14 @@ pub(crate) fn spawn<T: OutputRecord + Send + 'static>(
                     }
                 }
             });
+            let batch = batch.and_then(|mut batch| {
+                if let Some(recall) = &mut recall {
+                    let cases = || batch.records.iter().filter_map(T::case);
+                    batch.recalled =
+                        recall.patiently(|recall| recall.cases(cases(), &before), || to_role.is_closed())?;
+                }
+                Ok(batch)
+            });
             let failed = batch.is_err();
             if let Ok(batch) = &batch {
                 if batch.records.is_empty() && batch.position == last {
@@ -76,6 +109,19 @@ pub(crate) fn spawn<T: OutputRecord + Send + 'static>(
     from_thread
 }
 
+/// What was read lies before these offsets, by partition.
+fn ends(reader: &dyn LogReader) -> Vec<u64> {
+    let mut ends = Vec::new();
+    for (at, next) in reader.position() {
+        let partition = at.partition as usize;
+        if ends.len() <= partition {
+            ends.resize(partition + 1, u64::MAX);
+        }
+        ends[partition] = next;
+    }
+    ends
+}
+
 fn read<T: OutputRecord>(reader: &mut dyn LogReader) -> Result<Batch<T>, WorkerError> {
     let records = reader.poll(CHUNK, WAIT)?;
     let decoded = records.iter().filter_map(|record| {
@@ -85,5 +131,6 @@ fn read<T: OutputRecord>(reader: &mut dyn LogReader) -> Result<Batch<T>, WorkerE
     Ok(Batch {
         records: decoded.collect::<Result<_, _>>()?,
         position: reader.position().into_iter().map(|(at, next)| (at.partition, next)).collect(),
+        recalled: Recalled::default(),
     })
 }

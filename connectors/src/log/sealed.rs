@@ -22,9 +22,10 @@ use std::time::Duration;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
+use tocsin_schemas::index::LedgerIndex;
 use tocsin_schemas::log::{
-    Bounds, EventLog, LogError, LogReader, LogRecord, LogWriter, NewRecord, TopicChange, TopicPartition,
-    TopicSettings,
+    Bounds, EventLog, GoingOn, LogError, LogReader, LogRecord, LogWriter, NewRecord, TopicChange,
+    TopicPartition, TopicSettings,
 };
 use tocsin_schemas::topics::{CONTACTS, QUARANTINE};
 
@@ -176,6 +177,10 @@ impl EventLog for SealedLog {
     }
     fn compact(&self) -> Result<u64, LogError> {
         self.inner.compact()
+    }
+    /// Deliveries are sealed by nobody.
+    fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+        self.inner.index(build)
     }
     fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {
         let inner = self.inner.writer(name)?;

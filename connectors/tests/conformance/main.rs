@@ -3,10 +3,12 @@
 //!
 //! - `suite`: tests that both logs pass, written against the contract alone
 //! - `sqlite`, `kafka`: what only one of them can meet (a full disk, a broker that dies)
+//! - `index`: what the SQLite log finds without reading everything
 //! - `subject`: a log under test, and other processes that use it: this test binary, run again
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
 
+mod index;
 mod kafka;
 mod sqlite;
 mod subject;

@@ -1,10 +1,12 @@
 //! An event log in memory, for this crate's tests alone: it can be killed at any append.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tocsin_schemas::index::{Ask, LedgerIndex};
 use tocsin_schemas::log::*;
+use tocsin_schemas::records::Delivery;
 use tocsin_schemas::time::Instant;
 
 /// What the next append does instead of committing.
@@ -46,6 +48,8 @@ struct State {
     no_written: VecDeque<LogError>,
     /// What the next makings of a writer fail with.
     no_writer: VecDeque<LogError>,
+    /// It keeps no index.
+    no_index: bool,
 }
 
 impl State {
@@ -90,6 +94,10 @@ impl MemLog {
     pub fn time_passes(&self, ms: i64) {
         self.state().now += ms;
     }
+    /// It keeps no index of deliveries: everything is read, as on Kafka.
+    pub fn without_index(&self) {
+        self.state().no_index = true;
+    }
     /// Heartbeats meet the next faults too.
     pub fn beats_fail_too(&self) {
         self.state().beats_fail_too = true;
@@ -105,6 +113,7 @@ impl MemLog {
     pub fn copy_as(&self, id: &str) -> Arc<MemLog> {
         let copy = MemLog::new(id);
         copy.state().topics = self.state().topics.clone();
+        copy.state().no_index = self.state().no_index;
         copy
     }
     pub fn empty(&self, topic: &str) {
@@ -209,6 +218,18 @@ impl EventLog for MemLog {
     fn reader(&self, from: &[(TopicPartition, u64)]) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(MemReader { shared: Arc::clone(&self.shared), at: from.to_vec() }))
     }
+    /// A log in which something committed is not visible yet has none.
+    fn index(&self, _: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+        let state = self.state();
+        let none =
+            state.no_index || !state.behind.is_empty() || !state.unseen.is_empty() || state.stuck.is_some();
+        let index = || {
+            let (shared, seen) = (Arc::clone(&self.shared), Vec::new());
+            let index = MemIndex { shared, seen, by_key: BTreeMap::new(), by_case: HashMap::new() };
+            Box::new(index) as Box<dyn LedgerIndex>
+        };
+        Ok((!none).then(index))
+    }
     fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {
         let mut state = self.state();
         if let Some(error) = state.no_writer.pop_front() {
@@ -268,6 +289,70 @@ impl LogReader for MemReader {
         let end = |tp: &TopicPartition| state.visible(&tp.topic, tp.partition, self.at.len()).len() as u64;
         let behind = |(tp, next): &(TopicPartition, u64)| *next < end(tp);
         Ok(!self.at.iter().any(behind))
+    }
+}
+
+/// Finds what an index finds, by looking at everything; only cases have a table.
+struct MemIndex {
+    shared: Arc<(Mutex<State>, Condvar)>,
+    seen: Vec<usize>,
+    by_key: BTreeMap<Key, Vec<(LogRecord, Option<Delivery>)>>,
+    by_case: HashMap<String, BTreeSet<Key>>,
+}
+
+/// A delivery's partition and key.
+type Key = (u32, Vec<u8>);
+
+impl MemIndex {
+    fn catch_up(&mut self) {
+        let state = self.shared.0.lock().unwrap();
+        for (partition, records) in (0..).zip(&state.topics["deliveries"]) {
+            if self.seen.len() <= partition {
+                self.seen.push(0);
+            }
+            for record in &records[self.seen[partition]..] {
+                let value = record.value.as_ref();
+                let decoded: Option<Delivery> =
+                    value.and_then(|value| tocsin_schemas::wire::decode(value).ok());
+                let key = (record.partition, record.key.clone().unwrap());
+                if let Some(delivery) = &decoded {
+                    self.by_case.entry(delivery.case_no.clone()).or_default().insert(key.clone());
+                }
+                self.by_key.entry(key).or_default().push((record.clone(), decoded));
+            }
+            self.seen[partition] = records.len();
+        }
+    }
+
+    fn covers(ask: &Ask<'_>, records: &[(LogRecord, Option<Delivery>)]) -> bool {
+        let mut decoded = records.iter().map(|(_, delivery)| delivery.as_ref());
+        match ask {
+            Ask::Open => decoded.next_back().is_some_and(|last| last.is_none_or(|d| ask.covers(d))),
+            _ => decoded.flatten().any(|d| ask.covers(d)),
+        }
+    }
+}
+
+impl LedgerIndex for MemIndex {
+    fn look_up(
+        &mut self,
+        asks: &[Ask<'_>],
+        partition: Option<u32>,
+        each: &mut dyn FnMut(LogRecord) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        self.catch_up();
+        let mut found: BTreeSet<&Key> = BTreeSet::new();
+        for ask in asks {
+            match ask {
+                Ask::Case(case) => found.extend(self.by_case.get(*case).into_iter().flatten()),
+                _ => found.extend(
+                    self.by_key.iter().filter(|(_, all)| MemIndex::covers(ask, all)).map(|(key, _)| key),
+                ),
+            }
+        }
+        let found = found.into_iter().filter(|(of, _)| partition.is_none_or(|only| only == *of));
+        let mut records = found.flat_map(|key| &self.by_key[key]);
+        records.try_for_each(|(record, _)| each(record.clone()))
     }
 }
 

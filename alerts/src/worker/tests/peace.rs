@@ -178,13 +178,22 @@ impl Channel for Slow {
 
 #[tokio::test]
 async fn a_slow_gateway_takes_its_own_places_and_delays_no_other() {
+    // Also when it has more before it than may be open at all.
+    for (max_open, max_batch) in [(10_000, 500), (40, 5)] {
+        slow_beside_fast(Settings { max_open, max_batch, ..quick() }).await;
+    }
+}
+
+async fn slow_beside_fast(settings: Settings) {
     let log = MemLog::new("l");
     for n in 0..100 {
-        log.put(&to_somebody(n, Severity::Minor, 0));
+        // One after the other: alerts of one instant are read together.
+        log.put(&to_somebody(n, Severity::Minor, i64::from(n)));
         let town = format!("town{n}");
         let audiences = vec![audience(Role::TownshipDuty, &town)];
-        let alert_id = format!("b{n:04}");
-        let alert = Alert { alert_id, audiences, ..escalation(Change::New, Some(Level::Blue), 2) };
+        let (alert_id, decided_at) = (format!("b{n:04}"), day().midnight().plus_millis(i64::from(n)));
+        let alert =
+            Alert { alert_id, audiences, decided_at, ..escalation(Change::New, Some(Level::Blue), 2) };
         log.put(&[contact(Role::TownshipDuty, &town, 1, &format!("duty{n}")), about(1000 + n, alert)]);
     }
     let (slow, fast) = (Slow::new("aliyun", 0), Slow::new("webhook", 1_000));
@@ -192,7 +201,7 @@ async fn a_slow_gateway_takes_its_own_places_and_delays_no_other() {
     channels.order_for(Role::Owner, &["aliyun".into()]).unwrap();
     channels.order_for(Role::TownshipDuty, &["webhook".into()]).unwrap();
     let log_too = Arc::clone(&log);
-    let worker = Worker::new(log_too, channels, JumpClock::new(), quick());
+    let worker = Worker::new(log_too, channels, JumpClock::new(), settings);
     let mut stats = worker.stats();
     let script = async {
         // All of the fast one's are told before the slow one has answered once.
@@ -314,6 +323,8 @@ async fn what_waits_at_a_gateway_that_is_left_in_peace_is_told_over_the_next_one
         for n in 0..40 {
             log.put(&to_somebody(n, severity(n), 0));
         }
+        // While something is looked up this clock would jump on by hours.
+        log.without_index();
         let says = |name, outcome| {
             Arc::new(Says { name, clock: Arc::clone(&clock), outcome, calls: Mutex::default() })
         };

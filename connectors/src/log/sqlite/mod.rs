@@ -7,6 +7,7 @@
 //! | `reader` | a poll = one read transaction over all its partitions |
 //! | `waker`  | how a waiting reader learns of a commit, by this process or another |
 //! | `retention` | deleting what is too old or superseded |
+//! | `index` | what deliveries are found by |
 //! | `errors` | SQLite's codes in the words of the contract |
 //!
 //! # Why an acknowledged record survives a power loss
@@ -20,6 +21,7 @@
 //! at a time. So an older writer's append was committed before the epoch rose, or it sees the new epoch.
 
 mod errors;
+mod index;
 mod reader;
 mod retention;
 mod schema;
@@ -30,8 +32,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
+use tocsin_schemas::index::LedgerIndex;
 use tocsin_schemas::log::{
-    Bounds, EventLog, LogError, LogReader, LogWriter, TopicChange, TopicPartition, TopicSettings,
+    Bounds, EventLog, GoingOn, LogError, LogReader, LogWriter, TopicChange, TopicPartition, TopicSettings,
 };
 
 use self::errors::Place;
@@ -171,6 +174,12 @@ impl EventLog for SqliteLog {
         // A connection of its own: whoever asks for bounds meanwhile need not wait.
         let conn = schema::connect(&self.path, &self.place, &self.options)?;
         retention::compact(&conn, &self.place, &self.waker)
+    }
+
+    fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
+        let conn = schema::connect(&self.path, &self.place, &self.options)?;
+        let index = index::open_index(conn, self.place.clone(), &self.waker, build)?;
+        Ok(index.map(|index| Box::new(index) as Box<dyn LedgerIndex>))
     }
 
     fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {

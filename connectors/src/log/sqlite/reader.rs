@@ -9,7 +9,7 @@ use tocsin_schemas::time::Instant;
 
 use super::errors::Place;
 use super::schema;
-use super::waker::Waker;
+use super::waker::{Waiter, Waker};
 
 /// Room made for the records of a poll before any is read.
 const FIRST_ROOM: usize = 1024;
@@ -18,6 +18,7 @@ pub(super) struct SqliteReader {
     conn: Connection,
     place: Place,
     waker: Arc<Waker>,
+    waiter: Arc<Waiter>,
     parts: Vec<Part>,
     /// The partition that the next poll begins with, so that a busy one does not starve the others.
     turn: usize,
@@ -53,7 +54,8 @@ impl SqliteReader {
             part.check(row.first, row.next)?;
             parts.push(part);
         }
-        Ok(SqliteReader { conn, place, waker, parts, turn: 0 })
+        let waiter = Waiter::new(parts.iter().map(|part| part.id).collect());
+        Ok(SqliteReader { conn, place, waker, waiter, parts, turn: 0 })
     }
 
     /// What is at hand, up to `max`.
@@ -154,7 +156,7 @@ impl LogReader for SqliteReader {
             if !records.is_empty() || Clock::now() >= deadline {
                 return Ok(records);
             }
-            self.waker.wait(seen, deadline);
+            self.waker.wait(seen, &self.waiter, deadline);
         }
     }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use tocsin_schemas::log::{Bounds, LogError, Retention, TopicChange, TopicSettings};
 
-use super::SqliteOptions;
 use super::errors::Place;
+use super::{SqliteOptions, index};
 
 /// Written into the file's header: "Tocs". Tells a log from every other SQLite file.
 const APPLICATION_ID: i32 = 0x546f_6373;
@@ -106,6 +106,9 @@ pub(super) fn prepare_file(conn: &Connection, place: &Place) -> Result<(), LogEr
             tx.execute_batch(TABLES)?;
             tx.pragma_update(None, "application_id", APPLICATION_ID)?;
             tx.pragma_update(None, "user_version", LAYOUT)?;
+        }
+        if kind != FileKind::Foreign {
+            index::prepare(&tx)?;
             tx.commit()?;
         }
         Ok(kind)

@@ -1,7 +1,8 @@
 //! How a waiting reader learns of a commit.
 //!
-//! A commit by this process bumps a generation and wakes every waiting reader at once. A commit by
-//! another process is seen by `PRAGMA data_version`, a number in shared memory that SQLite changes with
+//! A commit by this process bumps a generation and wakes at once the waiting readers of the partitions that it wrote
+//! to, and no others: a worker has a dozen of them, and all at once they would keep the one that is meant waiting for a
+//! processor. A commit by another process is seen by `PRAGMA data_version`, a number in shared memory that SQLite changes with
 //! every commit of anybody else; asking costs a few microseconds and reads no page. Of all readers that
 //! wait in this process, one asks on behalf of all, so idling costs the same however many there are.
 //!
@@ -29,7 +30,6 @@ static WAKERS: LazyLock<Mutex<HashMap<PathBuf, Weak<Waker>>>> = LazyLock::new(Mu
 /// What all readers and writers of one file in this process share.
 pub(super) struct Waker {
     state: Mutex<State>,
-    changed: Condvar,
     /// Only used by the reader that looks, never while `state` is held for long.
     eye: Mutex<Connection>,
     /// The lock file of the door.
@@ -39,9 +39,41 @@ pub(super) struct Waker {
 struct State {
     /// Rises with every commit that was noticed.
     generation: u64,
+    /// The last one that wrote to each partition.
+    wrote: HashMap<i64, u64>,
+    /// The last one of which it is not known where it wrote.
+    anywhere: u64,
+    waiting: Vec<Arc<Waiter>>,
     /// Some waiting reader is looking for other processes' commits.
     looking: bool,
     data_version: i64,
+}
+
+/// Who waits, and for which partitions.
+pub(super) struct Waiter {
+    parts: Vec<i64>,
+    wake: Condvar,
+}
+
+impl Waiter {
+    /// Of these partitions, by their ids.
+    pub(super) fn new(parts: Vec<i64>) -> Arc<Waiter> {
+        Arc::new(Waiter { parts, wake: Condvar::new() })
+    }
+}
+
+impl State {
+    /// Whether there may be something for this one since then.
+    fn news(&self, seen: u64, waiter: &Waiter) -> bool {
+        let wrote = |part: &i64| self.wrote.get(part).is_some_and(|at| *at > seen);
+        self.anywhere > seen || waiter.parts.iter().any(wrote)
+    }
+
+    fn wake_all(&mut self) {
+        self.generation += 1;
+        self.anywhere = self.generation;
+        self.waiting.iter().for_each(|waiter| waiter.wake.notify_one());
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -96,8 +128,14 @@ impl Waker {
             return Ok(waker);
         }
         let waker = Arc::new(Waker {
-            state: Mutex::new(State { generation: 0, looking: false, data_version: -1 }),
-            changed: Condvar::new(),
+            state: Mutex::new(State {
+                generation: 0,
+                wrote: HashMap::new(),
+                anywhere: 0,
+                waiting: Vec::new(),
+                looking: false,
+                data_version: -1,
+            }),
             eye: Mutex::new(connect()?),
             door: Mutex::new(open_door(path).map_err(|e| place.unreachable(&e))?),
         });
@@ -123,29 +161,37 @@ impl Waker {
         lock(&self.state).generation
     }
 
-    /// A writer of this process has committed.
-    pub(super) fn committed(&self) {
-        lock(&self.state).generation += 1;
-        self.changed.notify_all();
+    /// A writer of this process has committed to these partitions.
+    pub(super) fn committed(&self, parts: impl Iterator<Item = i64>) {
+        let mut state = lock(&self.state);
+        state.generation += 1;
+        let (generation, before) = (state.generation, state.generation - 1);
+        state.wrote.extend(parts.map(|part| (part, generation)));
+        let meant = state.waiting.iter().filter(|waiter| state.news(before, waiter));
+        meant.for_each(|waiter| waiter.wake.notify_one());
     }
 
-    /// Waits until a commit after `seen` was noticed, or the deadline has passed.
-    pub(super) fn wait(&self, seen: u64, deadline: Instant) {
+    /// Waits until a commit after `seen` was noticed that may have brought this one something, or the deadline has passed.
+    pub(super) fn wait(&self, seen: u64, waiter: &Arc<Waiter>, deadline: Instant) {
         let mut state = lock(&self.state);
+        state.waiting.push(Arc::clone(waiter));
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if state.generation != seen || left.is_zero() {
+            if state.news(seen, waiter) || left.is_zero() {
+                state.waiting.retain(|other| !Arc::ptr_eq(other, waiter));
+                if let Some(other) = state.waiting.first().filter(|_| !state.looking) {
+                    // Whoever still waits must take over the looking.
+                    other.wake.notify_one();
+                }
                 return;
             }
             if state.looking {
-                state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                state = waiter.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
             state.looking = true;
-            state = self.look(state, seen, deadline);
+            state = self.look(state, seen, waiter, deadline);
             state.looking = false;
-            // Whoever still waits must take over the looking.
-            self.changed.notify_all();
         }
     }
 
@@ -153,6 +199,7 @@ impl Waker {
         &'a self,
         mut state: MutexGuard<'a, State>,
         seen: u64,
+        waiter: &Waiter,
         deadline: Instant,
     ) -> MutexGuard<'a, State> {
         loop {
@@ -161,22 +208,21 @@ impl Waker {
                 Ok(version) if version == state.data_version => {}
                 Ok(version) => {
                     state.data_version = version;
-                    state.generation += 1;
-                    self.changed.notify_all();
+                    state.wake_all();
                 }
                 // The reader's own query will meet the same trouble and say so.
                 Err(e) => {
                     tracing::debug!(error = %e, "could not look for commits of other processes");
-                    state.generation += 1;
+                    state.wake_all();
                 }
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if state.generation != seen || left.is_zero() {
+            if state.news(seen, waiter) || left.is_zero() {
                 return state;
             }
             let pause = left.min(LOOK_EVERY);
-            state = self.changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
-            if state.generation != seen {
+            state = waiter.wake.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+            if state.news(seen, waiter) {
                 return state;
             }
         }

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tocsin_schemas::log::{LogError, LogWriter, NewRecord, Retention};
 use tocsin_schemas::time::Instant;
+use tocsin_schemas::topics::DELIVERIES;
 
 use super::errors::Place;
+use super::index::Appended;
 use super::waker::Waker;
-use super::{retention, schema};
+use super::{index, retention, schema};
 use crate::log::partition::partition_of;
 
 /// How often a writer looks for records that are past their days.
@@ -125,16 +127,24 @@ fn raise_epoch(conn: &Connection, waker: &Waker, name: &str) -> rusqlite::Result
     Ok(epoch)
 }
 
-fn insert(tx: &Transaction<'_>, sorted: &BTreeMap<i64, Vec<(Instant, &NewRecord)>>) -> rusqlite::Result<()> {
+fn insert<'a>(tx: &Transaction<'_>, sorted: &ByPartition<'a>) -> rusqlite::Result<()> {
     for (partition, records) in sorted {
         let mut next: i64 = tx
             .prepare_cached("SELECT next FROM partitions WHERE id = ?1")?
             .query_row([partition], |r| r.get(0))?;
         let mut statement =
             tx.prepare_cached(&format!("INSERT INTO p{partition} VALUES (?1, ?2, ?3, ?4)"))?;
+        let from = next;
         for (stamp, record) in records {
             statement.execute(params![next, stamp.0, record.key, record.value])?;
             next += 1;
+        }
+        if records.first().is_some_and(|(_, record)| *record.topic == *DELIVERIES) {
+            let appended = |(_, record): &(Instant, &'a NewRecord)| Appended {
+                key: &record.key,
+                value: record.value.as_deref(),
+            };
+            index::extend(tx, *partition, from, records.iter().map(appended))?;
         }
         tx.prepare_cached("UPDATE partitions SET next = ?2 WHERE id = ?1")?.execute([*partition, next])?;
     }
@@ -168,7 +178,7 @@ impl LogWriter for SqliteWriter {
             }
             return Err(error);
         }
-        self.waker.committed();
+        self.waker.committed(sorted.keys().copied());
         self.sweep();
         Ok(())
     }
