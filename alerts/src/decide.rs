@@ -317,9 +317,19 @@ fn expired(s: &Situation<'_>) -> bool {
     if looks_back(s.change) && s.past.maybe_out {
         return false;
     }
-    let first = hold::held_until(s.calendar, s.urgency, s.change, Past::default(), s.decided_at);
-    let from = first.map_or(s.decided_at, |(until, _)| until);
-    s.now.0.saturating_sub(from.0) >= expire_after
+    expires_at(s.calendar, s.urgency, s.change, s.decided_at, expire_after) <= s.now
+}
+
+/// When a message that was decided then is of no use any more.
+pub(crate) fn expires_at(
+    calendar: &Calendar,
+    urgency: Urgency,
+    change: Change,
+    decided_at: Instant,
+    expire_after_ms: i64,
+) -> Instant {
+    let first = hold::held_until(calendar, urgency, change, Past::default(), decided_at);
+    first.map_or(decided_at, |(until, _)| until).plus_millis(expire_after_ms)
 }
 
 /// Whether a silence covers this message only if it covers everything.

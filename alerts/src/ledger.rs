@@ -111,7 +111,7 @@ fn moves_on(from: &Ended, to: &Delivery) -> bool {
 }
 
 /// Whether this delivery's message went out or may have.
-pub(crate) fn maybe_out(delivery: &Delivery) -> bool {
+pub fn maybe_out(delivery: &Delivery) -> bool {
     match delivery.state {
         DeliveryState::Accepted | DeliveryState::Delivered => true,
         // The same person read the same words in another delivery of the alert.

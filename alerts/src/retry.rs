@@ -14,11 +14,15 @@
 //! What is planned is a new delivery ([`ledger::retry_id`]), because one that has ended never moves back. Each is retried
 //! once; a retry that failed is retried by its own id.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use tocsin_schemas::codes::Says;
 use tocsin_schemas::records::{Delivery, DeliveryState, Digest, GovernanceEvent};
 use tocsin_schemas::time::{Day, Instant};
 
-use crate::decide::Why;
+use crate::calendar::Calendar;
+use crate::decide::{self, Why};
 use crate::ledger;
 use crate::newest::Newest;
 use crate::quota;
@@ -129,6 +133,10 @@ pub enum Refusal {
     TooOld,
     /// A later message of the case to the same audience says what is true now.
     Overtaken,
+    /// Somebody of the same audience was told by another delivery of the same message, or is about to be.
+    ToldOtherwise,
+    /// It is older than a message may be.
+    Expired,
     /// It may have come.
     Uncertain,
 }
@@ -142,6 +150,8 @@ impl Refusal {
             Refusal::Digest => "digest",
             Refusal::TooOld => "too_old",
             Refusal::Overtaken => "overtaken",
+            Refusal::ToldOtherwise => "told_otherwise",
+            Refusal::Expired => "expired",
             Refusal::Uncertain => "uncertain",
         }
     }
@@ -158,6 +168,12 @@ impl Refusal {
             Refusal::Overtaken => {
                 "a later message of the case to the same audience says what is true now: retry that one, if it failed"
             }
+            Refusal::ToldOtherwise => {
+                "another delivery of the same message has told somebody of the audience, or is about to"
+            }
+            Refusal::Expired => {
+                "it is older than [alerts] expire_after_hours lets a message be: tell them by hand what is true now"
+            }
             Refusal::Uncertain => {
                 "it may have come: look with the gateway; --although-uncertain says it all the same, and the phone may ring twice"
             }
@@ -165,9 +181,45 @@ impl Refusal {
     }
 }
 
-/// Why this delivery is not said after all, if it is not. `later`: whether a later message of its case to the same role and
-/// subject was decided.
-pub fn refusal(delivery: &Delivery, later: bool, although_uncertain: bool, now: Instant) -> Option<Refusal> {
+/// What stands beside a delivery that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// A later message of its case to the same role and subject was decided.
+    pub later: bool,
+    /// Another delivery of the same message to the same role and subject [`tells`] them.
+    pub told_otherwise: bool,
+    /// Messages of its age are not sent any more ([`is_expired`]).
+    pub expired: bool,
+}
+
+/// Whether this delivery, of the same message to the same audience as one that failed, has told somebody, may have, or is
+/// about to. `although_uncertain`: what may have come and failed does not count.
+pub fn tells(other: &Delivery, although_uncertain: bool) -> bool {
+    let unknown = other.state == DeliveryState::Failed && although_uncertain;
+    let not_theirs = ledger::said(other) == Some(Says::NotOurs);
+    !ledger::terminal(other.state) || (ledger::maybe_out(other) && !unknown && !not_theirs)
+}
+
+/// Whether a delivery is so old that it would end as `expired`. A correction of what was told never is.
+pub fn is_expired(
+    delivery: &Delivery,
+    calendar: &Calendar,
+    expire_after: Option<Duration>,
+    now: Instant,
+) -> bool {
+    let Some(after) = expire_after.filter(|_| !decide::looks_back(delivery.change)) else { return false };
+    let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+    let decided = delivery.decided_at.unwrap_or(delivery.at);
+    decide::expires_at(calendar, delivery.urgency, delivery.change, decided, after) <= now
+}
+
+/// Why this delivery is not said after all, if it is not.
+pub fn refusal(
+    delivery: &Delivery,
+    beside: Beside,
+    although_uncertain: bool,
+    now: Instant,
+) -> Option<Refusal> {
     let decided = [Why::Silenced, Why::Expired, Why::Superseded, Why::Answered].map(Why::as_str);
     let lacking = ["no_template", "missing_fact", "unreadable_text"];
     let class = ledger::reason_class(delivery);
@@ -183,8 +235,14 @@ pub fn refusal(delivery: &Delivery, later: bool, although_uncertain: bool, now: 
     if now.0.saturating_sub(delivery.at.0) > i64::from(LONGEST_DAYS) * DAY_MS {
         return Some(Refusal::TooOld);
     }
-    if later {
+    if beside.later {
         return Some(Refusal::Overtaken);
+    }
+    if beside.told_otherwise {
+        return Some(Refusal::ToldOtherwise);
+    }
+    if beside.expired {
+        return Some(Refusal::Expired);
     }
     (delivery.uncertain && !although_uncertain).then_some(Refusal::Uncertain)
 }
@@ -219,11 +277,40 @@ mod tests {
             (digest, false, true, Some(Refusal::Digest)),
         ] {
             let why = format!("{} {:?} {later} {although}", delivery.state, delivery.reason);
-            assert_eq!(refusal(&delivery, later, although, now), expected, "{why}");
+            let beside = Beside { later, ..Beside::default() };
+            assert_eq!(refusal(&delivery, beside, although, now), expected, "{why}");
         }
+        let none = Beside::default();
+        let beside = [Beside { told_otherwise: true, ..none }, Beside { expired: true, ..none }];
+        let found = beside.map(|beside| refusal(&failed("http_404", false), beside, true, now));
+        assert_eq!(found, [Some(Refusal::ToldOtherwise), Some(Refusal::Expired)]);
         let days = |n: i64| Instant(n * DAY_MS);
-        assert_eq!(refusal(&failed("http_404", false), false, false, days(30)), None);
-        assert_eq!(refusal(&failed("http_404", false), false, false, days(31)), Some(Refusal::TooOld));
+        assert_eq!(refusal(&failed("http_404", false), none, false, days(30)), None);
+        assert_eq!(refusal(&failed("http_404", false), none, false, days(31)), Some(Refusal::TooOld));
+    }
+
+    #[test]
+    fn whoever_was_told_by_another_delivery_of_the_message_is_not_told_again() {
+        use DeliveryState::*;
+        let other = |state, reason: &str, uncertain| Delivery {
+            reason: (!reason.is_empty()).then(|| reason.into()),
+            uncertain,
+            ..delivery("a1", state)
+        };
+        for (other, although, expected) in [
+            (other(Accepted, "", false), true, true),
+            (other(Delivered, "acknowledged", false), false, true),
+            (other(Delivered, "not_ours", false), false, false),
+            (other(Planned, "", false), true, true),
+            (other(Uncertain, "unknown:timeout", true), true, true),
+            (other(Failed, "gave_up:timeout", true), false, true),
+            (other(Failed, "gave_up:timeout", true), true, false),
+            (other(Failed, "http_404", false), false, false),
+            (other(Skipped, "in_digest:D", false), false, true),
+            (other(Skipped, "superseded", false), false, false),
+        ] {
+            assert_eq!(tells(&other, although), expected, "{} {:?} {although}", other.state, other.reason);
+        }
     }
 
     #[test]

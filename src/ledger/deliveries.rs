@@ -23,6 +23,9 @@ use crate::exit::{CommandResult, Failure};
 use crate::output::{self, say};
 use crate::run::pipeline::start::read_all;
 
+/// Deliveries looked up at once by their ids.
+const IDS_AT_ONCE: usize = 500;
+
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub struct Show {
@@ -321,7 +324,7 @@ pub(super) fn filtered(
     };
     // A later record of the same delivery may be let through no longer.
     let mut all: BTreeMap<Vec<u8>, Delivery> = BTreeMap::new();
-    let mut take = |record: LogRecord| {
+    let take = |all: &mut BTreeMap<Vec<u8>, Delivery>, record: LogRecord| {
         bar.inc(1);
         let key = record.key.clone().unwrap_or_default();
         match own::<Delivery>(&record)?.filter(|d| wants(d)) {
@@ -345,8 +348,19 @@ pub(super) fn filtered(
         None => None,
     };
     match looked_up {
-        Some((mut index, ask)) => index.look_up(&[ask], None, &mut take)?,
-        None => drop(read_all(&**log, DELIVERIES, &mut take)?),
+        Some((mut index, ask)) => {
+            index.look_up(&[ask], None, &mut |record| take(&mut all, record))?;
+            // By a day it may bring what a delivery was, and not what it has become since.
+            let found: Vec<String> = match ask {
+                Ask::Written(..) => all.values().map(|d| d.delivery_id.clone()).collect(),
+                _ => Vec::new(),
+            };
+            for some in found.chunks(IDS_AT_ONCE) {
+                let asks: Vec<Ask<'_>> = some.iter().map(|id| Ask::Id(id)).collect();
+                index.look_up(&asks, None, &mut |record| take(&mut all, record))?;
+            }
+        }
+        None => drop(read_all(&**log, DELIVERIES, &mut |record| take(&mut all, record))?),
     }
     bar.finish_and_clear();
     let mut all: Vec<Delivery> = all.into_values().collect();

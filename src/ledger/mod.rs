@@ -43,7 +43,8 @@ const APART: Duration = Duration::from_millis(500);
 /// What to do with the ledger.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-All but retry read the event log and write nothing, also beside a running service. No phone and no name is ever shown.
+All but retry read the event log and write no record, also beside a running service. No phone is ever shown, and no name
+but that of whoever asked for a retry.
 
 Examples:
   tocsin ledger reconcile --config tocsin.toml                is anything unaccounted for? exit code 1 if so

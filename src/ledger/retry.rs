@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use tocsin_alerts::ledger::retry_id;
 use tocsin_alerts::plan::told::ConversationKey;
-use tocsin_alerts::retry::{self, Details, KIND, Request, Requests};
-use tocsin_schemas::codes::DeliveryState;
+use tocsin_alerts::retry::{self, Beside, Details, KIND, Request, Requests};
+use tocsin_schemas::codes::{DeliveryState, Role};
 use tocsin_schemas::log::{EventLog, LogError};
 use tocsin_schemas::records::{Delivery, GovernanceEvent, Record};
 use tocsin_schemas::time::Instant;
@@ -94,8 +94,18 @@ pub fn run(args: &Args) -> CommandResult {
         ));
     }
     let known = Known::read(&*source.log, &wanted)?;
-    let answers: Vec<Answer> =
-        wanted.iter().map(|delivery| known.answer(delivery, args.although_uncertain, now)).collect();
+    let mut asked_for: BTreeSet<Audience> = BTreeSet::new();
+    let answer = |delivery: &Delivery| {
+        let expired = retry::is_expired(delivery, &config.calendar, config.expire_after, now);
+        // Of several deliveries of one message to one audience one is asked for.
+        let twice = asked_for.contains(&audience(delivery));
+        let answer = known.answer(delivery, args.although_uncertain, (expired, twice), now);
+        if answer.answer == "asked" {
+            asked_for.insert(audience(delivery));
+        }
+        answer
+    };
+    let answers: Vec<Answer> = wanted.iter().map(answer).collect();
     let asked: Vec<&Answer> = answers.iter().filter(|answer| answer.answer == "asked").collect();
     if !asked.is_empty() && !args.dry_run {
         let events = events(&*source.log, &*source.schemas, args, &asked, now)?;
@@ -148,6 +158,15 @@ struct Known {
     last: HashMap<ConversationKey, (Instant, u32, u32)>,
     /// The retries that are there.
     retried: BTreeSet<String>,
+    /// Of each message to an audience, its deliveries as last written.
+    of: HashMap<Audience, BTreeMap<String, Delivery>>,
+}
+
+/// The alert, and the role and subject that are told.
+type Audience = (String, Role, String);
+
+fn audience(delivery: &Delivery) -> Audience {
+    (delivery.alert_id.clone(), delivery.role, delivery.subject.clone())
 }
 
 impl Known {
@@ -155,6 +174,7 @@ impl Known {
         let conversations: BTreeSet<ConversationKey> = wanted.iter().map(ConversationKey::told_by).collect();
         let retries: BTreeSet<String> = wanted.iter().map(|d| retry_id(&d.delivery_id)).collect();
         let (mut known, bar) = (Known::default(), bar());
+        let audiences: BTreeSet<Audience> = wanted.iter().map(audience).collect();
         read_all(log, DELIVERIES, &mut |record| {
             bar.inc(1);
             let Some(delivery) = own::<Delivery>(&record)? else { return Ok(()) };
@@ -164,7 +184,11 @@ impl Known {
                 *last = order(&delivery).max(*last);
             }
             if retries.contains(&delivery.delivery_id) {
-                known.retried.insert(delivery.delivery_id);
+                known.retried.insert(delivery.delivery_id.clone());
+            }
+            if audiences.contains(&audience(&delivery)) {
+                let of = known.of.entry(audience(&delivery)).or_default();
+                of.insert(delivery.delivery_id.clone(), delivery);
             }
             Ok(())
         })?;
@@ -172,11 +196,21 @@ impl Known {
         Ok(known)
     }
 
-    fn answer(&self, delivery: &Delivery, although_uncertain: bool, now: Instant) -> Answer {
+    fn answer(
+        &self,
+        delivery: &Delivery,
+        although_uncertain: bool,
+        (expired, twice): (bool, bool),
+        now: Instant,
+    ) -> Answer {
         let last = self.last.get(&ConversationKey::told_by(delivery));
         let later = last.is_some_and(|last| *last > order(delivery));
         let retry_id = retry_id(&delivery.delivery_id);
-        let refusal = retry::refusal(delivery, later, although_uncertain, now);
+        let others = self.of.get(&audience(delivery)).into_iter().flatten();
+        let mut others = others.filter(|(id, _)| **id != delivery.delivery_id);
+        let told_otherwise = twice || others.any(|(_, other)| retry::tells(other, although_uncertain));
+        let beside = Beside { later, told_otherwise, expired };
+        let refusal = retry::refusal(delivery, beside, although_uncertain, now);
         let (answer, next_step) = match refusal {
             _ if self.retried.contains(&retry_id) => {
                 ("retried", "it was said again already: retry that delivery, if it failed")

@@ -22,6 +22,8 @@ use tocsin_schemas::time::{Day, Instant};
 
 use super::KeyTooShort;
 use crate::decide;
+use crate::quota;
+use crate::texts::Template;
 
 /// Length of a token in characters.
 pub const TOKEN_CHARS: usize = 30;
@@ -69,9 +71,11 @@ impl Links {
     }
 
     /// The link of a message, the same in every attempt. `None`: no answer is wanted of it, because it corrects or ends
-    /// what was said before.
+    /// what was said before; or the page would show other words than the message: a digest's is that of its first one, a
+    /// stand-in's that of the owner.
     pub fn of(&self, delivery: &Delivery) -> Option<String> {
-        if decide::looks_back(delivery.change) {
+        let other_words = quota::is_digest(delivery) || delivery.template.starts_with(Template::T15.id());
+        if decide::looks_back(delivery.change) || other_words {
             return None;
         }
         let decided = delivery.decided_at.unwrap_or(delivery.at);
@@ -153,7 +157,11 @@ mod tests {
         let last = sent.at.day().plus(HOLDS_DAYS + 1).midnight().plus_millis(-1);
         assert_eq!(signer.read(token, last), Some(Link::Of(prefix)));
         assert_eq!(signer.read(token, last.plus_millis(1)), Some(Link::Expired(prefix)));
-        assert_eq!(links.of(&Delivery { change: Change::Corrected, ..sent }), None);
+        let digest = crate::quota::joined(None, &sent, sent.at, sent.at);
+        let stand_in = Delivery { template: "T15".into(), ..sent.clone() };
+        for other in [digest, stand_in, Delivery { change: Change::Corrected, ..sent }] {
+            assert_eq!(links.of(&other), None, "{}", other.template);
+        }
     }
 
     const OLD: &[u8] = &[7; 32];

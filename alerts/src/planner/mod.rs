@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::codes::{Change, DeliveryState};
-use tocsin_schemas::records::{Answer, Audience, Delivery, Offset};
+use tocsin_schemas::records::{Alert, Answer, Audience, Delivery, Offset};
 use tocsin_schemas::time::Instant;
 use tokio::sync::watch;
 use tokio::time::Instant as Monotonic;
@@ -37,7 +37,7 @@ use crate::plan::morning::{self, Listed};
 use crate::plan::next::Further;
 use crate::plan::told::{ConversationKey, ShareKey, Told};
 use crate::plan::{Draft, Planner};
-use crate::retry::{self, Request};
+use crate::retry::{self, Beside, Refusal, Request};
 use crate::worker::commit::Committer;
 use crate::worker::reading::Reading;
 use crate::worker::recall::{Known, Recalled};
@@ -417,16 +417,15 @@ impl Turn<'_> {
                     "a retry is refused: {next_step}"
                 );
             };
-            let Some((failed, alert)) = of else {
+            let Some((failed, alert, others)) = of else {
                 refused(
                     "unknown",
                     "no delivery of this log has that id: compare it with `tocsin ledger find`",
                 );
                 continue;
             };
-            let later = self.told.later(&alert, ConversationKey::told_by(&failed));
             let although = request.details.although_uncertain;
-            if let Some(why) = retry::refusal(&failed, later, although, self.shared.clock.now()) {
+            if let Some(why) = self.refusal(&failed, &alert, &others, although) {
                 refused(why.as_str(), why.next_step());
             // Asked for by two events, it is said once.
             } else if !self.told.ledger().knows(&retry_id(&failed.delivery_id)) {
@@ -434,6 +433,29 @@ impl Turn<'_> {
                 self.plan(draft);
             }
         }
+    }
+
+    /// Why this delivery is not said after all. `others`: those of its alert, as they were looked up with it.
+    fn refusal(
+        &self,
+        failed: &Delivery,
+        alert: &Alert,
+        others: &[Delivery],
+        although: bool,
+    ) -> Option<Refusal> {
+        let (now, settings) = (self.shared.clock.now(), &self.shared.settings);
+        let ledger = self.told.ledger();
+        // What was planned for another request of this turn is in no log yet.
+        let same = |d: &Delivery| (d.alert_id.clone(), d.role, d.subject.clone());
+        let open = ledger.all_open().any(|d| d.delivery_id != failed.delivery_id && same(d) == same(failed));
+        let beside = Beside {
+            later: self.told.later(alert, ConversationKey::told_by(failed)),
+            told_otherwise: open || others.iter().any(|other| retry::tells(other, although)),
+            expired: retry::is_expired(failed, &settings.calendar, settings.expire_after, now),
+        };
+        // A late receipt may have come since it was looked up.
+        let stands = ledger.ended(&failed.delivery_id) == Some(DeliveryState::Failed);
+        retry::refusal(failed, beside, although, now).or((!stands).then_some(Refusal::NotFailed))
     }
 
     fn with_planner<T>(&self, ask: impl FnOnce(&Planner<'_>) -> T) -> T {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::index::Ask;
+use tocsin_schemas::log::EventLog;
 use tocsin_schemas::records::{Alert, Delivery};
 use tocsin_schemas::time::Instant;
 
@@ -26,10 +27,11 @@ pub(super) struct Retries {
     waiting: usize,
 }
 
-/// A request, with the delivery that it names as last written, and its alert; `None`: the log has none of that id.
+/// A request, with the delivery that it names as last written, its alert, and the other deliveries of that alert; `None`:
+/// the log has none of that id.
 pub(super) struct Found {
     pub request: Request,
-    pub of: Option<(Delivery, Alert)>,
+    pub of: Option<(Delivery, Alert, Vec<Delivery>)>,
 }
 
 impl Retries {
@@ -111,24 +113,18 @@ fn find(
     // A contact that was repaired before the request is known then.
     shared.registry.refresh(reading)?;
     let wanted: BTreeSet<&str> = requests.iter().map(|request| request.delivery_id.as_str()).collect();
-    let mut deliveries: BTreeMap<String, Delivery> = BTreeMap::new();
-    let mut keep = |delivery: Delivery| {
-        if wanted.contains(delivery.delivery_id.as_str()) {
+    let (mut deliveries, mut others) = (BTreeMap::new(), BTreeMap::new());
+    each(log, recall.as_deref_mut(), &asks(&wanted, Ask::Id), reading, |delivery| {
+        if wanted.contains(&*delivery.delivery_id) {
             deliveries.insert(delivery.delivery_id.clone(), delivery);
         }
-    };
-    match &mut recall {
-        Some(recall) => {
-            let asks: Vec<Ask<'_>> = wanted.iter().map(|id| Ask::Id(id)).collect();
-            recall.records(&asks, &[])?.into_iter().for_each(keep);
+    })?;
+    let cases: BTreeSet<&str> = deliveries.values().map(|d: &Delivery| d.case_no.as_str()).collect();
+    each(log, recall.as_deref_mut(), &asks(&cases, Ask::Case), reading, |delivery| {
+        if cases.contains(&*delivery.case_no) {
+            others.insert(delivery.delivery_id.clone(), delivery);
         }
-        None => to_end(log, &mut *from_first(log, topic::DELIVERIES)?, reading, |record| {
-            if let Some(value) = &record.value {
-                keep(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
-            }
-            Ok(())
-        })?,
-    }
+    })?;
     let named: BTreeSet<&str> = deliveries.values().map(|d| d.alert_id.as_str()).collect();
     let mut alerts: BTreeMap<String, Alert> = BTreeMap::new();
     to_end(log, &mut *from_first(log, topic::ALERTS)?, reading, |record| {
@@ -146,8 +142,40 @@ fn find(
     };
     let found = |request: Request| {
         let delivery = deliveries.get(&request.delivery_id);
-        let of = delivery.and_then(|d| Some((d.clone(), alerts.get(&d.alert_id)?.clone())));
+        let of = delivery.and_then(|d| {
+            let of_it = |other: &&Delivery| {
+                let same = |d: &Delivery| (d.alert_id.clone(), d.role, d.subject.clone());
+                other.delivery_id != d.delivery_id && same(other) == same(d)
+            };
+            let others = others.values().filter(of_it).cloned().collect();
+            Some((d.clone(), alerts.get(&d.alert_id)?.clone(), others))
+        });
         Found { request, of }
     };
     Ok((requests.into_iter().map(found).collect(), recalled))
+}
+
+/// One look-up for each name.
+fn asks<'a>(names: &BTreeSet<&'a str>, ask: fn(&'a str) -> Ask<'a>) -> Vec<Ask<'a>> {
+    names.iter().map(|name| ask(name)).collect()
+}
+
+/// Every delivery that one of these is about, and where the log has no index every other one, too.
+fn each(
+    log: &dyn EventLog,
+    recall: Option<&mut Recall>,
+    asks: &[Ask<'_>],
+    reading: &Reading,
+    mut each: impl FnMut(Delivery),
+) -> Result<(), WorkerError> {
+    if let Some(recall) = recall {
+        recall.records(asks, &[])?.into_iter().for_each(each);
+        return Ok(());
+    }
+    to_end(log, &mut *from_first(log, topic::DELIVERIES)?, reading, |record| {
+        if let Some(value) = &record.value {
+            each(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
+        }
+        Ok(())
+    })
 }

@@ -72,7 +72,10 @@ pub(super) fn read_back(
     let known = Known::default();
     let open = |_| Recall::open(&**log, None, &known, &promised.alerts, reading);
     // Without a progress something was lost, or this is the first start ever.
-    let indexed = progress.as_ref().map(open).transpose()?.flatten();
+    let fits = progress.as_ref().filter(|_| lost.is_none());
+    let indexed = fits.map(open).transpose()?.flatten();
+    // By the ledger's own time where that is earlier: a clock that is ahead must hide nothing.
+    let now = progress.as_ref().and_then(|p| p.clock).map_or(now, |clock| now.min(clock));
     let (recall, deliveries) = match indexed {
         Some(mut recall) => {
             let ends = log.written(topic::DELIVERIES)?;

@@ -87,7 +87,8 @@ impl Turn<'_> {
     /// is told to nobody else, what speaks of an earlier message goes over the gateway that told that, and a digest has
     /// no other.
     fn goes_elsewhere(&self, delivery: &Delivery, now: Instant) -> bool {
-        let never = delivery.state != DeliveryState::Planned
+        let never = is_retry(delivery)
+            || delivery.state != DeliveryState::Planned
             || delivery.uncertain
             || decide::looks_back(delivery.change)
             || quota::is_digest(delivery);
@@ -110,4 +111,15 @@ impl Turn<'_> {
                     })
             })
     }
+}
+
+/// Whether it says after all what another one failed to say: its alert is over, and nobody would be tried further.
+fn is_retry(delivery: &Delivery) -> bool {
+    let (Some(rank), Some(address)) = (delivery.contact_rank, &delivery.address_hash) else { return false };
+    let role = delivery.contact_role.unwrap_or(delivery.role);
+    let subject = delivery.contact_subject.as_deref().unwrap_or(&delivery.subject);
+    let contact = contact_key(role, subject, rank);
+    let whom = [contact.as_str(), address.as_str()];
+    let own = delivery_id(&delivery.alert_id, delivery.role, &delivery.subject, &delivery.channel, &whom);
+    own != delivery.delivery_id
 }

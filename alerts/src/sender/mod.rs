@@ -163,7 +163,10 @@ pub(crate) async fn run(
         let (sends, waits) = if stopping.is_none() { turn.decide() } else { (Vec::new(), false) };
         let began = shared.clock.boot();
         turn.commit().await?;
-        for recall in turn.recalls.drain(..) {
+        // One at a time: they pass no gate.
+        if recalls.is_empty()
+            && let Some(recall) = turn.recalls.pop()
+        {
             recalls.spawn(recall.make());
         }
         for Send { seq, errand, pass } in sends {
@@ -189,7 +192,7 @@ pub(crate) async fn run(
             asked.insert(task.id(), (seq, asks));
         }
         turn.publish();
-        if stopping.is_some() && requests.is_empty() && recalls.is_empty() {
+        if stopping.is_some() && requests.is_empty() {
             break;
         }
         let due = turn.next_due();

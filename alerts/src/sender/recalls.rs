@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tocsin_schemas::codes::Change;
 use tocsin_schemas::records::{Delivery, DeliveryState};
+use tocsin_schemas::time::Instant;
 
 use super::turn::Turn;
 use crate::channel::{Channel, Outcome};
@@ -41,7 +42,10 @@ impl Turn<'_> {
         }
         let wrong = self.recent.of_its_thread(corrected).filter(|d| {
             let out = matches!(d.state, DeliveryState::Accepted | DeliveryState::Delivered);
-            out && d.channel == corrected.channel && !decide::looks_back(d.change)
+            // Grave news may have passed it while it waited.
+            out && order(d) < order(corrected)
+                && d.channel == corrected.channel
+                && !decide::looks_back(d.change)
         });
         let recall = |d: &Delivery| {
             let (delivery_id, gateway_ref) = (d.delivery_id.clone(), d.gateway_ref.clone()?);
@@ -49,4 +53,8 @@ impl Turn<'_> {
         };
         self.recalls.extend(wrong.filter_map(recall));
     }
+}
+
+fn order(delivery: &Delivery) -> (Instant, u32, u32) {
+    (delivery.decided_at.unwrap_or(delivery.at), delivery.episode, delivery.revision)
 }

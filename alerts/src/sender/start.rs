@@ -70,6 +70,8 @@ pub(super) fn read_back(
         }
         Ok(())
     })?;
+    // By the ledger's own time where that is earlier: a clock that is ahead must hide nothing.
+    let now = progress.as_ref().and_then(|p| p.clock).map_or(now, |clock| now.min(clock));
     let mut past = Past::default();
     let known = Known::default();
     let mut recall = Recall::open(&**log, Some(of), &known, &Arc::default(), reading)?;

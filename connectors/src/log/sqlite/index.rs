@@ -77,7 +77,11 @@ pub(super) fn extend<'a>(
     from: i64,
     records: impl Iterator<Item = Appended<'a>>,
 ) -> rusqlite::Result<()> {
-    if upto(tx, partition)? != from {
+    let indexed = upto(tx, partition)?;
+    if indexed > from {
+        return forget(tx);
+    }
+    if indexed < from {
         return Ok(());
     }
     let mut offset = from;
@@ -86,6 +90,15 @@ pub(super) fn extend<'a>(
         offset += 1;
     }
     move_on(tx, partition, offset)
+}
+
+/// Forgets everything: a partition ends earlier than it was indexed, because its file was put back in parts or records were
+/// taken out of it, and what the lost ones said is not so any more. It is built anew by whoever looks something up.
+fn forget(tx: &Connection) -> rusqlite::Result<()> {
+    tx.execute_batch(
+        "DELETE FROM index_upto; DELETE FROM index_places; DELETE FROM index_open; DELETE FROM index_cases; \
+         DELETE FROM index_times; DELETE FROM index_marks;",
+    )
 }
 
 fn upto(conn: &Connection, partition: i64) -> rusqlite::Result<i64> {
@@ -237,8 +250,10 @@ impl SqliteIndex {
         let tx = self.waker.begin(&self.conn)?;
         let next: i64 =
             tx.query_row("SELECT next FROM partitions WHERE id = ?1", [part.id], |row| row.get(0))?;
-        // A file that was put back in parts may end earlier.
-        let from = upto(&tx, part.id)?.min(next);
+        if upto(&tx, part.id)? > next {
+            forget(&tx)?;
+        }
+        let from = upto(&tx, part.id)?;
         let mut select = tx.prepare_cached(&format!(
             "SELECT offset, key, value FROM p{} WHERE offset >= ?1 ORDER BY offset LIMIT ?2",
             part.id
