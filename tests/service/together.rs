@@ -200,6 +200,13 @@ impl Two {
         self.holds().get(name).is_some_and(|roles| roles.len() == 4)
     }
 
+    /// Whether nobody is in the midst of writing to the embedded log, whose file has one door: whoever is paused behind it
+    /// keeps everybody out.
+    fn nobody_writes(&self) -> bool {
+        let door = std::fs::File::open(self.house.dir.path().join("log.db-door"));
+        door.is_err() || door.is_ok_and(|door| door.try_lock().is_ok())
+    }
+
     fn last(&self) -> BTreeMap<String, Delivery> {
         self.house.all::<Delivery>().into_iter().map(|d| (d.delivery_id.clone(), d)).collect()
     }
@@ -245,8 +252,17 @@ fn killed_and_paused(house: House, kind: Kind, log: &str) {
     until("both send again", || two.gateway.of("b2") > 5);
 
     // The other one is paused in the midst of a request, for longer than it takes to be gone.
-    until("it is in the midst of a request", || two.gateway.under_way("a1"));
-    a.signal("STOP");
+    until("it is in the midst of a request, and writes nothing", || {
+        if !two.gateway.under_way("a1") {
+            return false;
+        }
+        a.signal("STOP");
+        let idle = two.nobody_writes();
+        if !idle {
+            a.signal("CONT");
+        }
+        idle
+    });
     until("the other has all", || two.all("b"));
     let (asked, others) = (two.gateway.of("a1"), two.gateway.of("b2"));
     until("the other sends", || two.gateway.of("b2") > others + 5);
