@@ -284,7 +284,9 @@ impl Stage {
         let hash = (phone != "无人").then(|| hash(&PhoneKey::new(self.log_id().as_bytes()), phone));
         let all = self.deliveries();
         let of = |d: &&Delivery| d.alert_id == alert && d.phone_hash == hash;
-        let failed = all.values().filter(of).max_by_key(|d| (d.state == DeliveryState::Failed, d.at));
+        // Of several of one minute the one over the channel that comes last by name.
+        let place = |d: &&Delivery| (d.state == DeliveryState::Failed, d.at, d.channel.clone());
+        let failed = all.values().filter(of).max_by_key(place);
         failed.map(|d| d.delivery_id.clone()).ok_or_else(|| format!("{phone} has no delivery of {alert}"))
     }
 

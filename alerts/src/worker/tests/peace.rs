@@ -103,7 +103,8 @@ async fn a_gateway_down_for_half_an_hour_gets_its_probes_and_then_the_backlog_in
         assert_eq!(admission.report().open.map(|because| because.account), Some(false));
         // Load while it is down, a death among it.
         log.put(&some(200, 300));
-        stats.wait_for(|s| s.open == 300).await.unwrap();
+        // What is planned reaches its sender over the log.
+        stats.wait_for(|s| s.open == 300 && s.in_hand == 300).await.unwrap();
         let until = began.plus_millis(DOWN_MS).max(clock.now());
         *gateway.until.lock().unwrap() = Some(until);
         crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
