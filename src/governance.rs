@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use tocsin_schemas::log::{EventLog, LogError, NewRecord};
-use tocsin_schemas::records::{GovernanceEvent, Record};
+use tocsin_schemas::records::{Digest, GovernanceEvent, Record};
 use tocsin_schemas::topics::GOVERNANCE;
-use tocsin_schemas::wire::{Encoding, encode_in};
+use tocsin_schemas::wire::{Encoding, SchemaIds, encode_in};
+
+use crate::run::pipeline::admit::{AtDoor, admit};
+use crate::run::pipeline::start::read_all;
 
 /// Appends them, all or none. `writer`: of several who write at once by one name each is heard; `there`: whether the topic
 /// holds them, asked where the append's outcome is unknown.
@@ -33,4 +36,25 @@ pub fn append(
         }
         written => written,
     }
+}
+
+/// Calls `each` with every event that stands on the topic, and the digest of its canonical JSON. What the door refuses
+/// stands in quarantine and says nothing.
+///
+/// # Errors
+/// Those of the log.
+pub fn each(
+    log: &dyn EventLog,
+    schemas: &dyn SchemaIds,
+    mut each: impl FnMut(&GovernanceEvent, Digest),
+) -> Result<(), LogError> {
+    read_all(log, GOVERNANCE, &mut |record| {
+        if let AtDoor::In(arrival, _) = admit(record, schemas)
+            && let Record::Governance(event) = &arrival.record
+        {
+            each(event, arrival.digest);
+        }
+        Ok(())
+    })
+    .map(drop)
 }

@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use tocsin_alerts::fuse::{Details, KIND, Releases};
 use tocsin_schemas::log::{EventLog, LogError};
-use tocsin_schemas::records::{GovernanceEvent, Record};
+use tocsin_schemas::records::GovernanceEvent;
 use tocsin_schemas::time::Instant;
-use tocsin_schemas::topics::GOVERNANCE;
 use tocsin_schemas::wire::SchemaIds;
 
 use crate::exit::{CommandResult, Failure};
 use crate::governance;
 use crate::output::say;
-use crate::run::pipeline::admit::{AtDoor, admit};
-use crate::run::pipeline::start::read_all;
 use crate::run::wall::WallClock;
 use crate::silence::Signed;
 use crate::{config, open};
@@ -70,14 +67,9 @@ pub fn run(args: &Args) -> CommandResult {
 /// Whether the topic says so already.
 fn covers(log: &dyn EventLog, schemas: &dyn SchemaIds, until: Instant) -> Result<bool, LogError> {
     let mut releases = Releases::default();
-    read_all(log, GOVERNANCE, &mut |record| {
-        if let AtDoor::In(arrival, _) = admit(record, schemas)
-            && let Record::Governance(event) = &arrival.record
-        {
-            // One that says nothing valid releases nothing.
-            let _ = releases.apply(event, arrival.digest);
-        }
-        Ok(())
+    governance::each(log, schemas, |event, digest| {
+        // One that says nothing valid releases nothing.
+        let _ = releases.apply(event, digest);
     })?;
     Ok(releases.cover(until))
 }

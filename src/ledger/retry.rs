@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tocsin_alerts::ledger::retry_id;
-use tocsin_alerts::plan::told::ConversationKey;
+use tocsin_alerts::plan::told::{ConversationKey, Order, order_of};
 use tocsin_alerts::retry::{self, Beside, Details, KIND, Request, Requests};
 use tocsin_schemas::codes::{DeliveryState, Role};
 use tocsin_schemas::log::{EventLog, LogError};
-use tocsin_schemas::records::{Delivery, GovernanceEvent, Record};
+use tocsin_schemas::records::{Delivery, GovernanceEvent};
 use tocsin_schemas::time::Instant;
-use tocsin_schemas::topics::{DELIVERIES, GOVERNANCE};
+use tocsin_schemas::topics::DELIVERIES;
 use tocsin_schemas::wire::SchemaIds;
 
 use super::bar;
@@ -23,7 +23,6 @@ use crate::exit::{CommandResult, Failure};
 use crate::governance;
 use crate::lists::table::{Rows, clean};
 use crate::output::say;
-use crate::run::pipeline::admit::{AtDoor, admit};
 use crate::run::pipeline::start::read_all;
 use crate::run::wall::WallClock;
 use crate::silence::Signed;
@@ -155,7 +154,7 @@ fn wanted(log: &Arc<dyn EventLog>, args: &Args, phone: Option<&str>) -> Result<V
 #[derive(Default)]
 struct Known {
     /// Of each conversation, its latest message: when it was decided, episode, revision.
-    last: HashMap<ConversationKey, (Instant, u32, u32)>,
+    last: HashMap<ConversationKey, Order>,
     /// The retries that are there.
     retried: BTreeSet<String>,
     /// Of each message to an audience, its deliveries as last written.
@@ -180,8 +179,8 @@ impl Known {
             let Some(delivery) = own::<Delivery>(&record)? else { return Ok(()) };
             let of = ConversationKey::told_by(&delivery);
             if conversations.contains(&of) {
-                let last = known.last.entry(of).or_insert(order(&delivery));
-                *last = order(&delivery).max(*last);
+                let last = known.last.entry(of).or_insert(order_of(&delivery));
+                *last = order_of(&delivery).max(*last);
             }
             if retries.contains(&delivery.delivery_id) {
                 known.retried.insert(delivery.delivery_id.clone());
@@ -204,7 +203,7 @@ impl Known {
         now: Instant,
     ) -> Answer {
         let last = self.last.get(&ConversationKey::told_by(delivery));
-        let later = last.is_some_and(|last| *last > order(delivery));
+        let later = last.is_some_and(|last| *last > order_of(delivery));
         let retry_id = retry_id(&delivery.delivery_id);
         let others = self.of.get(&audience(delivery)).into_iter().flatten();
         let mut others = others.filter(|(id, _)| **id != delivery.delivery_id);
@@ -233,24 +232,15 @@ impl Known {
     }
 }
 
-fn order(delivery: &Delivery) -> (Instant, u32, u32) {
-    (delivery.decided_at.unwrap_or(delivery.at), delivery.episode, delivery.revision)
-}
-
 /// The requests of the topic.
 ///
 /// # Errors
 /// Those of the log.
 pub(super) fn requests(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<Requests, LogError> {
     let mut requests = Requests::default();
-    read_all(log, GOVERNANCE, &mut |record| {
-        if let AtDoor::In(arrival, _) = admit(record, schemas)
-            && let Record::Governance(event) = &arrival.record
-        {
-            // One that says nothing valid asks for nothing.
-            let _ = requests.apply(event, arrival.digest);
-        }
-        Ok(())
+    governance::each(log, schemas, |event, digest| {
+        // One that says nothing valid asks for nothing.
+        let _ = requests.apply(event, digest);
     })?;
     Ok(requests)
 }

@@ -2,13 +2,10 @@
 
 use tocsin_alerts::silences::{Details, KIND, Silence, Silences};
 use tocsin_schemas::log::{EventLog, LogError};
-use tocsin_schemas::records::{GovernanceEvent, Record};
-use tocsin_schemas::topics::GOVERNANCE;
+use tocsin_schemas::records::GovernanceEvent;
 use tocsin_schemas::wire::SchemaIds;
 
 use crate::governance;
-use crate::run::pipeline::admit::{AtDoor, admit};
-use crate::run::pipeline::start;
 
 /// The name of the writer: of several who write at once each is heard; one version counts by its digest.
 const WRITER: &str = "silence";
@@ -28,15 +25,10 @@ pub struct Held {
 /// Those of the log.
 pub fn read(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<Held, LogError> {
     let mut held = Held::default();
-    start::read_all(log, GOVERNANCE, &mut |record| {
-        // What the door refuses stands in quarantine; it silences nothing.
-        if let AtDoor::In(arrival, _) = admit(record, schemas)
-            && let Record::Governance(event) = &arrival.record
-            && let Err(wrong) = held.silences.apply(event, arrival.digest)
-        {
+    governance::each(log, schemas, |event, digest| {
+        if let Err(wrong) = held.silences.apply(event, digest) {
             held.wrong.push(wrong);
         }
-        Ok(())
     })?;
     Ok(held)
 }

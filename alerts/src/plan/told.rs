@@ -95,13 +95,14 @@ struct Leader {
 }
 
 /// Where an alert stands among those of its conversation: when it was decided, episode, revision.
-type Order = (Instant, u32, u32);
+pub type Order = (Instant, u32, u32);
 
 fn order(alert: &Alert) -> Order {
     (alert.decided_at, alert.episode, alert.revision)
 }
 
-fn order_of(delivery: &Delivery) -> Order {
+/// Where the alert of a delivery stands.
+pub fn order_of(delivery: &Delivery) -> Order {
     (delivery.decided_at.unwrap_or(delivery.at), delivery.episode, delivery.revision)
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use tocsin_schemas::codes::Change;
 use tocsin_schemas::records::{Delivery, DeliveryState};
-use tocsin_schemas::time::Instant;
 
 use super::turn::Turn;
 use crate::channel::{Channel, Outcome};
 use crate::decide;
+use crate::plan::told::order_of;
 
 /// A message to take back.
 pub(super) struct Recall {
@@ -43,7 +43,7 @@ impl Turn<'_> {
         let wrong = self.recent.of_its_thread(corrected).filter(|d| {
             let out = matches!(d.state, DeliveryState::Accepted | DeliveryState::Delivered);
             // Grave news may have passed it while it waited.
-            out && order(d) < order(corrected)
+            out && order_of(d) < order_of(corrected)
                 && d.channel == corrected.channel
                 && !decide::looks_back(d.change)
         });
@@ -53,8 +53,4 @@ impl Turn<'_> {
         };
         self.recalls.extend(wrong.filter_map(recall));
     }
-}
-
-fn order(delivery: &Delivery) -> (Instant, u32, u32) {
-    (delivery.decided_at.unwrap_or(delivery.at), delivery.episode, delivery.revision)
 }
