@@ -353,6 +353,15 @@ impl Running {
         assert!(status.unwrap().success());
     }
 
+    /// SIGSTOP; when this returns, each of its threads stands still.
+    pub fn pause(&self) {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        self.signal("STOP");
+        let pid = Pid::from_raw(self.child.id() as i32).unwrap();
+        let status = waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED).unwrap().unwrap();
+        assert!(status.stopped(), "{status:?}");
+    }
+
     /// The exit code, which must come within this time.
     pub fn ends_within(&mut self, limit: Duration) -> Option<i32> {
         let deadline = Monotonic::now() + limit;

@@ -20,6 +20,8 @@ use crate::house::{AREA, AT, DAY, House, Running, report, tocsin};
 
 /// Waits for what takes a death or a pause to be noticed: 10 s by the log, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(90);
+/// How long another's turn at the embedded log may last: a transaction takes milliseconds.
+const TURN: Duration = Duration::from_millis(500);
 /// Firms; every third report is about the first one, so that its owner's phone uses its quota up. So many that no other one does.
 const FIRMS: usize = 901;
 /// What the quota lets through in a day, one kept slot among it.
@@ -200,11 +202,27 @@ impl Two {
         self.holds().get(name).is_some_and(|roles| roles.len() == 4)
     }
 
-    /// Whether nobody is in the midst of writing to the embedded log, whose file has one door: whoever is paused behind it
-    /// keeps everybody out.
-    fn nobody_writes(&self) -> bool {
-        let door = std::fs::File::open(self.house.dir.path().join("log.db-door"));
-        door.is_err() || door.is_ok_and(|door| door.try_lock().is_ok())
+    /// Whether everybody can still write: whoever is paused in a transaction on the embedded log, or in the door before
+    /// it, keeps all others out.
+    fn all_may_write(&self) -> bool {
+        let path = self.house.dir.path().join("log.db");
+        if !path.exists() {
+            return true;
+        }
+        let file = rusqlite::Connection::open(path).unwrap();
+        file.busy_timeout(TURN).unwrap();
+        if file.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err() {
+            return false;
+        }
+        let door = std::fs::File::open(self.house.dir.path().join("log.db-door")).unwrap();
+        let deadline = Monotonic::now() + TURN;
+        while door.try_lock().is_err() {
+            if Monotonic::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 
     fn last(&self) -> BTreeMap<String, Delivery> {
@@ -256,12 +274,12 @@ fn killed_and_paused(house: House, kind: Kind, log: &str) {
         if !two.gateway.under_way("a1") {
             return false;
         }
-        a.signal("STOP");
-        let idle = two.nobody_writes();
-        if !idle {
+        a.pause();
+        let free = two.all_may_write();
+        if !free {
             a.signal("CONT");
         }
-        idle
+        free
     });
     until("the other has all", || two.all("b"));
     let (asked, others) = (two.gateway.of("a1"), two.gateway.of("b2"));
