@@ -11,6 +11,7 @@
 //! - [`pseudonym`]: keyed hashes that stand for persons
 //! - [`areas`]: names of areas and industries
 //! - [`log`]: the contract of the event log, which `connectors/` implements twice
+//! - [`partition`]: which partition of a topic a key belongs to
 //! - [`index`]: what a log may look up in the ledger of deliveries without reading it through
 
 pub mod areas;
@@ -20,6 +21,7 @@ pub mod fence;
 pub mod ids;
 pub mod index;
 pub mod log;
+pub mod partition;
 pub mod pseudonym;
 pub mod records;
 pub mod time;

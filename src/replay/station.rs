@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_connectors::log::partition::partition_of;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::{Arrival, Engine, Options, Outcome, Policies, Verdict};
 use tocsin_schemas::door::{self, Admitted, Refusal};
 use tocsin_schemas::log::{EventLog, LogError, LogReader, LogRecord, LogWriter, NewRecord, TopicPartition};
+use tocsin_schemas::partition::partition_of;
 use tocsin_schemas::records::{Counters, Offset, Progress};
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics::{self, Direction};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tocsin_connectors::log::partition::partition_of;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_schemas::log::{EventLog, TopicPartition};
+use tocsin_schemas::partition::partition_of;
 use tocsin_schemas::records::{Alert, Counters, Delivery, DeliveryState, Offset};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;

@@ -160,3 +160,38 @@ fn a_call_of_why_without_a_log_names_both_ways_to_give_one() {
     assert_eq!(done.status.code(), Some(2));
     assert!(said.contains("--config <FILE>|--log-file <FILE>"), "{said}");
 }
+
+/// By the very command that will read them. Secrets and data lie where an operator puts them: here in a folder of the test's
+/// own. What else they point to is not there, so exit code 1 (out of reach) is as good as 0; 2 (an unknown key, a wrong
+/// value) is not.
+#[test]
+fn the_example_configurations_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path().to_str().unwrap();
+    std::fs::write(dir.path().join("token"), "example").unwrap();
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    std::fs::copy(deploy.join("policy.toml"), dir.path().join("policy.toml")).unwrap();
+    let named = "[log]\nkind = \"embedded\"\npath = \"none.db\"\n[policy]\nfile = \"policy.toml\"\n";
+    let mut examples = vec![("one that names the policy".to_owned(), named.to_owned())];
+    for entry in std::fs::read_dir(deploy).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with("tocsin") && name.ends_with(".toml") {
+            examples.push((name, std::fs::read_to_string(entry.path()).unwrap()));
+        }
+    }
+    assert!(examples.len() > 2, "{examples:?}");
+    for (name, text) in examples {
+        let mut own = String::new();
+        for line in text.replace("/var/lib/tocsin", here).lines() {
+            let line = match line.split_once("\"/run/").and_then(|(a, b)| Some((a, b.split_once('"')?.1))) {
+                Some((before, after)) => format!("{before}\"{here}/token\"{after}"),
+                None => line.to_owned(),
+            };
+            own.push_str(&line);
+            own.push('\n');
+        }
+        let (code, said) = on(dir.path(), &own, CHECK);
+        assert!(code <= 1, "{name}: {said}");
+    }
+}

@@ -116,6 +116,7 @@ pub(crate) async fn run(
         progress_due: None,
         relayed: HashSet::new(),
         retries: Retries::default(),
+        by_hand: Vec::new(),
     };
     // Before anything that was planned goes out: somebody may have answered since.
     turn.relay_all();
@@ -241,6 +242,8 @@ struct Turn<'a> {
     /// The deliveries, and their attempts, whose senders were told that somebody else has answered.
     relayed: HashSet<(String, u32)>,
     retries: Retries,
+    /// What goes to its senders by hand once it is written down, and whether it is the first message of its case.
+    by_hand: Vec<(String, bool)>,
 }
 
 impl Turn<'_> {
@@ -299,7 +302,7 @@ impl Turn<'_> {
                 if fused && rings && draft.delivery.state == DeliveryState::Planned {
                     draft.delivery = hold_by_fuse(draft.delivery);
                 }
-                self.plan(draft);
+                self.plan(draft, alert.revision == 1);
             }
             if let Some(seq) = self.promises.add(alert, place) {
                 self.look_at(seq);
@@ -364,7 +367,7 @@ impl Turn<'_> {
                         break;
                     }
                     // One that cannot be worded ends at once, and the next one is tried.
-                    Further::Plan(draft) => self.plan(*draft),
+                    Further::Plan(draft) => self.plan(*draft, false),
                 }
             }
         }
@@ -430,7 +433,7 @@ impl Turn<'_> {
             // Asked for by two events, it is said once.
             } else if !self.told.ledger().knows(&retry_id(&failed.delivery_id)) {
                 let draft = self.with_planner(|planner| planner.again(&alert, &failed));
-                self.plan(draft);
+                self.plan(draft, false);
             }
         }
     }
@@ -473,7 +476,8 @@ impl Turn<'_> {
         })
     }
 
-    fn plan(&mut self, draft: Draft) {
+    /// `is_first`: nothing was planned of its case before.
+    fn plan(&mut self, draft: Draft, is_first: bool) {
         let delivery = draft.delivery;
         if let Some(why) = &draft.fallback {
             tracing::info!(
@@ -489,6 +493,7 @@ impl Turn<'_> {
             delivery.state,
             DeliveryState::Planned | DeliveryState::Failed | DeliveryState::Skipped
         ));
+        self.by_hand.push((delivery.delivery_id.clone(), is_first));
         self.committer.deliveries.push(delivery);
     }
 
@@ -497,6 +502,10 @@ impl Turn<'_> {
         if self.committer.commit(progress, self.shared.clock.now()).await? {
             self.progress_due = None;
         }
+        let ledger = self.told.ledger();
+        let written = self.by_hand.iter().filter_map(|(id, is_first)| Some((ledger.open(id)?, *is_first)));
+        self.shared.hands.give(written);
+        self.by_hand.clear();
         Ok(())
     }
 

@@ -127,7 +127,7 @@ fn find(
     })?;
     let named: BTreeSet<&str> = deliveries.values().map(|d| d.alert_id.as_str()).collect();
     let mut alerts: BTreeMap<String, Alert> = BTreeMap::new();
-    to_end(log, &mut *from_first(log, topic::ALERTS)?, reading, |record| {
+    to_end(log, &mut *from_first(log, &[topic::ALERTS])?, reading, |record| {
         if let Some(value) = &record.value {
             let alert: Alert = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
             if named.contains(alert.alert_id.as_str()) {
@@ -172,7 +172,7 @@ fn each(
         recall.records(asks, &[])?.into_iter().for_each(each);
         return Ok(());
     }
-    to_end(log, &mut *from_first(log, topic::DELIVERIES)?, reading, |record| {
+    to_end(log, &mut *from_first(log, &[topic::DELIVERIES])?, reading, |record| {
         if let Some(value) = &record.value {
             each(codec::decode(&record, value).map_err(WorkerError::Damaged)?);
         }

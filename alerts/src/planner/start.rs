@@ -90,7 +90,7 @@ pub(super) fn read_back(
             (all, log.reader(&from)?)
         }
         None => {
-            let mut deliveries = from_first(&**log, topic::DELIVERIES)?;
+            let mut deliveries = from_first(&**log, &[topic::DELIVERIES])?;
             to_written(&**log, &mut *deliveries, reading, |record| {
                 if let Some(value) = &record.value {
                     told.recall(&codec::decode(&record, value).map_err(WorkerError::Damaged)?);
@@ -101,7 +101,7 @@ pub(super) fn read_back(
         }
     };
     // After the deliveries that they answer.
-    let mut answers = from_first(&**log, topic::ANSWERS)?;
+    let mut answers = from_first(&**log, &[topic::ANSWERS])?;
     to_written(&**log, &mut *answers, reading, |record| {
         if let Some(value) = &record.value {
             told.answer(&codec::decode(&record, value).map_err(WorkerError::Damaged)?);

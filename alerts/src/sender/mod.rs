@@ -29,7 +29,7 @@ mod receipts;
 pub(crate) mod start;
 mod turn;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +90,7 @@ pub(crate) async fn run(
         started = start => started.map_err(|_| WorkerError::Died("start"))??,
     };
     tracing::info!(partition, open = started.ledger.open_len(), "the sender read back its partition");
+    let mut hand = shared.hands.open(partition);
     let started_at = started.tail.position().first().map_or(0, |(_, next)| *next);
     let mut tail = tail::spawn(
         Arc::clone(&shared.log),
@@ -116,6 +117,8 @@ pub(crate) async fn run(
         digests: started.digests,
         recent: started.recent,
         recalls: Vec::new(),
+        by_hand: HashSet::new(),
+        coming: HashSet::new(),
         early: HashMap::new(),
         gates_due: None,
         due_now: false,
@@ -224,6 +227,9 @@ pub(crate) async fn run(
                 read_to = batch.position.iter().map(|(_, next)| *next).next().unwrap_or(read_to);
                 turn.recall(batch.recalled);
                 turn.take_in(batch.records);
+            }
+            Some(given) = hand.recv(), if stopping.is_none() => {
+                turn.take_by_hand(given);
             }
             batch = answers.recv(), if stopping.is_none() && held.is_none() && looking.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;

@@ -1,6 +1,6 @@
 //! One turn's steps, between which the loop waits: what it holds, and what it does with it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tocsin_schemas::codes::Severity;
@@ -25,6 +25,7 @@ use crate::settle::{self, Settled};
 use crate::silences::Matter;
 use crate::texts::{self, Unfit};
 use crate::worker::commit::Committer;
+use crate::worker::hands::Given;
 use crate::worker::recall::{Known, Recalled};
 use crate::worker::{Shared, WorkerError, record};
 
@@ -90,6 +91,10 @@ pub(super) struct Turn<'a> {
     pub recent: Recent,
     /// What is to be taken back once its correction is written down as accepted.
     pub recalls: Vec<Recall>,
+    /// What the planner gave by hand and the log has not brought yet.
+    pub by_hand: HashSet<String>,
+    /// What the log is still to bring before anything is taken by hand again.
+    pub coming: HashSet<String>,
     /// Answers that overtook the outcome of their request.
     pub early: HashMap<String, Vec<Answer>>,
     /// When a gateway may be called again that may not now.
@@ -118,6 +123,10 @@ impl Turn<'_> {
     pub fn take_in(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
             let id = &delivery.delivery_id;
+            self.coming.remove(id);
+            if self.by_hand.remove(id) {
+                continue;
+            }
             if self.ledger.open(id).is_some() || self.ledger.ended(id).is_some() {
                 // A planner that could not know has planned it again: compaction would keep that word.
                 if let Some(ended) = self.recent.get(id).filter(|_| delivery.state == DeliveryState::Planned)
@@ -129,6 +138,19 @@ impl Turn<'_> {
             }
             self.apply(&delivery);
             if !terminal(delivery.state) {
+                self.add(delivery);
+            }
+        }
+    }
+
+    /// Takes in what the planner has just written down, before the log brings it.
+    pub fn take_by_hand(&mut self, given: Given) {
+        let ledger = &self.ledger;
+        self.coming.extend(given.coming.into_iter().filter(|id| !ledger.knows(id)));
+        for delivery in given.firsts {
+            if self.coming.is_empty() && !self.ledger.knows(&delivery.delivery_id) {
+                self.by_hand.insert(delivery.delivery_id.clone());
+                self.apply(&delivery);
                 self.add(delivery);
             }
         }

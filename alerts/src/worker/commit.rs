@@ -8,6 +8,7 @@ use tocsin_schemas::records::{Answer, Delivery, Offset, Progress};
 use tocsin_schemas::time::Instant;
 
 use super::WorkerError;
+use super::blocking::blocking;
 use super::reading::{self, Reading};
 use crate::codec::{self, topic};
 
@@ -113,9 +114,7 @@ impl Committer {
             return Ok(());
         }
         let log = Arc::clone(&self.log);
-        let bounds = tokio::task::spawn_blocking(move || log.bounds(topic::DELIVERIES))
-            .await
-            .map_err(|_| WorkerError::Died("writer"))?;
+        let bounds = blocking("writer", move || log.bounds(topic::DELIVERIES)).await?;
         if let Ok(bounds) = bounds {
             let end = |(partition, next)| Offset { topic: topic::DELIVERIES.to_owned(), partition, next };
             self.ledger_ends = (0..).zip(bounds.iter().map(|b| b.end)).map(end).collect();
@@ -161,12 +160,11 @@ impl Committer {
     ) -> Result<(), WorkerError> {
         let mut writer = self.writer.take().ok_or(WorkerError::Died("writer"))?;
         let batch = Arc::clone(records);
-        let (writer, result) = tokio::task::spawn_blocking(move || {
+        let (writer, result) = blocking("writer", move || {
             let result = writer.append(&batch);
             (writer, result)
         })
-        .await
-        .map_err(|_| WorkerError::Died("writer"))?;
+        .await?;
         self.writer = Some(writer);
         if let Err(LogError::Uncertain { .. }) = &result {
             self.unsettled = Some(progress.clone());

@@ -125,7 +125,7 @@ impl Members {
         reading: Reading,
     ) -> Result<Members, WorkerError> {
         let writer = log.writer(&format!("member.{name}"))?;
-        let reader = from_first(&*log, topic::MEMBERS)?;
+        let reader = from_first(&*log, &[topic::MEMBERS])?;
         Ok(Members {
             log,
             name: name.to_owned(),
@@ -190,7 +190,7 @@ impl Members {
     fn successor(&self) -> Result<Box<dyn LogWriter>, WorkerError> {
         let writer = format!("member.{}", self.name);
         let mut newest = None;
-        to_end(&*self.log, &mut *from_first(&*self.log, topic::MEMBERS)?, &self.reading, |record| {
+        to_end(&*self.log, &mut *from_first(&*self.log, &[topic::MEMBERS])?, &self.reading, |record| {
             if record.key.as_deref() == Some(self.name.as_bytes())
                 && let Some(value) = &record.value
             {
@@ -208,7 +208,7 @@ impl Members {
         let Members { log, reader, view, reading, .. } = self;
         let reader = match reader {
             Some(reader) => reader,
-            none => none.insert(from_first(&**log, topic::MEMBERS)?),
+            none => none.insert(from_first(&**log, &[topic::MEMBERS])?),
         };
         to_end(&**log, &mut **reader, reading, |record| {
             if let Some(value) = &record.value {

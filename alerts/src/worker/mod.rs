@@ -11,10 +11,12 @@
 //! finishes what is under way first.
 //!
 //! # Blocking
-//! The log blocks. Reading has threads of its own, appends run on the runtime's blocking threads, and the loops
-//! themselves never block.
+//! The log blocks. Reading has threads of its own; appends block their own loop, which waits for them anyway, and no
+//! other ([`blocking`]).
 
+pub(crate) mod blocking;
 pub(crate) mod commit;
+pub(crate) mod hands;
 mod members;
 pub(crate) mod reading;
 pub(crate) mod recall;
@@ -44,6 +46,7 @@ use crate::planner::{self, Stop};
 use crate::sender::{self, Gates};
 use crate::stats::{Hub, Stats};
 use crate::texts::Texts;
+use hands::Hands;
 use members::{EVERY, Members, Role};
 use reading::Reading;
 use registry::Registry;
@@ -194,6 +197,7 @@ pub(crate) struct Shared {
     pub registry: Arc<Registry>,
     pub stats: Arc<Hub>,
     pub gates: Arc<Gates>,
+    pub hands: Hands,
     /// Whether the planner, ours or another worker's, has found that the books fit together.
     pub guarded: watch::Sender<bool>,
 }
@@ -380,6 +384,7 @@ impl Worker {
         let shared = Shared {
             gates: Arc::new(Gates::new(&self.channels, self.settings.max_in_flight, Arc::clone(&self.clock))),
             guarded: watch::Sender::new(false),
+            hands: Hands::new(partitions),
             log: self.log,
             channels: self.channels,
             clock: self.clock,

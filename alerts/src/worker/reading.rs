@@ -48,10 +48,13 @@ pub(crate) fn partition(topic: &str, partition: u32) -> TopicPartition {
     TopicPartition { topic: topic.into(), partition }
 }
 
-/// A reader of all of a topic.
-pub(crate) fn from_first(log: &dyn EventLog, topic: &str) -> Result<Box<dyn LogReader>, WorkerError> {
-    let bounds = log.bounds(topic)?;
-    let from: Vec<_> = (0..).zip(&bounds).map(|(p, b)| (partition(topic, p), b.first)).collect();
+/// A reader of all of these topics.
+pub(crate) fn from_first(log: &dyn EventLog, topics: &[&str]) -> Result<Box<dyn LogReader>, WorkerError> {
+    let mut from = Vec::new();
+    for topic in topics {
+        let bounds = log.bounds(topic)?;
+        from.extend((0..).zip(&bounds).map(|(p, b)| (partition(topic, p), b.first)));
+    }
     Ok(log.reader(&from)?)
 }
 
@@ -210,7 +213,7 @@ pub(crate) fn read_progress(
     let mut progress = None;
     // All records of a key are in one partition.
     let mut place = None;
-    let mut reader = from_first(log, topic::PROGRESS)?;
+    let mut reader = from_first(log, &[topic::PROGRESS])?;
     let written = Written::now(log, &*reader)?;
     let mut pace = Pace::new(reading, &*reader);
     while !written.reached(&*reader, |partition| place.is_none_or(|place| place == partition)) {

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use tocsin_schemas::log::{EventLog, LogReader};
+use tocsin_schemas::log::{EventLog, LogReader, LogRecord};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::wire::SchemaIds;
 use tokio::sync::watch;
@@ -36,14 +36,10 @@ pub(crate) struct Registry {
     released: watch::Sender<Option<Instant>>,
     /// Changes when somebody asks that what failed is said after all.
     asked: watch::Sender<()>,
-    tails: Mutex<Tails>,
+    /// Of both topics, so that one question tells whether it has read all.
+    tail: Mutex<Box<dyn LogReader>>,
     contacts_refused: AtomicU64,
     silences_refused: AtomicU64,
-}
-
-struct Tails {
-    contacts: Box<dyn LogReader>,
-    governance: Box<dyn LogReader>,
 }
 
 impl Registry {
@@ -56,17 +52,14 @@ impl Registry {
         schemas: Arc<dyn SchemaIds>,
         reading: &Reading,
     ) -> Result<Registry, WorkerError> {
-        let tails = Tails {
-            contacts: from_first(&*log, topic::CONTACTS)?,
-            governance: from_first(&*log, topic::GOVERNANCE)?,
-        };
+        let tail = from_first(&*log, &[topic::CONTACTS, topic::GOVERNANCE])?;
         let registry = Registry {
             log,
             schemas,
             known: RwLock::default(),
             released: watch::Sender::new(None),
             asked: watch::Sender::new(()),
-            tails: Mutex::new(tails),
+            tail: Mutex::new(tail),
             contacts_refused: AtomicU64::new(0),
             silences_refused: AtomicU64::new(0),
         };
@@ -80,35 +73,42 @@ impl Registry {
     /// Those of reading; what was read before is taken in, and the call may be repeated.
     pub fn refresh(&self, reading: &Reading) -> Result<(), WorkerError> {
         // Whoever panicked while holding it has taken the worker down with it.
-        let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
-        to_end(&*self.log, &mut *tails.contacts, reading, |record| {
-            match reading::contact(&record, &*self.schemas) {
-                Some((key, contact)) => self.change(|known| known.contacts.apply(&key, contact)),
-                None => drop(self.contacts_refused.fetch_add(1, Ordering::Relaxed)),
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        to_end(&*self.log, &mut **tail, reading, |record| {
+            match &*record.topic {
+                topic::CONTACTS => self.take_in_contact(&record),
+                _ => self.take_in_event(&record),
             }
-            Ok(())
-        })?;
-        to_end(&*self.log, &mut *tails.governance, reading, |record| {
-            let kept = reading::governance(&record, &*self.schemas).is_some_and(|(event, digest)| {
-                let mut right = true;
-                self.change(|known| {
-                    for (taken_in, says_nothing) in [
-                        (known.silences.apply(&event, digest), "nothing is silent"),
-                        (known.releases.apply(&event, digest), "no correction is let go"),
-                        (known.retries.apply(&event, digest), "nothing is said after all"),
-                    ] {
-                        right &= reading::right(taken_in, says_nothing);
-                    }
-                });
-                self.asked.send_if_modified(|_| event.kind == retry::KIND);
-                right
-            });
-            self.silences_refused.fetch_add(u64::from(!kept), Ordering::Relaxed);
             Ok(())
         })?;
         let until = self.known().releases.until();
         self.released.send_if_modified(|known| std::mem::replace(known, until) != until);
         Ok(())
+    }
+
+    fn take_in_contact(&self, record: &LogRecord) {
+        match reading::contact(record, &*self.schemas) {
+            Some((key, contact)) => self.change(|known| known.contacts.apply(&key, contact)),
+            None => drop(self.contacts_refused.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    fn take_in_event(&self, record: &LogRecord) {
+        let kept = reading::governance(record, &*self.schemas).is_some_and(|(event, digest)| {
+            let mut right = true;
+            self.change(|known| {
+                for (taken_in, says_nothing) in [
+                    (known.silences.apply(&event, digest), "nothing is silent"),
+                    (known.releases.apply(&event, digest), "no correction is let go"),
+                    (known.retries.apply(&event, digest), "nothing is said after all"),
+                ] {
+                    right &= reading::right(taken_in, says_nothing);
+                }
+            });
+            self.asked.send_if_modified(|_| event.kind == retry::KIND);
+            right
+        });
+        self.silences_refused.fetch_add(u64::from(!kept), Ordering::Relaxed);
     }
 
     /// Changes when somebody lets corrections go.

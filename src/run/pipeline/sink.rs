@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
-use tocsin_connectors::log::partition::partition_of;
 use tocsin_pipeline::Outcome;
 use tocsin_schemas::fence::FenceWatch;
 use tocsin_schemas::log::{EventLog, LogError, LogWriter, NewRecord};
+use tocsin_schemas::partition::partition_of;
 use tocsin_schemas::records::{Progress, Quarantined};
 use tocsin_schemas::topics::{self, PROGRESS};
 use tocsin_schemas::wire::{self, Kind, OutputRecord};

@@ -335,7 +335,7 @@ pub fn counts(outcome: &Outcome) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tocsin_connectors::log::partition::partition_of;
+    use tocsin_schemas::partition::partition_of;
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
-use tocsin_connectors::log::partition::partition_of;
+use tocsin_schemas::partition::partition_of;
 use tocsin_schemas::topics;
 use tocsin_testkit::{Broker, kafka_wanted};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tocsin_schemas::index::{Ask, LedgerIndex};
 use tocsin_schemas::log::*;
+use tocsin_schemas::partition::partition_of;
 use tocsin_schemas::records::Delivery;
 use tocsin_schemas::time::Instant;
 
@@ -123,7 +124,7 @@ impl MemLog {
     /// [`MemLog::show`], as the parts of a transaction become visible one by one.
     pub fn hide(&self, key: &str) {
         let mut state = self.state();
-        let partition = partition_of(key.as_bytes(), state.topics["alerts"].len());
+        let partition = place(key.as_bytes(), state.topics["alerts"].len());
         let from = state.topics["alerts"][partition].len();
         state.unseen.insert(partition as u32, from);
     }
@@ -165,15 +166,15 @@ impl MemLog {
     }
 }
 
-fn partition_of(key: &[u8], partitions: usize) -> usize {
-    key.iter().map(|&b| usize::from(b)).sum::<usize>() % partitions
+fn place(key: &[u8], partitions: usize) -> usize {
+    partition_of(key, u32::try_from(partitions).unwrap()) as usize
 }
 
 fn commit(state: &mut State, records: &[NewRecord]) {
     let now = state.now;
     for record in records {
         let partitions = state.topics.get_mut(&*record.topic).expect("a known topic");
-        let partition = partition_of(record.routed_by(), partitions.len());
+        let partition = place(record.routed_by(), partitions.len());
         let offset = partitions[partition].len() as u64;
         partitions[partition].push(LogRecord {
             topic: Arc::clone(&record.topic),

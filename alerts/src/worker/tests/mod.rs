@@ -3,6 +3,7 @@
 mod answers;
 mod fuse;
 mod gateway;
+mod hands;
 mod kills;
 mod memlog;
 mod morning;

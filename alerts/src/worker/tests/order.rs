@@ -9,7 +9,7 @@ use tocsin_schemas::codes::Rule;
 use tocsin_schemas::records::Audience;
 
 /// The enterprises' USCCs; their alerts stand in three different partitions.
-const USCCS: [&str; 3] = ["91330784XX00000003", "91330784XX00000016", "91330784XX00000029"];
+const USCCS: [&str; 3] = ["91330784XX0000005J", "91330784XX00000029", "91330784XX00000003"];
 const CASES: u32 = 25;
 
 fn host_alone() -> Vec<Audience> {

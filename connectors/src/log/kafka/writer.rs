@@ -11,7 +11,7 @@ use tocsin_schemas::log::{LogError, LogWriter, NewRecord};
 use super::context::Watcher;
 use super::settings::MAX_REQUEST_BYTES;
 use super::{Shared, errors};
-use crate::log::partition::partition_of;
+use tocsin_schemas::partition::partition_of;
 
 /// The first `init_transactions` may have to wait for the transaction coordinator to come up.
 const FIRST_INIT: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use super::errors::Place;
 use super::index::Appended;
 use super::waker::Waker;
 use super::{index, retention, schema};
-use crate::log::partition::partition_of;
+use tocsin_schemas::partition::partition_of;
 
 /// How often a writer looks for records that are past their days.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
