@@ -29,6 +29,8 @@ pub struct Stats {
     pub fused: usize,
     /// Alerts that went out and wait for a person's answer or a gateway's receipt.
     pub awaiting: usize,
+    /// Senders of this worker that have read back their partitions, since the start.
+    pub senders: usize,
     /// Deliveries that this worker's senders have in hand.
     pub in_hand: usize,
     /// When the next retry is due, if nothing is due now.
@@ -126,6 +128,7 @@ impl Hub {
             stats.receipts = sum(|s| s.receipts);
             stats.answers = sum(|s| s.answers);
             stats.recalled = sum(|s| s.recalled);
+            stats.senders = senders.len();
             stats.in_hand = senders.values().map(|s| s.in_hand).sum();
             stats.next_due = senders.values().filter_map(|s| s.next_due).min();
         });

@@ -4,8 +4,9 @@
 //! # One turn
 //! 1. *Take in* alerts, and what became of deliveries.
 //! 2. *Plan*: the first deliveries of new alerts, and the next person where one certainly did not come or nobody answers.
-//! 3. *Commit*: one append with what was planned and the progress, which is held back before the first alert whose
-//!    audiences are not all over.
+//! 3. *Commit*: one append with what was planned, and twice a second with the progress, which is held back before the
+//!    first alert whose audiences are not all over.
+//! 4. *Give* the first messages of a case to their senders, if they are in this worker ([`crate::worker::hands`]).
 //!
 //! A kill before the append leaves nothing; after it, the deliveries are read back, and no audience that has one is
 //! planned again.
@@ -48,7 +49,9 @@ use retries::{Found, Retries};
 
 pub(crate) use turns::PATIENCE as TURN_PATIENCE;
 
-/// How soon progress that moved because deliveries ended is written, if nothing is planned before.
+/// What took longer to be written goes to its sender through the log.
+const GIVEN_WITHIN: Duration = Duration::from_secs(1);
+/// How soon progress that moved is written.
 const PROGRESS_WITHIN: Duration = Duration::from_millis(500);
 /// So many times as many may be open as long as they wait for some gateways only: what is open is held in memory.
 const BEHIND_ONE: usize = 5;
@@ -272,7 +275,9 @@ impl Turn<'_> {
     fn take_in(&mut self, batch: reader::Batch) {
         self.recall(batch.recalled);
         let (mut read, mut silent) = (0, 0);
-        self.committer.wants_progress |= !batch.alerts.is_empty();
+        if !batch.alerts.is_empty() {
+            self.progress_due.get_or_insert_with(|| Monotonic::now() + PROGRESS_WITHIN);
+        }
         for alert in batch.alerts {
             let (place, mut alert) = ((alert.partition, alert.offset), alert.alert);
             if self.shared.settings.mornings {
@@ -476,7 +481,7 @@ impl Turn<'_> {
         })
     }
 
-    /// `is_first`: nothing was planned of its case before.
+    /// `is_first`: it is of the first message of its case.
     fn plan(&mut self, draft: Draft, is_first: bool) {
         let delivery = draft.delivery;
         if let Some(why) = &draft.fallback {
@@ -499,11 +504,15 @@ impl Turn<'_> {
 
     async fn commit(&mut self) -> Result<(), WorkerError> {
         let progress = self.promises.held_back(&self.taken_in);
+        let began = Monotonic::now();
         if self.committer.commit(progress, self.shared.clock.now()).await? {
             self.progress_due = None;
         }
         let ledger = self.told.ledger();
-        let written = self.by_hand.iter().filter_map(|(id, is_first)| Some((ledger.open(id)?, *is_first)));
+        // After a long append somebody may have been silenced whom the planner has not heard of.
+        let is_fresh = began.elapsed() < GIVEN_WITHIN;
+        let is_first = |id: &str, is_first: bool| Some((ledger.open(id)?, is_first && is_fresh));
+        let written = self.by_hand.iter().filter_map(|(id, first)| is_first(id, *first));
         self.shared.hands.give(written);
         self.by_hand.clear();
         Ok(())

@@ -57,7 +57,7 @@ pub(crate) const STALE: Duration = Duration::from_secs(5);
 /// future is as safe as a kill.
 ///
 /// # Errors
-/// See [`WorkerError`]. Nothing is sent after the cause.
+/// See [`WorkerError`]. Nothing is written down to be sent after the cause.
 pub(crate) async fn run(
     shared: Arc<Shared>,
     partition: u32,
@@ -79,6 +79,8 @@ pub(crate) async fn run(
         _ = stop.changed() => return Ok(()),
         _ = guarded.wait_for(|guarded| *guarded) => {}
     }
+    // Before it reads back, so that nothing is planned between of which it hears only from the log.
+    let mut hand = shared.hands.open(partition);
     let (log, reads, writer_name) = (Arc::clone(&shared.log), reading.clone(), name.clone());
     let gateways: Vec<&'static str> = shared.channels.all().map(|channel| channel.name()).collect();
     let now = shared.clock.now();
@@ -90,7 +92,6 @@ pub(crate) async fn run(
         started = start => started.map_err(|_| WorkerError::Died("start"))??,
     };
     tracing::info!(partition, open = started.ledger.open_len(), "the sender read back its partition");
-    let mut hand = shared.hands.open(partition);
     let started_at = started.tail.position().first().map_or(0, |(_, next)| *next);
     let mut tail = tail::spawn(
         Arc::clone(&shared.log),
@@ -230,6 +231,9 @@ pub(crate) async fn run(
             }
             Some(given) = hand.recv(), if stopping.is_none() => {
                 turn.take_by_hand(given);
+                while let Ok(more) = hand.try_recv() {
+                    turn.take_by_hand(more);
+                }
             }
             batch = answers.recv(), if stopping.is_none() && held.is_none() && looking.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;

@@ -91,7 +91,7 @@ pub(super) struct Turn<'a> {
     pub recent: Recent,
     /// What is to be taken back once its correction is written down as accepted.
     pub recalls: Vec<Recall>,
-    /// What the planner gave by hand and the log has not brought yet.
+    /// What the planner gave by hand and the log has not brought yet: it is known when it comes, though it may have ended.
     pub by_hand: HashSet<String>,
     /// What the log is still to bring before anything is taken by hand again.
     pub coming: HashSet<String>,
@@ -143,15 +143,21 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes in what the planner has just written down, before the log brings it.
+    /// Takes in what the planner has just written down, before the log brings it; or leaves it to the log, if that is to
+    /// bring something else first.
     pub fn take_by_hand(&mut self, given: Given) {
         let ledger = &self.ledger;
         self.coming.extend(given.coming.into_iter().filter(|id| !ledger.knows(id)));
         for delivery in given.firsts {
-            if self.coming.is_empty() && !self.ledger.knows(&delivery.delivery_id) {
+            if self.ledger.knows(&delivery.delivery_id) {
+                continue;
+            }
+            if self.coming.is_empty() {
                 self.by_hand.insert(delivery.delivery_id.clone());
                 self.apply(&delivery);
                 self.add(delivery);
+            } else {
+                self.coming.insert(delivery.delivery_id);
             }
         }
     }

@@ -14,6 +14,9 @@ use crate::codec::{self, topic};
 
 /// How old the known ends of `deliveries` may grow before they are looked up again.
 const ENDS_AGE: Duration = Duration::from_secs(1);
+/// How old the written progress may grow while something is appended, by either clock: what is written without it costs
+/// one partition less, and a start reads a second's alerts again, whose deliveries it finds.
+const PROGRESS_AGE: Duration = Duration::from_secs(1);
 /// The pause before a failed append is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,6 +28,8 @@ pub(crate) struct Committer {
     writer: Option<Box<dyn LogWriter>>,
     /// The progress as last acknowledged.
     progress: Option<Progress>,
+    /// When it was written by this one.
+    written: Option<Monotonic>,
     /// The progress of an append of unknown outcome: nothing is appended before that is settled.
     unsettled: Option<Progress>,
     reading: Reading,
@@ -37,7 +42,7 @@ pub(crate) struct Committer {
     pub deliveries: Vec<Delivery>,
     /// What a planner tells senders.
     pub answers: Vec<Answer>,
-    /// Whether alerts were taken in since the last append.
+    /// Whether the progress is to be written with the next append, or by itself.
     pub wants_progress: bool,
 }
 
@@ -56,6 +61,7 @@ impl Committer {
             name,
             writer: Some(writer),
             progress,
+            written: None,
             unsettled: None,
             reading,
             log_id,
@@ -74,7 +80,8 @@ impl Committer {
         offsets.filter(|o| o.topic == topic).cloned().collect()
     }
 
-    /// Appends what was collected, and this progress. Does nothing, and says `false`, when there is nothing new.
+    /// Appends what was collected, and this progress if it is wanted or the written one is old. Says whether it was
+    /// written. Does nothing when there is nothing new.
     ///
     /// # Errors
     /// `Fenced`, or a log that stayed unable. Then it is unknown to this process what is written, and the
@@ -83,17 +90,30 @@ impl Committer {
         if self.deliveries.is_empty() && self.answers.is_empty() && !self.wants_progress {
             return Ok(false);
         }
-        let progress = self.next_progress(offsets, now).await?;
+        let due = self.wants_progress || self.progress_is_old(now);
+        let progress = match self.progress.clone().filter(|_| !due) {
+            Some(known) => known,
+            None => self.next_progress(offsets, now).await?,
+        };
         let mut records = Vec::with_capacity(self.deliveries.len() + 1);
         for delivery in newest(&mut self.deliveries) {
             records.push(codec::encode(&delivery));
         }
         records.extend(self.answers.drain(..).map(|answer| codec::encode(&answer)));
-        records.push(codec::encode(&progress));
+        records.extend(due.then(|| codec::encode(&progress)));
         self.append(records, &progress).await?;
         self.progress = Some(progress);
-        self.wants_progress = false;
-        Ok(true)
+        if due {
+            self.written = Some(Monotonic::now());
+            self.wants_progress = false;
+        }
+        Ok(due)
+    }
+
+    fn progress_is_old(&self, now: Instant) -> bool {
+        let clock = self.progress.as_ref().and_then(|progress| progress.clock);
+        let by_clock = clock.is_none_or(|clock| now.0.abs_diff(clock.0) >= PROGRESS_AGE.as_millis() as u64);
+        by_clock || self.written.is_none_or(|at| at.elapsed() >= PROGRESS_AGE)
     }
 
     async fn next_progress(
@@ -116,6 +136,10 @@ impl Committer {
         let log = Arc::clone(&self.log);
         let bounds = blocking("writer", move || log.bounds(topic::DELIVERIES)).await?;
         if let Ok(bounds) = bounds {
+            let (expected, found) = (self.ledger_ends.len(), bounds.len());
+            if expected > 0 && expected != found {
+                return Err(WorkerError::OtherPartitions { expected, found });
+            }
             let end = |(partition, next)| Offset { topic: topic::DELIVERIES.to_owned(), partition, next };
             self.ledger_ends = (0..).zip(bounds.iter().map(|b| b.end)).map(end).collect();
             self.looked_up = Some(Monotonic::now());

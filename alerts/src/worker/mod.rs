@@ -163,6 +163,16 @@ pub enum WorkerError {
         /// The committed end.
         end: u64,
     },
+    /// The deliveries of a phone are spread over other partitions than when this worker began. The operator acts.
+    #[error(
+        "deliveries had {expected} partitions when this worker began, and has {found}: somebody has added some, and whose phone is whose is no longer sure; stop every worker, then start them again"
+    )]
+    OtherPartitions {
+        /// How many there were.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// A record of our own cannot be read. Us, or a damaged log.
     #[error("a record that tocsin wrote cannot be read: {0}")]
     Damaged(String),
@@ -342,7 +352,8 @@ impl Worker {
     /// as a kill.
     ///
     /// # Errors
-    /// See [`WorkerError`]. Nothing is sent after the cause.
+    /// See [`WorkerError`]. Nothing is written down to be sent after the cause; what was written just before may go out,
+    /// as before a kill.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<Stats, WorkerError> {
         // What reads for this worker ends when this is gone.
         let here = Arc::new(());

@@ -1,6 +1,6 @@
 //! Whom to reach, and what is silent: the folds of `registry.contacts` and `governance.events`, shared by all roles of
 //! a worker. A role refreshes it after it has read something to act on, so whoever was registered before an alert was
-//! decided is known when it is delivered.
+//! decided is known when it is delivered; what the planner gives by hand it has refreshed it for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};

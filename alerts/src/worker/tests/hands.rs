@@ -23,10 +23,15 @@ async fn the_first_message_of_a_case_goes_by_hand_and_is_known_when_the_log_brin
         // The planner has planned both, and their sender cannot have read that.
         stats.wait_for(|s| s.open == 2).await.unwrap();
         assert_eq!(gateway.asked(), 1, "one comes through the log, and none overtakes it");
+        // The log brings the second, and not the third yet.
+        log.open_at(topic::DELIVERIES, 4, 1);
+        stats.wait_for(|s| s.requests == 2).await.unwrap();
+        log.put(&[new_alert("fourth", 3)]);
+        stats.wait_for(|s| s.alerts_read == 4 && s.open == 2).await.unwrap();
         log.show();
         crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
         let rung: Vec<_> = gateway.rung().into_iter().map(|(alert, _)| alert).collect();
-        assert_eq!(rung, ["first", "second", "third"]);
+        assert_eq!(rung, ["first", "second", "third", "fourth"]);
     };
     tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
     let written = |alert: &str| {
@@ -35,7 +40,27 @@ async fn the_first_message_of_a_case_goes_by_hand_and_is_known_when_the_log_brin
         all.filter(|d| d.alert_id == alert).map(|d| d.state).collect::<Vec<_>>()
     };
     let once = [DeliveryState::Planned, DeliveryState::Sending, DeliveryState::Accepted];
-    for alert in ["first", "second", "third"] {
+    for alert in ["first", "second", "third", "fourth"] {
         assert_eq!(written(alert), once, "{alert}");
     }
+}
+
+#[tokio::test]
+async fn a_worker_ends_when_somebody_adds_partitions_to_the_ledger() {
+    let log = MemLog::new("l");
+    log.put(&[contact(Role::Owner, uscc().as_str(), 1, "owner"), new_alert("0", 0)]);
+    let gateway = Arc::new(Gateway::default());
+    let worker = worker(&log, &gateway, quick());
+    let mut stats = worker.stats();
+    let script = async {
+        crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
+        log.grow(topic::DELIVERIES);
+        // It looks again every second.
+        for n in 1.. {
+            log.put(&[new_alert(&n.to_string(), n)]);
+            crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
+        }
+    };
+    let ended = tokio::time::timeout(LIMIT, worker.run(script)).await.expect("it ends");
+    assert!(matches!(ended, Err(WorkerError::OtherPartitions { expected: 3, found: 4 })), "{ended:?}");
 }

@@ -120,6 +120,10 @@ impl MemLog {
     pub fn empty(&self, topic: &str) {
         self.state().topics.get_mut(topic).unwrap().iter_mut().for_each(Vec::clear);
     }
+    /// One partition more.
+    pub fn grow(&self, topic: &str) {
+        self.state().topics.get_mut(topic).unwrap().push(Vec::new());
+    }
     /// From now on what is appended to the partition of `alerts` with this key becomes visible only after
     /// [`MemLog::show`], as the parts of a transaction become visible one by one.
     pub fn hide(&self, key: &str) {
