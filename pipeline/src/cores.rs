@@ -14,7 +14,10 @@ pub(crate) fn each<T: Sync, R: Send>(things: &[T], make: impl Fn(&T) -> R + Sync
 }
 
 /// The same of those of which something is made.
-pub(crate) fn some<'a, T: Sync, R: Send>(things: &'a [T], make: impl Fn(&'a T) -> Option<R> + Sync) -> Vec<R> {
+pub(crate) fn some<'a, T: Sync, R: Send>(
+    things: &'a [T],
+    make: impl Fn(&'a T) -> Option<R> + Sync,
+) -> Vec<R> {
     let (all, many) = (things.len(), parts_of(things.len()));
     if many == 1 {
         return things.iter().filter_map(make).collect();
