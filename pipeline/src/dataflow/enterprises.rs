@@ -50,11 +50,11 @@ pub(crate) enum Change {
 pub(crate) enum Answer {
     /// Enterprises as they are now.
     Totals(Vec<OfOne>),
-    /// Enterprises that turned with the calendar and are otherwise as they were.
-    Turned(Box<Turn>, Vec<Turned>),
+    /// Enterprises that turned with the calendar and are otherwise as they were, in parts.
+    Turned(Box<Turn>, Vec<Vec<Turned>>),
     /// What a scope gained or lost.
     Sums(ScopeKey, Box<Sums>),
-    /// The enterprises of a window, as they are after the epoch.
+    /// The enterprises of a window, as they are after the epoch, in parts.
     Census(usize, Census),
 }
 
@@ -65,11 +65,11 @@ pub(crate) type OfOne = (Uscc, Option<Arc<Total>>);
 pub(crate) type Turned = (Uscc, [Heads; SUMMED]);
 
 /// Registered enterprises with a mean headcount above 0: production incidents and headcount (in `PARTS` of a person),
-/// and how many enterprises have just these; sorted, each once. What a model of all of them is fitted to.
+/// and how many enterprises have just these. What a model of all of them is fitted to, once they are [`together`].
 pub(crate) type Census = Vec<((i32, i128), u32)>;
 
-/// Counts that were taken apart, as one.
-pub(super) fn together(mut counts: Census) -> Census {
+/// Counts that were taken apart, as one: sorted, each once.
+pub(crate) fn together(mut counts: Census) -> Census {
     counts.sort_unstable_by_key(|(like, _)| *like);
     counts.dedup_by(|(next, many), (like, all)| {
         let same = next == like;
@@ -342,13 +342,13 @@ impl Enterprises {
     ) {
         let both = Spans::of(around.turn.sides().map(|calendar| months_of(&calendar)).concat());
         let pass = Pass { around, turning, asked: &asked, both, settled, scopes: self.scopes.len() };
-        let mut census: Vec<Census> = vec![Vec::new(); asked.len()];
+        let (mut turned, mut census) = (Vec::new(), vec![Census::new(); asked.len()]);
         for part in pass.parts(self.all.as_mut_slice()) {
             if !part.ended.is_empty() {
                 out.push((Answer::Totals(part.ended), 1));
             }
             if !part.turned.is_empty() {
-                out.push((Answer::Turned(Box::new(around.turn), part.turned), 1));
+                turned.push(part.turned);
             }
             for (number, sums) in (0..).zip(&part.gained) {
                 for (slot, sum) in sums.iter().enumerate().filter(|(_, sum)| !sum.is_zero()) {
@@ -358,8 +358,10 @@ impl Enterprises {
             gone.extend(part.gone);
             census.iter_mut().zip(part.census).for_each(|(all, part)| all.extend(part));
         }
-        let counted = cores::each_of(census, together);
-        out.extend(asked.into_iter().zip(counted).map(|(slot, counts)| (Answer::Census(slot, counts), 1)));
+        if !turned.is_empty() {
+            out.push((Answer::Turned(Box::new(around.turn), turned), 1));
+        }
+        out.extend(asked.into_iter().zip(census).map(|(slot, counts)| (Answer::Census(slot, counts), 1)));
     }
 
     fn number(&mut self, scope: ScopeKey) -> u32 {
