@@ -1,28 +1,29 @@
 //! Work on very many things at once, on all cores, where it is worth waking them.
 
-use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use rayon::slice::ParallelSliceMut;
 
 /// Below so many things one core is done before another has woken: a batch of reports goes its way alone.
 const WORTH: usize = 512;
 
 /// What is made of each, in the order of the things, whichever core made it.
-pub(crate) fn each<T: Sync, R: Send>(things: &[T], make: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
-    if things.len() < WORTH {
-        return things.iter().map(make).collect();
-    }
-    things.into_par_iter().with_min_len(WORTH / 8).map(make).collect()
+pub(crate) fn each<T: Sync, R: Send>(things: &[T], make: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    some(things, |thing| Some(make(thing)))
 }
 
 /// The same of those of which something is made.
 pub(crate) fn some<'a, T: Sync, R: Send>(
     things: &'a [T],
-    make: impl Fn(&'a T) -> Option<R> + Sync + Send,
+    make: impl Fn(&'a T) -> Option<R> + Sync,
 ) -> Vec<R> {
-    if things.len() < WORTH {
+    let (all, many) = (things.len(), parts_of(things.len()));
+    if many == 1 {
         return things.iter().filter_map(make).collect();
     }
-    things.into_par_iter().with_min_len(WORTH / 8).filter_map(make).collect()
+    let part = |n| things[all * n / many..all * (n + 1) / many].iter().filter_map(&make).collect();
+    parts::<Vec<R>>(many, part).into_iter().flatten().collect()
 }
 
 /// Sorts, each once.
@@ -36,20 +37,32 @@ pub(crate) fn order<T: Send, K: Ord>(things: &mut [T], key: impl Fn(&T) -> K + S
     things.par_sort_unstable_by_key(key);
 }
 
-/// What is made of each of a few large things, each on a core of its own.
-pub(crate) fn each_of<T: Send, R: Send>(things: Vec<T>, make: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
-    if things.len() <= 1 {
+/// What is made of each of a few large things. Each is made by whoever comes to it first, the caller among them: it begins
+/// at once, while the others wake.
+pub(crate) fn each_of<T: Send, R: Send>(things: Vec<T>, make: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let helpers = rayon::current_num_threads().min(things.len()).saturating_sub(1);
+    if helpers == 0 {
         return things.into_iter().map(make).collect();
     }
-    things.into_par_iter().map(make).collect()
+    let cells: Vec<_> = things.into_iter().map(|thing| Mutex::new((Some(thing), None))).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (thing, made) = &mut *cell.lock().unwrap_or_else(PoisonError::into_inner);
+            *made = thing.take().map(&make);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        (0..helpers).for_each(|_| scope.spawn(|_| work()));
+        work();
+    });
+    let made = cells.into_iter().map(|cell| cell.into_inner().unwrap_or_else(PoisonError::into_inner));
+    made.filter_map(|(_, made)| made).collect()
 }
 
 /// `part(n)` for each n below `parts`, in order.
-pub(crate) fn parts<R: Send>(parts: usize, part: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
-    if parts <= 1 {
-        return (0..parts).map(part).collect();
-    }
-    (0..parts).into_par_iter().map(part).collect()
+pub(crate) fn parts<R: Send>(parts: usize, part: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    each_of((0..parts).collect(), part)
 }
 
 /// In how many parts so many things are best taken: some for each core, so that one which is late holds nobody up;

@@ -15,14 +15,13 @@ use tocsin_schemas::records::{Alert, Digest, Headcount, Incident, Listed, Rates,
 use tocsin_schemas::time::{Day, Instant, Month};
 
 pub(crate) use self::learn::Learnt;
-use crate::cores;
-use crate::dataflow::{Changes, Dataflow, Inputs, Told};
+use crate::dataflow::{Changes, Dataflow, Inputs};
 use crate::decider::{Context, Decider, Recalled};
 use crate::exposure::{self, Exposure};
 use crate::facts::{Facts, Shared};
 use crate::findings::{Finding, Loop, jumps};
 use crate::incidents::Seen;
-use crate::lists::{Asked, Before, Freeze, Lists, ListsChanged, ListsFound, Moved as Affected};
+use crate::lists::{Asked, Before, Figured, Freeze, Lists, ListsChanged, ListsFound, Moved as Affected};
 use crate::policy::Policies;
 use crate::rates::{Figures, RatesChanged, Stamp};
 use crate::registry::{Moved, Registry};
@@ -433,18 +432,16 @@ impl Engine {
             changes = loaded;
         }
         let watched = Window::Rolling(self.policies.on(as_of).escalation.window_days);
-        let mut figured = read_as;
-        figured.extend(changes.totals.iter().flat_map(Told::roots));
         let shifted = |root| touched.push(root);
-        let (enterprises, scopes) = self.figures.apply(changes.totals, changes.sums, watched, shifted);
+        let moves = self.figures.apply(changes.totals, changes.sums, watched, shifted);
         if midnight {
-            self.lists.midnight(&self.figures, as_of, &changes.census);
+            self.lists.midnight(&self.figures, as_of, changes.census);
         }
         // With the model of this midnight, if it is one that takes it.
         let stamp = self.stamp(decided_at);
         let mut rates = RatesChanged::default();
         if self.rated {
-            rates = self.figures.changes(enterprises, scopes, &stamp);
+            rates = self.figures.changes(moves.rates, moves.scopes, &stamp);
         }
         let context = Context {
             occasion,
@@ -459,7 +456,7 @@ impl Engine {
         // Another year, and another table of the policy, may be anybody's.
         let yesterday = self.policies.on(as_of.plus(-1)).effective_from;
         let turned = as_of.date().day_of_year() == 1 || self.policies.on(as_of).effective_from != yesterday;
-        cores::sort(&mut figured);
+        let figured = Figured { years: moves.years, also: read_as };
         let moved = match midnight {
             _ if resuming || midnight && turned => Affected::All,
             true => Affected::Compared(&figured),

@@ -18,16 +18,20 @@ use self::beside::{Beside, Renewed};
 pub use self::changed::RatesChanged;
 use self::changed::{How, Now};
 use crate::cores;
-use crate::dataflow::{Exact, OfOne, PARTS, ScopeKey, Sum, Sums, Tally, Told, Total, Turned, Updates};
+use crate::dataflow::{Exact, Heads, OfOne, PARTS, ScopeKey, Sum, Sums, Tally, Told, Total, Turned, Updates};
 use crate::lists::Year;
 use crate::model::Model;
 use crate::policy::Statistics;
-use crate::windows::{LAST_YEAR, MEMBERSHIP, SHOWN, Turn, YEAR, slot};
+use crate::windows::{LAST_YEAR, MEMBERSHIP, SHOWN, SUMMED, Turn, YEAR, slot};
+
+/// The windows of last year and this one.
+const LISTED: [usize; 2] = [LAST_YEAR, YEAR];
 
 /// The sums as they now are.
 #[derive(Default)]
 pub(crate) struct Figures {
-    /// In one vector, so that many of them are brought up to date in parts, on all cores.
+    /// In one vector, so that many of them are brought up to date in parts, on all cores. Each keeps its place: who looks
+    /// at many finds them by it and not by their codes.
     totals: IndexMap<Uscc, Row, DefaultHashBuilder>,
     sums: HashMap<ScopeKey, Sums>,
     city_shown: bool,
@@ -36,8 +40,10 @@ pub(crate) struct Figures {
 
 /// An enterprise, and of it what is asked of all of them at midnights: whoever looks through a million need not look
 /// into each.
+#[derive(Default)]
 struct Row {
-    total: Arc<Total>,
+    /// `None`: without a counted incident in any window.
+    total: Option<Arc<Total>>,
     /// Its production incidents of last year and this one.
     years: [i32; 2],
     /// Whether it has rates.
@@ -45,54 +51,87 @@ struct Row {
 }
 
 impl Row {
-    fn of(total: Arc<Total>) -> Row {
-        Row { years: years(&total), member: member(&total), total }
+    fn of(total: Option<Arc<Total>>) -> Row {
+        let mut row = Row { total, ..Row::default() };
+        row.look();
+        row
+    }
+
+    fn look(&mut self) {
+        let total = self.total.as_deref();
+        self.years = LISTED.map(|slot| total.map_or(0, |total| total.tallies[slot].incidents));
+        self.member = total.is_some_and(member);
+    }
+
+    /// What its rates are divided from, if it has any.
+    fn now(&self) -> Option<Now> {
+        self.total.as_ref().filter(|_| self.member).map(|total| Now::Enterprise(Arc::clone(total)))
     }
 
     /// Where somebody has yet to make the former figures out, those are left to him; else they are changed where they are.
-    fn change(&mut self, now: Total) {
-        (self.years, self.member) = (years(&now), member(&now));
-        match Arc::get_mut(&mut self.total) {
-            Some(total) => *total = now,
-            None => self.total = Arc::new(now),
-        }
+    fn turn(&mut self, place: usize, turn: &Turn, heads: &[Heads; SUMMED], watched: usize) -> Option<Moved> {
+        let total = Arc::make_mut(self.total.as_mut()?);
+        let former = *total;
+        total.heads = *heads;
+        turn.apply(&mut total.tallies);
+        let moved = Moved::of(place, Some(&former), Some(total), watched);
+        self.look();
+        moved
     }
 }
 
 /// What an enterprise's other figures move.
 struct Moved {
-    root: Uscc,
+    place: usize,
     /// Its rates.
     rates: bool,
+    /// What it is in last year and in this one.
+    years: [bool; 2],
     /// Its counts in the window that is watched.
     watched: bool,
 }
 
+/// What the changes of an epoch move: enterprises by place, in no order.
+#[derive(Default)]
+pub(crate) struct Moves {
+    /// Whose rates are others than before.
+    pub rates: Vec<usize>,
+    /// Who is otherwise than before in last year, and in this one.
+    pub years: [Vec<usize>; 2],
+    /// The scopes whose rates are others.
+    pub scopes: Vec<ScopeKey>,
+}
+
 impl Moved {
     /// `None`: nothing.
-    fn of(root: Uscc, old: Option<&Total>, new: Option<&Total>, watched: usize) -> Option<Moved> {
+    fn of(place: usize, old: Option<&Total>, new: Option<&Total>, watched: usize) -> Option<Moved> {
         let seen = |total: Option<&Total>| total.map(|t| t.tallies[watched]).unwrap_or_default();
+        let year = |total: Option<&Total>, slot| total.map(|total| Year::of(total, slot));
         let rates = match (old.filter(|total| member(total)), new.filter(|total| member(total))) {
             (None, None) => false,
             (Some(old), Some(new)) => !same(old, new),
             _ => true,
         };
+        let years = LISTED.map(|slot| year(old, slot) != year(new, slot));
         let watched = seen(old) != seen(new);
-        (rates || watched).then_some(Moved { root, rates, watched })
+        (rates || watched || years.contains(&true)).then_some(Moved { place, rates, years, watched })
     }
 }
 
-/// Does something to the row of each of these, in parts, on all cores; what came of it, and where those are that have no row.
+/// Does something to the row of each of these, in parts, on all cores; what came of it.
 fn each_row<T: Sync, R: Send>(
     rows: &mut IndexMap<Uscc, Row, DefaultHashBuilder>,
-    of: &[(Uscc, T)],
-    make: impl Fn(&Uscc, &mut Row, &(Uscc, T)) -> Option<R> + Sync + Send,
-) -> (Vec<R>, Vec<usize>) {
-    let found = cores::each(of, |(root, _)| rows.get_index_of(root));
-    let missing = found.iter().enumerate().filter(|(_, row)| row.is_none()).map(|(at, _)| at).collect();
-    let found = found.into_iter().zip(of);
-    let mut found: Vec<(usize, &(Uscc, T))> = found.filter_map(|(row, of)| Some((row?, of))).collect();
-    cores::order(&mut found, |(row, _)| *row);
+    of: &[&(Uscc, T)],
+    make: impl Fn(usize, &mut Row, &T) -> Option<R> + Sync + Send,
+) -> Vec<R> {
+    let places = cores::each(of, |(root, _)| rows.get_index_of(root));
+    let places = places
+        .into_iter()
+        .zip(of)
+        .map(|(place, &(root, of))| (place.unwrap_or_else(|| rows.insert_full(*root, Row::default()).0), of));
+    let mut found: Vec<(usize, &T)> = places.collect();
+    // Of many the greater part is in order: they come in rows.
+    found.sort_by_key(|(place, _)| *place);
     let (all, many) = (rows.len(), cores::parts_of(found.len()));
     let (mut parts, mut rest, mut found) = (Vec::with_capacity(many), rows.as_mut_slice(), &found[..]);
     for n in 0..many {
@@ -103,13 +142,10 @@ fn each_row<T: Sync, R: Send>(
         (rest, found) = (others, of_others);
     }
     let made = cores::each_of(parts, |(from, mine, found)| {
-        let made = found.iter().filter_map(|(row, of)| {
-            let (root, row) = mine.get_index_mut(row - from)?;
-            make(root, row, of)
-        });
+        let made = found.iter().filter_map(|(place, of)| make(*place, &mut mine[*place - from], of));
         made.collect::<Vec<R>>()
     });
-    (made.into_iter().flatten().collect(), missing)
+    made.into_iter().flatten().collect()
 }
 
 /// What every published number carries beside itself.
@@ -127,19 +163,30 @@ pub(crate) struct Stamp {
 impl Figures {
     /// The counts of an enterprise in a window that is kept; zeros if nothing is known.
     pub fn tally(&self, root: &Uscc, window: Window) -> Tally {
-        self.totals.get(root).map(|row| row.total.tallies[slot(window)]).unwrap_or_default()
+        let total = self.totals.get(root).and_then(|row| row.total.as_ref());
+        total.map(|total| total.tallies[slot(window)]).unwrap_or_default()
     }
 
-    /// An enterprise in a window that is summed; `None`: without a counted incident in any window.
-    pub fn year(&self, root: &Uscc, slot: usize) -> Option<Year> {
-        self.totals.get(root).map(|row| Year { tally: row.total.tallies[slot], heads: row.total.heads[slot] })
+    /// Where an enterprise is kept, that had a counted incident in a window once.
+    pub fn place(&self, root: &Uscc) -> Option<usize> {
+        self.totals.get_index_of(root)
     }
 
-    /// The enterprises with at least so many production incidents this year or in the last, by its slot; in no order.
-    pub fn with_incidents(&self, slot: usize, least: u32) -> impl Iterator<Item = Uscc> {
+    /// The enterprise at a place.
+    pub fn root(&self, place: usize) -> Option<Uscc> {
+        self.totals.get_index(place).map(|(root, _)| *root)
+    }
+
+    /// The enterprise at a place in a window that is summed; `None`: without a counted incident in any window.
+    pub fn year(&self, place: usize, slot: usize) -> Option<Year> {
+        self.totals[place].total.as_ref().map(|total| Year::of(total, slot))
+    }
+
+    /// The places of those with at least so many production incidents this year or in the last, by its slot.
+    pub fn with_incidents(&self, slot: usize, least: u32) -> impl Iterator<Item = usize> {
         let year = usize::from(slot == YEAR);
         let many = move |row: &Row| i64::from(row.years[year]) >= i64::from(least);
-        self.totals.iter().filter(move |(_, row)| many(row)).map(|(root, _)| *root)
+        self.totals.values().enumerate().filter(move |(_, row)| many(row)).map(|(place, _)| place)
     }
 
     /// What belongs together in a window that is summed.
@@ -147,94 +194,81 @@ impl Figures {
         self.sums.get(&(scope, key.into())).map(|sums| sums.windows[slot]).unwrap_or_default()
     }
 
-    /// Takes the changes of an epoch; the enterprises and scopes whose rates changed. `shifted` hears of each enterprise whose counts in `watched` are others than before.
+    /// Takes the changes of an epoch; what they move. `shifted` hears of each enterprise whose counts in `watched` are others than before.
     pub fn apply(
         &mut self,
         totals: Vec<Told>,
         sums: Updates<(ScopeKey, Sums)>,
         watched: Window,
         mut shifted: impl FnMut(Uscc),
-    ) -> (Vec<Uscc>, Vec<ScopeKey>) {
-        let mut enterprises = Vec::new();
+    ) -> Moves {
+        let (mut moves, watched) = (Moves::default(), slot(watched));
         for told in totals {
-            match told {
-                Told::Totals(totals) => {
-                    for moved in self.replace(totals, slot(watched)) {
-                        enterprises.extend(moved.rates.then_some(moved.root));
-                        if moved.watched {
-                            shifted(moved.root);
-                        }
-                    }
+            let moved = match told {
+                Told::Totals(totals) => self.replace(&totals, watched),
+                Told::Turned(turn, parts) => self.turn(&turn, &parts, watched),
+            };
+            for Moved { place, rates, years, watched } in moved {
+                moves.rates.extend(rates.then_some(place));
+                for (year, moved) in moves.years.iter_mut().zip(years) {
+                    year.extend(moved.then_some(place));
                 }
-                Told::Turned(turn, turned) => enterprises.extend(self.turn(&turn, &turned, slot(watched))),
+                if watched {
+                    self.root(place).into_iter().for_each(&mut shifted);
+                }
             }
         }
-        (enterprises, settle(&mut self.sums, sums))
+        moves.scopes = settle(&mut self.sums, sums);
+        moves
     }
 
-    /// Takes enterprises as they now are; whose figures changed.
-    fn replace(&mut self, totals: Vec<OfOne>, watched: usize) -> Vec<Moved> {
-        let (mut moved, new) = each_row(&mut self.totals, &totals, |root, row, (_, now)| {
-            let now = now.as_ref()?;
-            let moved = Moved::of(*root, Some(&row.total), Some(now), watched);
-            *row = Row::of(Arc::clone(now));
+    /// Takes enterprises as they now are.
+    fn replace(&mut self, totals: &[OfOne], watched: usize) -> Vec<Moved> {
+        let totals: Vec<&OfOne> = totals.iter().collect();
+        each_row(&mut self.totals, &totals, |place, row, now| {
+            let moved = Moved::of(place, row.total.as_deref(), now.as_deref(), watched);
+            *row = Row::of(now.clone());
             moved
-        });
-        for (root, now) in new.into_iter().filter_map(|at| totals.get(at)) {
-            if let Some(now) = now {
-                moved.extend(Moved::of(*root, None, Some(now), watched));
-                self.totals.insert(*root, Row::of(Arc::clone(now)));
-            }
-        }
-        for (root, _) in totals.iter().filter(|(_, now)| now.is_none()) {
-            if let Some(row) = self.totals.swap_remove(root) {
-                moved.extend(Moved::of(*root, Some(&row.total), None, watched));
-            }
-        }
-        moved
+        })
     }
 
-    /// Turns enterprises with the calendar; whose rates changed. A window that is watched is none of the calendar.
-    fn turn(&mut self, turn: &Turn, turned: &[Turned], watched: usize) -> Vec<Uscc> {
-        let (changed, _) = each_row(&mut self.totals, turned, |root, row, (_, heads)| {
-            let mut now = Total { heads: *heads, ..*row.total };
-            turn.apply(&mut now.tallies);
-            let moved = Moved::of(*root, Some(&row.total), Some(&now), watched);
-            row.change(now);
-            moved.filter(|moved| moved.rates).map(|moved| moved.root)
-        });
-        changed
+    /// Turns enterprises with the calendar.
+    fn turn(&mut self, turn: &Turn, parts: &[Vec<Turned>], watched: usize) -> Vec<Moved> {
+        let turned: Vec<&Turned> = parts.iter().flatten().collect();
+        each_row(&mut self.totals, &turned, |place, row, heads| row.turn(place, turn, heads, watched))
     }
 
     /// The rates of these as they now are, and of all others where what stands beside them is made otherwise than before:
-    /// of all enterprises by another model, of everything by another policy. Sorted.
+    /// of all enterprises by another model, of everything by another policy.
     pub fn changes(
         &mut self,
-        mut enterprises: Vec<Uscc>,
+        mut enterprises: Vec<usize>,
         mut scopes: Vec<ScopeKey>,
         stamp: &Stamp,
     ) -> RatesChanged {
         let renewed = self.renew(stamp);
         if renewed != Renewed::Nothing {
-            let member = |root: &Uscc| self.totals.get(root).is_some_and(|row| row.member);
-            enterprises = cores::some(&enterprises, |root| (!member(root)).then_some(*root));
-            enterprises.extend(self.totals.iter().filter(|(_, row)| row.member).map(|(root, _)| *root));
+            let members = self.totals.values().enumerate().filter(|(_, row)| row.member);
+            enterprises.extend(members.map(|(place, _)| place));
         }
         if renewed == Renewed::All {
             let stands = |(key, sums): &(&ScopeKey, &Sums)| !key.0.of_enterprises() || sums.members > 0;
             scopes.extend(self.sums.iter().filter(stands).map(|(key, _)| key.clone()));
         }
-        cores::sort(&mut enterprises);
+        // Of many the greater part is in order: they came in rows.
+        enterprises.sort();
+        enterprises.dedup();
         if !std::mem::replace(&mut self.city_shown, true) || renewed == Renewed::All {
             scopes.push((Scope::City, CITY.into()));
         }
         scopes.sort_unstable();
         scopes.dedup();
-        // Enterprises come first among the scopes.
         if enterprises.is_empty() && scopes.is_empty() {
             return RatesChanged::default();
         }
-        let mut rows = cores::each(&enterprises, |root| (of_root(root), self.enterprise(root)));
+        let mut rows = cores::some(&enterprises, |place| {
+            self.totals.get_index(*place).map(|(root, row)| (of_root(root), row.now()))
+        });
         rows.extend(scopes.into_iter().map(|key| {
             let now = self.scope(&key);
             (key, now)
@@ -242,9 +276,8 @@ impl Figures {
         RatesChanged::new(rows, self.how(stamp))
     }
 
-    /// The rates of these as they now are. Sorted.
-    pub fn these(&self, mut keys: Vec<ScopeKey>, stamp: &Stamp) -> RatesChanged {
-        keys.sort_unstable();
+    /// The rates of these as they now are.
+    pub fn these(&self, keys: Vec<ScopeKey>, stamp: &Stamp) -> RatesChanged {
         let rows = keys.into_iter().map(|key| {
             let now = self.now(&key);
             (key, now)
@@ -273,7 +306,8 @@ impl Figures {
     /// What those rates are divided from.
     pub fn exact(&self, scope: Scope, key: &str) -> Option<Exact> {
         if scope == Scope::Enterprise {
-            let total = &self.totals.get(&key.parse::<Uscc>().ok()?).filter(|row| row.member)?.total;
+            let row = self.totals.get(&key.parse::<Uscc>().ok()?).filter(|row| row.member)?;
+            let total = row.total.as_ref()?;
             return Some(std::array::from_fn(|slot| Sum::of(total.tallies[slot], total.heads[slot])));
         }
         match self.sums.get(&(scope, key.into())) {
@@ -295,13 +329,9 @@ impl Figures {
 
     fn now(&self, key: &ScopeKey) -> Option<Now> {
         match key.0 {
-            Scope::Enterprise => self.enterprise(&key.1.parse().ok()?),
+            Scope::Enterprise => self.totals.get(&key.1.parse::<Uscc>().ok()?)?.now(),
             _ => self.scope(key),
         }
-    }
-
-    fn enterprise(&self, root: &Uscc) -> Option<Now> {
-        self.totals.get(root).filter(|row| row.member).map(|row| Now::Enterprise(Arc::clone(&row.total)))
     }
 
     fn scope(&self, key: &ScopeKey) -> Option<Now> {
@@ -335,11 +365,6 @@ fn of_root(root: &Uscc) -> ScopeKey {
 /// The windows that are published.
 fn shown(sums: &Sums) -> Exact {
     std::array::from_fn(|slot| sums.windows[slot])
-}
-
-/// The production incidents of last year and this one.
-fn years(total: &Total) -> [i32; 2] {
-    [LAST_YEAR, YEAR].map(|slot| total.tallies[slot].incidents)
 }
 
 /// Whether an enterprise has rates: a counted production incident in one of three windows.
@@ -432,8 +457,7 @@ mod tests {
     use tocsin_schemas::codes::{FittedBy, ShrunkenReason};
 
     use super::*;
-    use crate::dataflow::Heads;
-    use crate::windows::{KEPT, SUMMED};
+    use crate::windows::KEPT;
 
     /// One enterprise and its area, in all windows: three incidents of 500 persons in each.
     fn three() -> Figures {
@@ -445,8 +469,8 @@ mod tests {
         let area = (Scope::Area, "330784106".into());
         let stamp = stamp(Statistics::default(), None);
         let totals = vec![Told::Totals(vec![(root, Some(Arc::new(total)))])];
-        let (enterprises, scopes) = figures.apply(totals, vec![((area, sums), 1)], Window::Year, drop);
-        let changes: Vec<_> = figures.changes(enterprises, scopes, &stamp).iter().collect();
+        let moves = figures.apply(totals, vec![((area, sums), 1)], Window::Year, drop);
+        let changes: Vec<_> = figures.changes(moves.rates, moves.scopes, &stamp).iter().collect();
         assert_eq!(keys(&changes), ["91330784XX00000190", "330784106", CITY]);
         figures
     }

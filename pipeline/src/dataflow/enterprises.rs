@@ -50,11 +50,11 @@ pub(crate) enum Change {
 pub(crate) enum Answer {
     /// Enterprises as they are now.
     Totals(Vec<OfOne>),
-    /// Enterprises that turned with the calendar and are otherwise as they were.
-    Turned(Box<Turn>, Vec<Turned>),
+    /// Enterprises that turned with the calendar and are otherwise as they were, in parts.
+    Turned(Box<Turn>, Vec<Vec<Turned>>),
     /// What a scope gained or lost.
     Sums(ScopeKey, Box<Sums>),
-    /// The enterprises of a window, as they are after the epoch.
+    /// The enterprises of a window, as they are after the epoch, in parts.
     Census(usize, Census),
 }
 
@@ -65,11 +65,11 @@ pub(crate) type OfOne = (Uscc, Option<Arc<Total>>);
 pub(crate) type Turned = (Uscc, [Heads; SUMMED]);
 
 /// Registered enterprises with a mean headcount above 0: production incidents and headcount (in `PARTS` of a person),
-/// and how many enterprises have just these; sorted, each once. What a model of all of them is fitted to.
+/// and how many enterprises have just these. What a model of all of them is fitted to, once they are [`together`].
 pub(crate) type Census = Vec<((i32, i128), u32)>;
 
-/// Counts that were taken apart, as one.
-pub(super) fn together(mut counts: Census) -> Census {
+/// Counts that were taken apart, as one: sorted, each once.
+pub(crate) fn together(mut counts: Census) -> Census {
     counts.sort_unstable_by_key(|(like, _)| *like);
     counts.dedup_by(|(next, many), (like, all)| {
         let same = next == like;
@@ -88,12 +88,15 @@ pub(crate) struct Enterprises {
     /// Every scope that had a member, by number.
     scopes: Vec<ScopeKey>,
     numbers: HashMap<ScopeKey, u32>,
+    /// By number, the scopes that a scope is part of.
+    above: Vec<SmallVec<[u32; 2]>>,
     gains: Gains,
 }
 
 #[derive(Default)]
 struct Enterprise {
-    /// The scopes it is a member of, by number; empty while it is not registered or read as another's.
+    /// The scopes it is a member of, by number, but for those that its industry is part of; empty while it is not registered
+    /// or read as another's.
     scopes: SmallVec<[u32; 4]>,
     insured: Insured,
     /// By window; `None`: no counted incident in any.
@@ -216,7 +219,7 @@ impl Enterprises {
             while let Some((_, diff, change)) = own.next_if(|(a, ..)| a == at) {
                 match change {
                     Change::Profile(_, profile) if diff > 0 => {
-                        enterprise.scopes = scopes(&profile).map(|scope| self.number(scope)).collect();
+                        enterprise.scopes = direct(&profile).map(|scope| self.number(scope)).collect();
                     }
                     Change::Profile(..) => enterprise.scopes.clear(),
                     Change::Insured(_, month, insured) => enterprise.insured.insure(month, insured, diff),
@@ -251,7 +254,9 @@ impl Enterprises {
             cores::sort(&mut settled);
             self.pass(&around, &turning, &settled, asked, out, &mut gone);
         }
-        for (number, gained) in self.gains.take() {
+        let gained = self.gains.take();
+        gained.iter().for_each(|(number, gain)| self.gains.add(&self.above[*number as usize], gain));
+        for (number, gained) in gained.into_iter().chain(self.gains.take()) {
             out.push((Answer::Sums(self.scopes[number as usize].clone(), Box::new(gained)), 1));
         }
         // The last first: each place is filled from the end.
@@ -335,35 +340,43 @@ impl Enterprises {
         out: &mut Vec<(Answer, isize)>,
         gone: &mut Vec<u32>,
     ) {
-        let spans = around.turn.sides().map(|calendar| months_of(&calendar, turning));
-        let spans = [&spans[..], &[months_of(&self.calendar, &asked)]].concat();
-        let scopes = self.scopes.len();
-        let pass = Pass { around, turning, asked: &asked, spans: Spans::of(spans.concat()), settled, scopes };
-        let mut census: Vec<Census> = vec![Vec::new(); asked.len()];
+        let both = Spans::of(around.turn.sides().map(|calendar| months_of(&calendar)).concat());
+        let pass = Pass { around, turning, asked: &asked, both, settled, scopes: self.scopes.len() };
+        let (mut turned, mut census) = (Vec::new(), vec![Census::new(); asked.len()]);
         for part in pass.parts(self.all.as_mut_slice()) {
             if !part.ended.is_empty() {
                 out.push((Answer::Totals(part.ended), 1));
             }
             if !part.turned.is_empty() {
-                out.push((Answer::Turned(Box::new(around.turn), part.turned), 1));
+                turned.push(part.turned);
             }
             for (number, sums) in (0..).zip(&part.gained) {
-                for (slot, sum) in turning.iter().zip(sums).filter(|(_, sum)| !sum.is_zero()) {
-                    self.gains.of(number).windows[*slot].plus_equals(sum);
+                for (slot, sum) in sums.iter().enumerate().filter(|(_, sum)| !sum.is_zero()) {
+                    self.gains.of(number).windows[slot].plus_equals(sum);
                 }
             }
             gone.extend(part.gone);
             census.iter_mut().zip(part.census).for_each(|(all, part)| all.extend(part));
         }
-        let counted = cores::each_of(census, together);
-        out.extend(asked.into_iter().zip(counted).map(|(slot, counts)| (Answer::Census(slot, counts), 1)));
+        if !turned.is_empty() {
+            out.push((Answer::Turned(Box::new(around.turn), turned), 1));
+        }
+        out.extend(asked.into_iter().zip(census).map(|(slot, counts)| (Answer::Census(slot, counts), 1)));
     }
 
     fn number(&mut self, scope: ScopeKey) -> u32 {
-        *self.numbers.entry(scope).or_insert_with_key(|scope| {
-            self.scopes.push(scope.clone());
-            self.scopes.len() as u32 - 1
-        })
+        if let Some(number) = self.numbers.get(&scope) {
+            return *number;
+        }
+        let above = match scope.0 {
+            Scope::Industry => above(&scope.1).map(|above| self.number(above)).collect(),
+            _ => SmallVec::new(),
+        };
+        let number = self.scopes.len() as u32;
+        self.scopes.push(scope.clone());
+        self.above.push(above);
+        self.numbers.insert(scope, number);
+        number
     }
 }
 
@@ -419,19 +432,17 @@ struct Around {
 
 impl Around {
     fn new(from: Calendar, to: Calendar) -> Around {
-        let all: [usize; SUMMED] = std::array::from_fn(|slot| slot);
-        let spans = |calendar: &Calendar| Spans::of(months_of(calendar, &all));
+        let spans = |calendar: &Calendar| Spans::of(months_of(calendar).to_vec());
         Around { turn: Turn::new(from, to), before: spans(&from), after: spans(&to) }
     }
 }
 
-/// The months of these windows.
-fn months_of(calendar: &Calendar, slots: &[usize]) -> Vec<Span> {
-    let months = |slot: &usize| match calendar.months.of(*slot) {
+/// The months of each window that is summed.
+fn months_of(calendar: &Calendar) -> [Span; SUMMED] {
+    std::array::from_fn(|slot| match calendar.months.of(slot) {
         Some((first, last)) => (Month(first), Month(last + 1)),
         None => (Month(0), Month(0)),
-    };
-    slots.iter().map(months).collect()
+    })
 }
 
 /// One pass over the state, in parts that any core may take; see [`Enterprises::pass`].
@@ -441,8 +452,8 @@ struct Pass<'a> {
     turning: &'a [usize],
     /// Those that are asked for.
     asked: &'a [usize],
-    /// Of the former as they were and as they are, and of the latter.
-    spans: Spans,
+    /// The months of every window that is summed, before and after.
+    both: Spans,
     settled: &'a [u32],
     /// How many scopes there are.
     scopes: usize,
@@ -455,7 +466,7 @@ struct Part {
     ended: Vec<OfOne>,
     /// Those of which nothing is known any more.
     gone: Vec<u32>,
-    /// By scope, and by window that turns.
+    /// By scope and window.
     gained: Vec<[Sum; SUMMED]>,
     /// By window that is asked for.
     census: Vec<HashMap<(i32, i128), u32>>,
@@ -477,7 +488,7 @@ impl Pass<'_> {
 
     fn part(&self, from: usize, rows: &mut Slice<Uscc, Enterprise>) -> Part {
         let mut part = Part {
-            turned: Vec::new(),
+            turned: Vec::with_capacity(rows.len()),
             ended: Vec::new(),
             gone: Vec::new(),
             gained: vec![[Sum::default(); SUMMED]; self.scopes],
@@ -486,23 +497,21 @@ impl Pass<'_> {
         let begins = self.around.turn.begins();
         let settled = &self.settled[self.settled.partition_point(|at| (*at as usize) < from)..];
         let mut settled = settled.iter().map(|at| *at as usize).peekable();
-        // By span: at most each window before, after, and asked for.
-        let mut heads = [Heads::default(); 3 * SUMMED];
+        let mut heads = [[Heads::default(); SUMMED]; 2];
         for (at, (uscc, enterprise)) in (from..).zip(rows.iter_mut()) {
             let is_settled = settled.next_if_eq(&at).is_some();
             if enterprise.insured.is_empty() && !(begins && enterprise.tallies.is_some()) {
                 continue;
             }
-            enterprise.insured.within(&self.spans, |at, of| heads[at] = of);
+            enterprise.insured.within(&self.both, |at, of| heads[at / SUMMED][at % SUMMED] = of);
             if !is_settled {
                 self.turn(at, *uscc, enterprise, &heads, &mut part);
             }
             if enterprise.scopes.is_empty() {
                 continue;
             }
-            let asked = &heads[2 * self.turning.len()..];
-            for ((slot, heads), counts) in self.asked.iter().zip(asked).zip(&mut part.census) {
-                if let Some(parts) = heads.parts().filter(|parts| *parts > 0) {
+            for (slot, counts) in self.asked.iter().zip(&mut part.census) {
+                if let Some(parts) = heads[1][*slot].parts().filter(|parts| *parts > 0) {
                     *counts.entry((enterprise.tallies()[*slot].incidents, parts)).or_default() += 1;
                 }
             }
@@ -511,27 +520,34 @@ impl Pass<'_> {
     }
 
     /// Turns an enterprise. What it adds in other windows than those that turn has not changed.
-    fn turn(&self, at: usize, uscc: Uscc, enterprise: &mut Enterprise, heads: &[Heads], part: &mut Part) {
-        let before = *enterprise.tallies();
+    fn turn(
+        &self,
+        at: usize,
+        uscc: Uscc,
+        enterprise: &mut Enterprise,
+        heads: &[[Heads; SUMMED]; 2],
+        part: &mut Part,
+    ) {
+        let tallies = *enterprise.tallies();
         enterprise.turn(&self.around.turn);
-        let (old, others) = heads.split_at(self.turning.len());
         let mut differs = false;
-        for (nth, ((slot, old), new)) in self.turning.iter().zip(old).zip(others).enumerate() {
-            let after = enterprise.tallies()[*slot];
-            if (before[*slot], *old) == (after, *new) {
+        for slot in self.turning {
+            let before = (tallies[*slot], heads[0][*slot]);
+            let after = (enterprise.tallies()[*slot], heads[1][*slot]);
+            if before == after {
                 continue;
             }
             differs = true;
-            let gained = Sum::gained((before[*slot], *old), (after, *new));
+            let gained = Sum::gained(before, after);
             for scope in &enterprise.scopes {
-                part.gained[*scope as usize][nth].plus_equals(&gained);
+                part.gained[*scope as usize][*slot].plus_equals(&gained);
             }
         }
         if !differs || enterprise.tallies.is_none() {
             return;
         }
         if *enterprise.tallies() != NONE {
-            part.turned.push((uscc, enterprise.heads(&self.around.after)));
+            part.turned.push((uscc, heads[1]));
             return;
         }
         enterprise.tallies = None;
@@ -544,10 +560,19 @@ impl Pass<'_> {
 
 /// What an enterprise is a member of (S10: by area, industry, sector and cluster).
 pub(crate) fn scopes(profile: &Profile) -> impl Iterator<Item = ScopeKey> {
+    direct(profile).chain(above(&profile.division))
+}
+
+/// The same but for what its industry is part of.
+fn direct(profile: &Profile) -> impl Iterator<Item = ScopeKey> {
     let industry = (Scope::Industry, profile.division.clone());
     let area = (Scope::Area, profile.area.clone());
-    let city = (Scope::City, CompactString::const_new(CITY));
-    let sector = sector(&profile.division).map(|sector| (Scope::Sector, sector.to_compact_string()));
     let tags = profile.tags.iter().map(|tag| (Scope::Tag, tag.clone()));
-    [industry, area, city].into_iter().chain(sector).chain(tags)
+    [industry, area].into_iter().chain(tags)
+}
+
+/// What an industry is part of.
+fn above(division: &str) -> impl Iterator<Item = ScopeKey> {
+    let city = (Scope::City, CompactString::const_new(CITY));
+    std::iter::once(city).chain(sector(division).map(|sector| (Scope::Sector, sector.to_compact_string())))
 }

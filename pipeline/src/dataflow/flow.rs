@@ -16,7 +16,7 @@ use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::{Day, Month};
 
 use super::circumstances::{self, Buckets, Circumstances};
-use super::enterprises::{Answer, Census, Change, Enterprises, OfOne, ScopeKey, Turned, together};
+use super::enterprises::{Answer, Census, Change, Enterprises, OfOne, ScopeKey, Turned};
 use super::headcounts::{HeadcountChange, Headcounts};
 use super::keyed::{Epoch, keyed, route, summed};
 use super::measure::{Sums, Tally};
@@ -58,7 +58,7 @@ pub(crate) struct Changes {
     pub totals: Vec<Told>,
     /// Scopes in windows.
     pub sums: Updates<(ScopeKey, Sums)>,
-    /// The enterprises of the windows that were asked for, by slot.
+    /// The enterprises of the windows that were asked for, by slot, in parts.
     pub census: BTreeMap<usize, Census>,
 }
 
@@ -81,19 +81,8 @@ pub(crate) enum Told {
     /// As they now are.
     Totals(Vec<OfOne>),
     /// Several of which the calendar made something else: their counts turned with it, and they have these headcounts.
-    /// Each has a counted incident in a window.
-    Turned(Box<Turn>, Vec<Turned>),
-}
-
-impl Told {
-    /// Of whom.
-    pub fn roots(&self) -> impl Iterator<Item = Uscc> + '_ {
-        let (totals, turned) = match self {
-            Told::Totals(totals) => (&totals[..], &[][..]),
-            Told::Turned(_, turned) => (&[][..], &turned[..]),
-        };
-        totals.iter().map(|(uscc, _)| *uscc).chain(turned.iter().map(|(uscc, _)| *uscc))
-    }
+    /// Each has a counted incident in a window. In parts, as they were found.
+    Turned(Box<Turn>, Vec<Vec<Turned>>),
 }
 
 impl Changes {
@@ -113,12 +102,8 @@ impl Changes {
                     match of {
                         OfEnterprises::Some(told) => self.totals.push(told),
                         // Each worker counts its own.
-                        OfEnterprises::Census(slot, census) => {
-                            let all = self.census.entry(slot).or_default();
-                            *all = match all.is_empty() {
-                                true => census,
-                                false => together([std::mem::take(all), census].concat()),
-                            };
+                        OfEnterprises::Census(slot, mut census) => {
+                            self.census.entry(slot).or_default().append(&mut census);
                         }
                     }
                 }

@@ -188,6 +188,7 @@ impl Heads {
     }
 
     /// The mean, in `PARTS` of a person; `None` if no month has a record.
+    #[inline]
     pub fn parts(self) -> Option<i128> {
         let months = usize::try_from(self.months).ok().filter(|months| *months > 0)?;
         let share = SHARES.get(months).copied().unwrap_or_else(|| PARTS / i64::from(self.months));
@@ -197,6 +198,7 @@ impl Heads {
 
 impl Sum {
     /// What an enterprise adds to its industry, area and city.
+    #[inline]
     pub fn of(tally: Tally, heads: Heads) -> Sum {
         let parts = heads.parts();
         Sum {
@@ -208,6 +210,7 @@ impl Sum {
     }
 
     /// What it adds now more than before.
+    #[inline]
     pub fn gained(before: (Tally, Heads), after: (Tally, Heads)) -> Sum {
         let mut gained = Sum::of(after.0, after.1);
         gained.plus_equals(&Sum::of(before.0, before.1).multiply(&-1));

@@ -32,7 +32,7 @@ mod resolve;
 mod threads;
 
 pub(crate) use circumstances::scopes as scopes_of_incident;
-pub(crate) use enterprises::{Census, OfOne, ScopeKey, Turned, scopes as scopes_of_member};
+pub(crate) use enterprises::{Census, OfOne, ScopeKey, Turned, scopes as scopes_of_member, together};
 pub(crate) use flow::{Changes, Inputs, Told, Updates};
 pub(crate) use measure::{Exact, Heads, PARTS, Sum, Sums, Tally, Total};
 pub(crate) use threads::Dataflow;

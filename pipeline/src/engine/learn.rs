@@ -8,7 +8,7 @@ use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::{Listed, Rates, Reference, Window};
 use tocsin_schemas::time::Month;
 
-use super::{Affected, Arrival, Engine, Inputs, Lists, Verdict};
+use super::{Affected, Arrival, Engine, Figured, Inputs, Lists, Verdict};
 use crate::dataflow::{Exact, Updates};
 use crate::facts::Shared;
 use crate::incidents::Seen;
@@ -61,14 +61,15 @@ impl Engine {
         let Some(clock) = self.clock else { return };
         let inputs = Inputs { census: Lists::MODELS.to_vec(), ..Inputs::default() };
         let changes = self.dataflow.run(inputs);
-        self.lists.midnight(&self.figures, clock.day(), &changes.census);
+        self.lists.midnight(&self.figures, clock.day(), changes.census);
         self.list(&self.stamp(clock), &Affected::All);
     }
 
     /// Brings the entries of one enterprise up to date with what was learnt.
     pub(crate) fn list_again(&mut self, uscc: Uscc) {
         if let Some(clock) = self.clock {
-            self.list(&self.stamp(clock), &Affected::These(&[uscc]));
+            let one = Figured { also: vec![uscc], ..Figured::default() };
+            self.list(&self.stamp(clock), &Affected::These(&one));
         }
     }
 

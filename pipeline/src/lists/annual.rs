@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use tocsin_schemas::codes::{ListClass, ListReason, Undetermined};
 use tocsin_schemas::records::Reference;
 
-use crate::dataflow::{Heads, PARTS, Tally};
+use crate::dataflow::{Heads, PARTS, Tally, Total};
 use crate::model::Model;
 use crate::policy::Lists as Limits;
 use crate::statistics::tail;
@@ -54,6 +54,11 @@ pub(crate) type Reasons = SmallVec<[ListReason; 4]>;
 type Test = Result<bool, Undetermined>;
 
 impl Year {
+    /// An enterprise in the window of a year, by its slot.
+    pub fn of(total: &Total, slot: usize) -> Year {
+        Year { tally: total.tallies[slot], heads: total.heads[slot] }
+    }
+
     /// Counted production incidents.
     pub fn incidents(self) -> u32 {
         self.tally.incidents.max(0) as u32

@@ -15,7 +15,7 @@ use crate::model::Model;
 use crate::policy::Lists as Limits;
 use crate::rates::Stamp;
 
-/// Entries of lists that changed, sorted by key. They say what was so at their decision, whenever they are asked.
+/// Entries of lists that changed. They say what was so at their decision, whenever they are asked.
 #[derive(Clone, Default)]
 pub struct ListsChanged(pub(super) Vec<Row>);
 
@@ -52,7 +52,9 @@ impl ListsChanged {
 
     /// Makes them out, one after the other, by key; `None` of an enterprise that is not on its list any more.
     pub fn iter(&self) -> impl Iterator<Item = (String, Option<Listed>)> + '_ {
-        self.0.iter().map(|row| match row {
+        let mut rows: Vec<&Row> = self.0.iter().collect();
+        rows.sort_by_key(|row| row.order());
+        rows.into_iter().map(|row| match row {
             Row::Entry(uscc, None, of) => (format!("{}|{}|{uscc}", List::Annual, of.year), None),
             Row::Entry(uscc, Some((said, now)), of) => keyed(of.listed(*uscc, said, *now)),
             Row::Written(listed) => keyed((**listed).clone()),
@@ -66,6 +68,15 @@ impl Row {
         match self {
             Row::Entry(uscc, ..) => Some(*uscc),
             Row::Written(_) => None,
+        }
+    }
+
+    /// Annual before frozen. The key of a list as a whole is where those of its entries begin; what is frozen is in its order.
+    fn order(&self) -> (List, i32, Option<Uscc>) {
+        match self {
+            Row::Entry(uscc, _, of) => (List::Annual, of.year, Some(*uscc)),
+            Row::Written(listed) if listed.list == List::Annual => (List::Annual, listed.year, None),
+            Row::Written(listed) => (listed.list, 0, None),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::entry::{Said, Sizes, bare};
 use super::freeze::{Asked, Freeze, Frozen};
 use super::persistent::key_years;
 use crate::cores;
-use crate::dataflow::{Census, PARTS, Sum};
+use crate::dataflow::{Census, PARTS, Sum, together};
 use crate::model::Model;
 use crate::policy::Lists as Limits;
 use crate::rates::{Figures, Stamp};
@@ -88,11 +88,24 @@ pub(crate) struct Before<'a> {
 pub(crate) enum Moved<'a> {
     /// Anybody's: another year, another policy, a rebuild.
     All,
-    /// At a midnight, those of these (sorted), and of all who are compared with what was taken at it.
-    Compared(&'a [Uscc]),
+    /// At a midnight, those of these, and of all who are compared with what was taken at it.
+    Compared(&'a Figured),
     /// These.
-    These(&'a [Uscc]),
+    These(&'a Figured),
 }
+
+/// Who is otherwise than before.
+#[derive(Default)]
+pub(crate) struct Figured {
+    /// In last year and in this one, by place among the figures.
+    pub years: [Vec<usize>; 2],
+    /// Others, by code: what is read as them is other than before.
+    pub also: Vec<Uscc>,
+}
+
+/// Whose entry is looked at: where its figures are, if there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Whose(Option<usize>, Uscc);
 
 fn year_of(day: Day) -> i32 {
     i32::from(day.year())
@@ -192,16 +205,16 @@ impl Lists {
 
     /// Takes what enterprises are compared with from the figures of a midnight, and fits the models that were asked
     /// for. Years that are not kept any more go.
-    pub fn midnight(&mut self, figures: &Figures, day: Day, census: &BTreeMap<usize, Census>) {
+    pub fn midnight(&mut self, figures: &Figures, day: Day, mut census: BTreeMap<usize, Census>) {
         self.leave(day);
         let due = kept(day).into_iter().filter_map(|(year, slot)| {
             let last = slot == LAST_YEAR;
             let (modelled, days) = if last { (slot, length(slot, day)) } else { (MODELLED, 365) };
-            Some((year, days, census.get(&modelled)?))
+            Some((year, days, census.remove(&modelled)?))
         });
         // Why there is none is told where it is missed: an undetermined test.
-        let fit = |(year, days, census): (i32, u32, &Census)| {
-            (year, Model::fit(day, days, census).ok().map(Arc::new))
+        let fit = |(year, days, census): (i32, u32, Census)| {
+            (year, Model::fit(day, days, &together(census)).ok().map(Arc::new))
         };
         let mut fitted: BTreeMap<_, _> = cores::each_of(due.collect(), fit).into_iter().collect();
         for (year, slot) in kept(day) {
@@ -227,7 +240,7 @@ impl Lists {
         self.years.get(&year_of(as_of)).and_then(|of| of.model.as_ref())
     }
 
-    /// Brings the lists up to date; what changed, sorted by key.
+    /// Brings the lists up to date; what changed.
     pub fn settle(&mut self, before: &Before, moved: &Moved, freezes: &[Freeze]) -> ListsChanged {
         let as_of = before.stamp.as_of;
         if matches!(moved, Moved::All) {
@@ -241,12 +254,12 @@ impl Lists {
             self.freeze(freeze, before, &mut frozen);
         }
         let mut also = self.moved(this, before, moved);
-        also.extend(lasts.iter().filter_map(Row::entry));
+        also.extend(lasts.iter().filter_map(Row::entry).map(|uscc| before.whose(uscc)));
         if !freezes.is_empty() {
-            also.extend(self.years.get(&this.0).iter().flat_map(|of| of.on.keys()));
+            let on = self.years.get(&this.0).into_iter().flat_map(|of| of.on.keys());
+            also.extend(on.map(|uscc| before.whose(*uscc)));
         }
         let these = self.renew(this, also, before);
-        // The key of a list as a whole is where those of its entries begin, which are sorted; annual before frozen.
         let mut rows: Vec<Row> = self.tell(last.0, before).into_iter().collect();
         rows.extend(lasts);
         rows.extend(self.tell(this.0, before));
@@ -289,33 +302,42 @@ impl Lists {
     }
 
     /// Whose entries in a list are to be looked at.
-    fn moved(&self, (year, slot): (i32, usize), before: &Before, moved: &Moved) -> Vec<Uscc> {
-        let on = self.years.get(&year).map(|of| &of.on);
-        // Fewer incidents than these are compared with nothing.
-        let compared = before.limits.key_incidents.min(before.limits.rate_incidents);
+    fn moved(&self, (year, slot): (i32, usize), before: &Before, moved: &Moved) -> Vec<Whose> {
+        let figures = before.figures;
+        let at = |place: usize| figures.root(place).map(|uscc| Whose(Some(place), uscc));
+        let these = |figured: &Figured| {
+            let moved = &figured.years[usize::from(slot == YEAR)];
+            let also = figured.also.iter().map(|uscc| before.whose(*uscc));
+            moved.iter().filter_map(|place| at(*place)).chain(also).collect::<Vec<Whose>>()
+        };
         match moved {
-            Moved::These(firms) => firms.to_vec(),
-            Moved::Compared(firms) => {
-                let others = before.figures.with_incidents(slot, compared);
-                let others = others.filter(|uscc| firms.binary_search(uscc).is_err());
-                firms.iter().copied().chain(others).collect()
+            Moved::These(figured) => these(figured),
+            Moved::Compared(figured) => {
+                // Fewer incidents than these are compared with nothing.
+                let compared = before.limits.key_incidents.min(before.limits.rate_incidents);
+                let mut all = these(figured);
+                all.extend(figures.with_incidents(slot, compared).filter_map(at));
+                all
             }
             Moved::All => {
-                let mut all: Vec<Uscc> = before.figures.with_incidents(slot, 1).collect();
-                all.extend(on.into_iter().flat_map(|on| on.keys()));
+                let mut all: Vec<Whose> = figures.with_incidents(slot, 1).filter_map(at).collect();
+                let on = self.years.get(&year).into_iter().flat_map(|of| of.on.keys());
+                all.extend(on.map(|uscc| before.whose(*uscc)));
                 all
             }
         }
     }
 
-    /// Brings the entries of these in the list of one year up to date; those that changed, sorted.
-    fn renew(&mut self, of: (i32, usize), mut whose: Vec<Uscc>, before: &Before) -> Vec<Row> {
+    /// Brings the entries of these in the list of one year up to date; those that changed.
+    fn renew(&mut self, of: (i32, usize), mut whose: Vec<Whose>, before: &Before) -> Vec<Row> {
         if whose.is_empty() {
             return Vec::new();
         }
-        cores::sort(&mut whose);
+        // Of many the greater part is in order: they came in rows.
+        whose.sort();
+        whose.dedup();
         let list = self.years.entry(of.0).or_default().list(of, before);
-        let renewed = cores::some(&whose, |uscc| self.renewed(of, *uscc, &list, before));
+        let renewed = cores::some(&whose, |whose| self.renewed(of, *whose, &list, before));
         if renewed.is_empty() {
             return Vec::new();
         }
@@ -354,11 +376,11 @@ impl Lists {
     fn renewed(
         &self,
         (year, slot): (i32, usize),
-        uscc: Uscc,
+        Whose(place, uscc): Whose,
         list: &OfList,
         before: &Before,
     ) -> Option<Renewed> {
-        let now = before.figures.year(&uscc, slot).filter(|now| now.incidents() > 0);
+        let now = place.and_then(|place| before.figures.year(place, slot)).filter(|now| now.incidents() > 0);
         let stands = self.years.get(&year).and_then(|of| of.on.get_full(&uscc));
         let (at, stands) = (stands.map(|(at, ..)| at), stands.map(|(_, _, said)| said));
         if let (Some(said), Some(now)) = (stands, now)
@@ -456,7 +478,12 @@ impl Lists {
 impl Before<'_> {
     /// An enterprise in the year of a slot.
     fn now(&self, uscc: &Uscc, slot: usize) -> Year {
-        self.figures.year(uscc, slot).unwrap_or_default()
+        let place = self.figures.place(uscc);
+        place.and_then(|place| self.figures.year(place, slot)).unwrap_or_default()
+    }
+
+    fn whose(&self, uscc: Uscc) -> Whose {
+        Whose(self.figures.place(&uscc), uscc)
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) use hazards::{Harm, How, rank as hazards};
 pub(crate) use industries::judge as industries;
 pub use industries::{Candidate, Industries, Industry, YearFigures};
 pub use live::ListsFound;
-pub(crate) use live::{Before, Lists, Moved};
+pub(crate) use live::{Before, Figured, Lists, Moved};
 pub(crate) use persistent::key_years;
 pub use refused::{Refused, RefusedReports};
 pub(crate) use streaks::rank as streaks;

@@ -11,7 +11,7 @@ use super::beside::Beside;
 use super::{Stamp, of_circumstance, of_sums, of_total};
 use crate::dataflow::{ScopeKey, Sums, Total};
 
-/// Rates that changed, sorted by scope and key. They say what was so at their decision, whenever they are asked.
+/// Rates that changed. They say what was so at their decision, whenever they are asked.
 #[derive(Clone, Default)]
 pub struct RatesChanged {
     rows: Vec<(ScopeKey, Option<Now>)>,
@@ -48,10 +48,12 @@ impl RatesChanged {
         self.rows.is_empty()
     }
 
-    /// Makes them out, one after the other; `None` of a scope that has none any more.
+    /// Makes them out, one after the other, by scope and key; `None` of a scope that has none any more.
     pub fn iter(&self) -> impl Iterator<Item = ((Scope, String), Option<Rates>)> + '_ {
-        self.how.iter().flat_map(|how| {
-            self.rows.iter().map(|(key, now)| {
+        let mut rows: Vec<&(ScopeKey, Option<Now>)> = self.rows.iter().collect();
+        rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        self.how.iter().flat_map(move |how| {
+            std::mem::take(&mut rows).into_iter().map(|(key, now)| {
                 let rates = now.as_ref().map(|now| how.rates(key, now));
                 ((key.0, key.1.to_string()), rates)
             })
