@@ -180,11 +180,15 @@ pub fn digest_number(day: Day) -> String {
 /// The digest with this message in it; `digest` is the one that stands, if one does.
 pub fn joined(digest: Option<&Delivery>, message: &Delivery, due: Instant, now: Instant) -> Delivery {
     let mut digest = digest.cloned().unwrap_or_else(|| blank(message, due, now));
-    let slots = &mut digest.slots;
-    change_count(slots, 1);
-    // What the newest of them says: the year's count, the number to quote, the town.
+    change_count(&mut digest.slots, 1);
+    speak_of(&mut digest.slots, message);
+    Delivery { at: now, ..digest }
+}
+
+/// What the newest of a digest's messages says: the year's count, the number to quote, the town.
+fn speak_of(slots: &mut BTreeMap<String, String>, message: &Delivery) {
     for (name, value) in &message.slots {
-        if matches!(name.as_str(), "n" | "town" | "area") {
+        if matches!(name.as_str(), YEARS_COUNT | "town" | "area") {
             slots.insert(name.clone(), value.clone());
         }
     }
@@ -192,13 +196,27 @@ pub fn joined(digest: Option<&Delivery>, message: &Delivery, due: Instant, now: 
     for (name, value) in [("id", message.case_no.as_str()), ("id_head", head), ("id_tail", tail)] {
         slots.insert(name.to_owned(), value.to_owned());
     }
-    Delivery { at: now, ..digest }
 }
 
-/// The digest without one of its messages; `None`: that was the last one.
-pub fn left(digest: &Delivery, now: Instant) -> Option<Delivery> {
+/// The digest without one of its messages, which `by` has overtaken; `newest` is the newest that remains, as far as that
+/// is known: without it the digest keeps the number that it names. `None`: that was the last one.
+///
+/// The year's count is that of the newest, or what `by` says it has become: one less than the digest says. Another figure is
+/// of another year, since an accident counts in its own.
+pub fn left(digest: &Delivery, newest: Option<&Delivery>, by: &Delivery, now: Instant) -> Option<Delivery> {
+    let number = |slots: &BTreeMap<String, String>| slots.get(YEARS_COUNT)?.parse::<i64>().ok();
+    let less = number(&digest.slots).zip(number(&by.slots)).is_some_and(|(was, is)| is == was - 1);
     let mut digest = Delivery { at: now, ..digest.clone() };
-    (change_count(&mut digest.slots, -1) > 0).then_some(digest)
+    if change_count(&mut digest.slots, -1) == 0 {
+        return None;
+    }
+    if let Some(newest) = newest {
+        speak_of(&mut digest.slots, newest);
+    }
+    if let Some(count) = by.slots.get(YEARS_COUNT).filter(|_| less) {
+        digest.slots.insert(YEARS_COUNT.to_owned(), count.clone());
+    }
+    Some(digest)
 }
 
 /// How many messages a digest stands for.
@@ -206,6 +224,8 @@ pub fn count(digest: &Delivery) -> i64 {
     digest.slots.get(HOW_MANY).and_then(|k| k.parse().ok()).unwrap_or(0)
 }
 
+/// The slot of a text that says how many incidents the year has.
+const YEARS_COUNT: &str = "n";
 /// The slot of a digest's text that says how many it stands for.
 const HOW_MANY: &str = "k";
 

@@ -154,7 +154,9 @@ impl Planner<'_> {
         let mut levels = vec![self.of_role(audience.role, &audience.subject, false)];
         if audience.role == Role::Owner {
             levels.push(self.of_role(Role::SafetyOfficer, &audience.subject, false));
-            if let (Some(area), false) = (alert.facts.area.as_deref(), decide::looks_back(alert.change)) {
+            // An alert knows name and area of the employer alone: for a host nobody can stand in.
+            let area = alert.facts.area.as_deref().filter(|_| audience.subject == alert.uscc.as_str());
+            if let (Some(area), false) = (area, decide::looks_back(alert.change)) {
                 levels.push(self.of_role(Role::TownshipDuty, area, true));
             }
         }
@@ -196,9 +198,10 @@ impl Planner<'_> {
         let whom = &step.whom;
         let profile = gateways::find(&whom.channel).map(|entry| entry.profile);
         let variable_chars = profile.and_then(|profile| profile.limits.variable_chars);
-        let template = match step.stands_in && !decide::looks_back(alert.change) {
-            true => Ok(Template::T15),
-            false => self.template(alert, audience.role),
+        let template = match (step.stands_in, decide::looks_back(alert.change)) {
+            (true, false) => Ok(Template::T15),
+            (true, true) => Ok(Template::T17),
+            (false, _) => self.template(alert, audience.role),
         };
         let message = template.clone().and_then(|t| self.texts.render_as(t, alert, audience, variable_chars));
         let named = message.as_ref().map_or_else(

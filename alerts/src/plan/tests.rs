@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tocsin_schemas::codes::{Level, Severity};
+use tocsin_schemas::codes::{Level, Reason, Severity};
 use tocsin_schemas::records::Contact;
 
 use super::next::Further;
@@ -309,9 +309,29 @@ fn the_township_that_stood_in_for_an_owner_hears_the_correction_too() {
     assert_eq!((who(&first[0]), first[0].template.as_str()), ("township_duty+1".into(), "T15"));
     house.ends(&first[0], DeliveryState::Accepted, "");
     let corrected = house.plan(&followed("a2", Change::Corrected));
-    assert_eq!((who(&corrected[0]), corrected[0].template.as_str()), ("township_duty+1".into(), "T3"));
+    assert_eq!((who(&corrected[0]), corrected[0].template.as_str()), ("township_duty+1".into(), "T17"));
+    let (text, _) = Texts::built_in().filled("T17", &corrected[0].slots).unwrap();
+    assert!(text.contains("未能通知到的长城五金事故已"), "{text}");
+    let moved = Alert { reason: Some(Reason::Moved), ..followed("a4", Change::Corrected) };
+    assert!(house.plan(&moved)[0].slots["act"] == "移出该企业", "who reads it is not the enterprise");
+    let lessened = Alert { severity: Some(Severity::Minor), ..followed("a5", Change::Downgraded) };
+    assert!(house.plan(&lessened)[0].slots["act"] == "更正为轻伤");
     let upgraded = house.plan(&followed("a3", Change::Upgraded));
     assert_eq!((upgraded.len(), upgraded[0].template.as_str()), (1, "T15"), "once, though it is first too");
+}
+
+/// The alert names the employer and its township, of which neither is the host's.
+#[test]
+fn nobody_is_sent_to_the_employer_because_the_host_cannot_be_reached() {
+    let mut house = House::new(&["webhook"]);
+    house.knows(Role::TownshipDuty, AREA, 1, "town");
+    house.knows(Role::Owner, uscc().as_str(), 1, "owner");
+    let mut alert = new_alert();
+    alert.audiences.push(audience(Role::Owner, "host"));
+    let planned = house.tell(&alert);
+    let told: Vec<_> = planned.iter().map(|d| (d.subject.as_str(), d.state, d.reason.as_deref())).collect();
+    let host = ("host", DeliveryState::Failed, Some("no_contact"));
+    assert_eq!(told, [(uscc().as_str(), DeliveryState::Planned, None), host]);
 }
 
 #[test]

@@ -136,9 +136,18 @@ fn a_digest_counts_its_messages_and_goes_out_when_people_read() {
         text,
         "【永康人社】贵单位另有2起工伤信息未逐条发送，本年累计4起，最近编号000000134。请立即排查隐患，回复1确认。"
     );
-    let one = left(&both, at("10:00:02")).unwrap();
-    assert_eq!(count(&one), 1);
-    assert_eq!(left(&one, at("10:00:03")), None);
+    let a = Delivery { slots: slots("3"), case_no: "000000126".into(), ..news("a") };
+    let says = |by: &str| {
+        let correction = Delivery { slots: slots(by), ..of("c", Change::Corrected, Urgency::Daytime) };
+        let one = left(&both, Some(&a), &correction, at("10:00:02")).unwrap();
+        assert_eq!(left(&one, Some(&a), &correction, at("10:00:03")), None);
+        (count(&one), one.slots["n"].clone(), one.slots["id"].clone())
+    };
+    assert_eq!(says("3"), (1, "3".into(), "000000126".into()), "the newest has gone");
+    assert_eq!(says("0"), (1, "3".into(), "000000126".into()), "a correction of last year");
+    let correction = Delivery { slots: slots("3"), ..of("c", Change::Corrected, Urgency::Daytime) };
+    let one = left(&both, Some(&second), &correction, at("10:00:02")).unwrap();
+    assert_eq!((&*one.slots["n"], &*one.slots["id"]), ("3", "000000134"), "an earlier one has gone");
     // Another day, phone, channel, role or subject: another digest.
     let id = |d: &Delivery, day: Day| digest_id(d, day);
     let day = midnight.day();

@@ -23,6 +23,13 @@ impl Digests {
         self.members.get(&thread).map_or(&[], Vec::as_slice)
     }
 
+    /// The newest message that this digest stands for, but for one.
+    fn newest_but(&self, digest_id: &str, but: &str) -> Option<&Delivery> {
+        let members = self.members.values().flatten();
+        let others = members.filter(|member| of(member) == Some(digest_id) && member.delivery_id != but);
+        others.max_by_key(|member| super::board::place(member))
+    }
+
     /// Takes in a delivery as it stands now.
     pub fn apply(&mut self, delivery: &Delivery) {
         let thread = ThreadKey::of(delivery);
@@ -39,7 +46,7 @@ impl Digests {
 }
 
 /// The digest that stands for this delivery, if one does.
-fn of(delivery: &Delivery) -> Option<&str> {
+pub(crate) fn of(delivery: &Delivery) -> Option<&str> {
     ledger::stands_for(delivery).filter(|_| ledger::reason_class(delivery) == Why::InDigest.as_str())
 }
 
@@ -123,7 +130,8 @@ impl Turn<'_> {
         // Something else of the thread rang, or stood in a digest that did.
         let told = !heard.is_empty() || self.ledger.past(thread).last_out.is_some();
         if decide::supersedes(change) {
-            unheard.iter().for_each(|member| self.leave(member, now));
+            let by = entry.delivery.clone();
+            unheard.iter().for_each(|member| self.leave(member, &by, now));
         }
         // Less grave than was known, and the digest does not say how grave: it still stands for it.
         let over = decide::looks_back(change) && !told;
@@ -133,10 +141,11 @@ impl Turn<'_> {
         over
     }
 
-    /// A message leaves its digest, which goes out without it.
-    fn leave(&mut self, member: &Delivery, now: Instant) {
+    /// A message that another has overtaken leaves its digest, which goes out without it.
+    fn leave(&mut self, member: &Delivery, by: &Delivery, now: Instant) {
         let Some((at, digest)) = of(member).and_then(|id| self.unsent(id)) else { return };
-        let left = quota::left(digest, now);
+        let newest = self.digests.newest_but(&digest.delivery_id, &member.delivery_id);
+        let left = quota::left(digest, newest, by, now);
         let ended = decide::end(digest, DeliveryState::Skipped, Why::NothingToCorrect.as_str(), now);
         match left {
             Some(left) => {

@@ -8,7 +8,7 @@ use tocsin_schemas::log::{EventLog, LogReader, LogWriter};
 use tocsin_schemas::records::{Answer, Delivery, DeliveryState, Offset, Progress};
 use tocsin_schemas::time::Instant;
 
-use super::digests::Digests;
+use super::digests::{self, Digests};
 use super::receipts::Recent;
 use crate::codec::{self, topic};
 use crate::ledger::Ledger;
@@ -146,12 +146,16 @@ impl Past {
         before: &[u64],
         now: Instant,
     ) -> Result<(), WorkerError> {
+        let open = recall.records(&[Ask::Open], before)?;
+        let mut cases: BTreeSet<String> = open.iter().map(|delivery| delivery.case_no.clone()).collect();
         for delivery in recall.records(&[Ask::Written(recall::recent(now, None), None)], before)? {
             self.usage.apply(&delivery);
             self.recent.apply(&delivery);
+            // Whatever leaves a digest, it names the newest of those that remain.
+            if digests::of(&delivery).is_some_and(|id| open.iter().any(|digest| digest.delivery_id == id)) {
+                cases.insert(delivery.case_no);
+            }
         }
-        let mut cases: BTreeSet<String> =
-            recall.records(&[Ask::Open], before)?.into_iter().map(|delivery| delivery.case_no).collect();
         cases.extend(self.recent.ended().map(|delivery| delivery.case_no.clone()));
         let today = now.day();
         cases.extend((-1..DIGESTS_AHEAD).map(|days| quota::digest_number(today.plus(days))));

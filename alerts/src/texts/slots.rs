@@ -1,7 +1,7 @@
 //! What stands in the slots of the texts.
 
 use tocsin_schemas::areas;
-use tocsin_schemas::codes::{Cause, Level, Reason, Severity};
+use tocsin_schemas::codes::{Cause, Change, Level, Reason, Severity};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::Alert;
 use tocsin_schemas::time::Day;
@@ -56,6 +56,16 @@ pub fn corrected_act(reason: Option<Reason>) -> &'static str {
         Some(Reason::Moved | Reason::HostChanged) => "移出贵单位",
         Some(Reason::Suspected | Reason::Unmatched) => "转为待核实",
         _ => "更正",
+    }
+}
+
+/// `{act}` of T17, to a township that was told that an owner could not be reached: 更正为轻伤 where it is only less grave, else
+/// that of T3, said of the enterprise by name.
+pub(super) fn stood_in_act(change: Change, now: Option<Severity>, reason: Option<Reason>) -> String {
+    match (change, now, reason) {
+        (Change::Downgraded, Some(now), _) => format!("更正为{}", severity(now)),
+        (_, _, Some(Reason::Moved | Reason::HostChanged)) => "移出该企业".to_owned(),
+        _ => corrected_act(reason).to_owned(),
     }
 }
 

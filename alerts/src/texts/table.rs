@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::slots::cut;
 
-/// One text of people.md section 5.3, or one of ours after them (T13 to T16).
+/// One text of people.md section 5.3, or one of ours after them (T13 to T17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "`about` says what each is")]
 pub enum Template {
@@ -25,6 +25,7 @@ pub enum Template {
     T14,
     T15,
     T16,
+    T17,
 }
 
 use Slot::{
@@ -34,7 +35,7 @@ use Slot::{
 
 impl Template {
     /// Every text.
-    pub const ALL: [Template; 16] = [
+    pub const ALL: [Template; 17] = [
         Template::T1,
         Template::T2,
         Template::T3,
@@ -51,6 +52,7 @@ impl Template {
         Template::T14,
         Template::T15,
         Template::T16,
+        Template::T17,
     ];
 
     /// Its id in people.md and in the ledger.
@@ -72,6 +74,7 @@ impl Template {
             Template::T14 => "T14",
             Template::T15 => "T15",
             Template::T16 => "T16",
+            Template::T17 => "T17",
         }
     }
 
@@ -94,6 +97,7 @@ impl Template {
             Template::T14 => "T14_fallback",
             Template::T15 => "T15_fallback",
             Template::T16 => "T16_fallback",
+            Template::T17 => "T17_fallback",
         }
     }
 
@@ -116,6 +120,7 @@ impl Template {
             Template::T14 => "township, digest",
             Template::T15 => "township, owner not reached",
             Template::T16 => "township, the morning's list",
+            Template::T17 => "township, correction of owner not reached",
         }
     }
 
@@ -141,6 +146,7 @@ impl Template {
                 Town, Area, YearMonth, Year, Month, DayOfMonth, Severity, Enterprise, CaseNo, CaseHead,
                 CaseTail,
             ],
+            Template::T17 => &[Town, Area, Enterprise, Act, CaseNo, CaseHead, CaseTail],
         }
     }
 
@@ -152,7 +158,7 @@ impl Template {
 
 /// Not a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a text from T1 to T16, found {0}")]
+#[error("expected a text from T1 to T17, found {0}")]
 pub struct NoTemplate(String);
 
 impl FromStr for Template {

@@ -4,7 +4,8 @@ use tocsin_schemas::codes::{Change, Severity};
 use tocsin_schemas::records::{Alert, Audience};
 
 use super::slots::{
-    area, cause, corrected_act, count, eased_act, enterprise, head_and_tail, level, month, severity, town,
+    area, cause, corrected_act, count, eased_act, enterprise, head_and_tail, level, month, severity,
+    stood_in_act, town,
 };
 use super::{Slot, Template, TextError};
 
@@ -44,6 +45,7 @@ pub(super) fn value(
         },
         Slot::Act => match template {
             Template::T3 => corrected_act(alert.reason).to_owned(),
+            Template::T17 => stood_in_act(alert.change, alert.severity, alert.reason),
             _ => eased_act(alert.level, alert.reason).to_owned(),
         },
         Slot::Town => town(facts.area.as_deref()),

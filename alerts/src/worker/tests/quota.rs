@@ -121,6 +121,24 @@ async fn what_a_digest_told_is_corrected() {
 }
 
 #[tokio::test]
+async fn a_digest_names_the_newest_that_remains_and_the_count_that_is_left() {
+    let house = house();
+    house.log.put(&[1, 2, 3].map(|case| minor(case, &format!("2026-11-26 10:0{case}"))));
+    house.step("2026-11-26 10:05", None).await;
+    let mut wrong = owner_alert("c3", Change::Corrected, Severity::Minor);
+    (wrong.decided_at, wrong.revision) = (at("2026-11-26 11:00"), 2);
+    wrong.audiences[0].year_to_date = Some(2);
+    house.log.put(&[about(3, wrong)]);
+    // By another worker, which has read all this back.
+    house.step("2026-11-26 11:00", None).await;
+    house.step("2026-11-27 08:00", None).await;
+    let rung = house.gateway.rung.lock().unwrap();
+    let text = &rung.last().unwrap().text;
+    let says = format!("另有1起工伤信息未逐条发送，本年累计2起，最近编号{}", IncidentId(2));
+    assert!(text.contains(&says), "{text}");
+}
+
+#[tokio::test]
 async fn a_kill_at_any_append_leaves_one_digest_whose_sum_is_right() {
     for append in 0..8 {
         for fault in [Fault::DieBefore, Fault::DieAfter] {
