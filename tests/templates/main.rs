@@ -116,7 +116,7 @@ fn what_is_approved_is_compared_with_the_texts() {
         ["T2", "T3", "T4", "T5", "T6"].into_iter().map(|id| (id, "not_approved")).collect();
     expected.extend([("T7", "approved_slots"), ("T7", "approved_signature")]);
     expected.extend(
-        ["T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15", "T16", "T17"]
+        ["T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15", "T16", "T17", "T18"]
             .into_iter()
             .map(|id| (id, "not_approved")),
     );
@@ -177,7 +177,7 @@ fn a_wrong_call_says_what_there_is() {
     let dir = tempfile::tempdir().unwrap();
     for (args, expected) in [
         (&["templates", "lint", "--gateway", "pigeon"][..], "expected one of aliyun, tencent, "),
-        (&["templates", "preview", "T18"], "expected a text from T1 to T17, found T18"),
+        (&["templates", "preview", "T19"], "expected a text from T1 to T18, found T19"),
         (&["templates", "lint", "--folder", "nowhere"], "cannot read the texts in nowhere: "),
         (&["templates", "lint", "--folder", "a", "--config", "b"], "cannot be used with"),
     ] {

@@ -74,7 +74,8 @@ impl Links {
     /// what was said before; or the page would show other words than the message: a digest's is that of its first one, a
     /// stand-in's that of the owner.
     pub fn of(&self, delivery: &Delivery) -> Option<String> {
-        let other_words = quota::is_digest(delivery) || delivery.template.starts_with(Template::T15.id());
+        let stands_in = [Template::T15, Template::T18].iter().any(|t| delivery.template.starts_with(t.id()));
+        let other_words = quota::is_digest(delivery) || stands_in;
         if decide::looks_back(delivery.change) || other_words {
             return None;
         }

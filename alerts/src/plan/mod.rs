@@ -5,7 +5,8 @@
 //! 1. One delivery for each audience of an alert, to the first person and channel of its *chain*; a further one when
 //!    that certainly did not come, or nobody answers in time ([`next`]).
 //! 2. The chain: each contact of the role by rank, over each channel in the role's order. Behind an owner stand the
-//!    safety officer and then the township's duty officer (S15), who is told that nobody could be reached (T15).
+//!    safety officer and then the township's duty officer (S15), who is told that nobody could be reached (T15;
+//!    of a host: T18, to the employer's township).
 //! 3. What speaks of an earlier message (`corrected`, `downgraded`, `eased`, `closed`) goes to exactly those who were
 //!    told, may have been or will be, over the channel that told them; nobody else hears it. Where the earlier ones
 //!    certainly did not go out it is skipped (`nothing_to_correct`).
@@ -154,9 +155,7 @@ impl Planner<'_> {
         let mut levels = vec![self.of_role(audience.role, &audience.subject, false)];
         if audience.role == Role::Owner {
             levels.push(self.of_role(Role::SafetyOfficer, &audience.subject, false));
-            // An alert knows name and area of the employer alone: for a host nobody can stand in.
-            let area = alert.facts.area.as_deref().filter(|_| audience.subject == alert.uscc.as_str());
-            if let (Some(area), false) = (area, decide::looks_back(alert.change)) {
+            if let (Some(area), false) = (alert.facts.area.as_deref(), decide::looks_back(alert.change)) {
                 levels.push(self.of_role(Role::TownshipDuty, area, true));
             }
         }
@@ -198,8 +197,11 @@ impl Planner<'_> {
         let whom = &step.whom;
         let profile = gateways::find(&whom.channel).map(|entry| entry.profile);
         let variable_chars = profile.and_then(|profile| profile.limits.variable_chars);
+        // An alert knows name and area of the employer alone.
+        let of_employer = audience.subject == alert.uscc.as_str();
         let template = match (step.stands_in, decide::looks_back(alert.change)) {
-            (true, false) => Ok(Template::T15),
+            (true, false) if of_employer => Ok(Template::T15),
+            (true, false) => Ok(Template::T18),
             (true, true) => Ok(Template::T17),
             (false, _) => self.template(alert, audience.role),
         };

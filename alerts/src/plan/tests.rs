@@ -311,7 +311,7 @@ fn the_township_that_stood_in_for_an_owner_hears_the_correction_too() {
     let corrected = house.plan(&followed("a2", Change::Corrected));
     assert_eq!((who(&corrected[0]), corrected[0].template.as_str()), ("township_duty+1".into(), "T17"));
     let (text, _) = Texts::built_in().filled("T17", &corrected[0].slots).unwrap();
-    assert!(text.contains("未能通知到的长城五金事故已"), "{text}");
+    assert!(text.contains("辖区长城五金的事故已"), "{text}");
     let moved = Alert { reason: Some(Reason::Moved), ..followed("a4", Change::Corrected) };
     assert!(house.plan(&moved)[0].slots["act"] == "移出该企业", "who reads it is not the enterprise");
     let lessened = Alert { severity: Some(Severity::Minor), ..followed("a5", Change::Downgraded) };
@@ -322,16 +322,18 @@ fn the_township_that_stood_in_for_an_owner_hears_the_correction_too() {
 
 /// The alert names the employer and its township, of which neither is the host's.
 #[test]
-fn nobody_is_sent_to_the_employer_because_the_host_cannot_be_reached() {
+fn of_a_host_that_cannot_be_reached_nobody_says_that_the_employer_could_not() {
     let mut house = House::new(&["webhook"]);
     house.knows(Role::TownshipDuty, AREA, 1, "town");
     house.knows(Role::Owner, uscc().as_str(), 1, "owner");
     let mut alert = new_alert();
     alert.audiences.push(audience(Role::Owner, "host"));
     let planned = house.tell(&alert);
-    let told: Vec<_> = planned.iter().map(|d| (d.subject.as_str(), d.state, d.reason.as_deref())).collect();
-    let host = ("host", DeliveryState::Failed, Some("no_contact"));
-    assert_eq!(told, [(uscc().as_str(), DeliveryState::Planned, None), host]);
+    let told: Vec<_> = planned.iter().map(|d| (d.subject.as_str(), who(d), d.template.as_str())).collect();
+    let (owner, town) = ("owner+1".to_owned(), "township_duty+1".to_owned());
+    assert_eq!(told, [(uscc().as_str(), owner, "T1"), ("host", town, "T18")]);
+    let (text, _) = Texts::built_in().filled("T18", &planned[1].slots).unwrap();
+    assert!(text.contains("长城五金职工轻伤，用工单位未能通知到，请转告"), "{text}");
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub fn read(own: &std::collections::BTreeMap<String, String>) -> (Texts, Vec<Pro
 /// A name that is no text's.
 pub(super) fn stray(name: &str) -> Option<Problem> {
     let known = Template::ALL.iter().any(|t| name == t.id() || name == t.fallback_id());
-    let what = "expected T1 to T17, or one of these with _fallback".to_owned();
+    let what = "expected T1 to T18, or one of these with _fallback".to_owned();
     (!known).then(|| Problem { text: name.to_owned(), gateway: None, rule: Rule::UnknownText, what })
 }
 

@@ -19,7 +19,7 @@
 //! | others | eased, closed | T11 |
 //!
 //! T13 and T14 stand for several that were not sent one by one ([`crate::quota`]), T16 for a township's morning
-//! ([`crate::plan::morning`]); T15 tells the township that an owner could not be reached, T17 that this was wrong or less grave ([`crate::plan`]). T4, T5, T6, T9 and T10 are worded too; no rule sends them yet.
+//! ([`crate::plan::morning`]); T15 tells the township that an owner could not be reached, T18 the employer's that a host could not, T17 that this was wrong or less grave ([`crate::plan`]). T4, T5, T6, T9 and T10 are worded too; no rule sends them yet.
 //!
 //! # Where the wording stands
 //! In `alerts/templates/`, one file a text, and one for its *fallback*: the same news without the
@@ -166,7 +166,7 @@ pub fn template(alert: &Alert, role: Role) -> Result<Template, TextError> {
 }
 
 /// The files of `alerts/templates/`, by wording.
-const BUILT_IN: [(&str, &str); 33] = [
+const BUILT_IN: [(&str, &str); 35] = [
     ("T1", include_str!("../../templates/T1.jinja")),
     ("T1_fallback", include_str!("../../templates/T1_fallback.jinja")),
     ("T2", include_str!("../../templates/T2.jinja")),
@@ -200,6 +200,8 @@ const BUILT_IN: [(&str, &str); 33] = [
     ("T16_fallback", include_str!("../../templates/T16_fallback.jinja")),
     ("T17", include_str!("../../templates/T17.jinja")),
     ("T17_fallback", include_str!("../../templates/T17_fallback.jinja")),
+    ("T18", include_str!("../../templates/T18.jinja")),
+    ("T18_fallback", include_str!("../../templates/T18_fallback.jinja")),
 ];
 
 /// The wordings of a text.

@@ -59,12 +59,13 @@ pub fn corrected_act(reason: Option<Reason>) -> &'static str {
     }
 }
 
-/// `{act}` of T17, to a township that was told that an owner could not be reached: 更正为轻伤 where it is only less grave, else
-/// that of T3, said of the enterprise by name.
+/// `{act}` of T17, to a township that was told that an owner or a host could not be reached: 更正为轻伤 where it is only
+/// less grave, else that of T3, said of the employer by name.
 pub(super) fn stood_in_act(change: Change, now: Option<Severity>, reason: Option<Reason>) -> String {
     match (change, now, reason) {
         (Change::Downgraded, Some(now), _) => format!("更正为{}", severity(now)),
-        (_, _, Some(Reason::Moved | Reason::HostChanged)) => "移出该企业".to_owned(),
+        (_, _, Some(Reason::Moved)) => "移出该企业".to_owned(),
+        (_, _, Some(Reason::HostChanged)) => "改列其他用工单位".to_owned(),
         _ => corrected_act(reason).to_owned(),
     }
 }

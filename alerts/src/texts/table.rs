@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::slots::cut;
 
-/// One text of people.md section 5.3, or one of ours after them (T13 to T17).
+/// One text of people.md section 5.3, or one of ours after them (T13 to T18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "`about` says what each is")]
 pub enum Template {
@@ -26,6 +26,7 @@ pub enum Template {
     T15,
     T16,
     T17,
+    T18,
 }
 
 use Slot::{
@@ -35,7 +36,7 @@ use Slot::{
 
 impl Template {
     /// Every text.
-    pub const ALL: [Template; 17] = [
+    pub const ALL: [Template; 18] = [
         Template::T1,
         Template::T2,
         Template::T3,
@@ -53,6 +54,7 @@ impl Template {
         Template::T15,
         Template::T16,
         Template::T17,
+        Template::T18,
     ];
 
     /// Its id in people.md and in the ledger.
@@ -75,6 +77,7 @@ impl Template {
             Template::T15 => "T15",
             Template::T16 => "T16",
             Template::T17 => "T17",
+            Template::T18 => "T18",
         }
     }
 
@@ -98,6 +101,7 @@ impl Template {
             Template::T15 => "T15_fallback",
             Template::T16 => "T16_fallback",
             Template::T17 => "T17_fallback",
+            Template::T18 => "T18_fallback",
         }
     }
 
@@ -121,6 +125,7 @@ impl Template {
             Template::T15 => "township, owner not reached",
             Template::T16 => "township, the morning's list",
             Template::T17 => "township, correction of owner not reached",
+            Template::T18 => "township, host not reached",
         }
     }
 
@@ -142,7 +147,7 @@ impl Template {
             Template::T12 => &[Severity, CaseNo, CaseHead, CaseTail],
             Template::T13 => &[K, Count, CaseNo, CaseHead, CaseTail],
             Template::T14 | Template::T16 => &[Town, Area, K, CaseNo, CaseHead, CaseTail],
-            Template::T15 => &[
+            Template::T15 | Template::T18 => &[
                 Town, Area, YearMonth, Year, Month, DayOfMonth, Severity, Enterprise, CaseNo, CaseHead,
                 CaseTail,
             ],
@@ -158,7 +163,7 @@ impl Template {
 
 /// Not a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a text from T1 to T17, found {0}")]
+#[error("expected a text from T1 to T18, found {0}")]
 pub struct NoTemplate(String);
 
 impl FromStr for Template {
@@ -264,8 +269,9 @@ impl Slot {
             (Enterprise, _) => cut(LONG_NAME, name_limit),
             (TownEnterprise, _) => format!("{}{}", Town.row().2, cut(LONG_NAME, name_limit)),
             (Act, Template::T11) => "转承继单位".to_owned(),
+            (Act, Template::T17) => "改列其他用工单位".to_owned(),
             // Only T8 speaks of an incident that may be either severe or fatal.
-            (Severity, Template::T2 | Template::T12 | Template::T15) => "重伤".to_owned(),
+            (Severity, Template::T2 | Template::T12 | Template::T15 | Template::T18) => "重伤".to_owned(),
             _ => self.row().2.to_owned(),
         }
     }
