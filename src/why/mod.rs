@@ -34,7 +34,7 @@ use crate::exit::{CommandResult, Failure};
 use crate::output::say;
 use crate::policy::topic;
 use crate::{config, open};
-use asked::{Asked, forms};
+use asked::{Asked, FORMS};
 use read::Found;
 pub use text::{place_name, said, value};
 
@@ -424,8 +424,7 @@ fn not_found(asked: &Asked, found: Option<&Found>) -> Failure {
         "there is no {asked}: looked at {looked_at} records of the topics alerts, incidents, lists, registry.enterprises \
          and reports.*, as decided up to {clock} (the sum of the input offsets is {}). Compare it with the message; what \
          another log said stands in that log: --config of its service, or --log-file for what `tocsin replay \
-         --keep-log` left. {}",
+         --keep-log` left. {FORMS}",
         ends(progress),
-        forms()
     ))
 }

@@ -130,3 +130,20 @@ fn the_id_of_a_digest_leads_to_the_command_that_shows_it() {
     assert!(said.contains("is a digest") && said.contains(&format!("tocsin ledger show {id}")), "{said}");
     assert_eq!(said.lines().count(), 1);
 }
+
+/// The forms of ids stand there, once.
+#[test]
+fn an_error_is_one_short_line_that_points_to_the_help() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let asked = Asked::parse("EAAAAAAAAA").unwrap();
+    let found = read::find(&*source.log, &*source.schemas, &asked).unwrap();
+    let mut all = vec![not_found(&asked, found.as_ref()).text().to_owned()];
+    all.extend(
+        ["nothing", "000000019", "91330784XX00000191", "annual|x"].map(|id| Asked::parse(id).unwrap_err()),
+    );
+    for said in all {
+        assert!(said.contains("tocsin why --help"), "{said}");
+        assert!(said.lines().count() == 1 && !said.contains("SOURCE/ID"), "{said}");
+    }
+}
