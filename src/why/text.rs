@@ -5,6 +5,7 @@
 mod incidents;
 mod lists;
 mod said;
+mod sum;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -106,9 +107,8 @@ impl Page<'_> {
         if alert.change == Change::Corrected {
             self.head("What the decision found instead");
             self.incidents(1, &why.became);
-        } else if !why.became.is_empty() {
-            self.head("Counted before and not in the window any more");
-            self.incidents(1, &why.became);
+        } else if let Numbers::Escalation { before: Some(before), .. } = &why.numbers {
+            self.since_before(before, why);
         }
         self.order(&why.taken_later, "can have been decided by then, but what was said only follows if it was taken in later (it came late, or at the same instant)");
         self.order(&why.stamped_ahead, "is stamped later, but what was said only follows if it was known (its stamp was ahead of the clock)");

@@ -1,7 +1,8 @@
-//! What was said to whom: who was really rung, what a digest told, what was heard of the message before.
+//! What was said to whom: who was really rung, what a digest told, what was heard of the message before; and what left a
+//! warning since then.
 
 use tocsin_alerts::quota;
-use tocsin_schemas::codes::{Change, DeliveryState, Role};
+use tocsin_schemas::codes::{Change, DeliveryState, Level, Reason, Role};
 use tocsin_schemas::records::{Alert, Delivery};
 
 use super::super::asked::Asked;
@@ -146,4 +147,35 @@ fn an_error_is_one_short_line_that_points_to_the_help() {
         assert!(said.contains("tocsin why --help"), "{said}");
         assert!(said.lines().count() == 1 && !said.contains("SOURCE/ID"), "{said}");
     }
+}
+
+/// Of the message before, not of all that the episode ever counted.
+#[test]
+fn an_escalation_says_what_left_it_since_the_message_before_and_why() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let all = alerts(&source);
+    let page = |change: Change| {
+        let of = |a: &&Alert| {
+            let corrected = a.change == change && a.reason == Some(Reason::Corrected);
+            corrected && a.level != Some(Level::Red) && a.as_of.to_string().starts_with("2025-05")
+        };
+        text::of(&ask(&source, &all.iter().find(of).unwrap().alert_id).unwrap())
+    };
+    let part = |page: &str| {
+        let (_, after) = page.split_once("\nSince message ").unwrap();
+        after.split_once("\nWhat brought it about").unwrap().0.to_owned()
+    };
+    let eased = part(&page(Change::Eased));
+    assert!(eased.contains("3 counted then, 1 left since, none new: 2"), "{eased}");
+    assert!(
+        eased.contains("Counted in it, and does not count any more, as its state says")
+            && eased.contains("hr/HR-3"),
+        "{eased}"
+    );
+    // Refused before: the message before did not count it.
+    let closed = part(&page(Change::Closed));
+    assert!(closed.contains("2 counted then, 1 left since, none new: 1"), "{closed}");
+    assert!(closed.contains("Counted in it, and all its reports were withdrawn"), "{closed}");
+    assert!(!closed.contains("hr/HR-3"), "{closed}");
 }
