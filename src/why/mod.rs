@@ -414,9 +414,12 @@ fn not_found(asked: &Asked, found: Option<&Found>) -> Failure {
     };
     if let Some(delivery) = found.and_then(|found| found.is_delivery.as_ref()) {
         let id = &delivery.delivery_id;
-        let what = if quota::is_digest(delivery) { "digest" } else { "delivery" };
+        let (what, of_it) = match quota::is_digest(delivery) {
+            true => ("digest", format!("; what is in it are the deliveries whose reason is in_digest:{id}")),
+            false => ("delivery", String::new()),
+        };
         return Failure::failed(format!(
-            "{id} is a {what}, not an alert: `tocsin ledger show {id}` says what it told and what became of it"
+            "{id} is a {what}, not an alert: `tocsin ledger show {id}` says what became of it{of_it}"
         ));
     }
     let ends = |p: &Progress| p.offsets.iter().map(|o| o.next).sum::<u64>();
