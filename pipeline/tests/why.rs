@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 use tocsin_oracle::histories::history;
 use tocsin_oracle::{History, OraclePolicy, Step, scenario};
 use tocsin_pipeline::why::{
-    AlertExplained, CaseView, Changed, FieldChange, Given, How, Known, LinkBy, Numbers, Records, Rules,
-    SeverityWhy, TakenBy, Wanted, Why,
+    AlertExplained, CaseView, Changed, FieldChange, Given, How, Known, LeftBy, LinkBy, Numbers, Records,
+    Rules, SeverityWhy, TakenBy, Wanted, Why,
 };
 use tocsin_schemas::codes::{Change, Level, Reason, Rule, Source, State};
 use tocsin_schemas::door::{admit, admit_line};
@@ -68,6 +68,8 @@ struct Count {
     brought: u64,
     /// Those that name none.
     unnamed: u64,
+    /// Why an escalation does not count an incident any more that the message before counted.
+    left: BTreeMap<LeftBy, u64>,
 }
 
 impl Count {
@@ -113,6 +115,7 @@ impl Count {
                     alert.rule, alert.change, alert.reason, alert.subject, alert.decided_at, found.brought
                 ));
             }
+            self.sum(name, &log.records.alerts, alert, &found.numbers);
             let needless = !late && !found.taken_last.is_empty();
             if !found.check.adds_up() || (certain && (guessed || needless)) {
                 let list = if certain { &mut self.wrong } else { &mut self.unsettled };
@@ -121,6 +124,27 @@ impl Count {
                     alert.rule, alert.change, alert.subject, alert.revision, alert.decided_at, found.check
                 ));
             }
+        }
+    }
+
+    /// What the message before counted, less what left, and with what came, is what an escalation counts.
+    fn sum(&mut self, name: &str, all: &[Alert], alert: &Alert, numbers: &Numbers) {
+        let Numbers::Escalation { before, .. } = numbers else { return };
+        let earlier = |a: &&Alert| {
+            a.rule == Rule::Escalation
+                && (a.uscc, a.episode) == (alert.uscc, alert.episode)
+                && a.revision + 1 == alert.revision
+        };
+        let earlier = all.iter().find(earlier);
+        assert_eq!(before.as_ref().map(|b| b.revision), earlier.map(|a| a.revision), "{name}: {alert:?}");
+        let (Some(before), Some(earlier)) = (before, earlier) else { return };
+        let mut sum: BTreeSet<_> = earlier.incident_ids.iter().copied().collect();
+        assert_eq!(before.count, earlier.count, "{name}: {alert:?}");
+        assert!(before.left.iter().all(|left| sum.remove(&left.incident_id)), "{name}: {before:?}");
+        assert!(before.came.iter().all(|came| sum.insert(*came)), "{name}: {before:?}");
+        assert_eq!(sum, alert.incident_ids.iter().copied().collect(), "{name}: {before:?}");
+        for left in &before.left {
+            *self.left.entry(left.by).or_default() += 1;
         }
     }
 }
@@ -139,11 +163,17 @@ fn every_alert_of_random_histories_adds_up() {
     writeln!(
         std::io::stdout().lock(),
         "{:?}\n{certain} whose records are certain, {uncertain} not, of these {unsettled} unsettled; {} changes name \
-         what brought them about, {} do not",
-        count.kinds, count.brought, count.unnamed
+         what brought them about, {} do not; left {:?}",
+        count.kinds, count.brought, count.unnamed, count.left
     )
     .unwrap();
     assert!(count.wrong.is_empty(), "{} of all: {:#?}", count.wrong.len(), &count.wrong);
+    let left = |by| count.left.get(&by).copied().unwrap_or(0);
+    for by in [LeftBy::Window, LeftBy::State, LeftBy::Withdrawn, LeftBy::Merged] {
+        assert!(left(by) > 0, "{by:?} was never tried: {:?}", count.left);
+    }
+    let all: u64 = count.left.values().sum();
+    assert!(left(LeftBy::Unknown) * 20 <= all, "{:?}", count.left);
     assert!(certain > many * 10, "hardly any is certain");
     assert!(
         count.brought > many && count.unnamed * 200 <= count.brought,
@@ -389,10 +419,21 @@ fn an_escalation_has_its_window_its_steps_and_what_left_it() {
     assert_eq!(numbers(&raised), (3, 1, Some(Level::Red), Some(Level::Blue)));
     let eased = of(Change::Eased, &|a| a.as_of.to_string() == "2025-05-09");
     assert_eq!(numbers(&eased), (2, 0, Some(Level::Blue), Some(Level::Yellow)));
-    assert_eq!(eased.became[0].state, State::Refused, "what left the window");
+    let left = |e: &AlertExplained| match &e.numbers {
+        Numbers::Escalation { before: Some(b), .. } => {
+            (b.count, b.left.iter().map(|left| left.by).collect::<Vec<_>>(), b.came.len())
+        }
+        _ => panic!("{:?}", e.numbers),
+    };
+    assert_eq!(left(&eased), (3, vec![LeftBy::State], 0));
+    assert_eq!((eased.became.len(), eased.became[0].state), (1, State::Refused));
     assert_eq!(brought(&eased), ["hr/HR-3 2 refused: status reported -> refused"]);
     let closed = of(Change::Closed, &|a| a.reason == Some(Reason::Corrected));
     assert_eq!(numbers(&closed), (1, 0, None, Some(Level::Blue)));
+    // What was refused before is none of it.
+    assert_eq!(left(&closed), (2, vec![LeftBy::Withdrawn], 0));
+    assert!(closed.became.is_empty());
+    assert_eq!(left(&raised), (2, vec![], 1));
     assert_eq!(brought(&closed), ["hr/HR-4 2 withdrawn: status reported -> withdrawn"]);
     // Taken over: closed here, opened at the successor.
     let over = of(Change::Closed, &|a| a.reason == Some(Reason::Succeeded));

@@ -134,7 +134,8 @@ pub struct Find {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 The columns, which stay: delivery_id, alert_id, case_no, uscc, role, subject, contact_rank, contact_version, channel,
-template, state, reason, attempt, at, due_at, gateway_ref, uncertain, phone_hash. Rows stand by `at`, then by delivery_id.")]
+template, state, reason, attempt, at, due_at, gateway_ref, uncertain, phone_hash, contact_role, contact_subject. The last two: whose contact is
+asked, where that is known; contact_subject only where it is not `subject`. Rows stand by `at`, then by delivery_id.")]
 pub struct Export {
     #[command(flatten)]
     filter: Filter,
@@ -414,10 +415,12 @@ struct Row<'a> {
     gateway_ref: Option<String>,
     uncertain: bool,
     phone_hash: Option<&'a str>,
+    contact_role: Option<&'a str>,
+    contact_subject: Option<String>,
 }
 
 /// The names of its fields.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "delivery_id",
     "alert_id",
     "case_no",
@@ -436,9 +439,11 @@ const COLUMNS: [&str; 18] = [
     "gateway_ref",
     "uncertain",
     "phone_hash",
+    "contact_role",
+    "contact_subject",
 ];
 
-fn csv(all: &[Delivery]) -> Result<Vec<u8>, String> {
+pub(super) fn csv(all: &[Delivery]) -> Result<Vec<u8>, String> {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     writer.write_record(COLUMNS).map_err(|e| e.to_string())?;
     for d in all {
@@ -462,6 +467,8 @@ fn csv(all: &[Delivery]) -> Result<Vec<u8>, String> {
                 gateway_ref: d.gateway_ref.as_deref().map(inert),
                 uncertain: d.uncertain,
                 phone_hash: d.phone_hash.as_deref(),
+                contact_role: d.contact_role.as_ref().map(|role| role.as_str()),
+                contact_subject: d.contact_subject.as_deref().map(inert),
             })
             .map_err(|e| e.to_string())?;
     }

@@ -26,7 +26,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tocsin_schemas::codes::Role;
 use tocsin_schemas::log::LogError;
+use tocsin_schemas::records::Delivery;
 use tocsin_schemas::time::Instant;
 
 use crate::exit::{CommandResult, Failure};
@@ -39,6 +41,14 @@ use tail::Tail;
 
 /// How long after a look that missed something the next one is taken.
 const APART: Duration = Duration::from_millis(500);
+
+/// Whose contact is really asked, where that is not of the delivery's own role and subject: another office of the same
+/// enterprise, or a township that stands in for an owner.
+pub fn rung(delivery: &Delivery) -> Option<(Role, &str)> {
+    let role = delivery.contact_role.unwrap_or(delivery.role);
+    let subject = delivery.contact_subject.as_deref().unwrap_or(&delivery.subject);
+    (role != delivery.role || subject != delivery.subject).then_some((role, subject))
+}
 
 /// What to do with the ledger.
 #[derive(Debug, clap::Args)]

@@ -19,7 +19,9 @@ use tocsin_schemas::topics;
 
 use super::answer::{Reconciliation, Step, What};
 use super::books::Books;
+use super::deliveries::csv;
 use super::reconcile::reconcile;
+use super::text;
 
 /// A history, played by the engine and by the oracle, and delivered without trouble.
 struct Played {
@@ -401,4 +403,26 @@ fn a_reason_that_the_policy_does_not_bear_out_is_found() {
         }
     }
     assert!(found > 100, "only {found} were tried");
+}
+
+#[test]
+fn whoever_was_rung_in_the_place_of_the_role_stands_in_table_and_csv() {
+    let alert = played(&history(3, 60)).alerts.into_iter().find(|a| !a.audiences.is_empty()).unwrap();
+    let subject = alert.uscc.to_string();
+    let own = Delivery { contact_role: Some(Role::Owner), ..accepted(&alert, Role::Owner, &subject) };
+    let other = Delivery {
+        contact_role: Some(Role::TownshipDuty),
+        contact_subject: Some("330784002".to_owned()),
+        ..own.clone()
+    };
+    let table = text::deliveries(&[own.clone(), other.clone()], usize::MAX);
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0][2..5], ["TO", "RUNG", "INSTEAD"], "{table}");
+    assert_eq!(rows[1][2..5], ["owner", &*subject, "webhook"], "{table}");
+    assert_eq!(rows[2][2..6], ["owner", &*subject, "township_duty", "330784002"], "{table}");
+    assert!(!text::deliveries(std::slice::from_ref(&own), usize::MAX).contains("INSTEAD"));
+    let csv = String::from_utf8(csv(&[own, other]).unwrap()).unwrap();
+    let rows: Vec<&str> = csv.lines().collect();
+    assert!(rows[0].ends_with(",phone_hash,contact_role,contact_subject"), "{csv}");
+    assert!(rows[1].ends_with(",,owner,") && rows[2].ends_with(",,township_duty,330784002"), "{csv}");
 }

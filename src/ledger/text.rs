@@ -7,9 +7,9 @@ use tocsin_alerts::{ledger, quota};
 use tocsin_schemas::codes::Says;
 use tocsin_schemas::records::Delivery;
 
-use super::Page;
 use super::answer::{Reconciliation, What};
 use super::deliveries::Found;
+use super::{Page, rung};
 use crate::lists::table::{Rows, clean};
 
 /// Rows of a page.
@@ -131,29 +131,50 @@ pub fn line(found: &Reconciliation, what: What) -> String {
     format!("{all} {} = {parts}; unaccounted {unaccounted}", if all == 1 { one } else { many })
 }
 
+/// Where the column of whoever was rung in somebody's place stands.
+const AFTER_TO: usize = 3;
+
 /// A list of deliveries.
 pub fn deliveries(all: &[Delivery], top: usize) -> String {
-    let headings =
-        ["<AT", "<CASE", "<TO", "<CHANNEL", "<TEXT", "<STATE", "<REASON", "REQUESTS", "<DUE", "<DELIVERY"];
+    let mut headings = vec![
+        "<AT",
+        "<CASE",
+        "<TO",
+        "<CHANNEL",
+        "<TEXT",
+        "<STATE",
+        "<REASON",
+        "REQUESTS",
+        "<DUE",
+        "<DELIVERY",
+    ];
+    // Mostly nobody else is rung.
+    let instead = all.iter().any(|d| rung(d).is_some());
+    if instead {
+        headings.insert(AFTER_TO, "<RUNG INSTEAD");
+    }
     let mut rows = Rows::new(&headings, top);
     for d in all {
         let state = format!("{}{}", d.state, if d.uncertain { ", uncertain" } else { "" });
-        rows.add(
-            vec![
-                d.at.to_string(),
-                clean(&d.case_no),
-                clean(&format!("{} {}", d.role, d.subject)),
-                clean(&d.channel),
-                clean(&d.template),
-                state,
-                clean(d.reason.as_deref().unwrap_or_default()),
-                d.attempt.to_string(),
-                d.due_at.map(|due| due.to_string()).unwrap_or_default(),
-                d.delivery_id.clone(),
-            ],
-            d.state == tocsin_schemas::records::DeliveryState::Failed
-                || ledger::said(d) == Some(Says::NotOurs),
-        );
+        let mut cells = vec![
+            d.at.to_string(),
+            clean(&d.case_no),
+            clean(&format!("{} {}", d.role, d.subject)),
+            clean(&d.channel),
+            clean(&d.template),
+            state,
+            clean(d.reason.as_deref().unwrap_or_default()),
+            d.attempt.to_string(),
+            d.due_at.map(|due| due.to_string()).unwrap_or_default(),
+            d.delivery_id.clone(),
+        ];
+        if instead {
+            let whom = rung(d).map(|(role, subject)| format!("{role} {subject}")).unwrap_or_default();
+            cells.insert(AFTER_TO, clean(&whom));
+        }
+        let bad = d.state == tocsin_schemas::records::DeliveryState::Failed
+            || ledger::said(d) == Some(Says::NotOurs);
+        rows.add(cells, bad);
     }
     rows.shown()
 }

@@ -54,12 +54,15 @@ Each line is one arrival, in order:
 
 Writes incidents.jsonl, flags.jsonl, rates.jsonl, statistics.jsonl (by sector, tag, cause and period),
 lists.jsonl (key and general enterprises), alerts.jsonl, quarantine.jsonl and summary.json, byte for
-byte the same on every run. Lines that cannot be used are listed in quarantine.jsonl and are no failure.
+byte the same on every run. Lines that cannot be used are listed in quarantine.jsonl and are no failure, unless
+every line is such a one.
 
 Examples:
   tocsin replay stream.jsonl --out out
   tocsin replay history.jsonl --out out --policy-from 2009-07-01    run today's policy on old history
-  tocsin replay stream.jsonl --out out --keep-log out.db            and keep the log, for `tocsin why`")]
+  tocsin replay stream.jsonl --out out --keep-log out.db            and keep the log, for `tocsin why`
+
+Exit codes: 0 done. 1: the disk failed, or every line was quarantined. 2: a wrong call.")]
 pub struct Args {
     /// The file of arrivals.
     #[arg(value_name = "STREAM.jsonl")]
@@ -88,7 +91,8 @@ pub struct Args {
 ///
 /// # Errors
 /// A wrong call: the stream or the policy cannot be read, the folder cannot be made, `--policy-from` with
-/// several tables, `--as-of` before the last arrival or a century after it. A failure: the disk.
+/// several tables, `--as-of` before the last arrival or a century after it. A failure: the disk; or every line was
+/// quarantined (the files are written all the same).
 pub fn run(args: Args) -> CommandResult {
     let began = std::time::Instant::now();
     let policies = policies(&args)?;
@@ -104,6 +108,13 @@ pub fn run(args: Args) -> CommandResult {
         keep(&log, kept)?;
     }
     let seconds = began.elapsed().as_secs_f64();
+    if lines > 0 && quarantined >= lines {
+        return Err(Failure::failed(format!(
+            "every line was quarantined ({lines} of {lines}), so nothing was decided: {} has the reason of each, and \
+             `tocsin replay --help` says what a line looks like",
+            args.out.join("quarantine.jsonl").display()
+        )));
+    }
     let refused = match quarantined {
         0 => "none quarantined".to_owned(),
         n => format!("{n} quarantined (see quarantine.jsonl)"),

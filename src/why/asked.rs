@@ -34,22 +34,14 @@ pub enum Asked {
     Entry(String, Uscc),
 }
 
-/// The forms that an id may have.
-pub fn forms() -> String {
-    format!(
-        "As an id is expected an alert's ({ALERT} letters A-Z and digits 2-7, or its first {ALERT_BEGINS} and more), an \
-         incident's (9 or 10 digits), an escalation's (E and {} letters A-Z and digits 2-7), a USCC (18 symbols), a report's \
-         (SOURCE/ID, such as hr/HR-1), all in any case of letters, or the key of a list or of an entry on it (annual|YEAR, annual|YEAR|USCC, frozen|YEAR|EVENT, frozen|YEAR|EVENT|USCC; in quotes, so that the shell leaves \
-         it alone)",
-        CASE - 1
-    )
-}
+/// Where the forms stand that an id may have.
+pub const FORMS: &str = "The forms of ids: tocsin why --help";
 
 impl Asked {
     /// Tells by its form what an id is of.
     ///
     /// # Errors
-    /// One line: which forms there are, or which check symbol does not fit.
+    /// One line: what does not fit, and where the forms stand.
     pub fn parse(id: &str) -> Result<Asked, String> {
         if let Some((source, record_id)) = id.split_once('/')
             && let Ok(source) = source.to_ascii_lowercase().parse::<Source>()
@@ -62,7 +54,7 @@ impl Asked {
             && let Ok(list) = list.parse::<List>()
         {
             return Asked::of_list(id, list, rest)
-                .ok_or_else(|| format!("{id:?} is no key of a list. {}", forms()));
+                .ok_or_else(|| format!("{id:?} is no key of a list. {FORMS}"));
         }
         let upper = id.to_ascii_uppercase();
         let id = upper.as_str();
@@ -70,14 +62,14 @@ impl Asked {
             ALERT if base32(id) => Ok(Asked::Alert(id.to_owned())),
             CASE if id.starts_with('E') && base32(id) => Ok(Asked::Case(id.to_owned())),
             9 | 10 => id.parse().map(Asked::Incident).map_err(|e| {
-                format!("the incident number {id:?}: {e}; compare it with the message. {}", forms())
+                format!("the incident number {id:?}: {e}; compare it with the message. {FORMS}")
             }),
             18 => id
                 .parse()
                 .map(Asked::Enterprise)
-                .map_err(|e| format!("the USCC {id:?}: {e}; compare it with the message. {}", forms())),
+                .map_err(|e| format!("the USCC {id:?}: {e}; compare it with the message. {FORMS}")),
             ALERT_BEGINS..ALERT if base32(id) => Ok(Asked::AlertBegins(id.to_owned())),
-            _ => Err(format!("{:?} is no id. {}", id.chars().take(64).collect::<String>(), forms())),
+            _ => Err(format!("{:?} is no id. {FORMS}", id.chars().take(64).collect::<String>())),
         }
     }
 

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tocsin_alerts::quota;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::Policies;
 use tocsin_pipeline::why::{
@@ -33,7 +34,7 @@ use crate::exit::{CommandResult, Failure};
 use crate::output::say;
 use crate::policy::topic;
 use crate::{config, open};
-use asked::{Asked, forms};
+use asked::{Asked, FORMS};
 use read::Found;
 pub use text::{place_name, said, value};
 
@@ -126,6 +127,9 @@ struct Answer {
     records_unchecked: bool,
     /// What became of the messages, by alert.
     deliveries: Vec<Delivery>,
+    /// What else the ledger has that says whether somebody was told: deliveries of the messages before, and the digests
+    /// that stand for others.
+    beside: Vec<Delivery>,
     /// What the list was compared with, made again; if that was asked for and there is anything to make.
     #[serde(skip_serializing_if = "Option::is_none")]
     deep: Option<deep::Again>,
@@ -254,14 +258,19 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
             records: found.looked_at,
             offsets: found.progress.offsets.clone(),
         },
-        deliveries: found.deliveries.clone(),
+        deliveries: Vec::new(),
+        beside: Vec::new(),
         delivered: found.delivered,
         records_unchecked: false,
         deep: None,
         what,
     };
     let explained: BTreeSet<String> = answer.alerts().iter().map(|a| a.alert.alert_id.clone()).collect();
-    answer.deliveries.retain(|d| explained.contains(&d.alert_id));
+    let own = |d: &Delivery| explained.contains(&d.alert_id);
+    (answer.deliveries, answer.beside) = found.deliveries.iter().cloned().partition(own);
+    // Of the cases that are explained, and what stands for a delivery of theirs.
+    let cases: BTreeSet<String> = answer.alerts().iter().map(|a| a.alert.case_no.to_string()).collect();
+    answer.beside.retain(|d| cases.contains(&d.case_no) || quota::is_digest(d));
     // Records written before the newest of their reports cannot be held against what these make.
     if found.moved_on {
         answer.leave_out_records();
@@ -403,13 +412,22 @@ fn not_found(asked: &Asked, found: Option<&Found>) -> Failure {
              the log that did decide with --config or --log-file",
         );
     };
+    if let Some(delivery) = found.and_then(|found| found.is_delivery.as_ref()) {
+        let id = &delivery.delivery_id;
+        let (what, of_it) = match quota::is_digest(delivery) {
+            true => ("digest", format!("; what is in it are the deliveries whose reason is in_digest:{id}")),
+            false => ("delivery", String::new()),
+        };
+        return Failure::failed(format!(
+            "{id} is a {what}, not an alert: `tocsin ledger show {id}` says what became of it{of_it}"
+        ));
+    }
     let ends = |p: &Progress| p.offsets.iter().map(|o| o.next).sum::<u64>();
     Failure::failed(format!(
         "there is no {asked}: looked at {looked_at} records of the topics alerts, incidents, lists, registry.enterprises \
          and reports.*, as decided up to {clock} (the sum of the input offsets is {}). Compare it with the message; what \
          another log said stands in that log: --config of its service, or --log-file for what `tocsin replay \
-         --keep-log` left. {}",
+         --keep-log` left. {FORMS}",
         ends(progress),
-        forms()
     ))
 }

@@ -12,6 +12,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tocsin_alerts::ledger::stands_for;
 use tocsin_pipeline::lists::Refused;
 use tocsin_pipeline::why::{Known, Place, Records, RefusedAtDoor, Wanted, Written};
 use tocsin_schemas::codes::Rule;
@@ -35,8 +36,10 @@ const SHOWN: usize = 5;
 pub struct Found {
     /// What belongs to the thing.
     pub records: Records,
-    /// What became of the messages of its alerts, by alert and audience.
+    /// What became of the messages of its alerts, by alert and audience, with the digests that stand for some of them.
     pub deliveries: Vec<Delivery>,
+    /// No alert has the id, but this delivery.
+    pub is_delivery: Option<Delivery>,
     /// The progress up to whose offsets inputs were read.
     pub progress: Progress,
     /// Whether the ledger has a delivery of any alert at all.
@@ -140,7 +143,16 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
     if !years.is_empty() {
         records.headcounts = reader.headcounts(&progress, &wanted, &years)?;
     }
-    let (deliveries, delivered) = reader.deliveries(&records.alerts)?;
+    let (mut deliveries, delivered) = reader.deliveries(&records.alerts)?;
+    let id = match asked {
+        Asked::Alert(id) if records.alerts.is_empty() => Some(id.as_str()),
+        _ => None,
+    };
+    let known = |id: &&str| !deliveries.iter().any(|d| d.delivery_id == **id);
+    let others: BTreeSet<&str> = deliveries.iter().filter_map(stands_for).chain(id).filter(known).collect();
+    let others = reader.deliveries_of(&others)?;
+    let is_delivery = others.iter().find(|d| Some(&*d.delivery_id) == id).cloned();
+    deliveries.extend(others);
     reader.bar.finish_and_clear();
     let Some(clock) = progress.clock else { return Ok(None) };
     let before = |k: &Known| {
@@ -148,7 +160,7 @@ pub fn find(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: &Asked) -> Resul
     };
     let moved_on = !records.arrivals.iter().all(before);
     let looked_at = reader.looked_at;
-    Ok(Some(Found { records, deliveries, delivered, progress, clock, looked_at, moved_on }))
+    Ok(Some(Found { records, deliveries, is_delivery, delivered, progress, clock, looked_at, moved_on }))
 }
 
 /// The years of the entries among them.
@@ -268,7 +280,8 @@ impl<'a> Reader<'a> {
         self.bar.finish_and_clear();
         let looked_at = self.looked_at;
         let (deliveries, delivered, moved_on) = (Vec::new(), false, false);
-        Ok(Some(Found { records, deliveries, delivered, progress, clock, looked_at, moved_on }))
+        let is_delivery = None;
+        Ok(Some(Found { records, deliveries, is_delivery, delivered, progress, clock, looked_at, moved_on }))
     }
 
     /// The headcounts of some years of what is wanted. There are more of them than of anything else, so those that do
@@ -344,6 +357,19 @@ impl<'a> Reader<'a> {
         let mut all: Vec<Delivery> = deliveries.into_values().collect();
         all.sort_by(|a, b| (a.at, a.role, &a.subject).cmp(&(b.at, b.role, &b.subject)));
         Ok((all, any))
+    }
+
+    /// The ledger's last word on the deliveries of these ids.
+    fn deliveries_of(&mut self, ids: &BTreeSet<&str>) -> Result<Vec<Delivery>, LogError> {
+        let mut found = BTreeMap::new();
+        if !ids.is_empty() {
+            self.own(&mut |delivery: Delivery| {
+                if ids.contains(delivery.delivery_id.as_str()) {
+                    found.insert(delivery.delivery_id.clone(), delivery);
+                }
+            })?;
+        }
+        Ok(found.into_values().collect())
     }
 
     /// The records of these topics up to the progress that `keep` wants, each with what its partition says of when

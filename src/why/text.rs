@@ -4,18 +4,19 @@
 
 mod incidents;
 mod lists;
+mod said;
+mod sum;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use tocsin_alerts::{ledger, quota};
 use tocsin_pipeline::Verdict;
 use tocsin_pipeline::why::{
     AlertExplained, Changed, Difference, EnterpriseExplained, FieldChange, IncidentExplained, Numbers, Place,
     PolicyUsed, RefusedView, Registered, UsedBecause,
 };
 use tocsin_schemas::areas;
-use tocsin_schemas::codes::{Cause, Change, Level, Reason, Rule, Says};
+use tocsin_schemas::codes::{Cause, Change, Level, Reason, Rule};
 use tocsin_schemas::ids::ReportKey;
 use tocsin_schemas::records::{Alert, Delivery};
 use tocsin_schemas::time::Instant;
@@ -24,7 +25,12 @@ use super::{Answer, What};
 
 /// The whole text.
 pub fn of(answer: &Answer) -> String {
-    let mut page = Page { text: String::new(), deliveries: &answer.deliveries, delivered: answer.delivered };
+    let mut page = Page {
+        text: String::new(),
+        deliveries: &answer.deliveries,
+        beside: &answer.beside,
+        delivered: answer.delivered,
+    };
     match &answer.what {
         What::Alert(alert) => page.alert(alert),
         What::Case(all) => page.each(all),
@@ -49,6 +55,8 @@ pub fn of(answer: &Answer) -> String {
 struct Page<'a> {
     text: String,
     deliveries: &'a [Delivery],
+    /// Those that say what became of the messages before, and of what joined a digest.
+    beside: &'a [Delivery],
     /// Whether the log holds any delivery.
     delivered: bool,
 }
@@ -99,9 +107,8 @@ impl Page<'_> {
         if alert.change == Change::Corrected {
             self.head("What the decision found instead");
             self.incidents(1, &why.became);
-        } else if !why.became.is_empty() {
-            self.head("Counted before and not in the window any more");
-            self.incidents(1, &why.became);
+        } else if let Numbers::Escalation { before: Some(before), .. } = &why.numbers {
+            self.since_before(before, why);
         }
         self.order(&why.taken_later, "can have been decided by then, but what was said only follows if it was taken in later (it came late, or at the same instant)");
         self.order(&why.stamped_ahead, "is stamped later, but what was said only follows if it was known (its stamp was ahead of the clock)");
@@ -193,16 +200,7 @@ impl Page<'_> {
                 if let (Some(at), Some(days)) = (first_counting_at, days_after) {
                     self.line(1, format!("first counting arrival {at}, {} after it occurred; limit {max_age_days} days; the policy begins on {policy_begins}", counted(*days, "day")));
                 }
-                let told: Vec<String> = told_before.iter().map(ToString::to_string).collect();
-                self.line(
-                    1,
-                    match (told.as_slice(), severity_told) {
-                        ([], None) => "told before: nobody".to_owned(),
-                        ([], Some(_)) => "told before: nobody who was not corrected since".to_owned(),
-                        (all, Some(severity)) => format!("told before: {}, as {severity}", all.join(", ")),
-                        (all, None) => format!("told before: {}", all.join(", ")),
-                    },
-                );
+                self.before(alert, told_before, *severity_told);
             }
             Numbers::Escalation { told_before, .. } => {
                 self.line(1, "S20: the township is warned of an enterprise with several incidents, then the departments");
@@ -210,8 +208,8 @@ impl Page<'_> {
                 self.line(
                     1,
                     match told_before {
-                        Some(level) => format!("told before: {level}"),
-                        None => "told before: no escalation was open".to_owned(),
+                        Some(level) => format!("decided before: {level}"),
+                        None => "decided before: no escalation was open".to_owned(),
                     },
                 );
             }
@@ -227,61 +225,6 @@ impl Page<'_> {
         }
         for place in places {
             self.line(1, format!("{place} {what}"));
-        }
-    }
-
-    fn said(&mut self, alert: &Alert) {
-        if alert.audiences.is_empty() {
-            self.line(
-                1,
-                match alert.change {
-                    Change::Suppressed => "nobody: it was not due, and why is the reason above",
-                    _ => "nobody: recorded, not sent",
-                },
-            );
-        }
-        for audience in &alert.audiences {
-            self.line(1, format!("{} of {}", audience.role, place_name(&audience.subject)));
-            let own = |d: &&Delivery| {
-                let to = d.role == audience.role && *d.subject == *audience.subject;
-                // A digest has the alert of the first message that joined it, and is not its delivery.
-                d.alert_id == alert.alert_id && to && !quota::is_digest(d)
-            };
-            let mut found = false;
-            for d in self.deliveries.iter().filter(own) {
-                found = true;
-                let mut text = format!("{} by {} (text {}) since {}", d.state, d.channel, d.template, d.at);
-                if let Some(rank) = d.contact_rank {
-                    let _ = write!(text, ", to contact {rank}");
-                }
-                if let Some(version) = d.contact_version {
-                    let _ = write!(text, " as registered in version {version}");
-                }
-                if d.attempt > 1 {
-                    let _ = write!(text, ", {} attempts", d.attempt);
-                }
-                match (ledger::said(d), &d.reason) {
-                    (Some(says), _) => text += answered(says),
-                    (None, Some(reason)) => text.extend([", ", reason]),
-                    (None, None) => {}
-                }
-                if d.uncertain {
-                    text.push_str(", some attempt may have arrived although no yes was seen");
-                }
-                if let Some(due) = d.due_at {
-                    let _ = write!(text, ", next attempt {due}");
-                }
-                self.line(2, text);
-            }
-            if !found {
-                self.line(
-                    2,
-                    match self.delivered {
-                        true => "the ledger has no delivery to it",
-                        false => "decided, and not sent from this log: a replay sends nothing, nor does `tocsin run --only pipeline`",
-                    },
-                );
-            }
         }
     }
 
@@ -400,16 +343,6 @@ fn refused(r: &RefusedView) -> String {
         r.report.as_ref().map_or_else(|| "a report without an id".to_owned(), |key| format!("report {key}"));
     let day = r.occurred_on.map(|day| format!(", accident of {day}")).unwrap_or_default();
     format!("{} {report} refused: {}{day}  {}", r.arrived_at, r.reason, r.place)
-}
-
-/// What the person has answered who got a message, after how it came.
-fn answered(says: Says) -> &'static str {
-    match says {
-        Says::Acknowledged => ", and the person has answered that it was read (acknowledged)",
-        Says::WithdrawnClaim => ", and the person says that the case was withdrawn (withdrawn_claim)",
-        Says::NotOurs => ", and the person says that it is not theirs (not_ours)",
-        Says::Failed | Says::Delivered | Says::Other => "",
-    }
 }
 
 /// A later version of a report, and what it changed.

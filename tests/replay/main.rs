@@ -224,7 +224,11 @@ fn lines_that_are_no_records_are_listed_in_order_and_count_as_lines() {
     text.extend(b"{\"topic\":\"reports.hr\",\"arrived_at\":\"2025-03-01T08:00:00+08:00\",\"value\":1}");
     fs::write(&stream, text).unwrap();
     let out = dir.path().join("out");
-    done(&replay(&stream, &out, &[]));
+    // The files are written all the same; but whoever named the wrong file shall learn it.
+    let output = replay(&stream, &out, &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.lines().count() == 1 && said.contains("every line was quarantined (7 of 7)"), "{said}");
     let lines = values(&out.join("quarantine.jsonl"));
     let numbers: Vec<u64> = lines.iter().map(|l| l["line"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);

@@ -246,11 +246,11 @@ fn deliveries_are_shown_found_and_exported_by_what_they_are() {
     assert_eq!(
         rows[0].join(","),
         "delivery_id,alert_id,case_no,uscc,role,subject,contact_rank,contact_version,channel,template,state,reason,\
-         attempt,at,due_at,gateway_ref,uncertain,phone_hash"
+         attempt,at,due_at,gateway_ref,uncertain,phone_hash,contact_role,contact_subject"
     );
     for row in &rows[1..] {
         let delivery = &all[row[0]];
-        assert_eq!((row.len(), row[10], row[13]), (18, delivery.state.as_str(), &*delivery.at.to_string()));
+        assert_eq!((row.len(), row[10], row[13]), (20, delivery.state.as_str(), &*delivery.at.to_string()));
     }
 }
 

@@ -11,6 +11,7 @@ use super::before::{Before, before, spoken_under};
 use super::knowledge::{
     Cut, Found, Knowledge, Reading, TRIES, guesses, late_registrations, leave_out, plain_readings,
 };
+use super::sum::since_before;
 use super::view::{Check, Difference, Numbers};
 use super::{Why, picture};
 use crate::decider::book::Book;
@@ -372,25 +373,12 @@ fn escalation(
         differ(&mut differences, "incident_ids", words(ids), words(&seen.ids));
     }
     let stood_on: Vec<Found> = seen.found.iter().map(|f| (*f).clone()).collect();
-    let numbers = seen.numbers(policies, alert.as_of, open.as_ref(), alert.uscc, then);
-    let became = no_longer(why, alert, then, &stood_on);
+    let (before, became) = since_before(why, alert, then, &stood_on, seen.days.0);
+    let mut numbers = seen.numbers(policies, alert.as_of, open.as_ref(), alert.uscc, then);
+    if let Numbers::Escalation { before: counted, .. } = &mut numbers {
+        *counted = before;
+    }
     Attempt { was: None, stood_on, became, numbers, taken_last: Vec::new(), differences }
-}
-
-/// The incidents that earlier messages of the episode counted and that are not in the window any more, as they
-/// stand at the decision.
-fn no_longer(why: &Why<'_, '_>, alert: &Alert, then: &Knowledge, stood_on: &[Found]) -> Vec<Found> {
-    let before = |a: &&Alert| {
-        a.rule == Rule::Escalation
-            && a.uscc == alert.uscc
-            && a.episode == alert.episode
-            && a.revision < alert.revision
-    };
-    let counted: BTreeSet<ReportKey> =
-        why.records.alerts.iter().filter(before).flat_map(|a| a.reports.iter().cloned()).collect();
-    let counted: Vec<ReportKey> = counted.into_iter().collect();
-    let still = |f: &&Found| !stood_on.iter().any(|s| s.seen == f.seen);
-    then.holding(&counted).filter(still).cloned().collect()
 }
 
 /// The escalation of an enterprise as its alerts left it, up to one of them or to the last.
@@ -507,6 +495,7 @@ impl<'k> Windowed<'k> {
             reaches: escalation::level(steps, incidents as i32, severe as i32).filter(|_| !self.succeeded),
             told_before: open.map(|o| o.level),
             read_as: self.succeeded.then(|| then.registry.root(&uscc)),
+            before: None,
         }
     }
 }

@@ -27,6 +27,7 @@ mod knowledge;
 mod listed;
 mod picture;
 pub(crate) mod since;
+mod sum;
 mod view;
 mod wanted;
 
@@ -45,9 +46,10 @@ pub use self::listed::{
 };
 pub use self::since::FieldChange;
 pub use self::view::{
-    AlertExplained, Brought, CaseView, Changed, Check, Differ, Difference, EnterpriseExplained, Given, How,
-    IncidentExplained, IncidentView, LinkBy, LinkView, Numbers, Place, PolicyUsed, RefusedView, Registered,
-    ReportView, Said, SeverityWhy, Since, StateWhy, TakenBy, UsedBecause, VersionView,
+    AlertExplained, Brought, CaseView, Changed, Check, CountedBefore, Differ, Difference,
+    EnterpriseExplained, Given, How, IncidentExplained, IncidentView, Left, LeftBy, LinkBy, LinkView,
+    Numbers, Place, PolicyUsed, RefusedView, Registered, ReportView, Said, SeverityWhy, Since, StateWhy,
+    TakenBy, UsedBecause, VersionView,
 };
 pub use self::wanted::Wanted;
 use crate::engine::Arrival;

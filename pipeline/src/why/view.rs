@@ -26,8 +26,8 @@ pub struct AlertExplained {
     pub numbers: Numbers,
     /// The incidents it stood on, as known at the decision; of `corrected` as known before it.
     pub incidents: Vec<IncidentView>,
-    /// `corrected`: what the decision found in their place. Of an escalation: those that earlier messages of the
-    /// episode counted and that are not in the window any more.
+    /// `corrected`: what the decision found in their place. Of an escalation: those that the message before counted and
+    /// this one does not; why not stands in [`Numbers::Escalation`].
     pub became: Vec<IncidentView>,
     /// Records that arrived by the decision's instant but, to give what was said, were taken in after it: the log
     /// has no order between partitions.
@@ -190,7 +190,53 @@ pub enum Numbers {
         told_before: Option<Level>,
         /// As whose its incidents are read, if not as its own.
         read_as: Option<Uscc>,
+        /// What the message before counted; of the first one of an episode, and of an enterprise as it stands, nothing.
+        before: Option<CountedBefore>,
     },
+}
+
+/// What the message before counted. `count` less those that `left`, and with those that `came`, is the alert's count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CountedBefore {
+    /// Which message of the episode.
+    pub revision: u32,
+    /// How many incidents.
+    pub count: u32,
+    /// Those that are not counted any more.
+    pub left: Vec<Left>,
+    /// Those that were not counted then.
+    pub came: Vec<IncidentId>,
+}
+
+/// An incident that an escalation does not count any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// Its number then.
+    pub incident_id: IncidentId,
+    /// Why.
+    pub by: LeftBy,
+    /// Where its reports are counted now, if they are.
+    pub counted_as: Option<IncidentId>,
+}
+
+/// Why an escalation does not count an incident any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftBy {
+    /// Its day is before the window.
+    Window,
+    /// Its state is not `counted`: refused, suspected.
+    State,
+    /// All its reports were withdrawn.
+    Withdrawn,
+    /// It is no production incident any more.
+    Category,
+    /// It is another enterprise's, or read as another's.
+    Enterprise,
+    /// It is one with an incident that is counted, under another number.
+    Merged,
+    /// The records do not say which of its reports were counted then.
+    Unknown,
 }
 
 /// One incident, merged.

@@ -4,6 +4,7 @@
 //! Over another stream: `TOCSIN_TEST_STREAM=FILE TOCSIN_TEST_POLICY_FROM=DATE cargo test --release -p tocsin why::`
 
 mod lists;
+mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -459,9 +460,9 @@ fn an_id_tells_by_its_form_what_it_is_of() {
         ("", "no id"),
         ("GCTHTYAVAPBL2DD56LNVAVNRQ1", "no id"),
         ("000000019", "check symbol"),
-        ("000000019", "expected an alert's (26 letters"),
+        ("000000019", "tocsin why --help"),
         ("91330784XX00000191", "check symbol"),
-        ("91330784XX00000191", "a USCC (18 symbols), a report's (SOURCE/ID"),
+        ("91330784XX00000191", "tocsin why --help"),
         ("hr/", "no id"),
         ("nothing", "no id"),
         ("nobody/7", "no id"),
@@ -545,7 +546,7 @@ fn what_is_not_there_says_what_to_do() {
     let source = source(&town);
     for (id, words) in [
         ("AAAAAAAAAAAAAAAAAAAAAAAAAA", ["there is no alert AAAA", "--keep-log"]),
-        ("EAAAAAAAAA", ["there is no escalation EAAAAAAAAA", "expected an alert's (26 letters"]),
+        ("EAAAAAAAAA", ["there is no escalation EAAAAAAAAA", "tocsin why --help"]),
         ("91330784T000000005", ["there is no enterprise 91330784T000000005", "that log"]),
     ] {
         let asked = Asked::parse(id).unwrap();
