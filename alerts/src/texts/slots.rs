@@ -65,7 +65,7 @@ pub(super) fn stood_in_act(change: Change, now: Option<Severity>, reason: Option
     match (change, now, reason) {
         (Change::Downgraded, Some(now), _) => format!("更正为{}", severity(now)),
         (_, _, Some(Reason::Moved)) => "移出该企业".to_owned(),
-        (_, _, Some(Reason::HostChanged)) => "改列其他用工单位".to_owned(),
+        (_, _, Some(Reason::HostChanged)) => "改列他单位".to_owned(),
         _ => corrected_act(reason).to_owned(),
     }
 }

@@ -269,7 +269,6 @@ impl Slot {
             (Enterprise, _) => cut(LONG_NAME, name_limit),
             (TownEnterprise, _) => format!("{}{}", Town.row().2, cut(LONG_NAME, name_limit)),
             (Act, Template::T11) => "转承继单位".to_owned(),
-            (Act, Template::T17) => "改列其他用工单位".to_owned(),
             // Only T8 speaks of an incident that may be either severe or fatal.
             (Severity, Template::T2 | Template::T12 | Template::T15 | Template::T18) => "重伤".to_owned(),
             _ => self.row().2.to_owned(),
