@@ -57,5 +57,5 @@ async fn what_the_approved_templates_say_on_the_phone_is_our_text() {
             sent += 1;
         }
     }
-    assert_eq!(sent, 2 * 2 * 16);
+    assert_eq!(sent, 2 * 2 * 18);
 }
