@@ -119,7 +119,7 @@ pub(crate) async fn run(
         progress_due: None,
         relayed: HashSet::new(),
         retries: Retries::default(),
-        by_hand: Vec::new(),
+        to_give: Vec::new(),
     };
     // Before anything that was planned goes out: somebody may have answered since.
     turn.relay_all();
@@ -245,8 +245,8 @@ struct Turn<'a> {
     /// The deliveries, and their attempts, whose senders were told that somebody else has answered.
     relayed: HashSet<(String, u32)>,
     retries: Retries,
-    /// What goes to its senders by hand once it is written down, and whether it is the first message of its case.
-    by_hand: Vec<(String, bool)>,
+    /// What senders are given or told of once it is written down, and whether it is the first message of its case.
+    to_give: Vec<(String, bool)>,
 }
 
 impl Turn<'_> {
@@ -498,7 +498,7 @@ impl Turn<'_> {
             delivery.state,
             DeliveryState::Planned | DeliveryState::Failed | DeliveryState::Skipped
         ));
-        self.by_hand.push((delivery.delivery_id.clone(), is_first));
+        self.to_give.push((delivery.delivery_id.clone(), is_first));
         self.committer.deliveries.push(delivery);
     }
 
@@ -511,10 +511,10 @@ impl Turn<'_> {
         let ledger = self.told.ledger();
         // After a long append somebody may have been silenced whom the planner has not heard of.
         let is_fresh = began.elapsed() < GIVEN_WITHIN;
-        let is_first = |id: &str, is_first: bool| Some((ledger.open(id)?, is_first && is_fresh));
-        let written = self.by_hand.iter().filter_map(|(id, first)| is_first(id, *first));
+        let planned = self.to_give.iter();
+        let written = planned.filter_map(|(id, is_first)| Some((ledger.open(id)?, *is_first && is_fresh)));
         self.shared.hands.give(written);
-        self.by_hand.clear();
+        self.to_give.clear();
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What a sender reads back before it does anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use tocsin_schemas::index::Ask;
@@ -148,11 +148,12 @@ impl Past {
     ) -> Result<(), WorkerError> {
         let open = recall.records(&[Ask::Open], before)?;
         let mut cases: BTreeSet<String> = open.iter().map(|delivery| delivery.case_no.clone()).collect();
+        let open: HashSet<String> = open.into_iter().map(|delivery| delivery.delivery_id).collect();
         for delivery in recall.records(&[Ask::Written(recall::recent(now, None), None)], before)? {
             self.usage.apply(&delivery);
             self.recent.apply(&delivery);
             // Whatever leaves a digest, it names the newest of those that remain.
-            if digests::of(&delivery).is_some_and(|id| open.iter().any(|digest| digest.delivery_id == id)) {
+            if digests::of(&delivery).is_some_and(|id| open.contains(id)) {
                 cases.insert(delivery.case_no);
             }
         }
