@@ -11,11 +11,8 @@
 //! days. A test that has the incidents and not the headcount is neither passed nor failed: it is *undetermined*, with
 //! the reason, for a person to judge.
 
-use std::collections::BTreeMap;
-
-use smallvec::SmallVec;
 use tocsin_schemas::codes::{ListClass, ListReason, Undetermined};
-use tocsin_schemas::records::Reference;
+use tocsin_schemas::records::{Member, Reference};
 
 use crate::dataflow::{Heads, PARTS, Tally, Total};
 use crate::model::Model;
@@ -39,16 +36,16 @@ pub(crate) struct Against<'a> {
     pub limits: &'a Limits,
 }
 
-/// What the rule says of an enterprise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the rule says of an enterprise. Plain bytes: no entry of a million has memory of its own for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub class: ListClass,
-    pub reasons: Reasons,
-    pub undetermined: BTreeMap<ListReason, Undetermined>,
+    pub reasons: ByReason<bool>,
+    pub undetermined: ByReason<Option<Undetermined>>,
 }
 
-/// Mostly one: it stands in its entry, and no entry of a million has memory of its own for it.
-pub(crate) type Reasons = SmallVec<[ListReason; 4]>;
+/// Something of each reason, in the order of [`ListReason::ALL`].
+pub(crate) type ByReason<T> = [T; ListReason::ALL.len()];
 
 /// Whether a test is passed, or why that cannot be said.
 type Test = Result<bool, Undetermined>;
@@ -136,6 +133,26 @@ impl<'a> Against<'a> {
     }
 }
 
+impl Verdict {
+    /// That of a record.
+    pub fn of(member: &Member) -> Verdict {
+        let (mut reasons, mut undetermined) = (ByReason::default(), ByReason::default());
+        member.reasons.iter().for_each(|reason| reasons[*reason as usize] = true);
+        member.undetermined.iter().for_each(|(test, why)| undetermined[*test as usize] = Some(*why));
+        Verdict { class: member.class, reasons, undetermined }
+    }
+
+    /// Those that hold, in their order.
+    pub fn reasons(&self) -> impl Iterator<Item = ListReason> + '_ {
+        ListReason::ALL.iter().zip(self.reasons).filter(|(_, holds)| *holds).map(|(reason, _)| *reason)
+    }
+
+    /// The tests that could not be made, and why.
+    pub fn undetermined(&self) -> impl Iterator<Item = (ListReason, Undetermined)> + '_ {
+        ListReason::ALL.iter().zip(self.undetermined).filter_map(|(test, why)| Some((*test, why?)))
+    }
+}
+
 /// What an enterprise is in a year; `None`: not on the list, as it has no incident.
 pub(crate) fn judge(year: Year, against: &Against) -> Option<Verdict> {
     if year.incidents() == 0 {
@@ -147,13 +164,13 @@ pub(crate) fn judge(year: Year, against: &Against) -> Option<Verdict> {
         (ListReason::HighRate, against.high_rate(year)),
         (ListReason::Severe, Ok(severe)),
     ];
-    let mut reasons: Reasons =
-        tests.iter().filter(|(_, test)| *test == Ok(true)).map(|(reason, _)| *reason).collect();
-    let undetermined = tests.iter().filter_map(|(reason, test)| Some((*reason, test.err()?))).collect();
-    let class = if reasons.is_empty() { ListClass::General } else { ListClass::Key };
-    if class == ListClass::General {
-        reasons.push(ListReason::Incidents);
+    let (mut reasons, mut undetermined) = (ByReason::default(), ByReason::default());
+    for (reason, test) in tests {
+        reasons[reason as usize] = test == Ok(true);
+        undetermined[reason as usize] = test.err();
     }
+    let class = if reasons.contains(&true) { ListClass::Key } else { ListClass::General };
+    reasons[ListReason::Incidents as usize] = class == ListClass::General;
     Some(Verdict { class, reasons, undetermined })
 }
 
@@ -190,8 +207,8 @@ mod tests {
 
     fn said(year: Year, limits: &Limits, model: bool) -> (ListClass, String) {
         let verdict = against(limits, model, |against| judge(year, against)).unwrap();
-        let reasons: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
-        let open: Vec<String> = verdict.undetermined.iter().map(|(t, why)| format!("{t}?{why}")).collect();
+        let reasons: Vec<String> = verdict.reasons().map(|reason| reason.to_string()).collect();
+        let open: Vec<String> = verdict.undetermined().map(|(t, why)| format!("{t}?{why}")).collect();
         (verdict.class, [reasons, open].concat().join(" "))
     }
 
@@ -226,7 +243,8 @@ mod tests {
             year(3, 0, Some(50)),
             &Against { reference: None, model: None, days: 365, limits: &limits },
         );
-        assert_eq!(verdict.unwrap().undetermined.values().next(), Some(&Undetermined::NoCityRate));
+        let open: Vec<_> = verdict.unwrap().undetermined().map(|(_, why)| why).collect();
+        assert_eq!(open, [Undetermined::NoCityRate; 2]);
     }
 
     #[test]

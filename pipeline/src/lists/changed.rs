@@ -23,7 +23,7 @@ pub struct ListsChanged(pub(super) Vec<Row>);
 #[derive(Clone)]
 pub(super) enum Row {
     /// An enterprise on the list of a year; `None`: it is not on it any more.
-    Entry(Uscc, Option<(Arc<Said>, Year)>, Arc<OfList>),
+    Entry(Uscc, Option<(Said, Year)>, Arc<OfList>),
     /// Any other.
     Written(Box<Listed>),
 }

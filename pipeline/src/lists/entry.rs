@@ -12,7 +12,7 @@ use crate::rates::Stamp;
 
 /// What an entry says that makes it be said again when it changes. All else in it follows from this and from what was
 /// taken at a midnight.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Said {
     pub verdict: Verdict,
     pub incidents: u32,
@@ -51,7 +51,7 @@ impl Said {
         let incidents = year.incidents();
         incidents < limits.key_incidents.min(limits.rate_incidents)
             && self.verdict.class == ListClass::General
-            && self.verdict.undetermined.is_empty()
+            && self.verdict.undetermined().next().is_none()
             && self.key_years == 0
             && self.persistent == (limits.persistent_years == 0)
             && (self.incidents, self.severe) == (incidents, 0)
@@ -63,11 +63,7 @@ impl Said {
     /// The entry that a record says.
     pub fn of(member: &Member) -> Said {
         Said {
-            verdict: Verdict {
-                class: member.class,
-                reasons: member.reasons.iter().copied().collect(),
-                undetermined: member.undetermined.clone(),
-            },
+            verdict: Verdict::of(member),
             incidents: member.incidents,
             persons: member.persons,
             severe: member.severe,
@@ -87,8 +83,8 @@ impl Said {
         Member {
             uscc,
             class: self.verdict.class,
-            reasons: self.verdict.reasons.to_vec(),
-            undetermined: self.verdict.undetermined.clone(),
+            reasons: self.verdict.reasons().collect(),
+            undetermined: self.verdict.undetermined().collect(),
             incidents: self.incidents,
             persons: self.persons,
             severe: self.severe,

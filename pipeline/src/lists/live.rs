@@ -62,7 +62,7 @@ struct OfYear {
     model: Option<Arc<Model>>,
     /// Who is on it, as it was last said. In one vector, so that many entries are looked up on all cores and then each is
     /// written where it stands.
-    on: IndexMap<Uscc, Arc<Said>, DefaultHashBuilder>,
+    on: IndexMap<Uscc, Said, DefaultHashBuilder>,
     sizes: Sizes,
     /// The list as a whole, as it was last said.
     told: Option<(Option<Reference>, Sizes)>,
@@ -73,7 +73,7 @@ struct Renewed {
     uscc: Uscc,
     /// Where the former one stands, if there is one.
     at: Option<usize>,
-    said: Option<(Arc<Said>, Year)>,
+    said: Option<(Said, Year)>,
 }
 
 /// What a decision looks at.
@@ -133,7 +133,7 @@ impl Lists {
         match (list, member, whole) {
             (List::Annual, Some(member), _) => {
                 let of = self.years.entry(year).or_default();
-                let said = Arc::new(Said::of(&member));
+                let said = Said::of(&member);
                 of.sizes.count(&said, true);
                 if let Some(former) = of.on.insert(member.uscc, said) {
                     of.sizes.count(&former, false);
@@ -350,11 +350,11 @@ impl Lists {
                 of.sizes.count(said, true);
                 match at {
                     Some(at) => {
-                        let former = std::mem::replace(&mut of.on[at], Arc::clone(said));
+                        let former = std::mem::replace(&mut of.on[at], *said);
                         of.sizes.count(&former, false);
                     }
                     None => {
-                        of.on.insert(uscc, Arc::clone(said));
+                        of.on.insert(uscc, *said);
                         self.standing += 1;
                     }
                 }
@@ -396,10 +396,10 @@ impl Lists {
             };
             Some((Said::new(now, verdict, key_years, before.limits.persistent_years), now))
         });
-        if stands.map(|said| &**said) == desired.as_ref().map(|(said, _)| said) {
+        if stands == desired.as_ref().map(|(said, _)| said) {
             return None;
         }
-        Some(Renewed { uscc, at, said: desired.map(|(said, now)| (Arc::new(said), now)) })
+        Some(Renewed { uscc, at, said: desired })
     }
 
     /// Lets go of the years that are not kept on a day. Who was key in them is remembered, as they last stood.
@@ -454,9 +454,8 @@ impl Lists {
         };
         let of = self.years.get(&year).unwrap_or(&nothing);
         let list = of.list((year, LAST_YEAR), before);
-        let member = |(uscc, said): (&Uscc, &Arc<Said>)| {
-            (*uscc, list.member(*uscc, said, before.now(uscc, LAST_YEAR)))
-        };
+        let member =
+            |(uscc, said): (&Uscc, &Said)| (*uscc, list.member(*uscc, said, before.now(uscc, LAST_YEAR)));
         let members: BTreeMap<Uscc, Member> = of.on.iter().map(member).collect();
         let policy_hash = Arc::clone(&before.stamp.policy_hash);
         let same_as = self.last.as_ref().and_then(|last| last.same(year, &policy_hash, &members));
