@@ -4,11 +4,12 @@
 //! # One turn
 //! 1. *Take in* alerts, and what became of deliveries.
 //! 2. *Plan*: the first deliveries of new alerts, and the next person where one certainly did not come or nobody answers.
-//! 3. *Commit*: one append with what was planned, and twice a second with the progress, which is held back before the
-//!    first alert whose audiences are not all over.
-//! 4. *Give* the first messages of a case to their senders, if they are in this worker ([`crate::worker::hands`]).
+//! 3. *Offer* the first messages of a case to their senders, if they are in this worker, which write them down together
+//!    with what they decide ([`crate::worker::hands`]).
+//! 4. *Commit*: one append with the others, and twice a second with the progress, which is held back before the first alert
+//!    whose audiences are not all over.
 //!
-//! A kill before the append leaves nothing; after it, the deliveries are read back, and no audience that has one is
+//! A kill before an append leaves nothing of it; after it, the deliveries are read back, and no audience that has one is
 //! planned again.
 
 pub(crate) mod merge;
@@ -40,6 +41,7 @@ use crate::plan::told::{ConversationKey, ShareKey, Told};
 use crate::plan::{Draft, Planner};
 use crate::retry::{self, Beside, Refusal, Request};
 use crate::worker::commit::Committer;
+use crate::worker::hands::Offer;
 use crate::worker::reading::Reading;
 use crate::worker::recall::{Known, Recalled};
 use crate::worker::{Shared, WRITER, WorkerError, looked_up, record, tail};
@@ -49,7 +51,7 @@ use retries::{Found, Retries};
 
 pub(crate) use turns::PATIENCE as TURN_PATIENCE;
 
-/// What took longer to be written goes to its sender through the log.
+/// What is planned later than this after everything was known that it hangs on goes to its sender through the log.
 const GIVEN_WITHIN: Duration = Duration::from_secs(1);
 /// How soon progress that moved is written.
 const PROGRESS_WITHIN: Duration = Duration::from_millis(500);
@@ -119,10 +121,13 @@ pub(crate) async fn run(
         progress_due: None,
         relayed: HashSet::new(),
         retries: Retries::default(),
-        to_give: Vec::new(),
+        known_at: None,
+        planned: Vec::new(),
     };
     // Before anything that was planned goes out: somebody may have answered since.
     turn.relay_all();
+    // A sender may write first, and a ledger without any progress stops the next start.
+    turn.committer.wants_progress = !turn.committer.has_progress();
     turn.commit().await?;
     // The books fit together: the senders may go on with what was planned before.
     shared.guarded.send_replace(true);
@@ -245,8 +250,10 @@ struct Turn<'a> {
     /// The deliveries, and their attempts, whose senders were told that somebody else has answered.
     relayed: HashSet<(String, u32)>,
     retries: Retries,
-    /// What senders are given or told of once it is written down, and whether it is the first message of its case.
-    to_give: Vec<(String, bool)>,
+    /// When it was known to all ends who is to be reached and what is silent.
+    known_at: Option<std::time::Instant>,
+    /// What this turn has planned, and whether it is of the first message of its case.
+    planned: Vec<(String, bool)>,
 }
 
 impl Turn<'_> {
@@ -273,6 +280,7 @@ impl Turn<'_> {
     }
 
     fn take_in(&mut self, batch: reader::Batch) {
+        self.known_at = Some(batch.at);
         self.recall(batch.recalled);
         let (mut read, mut silent) = (0, 0);
         if !batch.alerts.is_empty() {
@@ -498,23 +506,46 @@ impl Turn<'_> {
             delivery.state,
             DeliveryState::Planned | DeliveryState::Failed | DeliveryState::Skipped
         ));
-        self.to_give.push((delivery.delivery_id.clone(), is_first));
+        self.planned.push((delivery.delivery_id.clone(), is_first));
         self.committer.deliveries.push(delivery);
     }
 
+    /// Has what was planned written down: the first messages of cases by the senders beside it, all else by itself.
     async fn commit(&mut self) -> Result<(), WorkerError> {
+        let offers = self.offer();
+        self.append().await?;
+        let mut left = HashSet::new();
+        for offer in offers {
+            left.extend(offer.left().await?);
+        }
+        if !left.is_empty() {
+            let ledger = self.told.ledger();
+            self.committer.deliveries.extend(left.iter().filter_map(|id| ledger.open(id)).cloned());
+            self.append().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes what is offered out of what the planner writes.
+    fn offer(&mut self) -> Vec<Offer> {
+        let in_time = self.known_at.is_some_and(|at| at.elapsed() < GIVEN_WITHIN);
+        let ledger = self.told.ledger();
+        let planned = self.planned.iter();
+        let open = planned.filter_map(|(id, is_first)| Some((ledger.open(id)?, *is_first && in_time)));
+        let (offered, offers): (Vec<_>, Vec<_>) = self.shared.hands.offer(open).into_iter().unzip();
+        self.planned.clear();
+        let offered: HashSet<String> = offered.into_iter().flatten().collect();
+        if !offered.is_empty() {
+            self.committer.deliveries.retain(|delivery| !offered.contains(&delivery.delivery_id));
+        }
+        offers
+    }
+
+    async fn append(&mut self) -> Result<(), WorkerError> {
         let progress = self.promises.held_back(&self.taken_in);
-        let began = Monotonic::now();
         if self.committer.commit(progress, self.shared.clock.now()).await? {
             self.progress_due = None;
         }
-        let ledger = self.told.ledger();
-        // After a long append somebody may have been silenced whom the planner has not heard of.
-        let is_fresh = began.elapsed() < GIVEN_WITHIN;
-        let planned = self.to_give.iter();
-        let written = planned.filter_map(|(id, is_first)| Some((ledger.open(id)?, *is_first && is_fresh)));
-        self.shared.hands.give(written);
-        self.to_give.clear();
         Ok(())
     }
 

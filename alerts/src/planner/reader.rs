@@ -19,6 +19,8 @@ use crate::worker::tail::WAIT;
 
 /// What was read.
 pub(super) struct Batch {
+    /// When it was known to all ends who is to be reached and what is silent.
+    pub at: Monotonic,
     pub alerts: Vec<Read>,
     /// Of all alerts so far, those that went out although the one before them never came.
     pub out_of_turn: u64,
@@ -53,7 +55,8 @@ pub(super) fn spawn(
                     return;
                 }
             }
-            let released = alerts.release(Monotonic::now());
+            let at = Monotonic::now();
+            let released = alerts.release(at);
             let cases = || released.iter().map(|read| &*read.alert.case_no);
             let recalled = match &mut recall {
                 Some(recall) => {
@@ -69,6 +72,7 @@ pub(super) fn spawn(
                 }
             };
             let batch = Batch {
+                at,
                 alerts: released,
                 out_of_turn: alerts.out_of_turn(),
                 taken_in: alerts.handed_out(),

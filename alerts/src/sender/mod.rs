@@ -120,6 +120,7 @@ pub(crate) async fn run(
         recalls: Vec::new(),
         by_hand: HashSet::new(),
         coming: HashSet::new(),
+        replies: Vec::new(),
         early: HashMap::new(),
         gates_due: None,
         due_now: false,
@@ -141,6 +142,7 @@ pub(crate) async fn run(
     started.proven.iter().for_each(|channel| shared.gates.prove(channel));
     let present = Present { gates: &shared.gates, sender: partition };
     turn.take_over();
+    shared.hands.writes(partition);
     turn.answers(started.came);
     let mut requests: JoinSet<Done> = JoinSet::new();
     let mut recalls: JoinSet<bool> = JoinSet::new();
@@ -167,6 +169,7 @@ pub(crate) async fn run(
         let (sends, waits) = if stopping.is_none() { turn.decide() } else { (Vec::new(), false) };
         let began = shared.clock.boot();
         turn.commit().await?;
+        turn.reply();
         // One at a time: they pass no gate.
         if recalls.is_empty()
             && let Some(recall) = turn.recalls.pop()
@@ -205,6 +208,7 @@ pub(crate) async fn run(
                 tracing::info!(partition, under_way = requests.len(), "the sender stops when no request is under way");
                 stopping = Some(tokio::time::Instant::now() + shared.settings.stop_grace);
                 present.leave();
+                hand.close();
             }
             () = until(stopping), if stopping.is_some() => {
                 tracing::warn!(partition, under_way = requests.len(), "stopped with requests under way: settled at the next start");
@@ -229,12 +233,7 @@ pub(crate) async fn run(
                 turn.recall(batch.recalled);
                 turn.take_in(batch.records);
             }
-            Some(given) = hand.recv(), if stopping.is_none() => {
-                turn.take_by_hand(given);
-                while let Ok(more) = hand.try_recv() {
-                    turn.take_by_hand(more);
-                }
-            }
+            Some(given) = hand.recv(), if stopping.is_none() => turn.take_by_hand(given),
             batch = answers.recv(), if stopping.is_none() && held.is_none() && looking.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
                 looking = Some(Arc::clone(&shared).with_written(topic::DELIVERIES, batch));

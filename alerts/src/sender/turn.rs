@@ -25,7 +25,7 @@ use crate::settle::{self, Settled};
 use crate::silences::Matter;
 use crate::texts::{self, Unfit};
 use crate::worker::commit::Committer;
-use crate::worker::hands::Given;
+use crate::worker::hands::{Given, Reply};
 use crate::worker::recall::{Known, Recalled};
 use crate::worker::{Shared, WorkerError, record};
 
@@ -91,10 +91,12 @@ pub(super) struct Turn<'a> {
     pub recent: Recent,
     /// What is to be taken back once its correction is written down as accepted.
     pub recalls: Vec<Recall>,
-    /// What the planner gave by hand and the log has not brought yet: it is known when it comes, though it may have ended.
+    /// What was taken by hand and the log has not brought yet: it is known when it comes, though it may have ended.
     pub by_hand: HashSet<String>,
     /// What the log is still to bring before anything is taken by hand again.
     pub coming: HashSet<String>,
+    /// What is left to the planner of what it offered, to be said when the rest is written down.
+    pub replies: Vec<(Reply, Vec<String>)>,
     /// Answers that overtook the outcome of their request.
     pub early: HashMap<String, Vec<Answer>>,
     /// When a gateway may be called again that may not now.
@@ -127,12 +129,13 @@ impl Turn<'_> {
             if self.by_hand.remove(id) {
                 continue;
             }
-            if self.ledger.open(id).is_some() || self.ledger.ended(id).is_some() {
+            if self.ledger.knows(id) {
                 // A planner that could not know has planned it again: compaction would keep that word.
-                if let Some(ended) = self.recent.get(id).filter(|_| delivery.state == DeliveryState::Planned)
-                {
-                    let ended = ended.clone();
-                    self.committer.deliveries.push(ended);
+                let stands = self.ledger.open(id).filter(|open| open.attempt > 0).or(self.recent.get(id));
+                let again = delivery.state == DeliveryState::Planned && delivery.attempt == 0;
+                if let Some(stands) = stands.filter(|_| again) {
+                    let stands = stands.clone();
+                    self.committer.deliveries.push(stands);
                 }
                 continue;
             }
@@ -143,22 +146,35 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes in what the planner has just written down, before the log brings it; or leaves it to the log, if that is to
-    /// bring something else first.
+    /// Takes in what the planner has just planned, to write it down for it; or leaves it to the planner and the log, if that
+    /// is to bring something else first, or if others may believe by now that this worker is gone.
     pub fn take_by_hand(&mut self, given: Given) {
         let ledger = &self.ledger;
         self.coming.extend(given.coming.into_iter().filter(|id| !ledger.knows(id)));
+        let takes = self.coming.is_empty() && self.shared.hands.alive(self.shared.clock.boot());
+        let mut left = Vec::new();
         for delivery in given.firsts {
             if self.ledger.knows(&delivery.delivery_id) {
                 continue;
             }
-            if self.coming.is_empty() {
+            if takes {
                 self.by_hand.insert(delivery.delivery_id.clone());
+                self.committer.planned.push(delivery.clone());
                 self.apply(&delivery);
                 self.add(delivery);
             } else {
-                self.coming.insert(delivery.delivery_id);
+                self.coming.insert(delivery.delivery_id.clone());
+                left.push(delivery.delivery_id);
             }
+        }
+        self.replies.extend(given.answer.map(|answer| (answer, left)));
+    }
+
+    /// Tells the planner what is left to it, now that the rest is written down.
+    pub fn reply(&mut self) {
+        for (answer, left) in self.replies.drain(..) {
+            // Where nobody waits for it the planner has ended, and whoever comes next plans what is left.
+            let _ = answer.send(left);
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Committer {
     /// The ends of `deliveries` when last looked up: at least so much must be there at the next start.
     ledger_ends: Vec<Offset>,
     looked_up: Option<Monotonic>,
+    /// What was planned by the planner beside this sender and is in no log yet: written down before all else.
+    pub planned: Vec<Delivery>,
     /// What this turn changes, in order; of one delivery the last one counts.
     pub deliveries: Vec<Delivery>,
     /// What a planner tells senders.
@@ -68,10 +70,16 @@ impl Committer {
             tries,
             ledger_ends: Vec::new(),
             looked_up: None,
+            planned: Vec::new(),
             deliveries: Vec::new(),
             answers: Vec::new(),
             wants_progress: false,
         }
+    }
+
+    /// Whether a progress was ever acknowledged.
+    pub fn has_progress(&self) -> bool {
+        self.progress.is_some()
     }
 
     /// The offsets of this topic last acknowledged.
@@ -87,7 +95,8 @@ impl Committer {
     /// `Fenced`, or a log that stayed unable. Then it is unknown to this process what is written, and the
     /// worker must end.
     pub async fn commit(&mut self, offsets: Vec<Offset>, now: Instant) -> Result<bool, WorkerError> {
-        if self.deliveries.is_empty() && self.answers.is_empty() && !self.wants_progress {
+        let nothing = self.planned.is_empty() && self.deliveries.is_empty() && self.answers.is_empty();
+        if nothing && !self.wants_progress {
             return Ok(false);
         }
         let due = self.wants_progress || self.progress_is_old(now);
@@ -95,7 +104,8 @@ impl Committer {
             Some(known) => known,
             None => self.next_progress(offsets, now).await?,
         };
-        let mut records = Vec::with_capacity(self.deliveries.len() + 1);
+        let mut records = Vec::with_capacity(self.planned.len() + self.deliveries.len() + 1);
+        records.extend(self.planned.drain(..).map(|delivery| codec::encode(&delivery)));
         for delivery in newest(&mut self.deliveries) {
             records.push(codec::encode(&delivery));
         }

@@ -1,55 +1,147 @@
-//! What the planner has just written down goes to the sender beside it by hand, which is sooner than through the log.
+//! The first messages of a case go from the planner to the sender beside it by hand: who writes down that one is sent
+//! writes down that it was planned, in one append, and nothing has to be read between.
 //!
-//! Only the first messages of a case go this way: nobody can have said anything of it before, so a sender needs nothing
-//! else from the log to take them in. Of the others it is told that they come, and takes nothing by hand before they have:
-//! a phone hears things in the order in which they were planned. The log brings everything again, and is what counts: of
-//! what is given to nobody, or to one who ends, nothing is lost.
+//! Nobody can have said anything of such a case before, so a sender needs nothing else from the log to take it in. Of other
+//! messages it is told that they come, and takes nothing by hand before they have: a phone hears things in the order in
+//! which they were planned. What a sender leaves, the planner writes down itself, and the log brings it.
+//!
+//! # Why nobody else plans or sends the same
+//! Two writers have a part in it, and only the sender's is asked by its append whether it is still the newest. That the
+//! planner is nobody else by then, the heartbeat says: a role is taken from a worker that was not heard of for ten seconds,
+//! and one whose last heartbeat began more than [`STALE`] ago takes nothing by hand; the request has as long again.
+//! A restart under the same name does not wait so long. It opens all writers at once: what was written down meanwhile it
+//! finds as `sending`, or plans it once more under the same id.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tocsin_schemas::partition::partition_of;
 use tocsin_schemas::records::Delivery;
 use tocsin_schemas::wire::OutputRecord as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
-/// What one append has brought a sender.
+use super::WorkerError;
+use crate::sender::STALE;
+
+/// What one turn of the planner has brought a sender.
 #[derive(Debug, Default)]
 pub(crate) struct Given {
-    /// First messages of cases.
+    /// First messages of cases, which are in no log yet.
     pub firsts: Vec<Delivery>,
     /// The ids of others, which the log brings.
     pub coming: Vec<String>,
+    /// Told, once the firsts are written down, which of them are left to the planner.
+    pub answer: Option<Reply>,
 }
+
+/// The ids of what is left to the planner.
+pub(crate) type Reply = oneshot::Sender<Vec<String>>;
+
+/// What was offered to a sender.
+pub(crate) struct Offer(oneshot::Receiver<Vec<String>>);
 
 /// The senders of this worker that take what is given to them. As much as the planner lets be open may be under way.
 pub(crate) struct Hands {
     partitions: u32,
-    takers: Mutex<HashMap<u32, UnboundedSender<Given>>>,
+    takers: Mutex<HashMap<u32, Taker>>,
+    /// When the last heartbeat began that was acknowledged, by the boot clock.
+    beaten: Mutex<Option<Duration>>,
+}
+
+struct Taker {
+    to: UnboundedSender<Given>,
+    /// Whether it has read back its partition, and writes down what is offered to it.
+    writes: bool,
+}
+
+/// A sender's end. What was not taken when it is gone is left to the planner.
+pub(crate) struct Hand(UnboundedReceiver<Given>);
+
+impl Given {
+    /// Leaves all of it to the planner.
+    fn leave(self) {
+        if let Some(answer) = self.answer {
+            // Where nobody waits for it the planner has ended, and whoever comes next plans them.
+            let _ = answer.send(self.firsts.into_iter().map(|delivery| delivery.delivery_id).collect());
+        }
+    }
+}
+
+impl Hand {
+    /// The next one; `None`: it was closed.
+    pub async fn recv(&mut self) -> Option<Given> {
+        self.0.recv().await
+    }
+
+    /// Takes nothing any more.
+    pub fn close(&mut self) {
+        self.0.close();
+        while let Ok(given) = self.0.try_recv() {
+            given.leave();
+        }
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Offer {
+    /// Waits until it is written down; the ids of what is left to the planner.
+    ///
+    /// # Errors
+    /// `Died`: the sender ended in the midst of it, and what is written is not known. Whoever comes next finds it.
+    pub async fn left(self) -> Result<Vec<String>, WorkerError> {
+        self.0.await.map_err(|_| WorkerError::Died("sender"))
+    }
 }
 
 impl Hands {
     /// Nobody takes anything yet. `partitions`: how many `deliveries` has.
     pub fn new(partitions: u32) -> Hands {
-        Hands { partitions, takers: Mutex::default() }
+        Hands { partitions, takers: Mutex::default(), beaten: Mutex::default() }
     }
 
-    fn takers(&self) -> MutexGuard<'_, HashMap<u32, UnboundedSender<Given>>> {
+    fn takers(&self) -> MutexGuard<'_, HashMap<u32, Taker>> {
         self.takers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is given to the sender of this partition from now on, instead of to one before it.
-    pub fn open(&self, partition: u32) -> UnboundedReceiver<Given> {
-        let (taker, given) = unbounded_channel();
-        self.takers().insert(partition, taker);
-        given
+    /// A heartbeat was acknowledged that began at this time of the boot clock.
+    pub fn beat(&self, began: Duration) {
+        *self.beaten.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
     }
 
-    /// Gives deliveries that are written down to those of their senders that are here. Of each: whether it is the first
-    /// message of its case.
-    pub fn give<'a>(&self, written: impl Iterator<Item = (&'a Delivery, bool)>) {
+    /// Whether the last heartbeat is so new that nobody can have taken a role away.
+    pub fn alive(&self, boot: Duration) -> bool {
+        let beaten = *self.beaten.lock().unwrap_or_else(PoisonError::into_inner);
+        beaten.is_some_and(|began| boot.saturating_sub(began) <= STALE)
+    }
+
+    /// What comes for the sender of this partition from now on, instead of for one before it: it is told of everything,
+    /// and offered nothing until it [`writes`](Hands::writes).
+    pub fn open(&self, partition: u32) -> Hand {
+        let (to, given) = unbounded_channel();
+        self.takers().insert(partition, Taker { to, writes: false });
+        Hand(given)
+    }
+
+    /// The sender of this partition has read it back, and writes down what is offered to it.
+    pub fn writes(&self, partition: u32) {
+        self.takers().entry(partition).and_modify(|taker| taker.writes = true);
+    }
+
+    /// Tells senders that are here what is planned, before it is written down, and offers them of that the first messages
+    /// of cases (`true`). What is not in one of the offers the planner writes.
+    pub fn offer<'a>(
+        &self,
+        planned: impl Iterator<Item = (&'a Delivery, bool)>,
+    ) -> Vec<(Vec<String>, Offer)> {
         let mut given: HashMap<u32, Given> = HashMap::new();
-        for (delivery, is_first) in written {
+        for (delivery, is_first) in planned {
             let route = delivery.route().unwrap_or_else(|| delivery.key());
             let to = given.entry(partition_of(&route, self.partitions)).or_default();
             match is_first {
@@ -58,11 +150,25 @@ impl Hands {
             }
         }
         let takers = self.takers();
-        for (partition, given) in given {
-            if let Some(taker) = takers.get(&partition) {
-                // Closed: that one ends, and whoever comes next reads it in the log.
-                let _ = taker.send(given);
+        let mut offers = Vec::new();
+        for (partition, mut given) in given {
+            let Some(taker) = takers.get(&partition) else { continue };
+            let mut firsts: Vec<String> =
+                given.firsts.iter().map(|first| first.delivery_id.clone()).collect();
+            if !taker.writes || !given.coming.is_empty() {
+                given.coming.append(&mut firsts);
+                given.firsts.clear();
+            }
+            let offer = (!firsts.is_empty()).then(|| {
+                let (answer, left) = oneshot::channel();
+                given.answer = Some(answer);
+                (firsts, Offer(left))
+            });
+            // Closed: that one ends, and whoever comes next reads it in the log.
+            if taker.to.send(given).is_ok() {
+                offers.extend(offer);
             }
         }
+        offers
     }
 }

@@ -142,12 +142,16 @@ impl Members {
         &self.view
     }
 
-    /// Says that this worker is there, and looks who else is.
+    /// Says that this worker is there, and looks who else is. `true`: that was acknowledged.
     ///
     /// # Errors
     /// `Fenced`: a newer process has this name. What the log cannot do just now is no error: the next beat tries again,
     /// and who cannot beat for long enough loses its roles.
-    pub async fn beat(mut self, holds: BTreeSet<Role>, leaving: bool) -> Result<Members, WorkerError> {
+    pub async fn beat(
+        mut self,
+        holds: BTreeSet<Role>,
+        leaving: bool,
+    ) -> Result<(Members, bool), WorkerError> {
         tokio::task::spawn_blocking(move || match self.beat_and_look(&holds, leaving) {
             Err(WorkerError::Log(error)) if super::commit::passing(&error) => {
                 tracing::warn!(%error, "cannot tell the other workers just now that this one is there");
@@ -155,10 +159,10 @@ impl Members {
                 if let LogError::Uncertain { .. } = error {
                     self.writer = None;
                 }
-                Ok(self)
+                Ok((self, false))
             }
             Err(error) => Err(error),
-            Ok(()) => Ok(self),
+            Ok(()) => Ok((self, true)),
         })
         .await
         .map_err(|_| WorkerError::Died("heartbeat"))?

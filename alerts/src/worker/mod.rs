@@ -514,11 +514,16 @@ impl Crew {
 
     async fn beat(&mut self, leaving: bool) -> Result<(), WorkerError> {
         let members = self.members.take().ok_or(WorkerError::Died("heartbeat"))?;
+        let began = self.shared.clock.boot();
         let mut holds: BTreeSet<Role> = self.running.keys().copied().collect();
         if holds.contains(&Role::Planner) && *self.shared.guarded.borrow() {
             holds.insert(Role::Books);
         }
-        self.members = Some(members.beat(holds, leaving).await?);
+        let (members, acknowledged) = members.beat(holds, leaving).await?;
+        self.members = Some(members);
+        if acknowledged {
+            self.shared.hands.beat(began);
+        }
         Ok(())
     }
 }

@@ -1,6 +1,10 @@
 //! What the planner gives to the sender beside it.
 
+use std::slice;
+
 use super::*;
+use crate::worker::hands::Hands;
+use tocsin_schemas::log::LogRecord;
 
 /// The sender sees nothing of its partition: only what was given to it.
 #[tokio::test]
@@ -35,15 +39,136 @@ async fn the_first_message_of_a_case_goes_by_hand_and_is_known_when_the_log_brin
         assert_eq!(rung, ["first", "second", "third", "fourth"]);
     };
     tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
-    let written = |alert: &str| {
-        let all = log.records(topic::DELIVERIES);
-        let all = all.iter().map(|r| codec::decode::<Delivery>(r, r.value.as_ref().unwrap()).unwrap());
-        all.filter(|d| d.alert_id == alert).map(|d| d.state).collect::<Vec<_>>()
-    };
-    let once = [DeliveryState::Planned, DeliveryState::Sending, DeliveryState::Accepted];
-    for alert in ["first", "second", "third", "fourth"] {
-        assert_eq!(written(alert), once, "{alert}");
+    let sender = by(&log, "first")[0].0.clone();
+    assert_ne!(sender, WRITER);
+    assert_eq!(
+        by(&log, "first"),
+        [(sender.clone(), vec![PLANNED, SENDING]), (sender.clone(), vec![ACCEPTED])]
+    );
+    for alert in ["second", "third"] {
+        let each = [(WRITER.to_owned(), PLANNED), (sender.clone(), SENDING), (sender.clone(), ACCEPTED)];
+        assert_eq!(by(&log, alert), each.map(|(by, state)| (by, vec![state])), "{alert}");
     }
+    let states = by(&log, "fourth").into_iter().flat_map(|(_, states)| states);
+    assert_eq!(states.collect::<Vec<_>>(), [PLANNED, SENDING, ACCEPTED]);
+}
+
+const PLANNED: DeliveryState = DeliveryState::Planned;
+const SENDING: DeliveryState = DeliveryState::Sending;
+const ACCEPTED: DeliveryState = DeliveryState::Accepted;
+
+/// Who wrote what of an alert: the states of each append.
+fn by(log: &MemLog, alert: &str) -> Vec<(String, Vec<DeliveryState>)> {
+    let decoded = |r: &LogRecord| codec::decode::<Delivery>(r, r.value.as_ref().unwrap()).unwrap();
+    let appends = log.ledgers().into_iter().map(|(writer, records)| {
+        let of = records.iter().map(decoded).filter(|delivery| delivery.alert_id == alert);
+        (writer, of.map(|delivery| delivery.state).collect::<Vec<_>>())
+    });
+    appends.filter(|(_, states)| !states.is_empty()).collect()
+}
+
+/// A clock whose process can stand still.
+struct Stands(Arc<JumpClock>, AtomicI64);
+
+impl Clock for Stands {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.0.sleep_until(at).await })
+    }
+    fn boot(&self) -> Duration {
+        Duration::from_secs(self.1.load(Ordering::SeqCst).unsigned_abs())
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_others_may_believe_gone_takes_nothing_by_hand() {
+    for (stood, by_sender) in [(5, true), (6, false)] {
+        let log = MemLog::new("l");
+        log.put(&[owner("owner")]);
+        let gateway = Arc::new(Gateway::default());
+        let clock = Arc::new(Stands(JumpClock::new(), AtomicI64::new(0)));
+        let channels = Channels::one(Arc::clone(&gateway) as Arc<dyn Channel>);
+        let log_too = Arc::clone(&log) as Arc<dyn EventLog>;
+        let worker = Worker::new(log_too, channels, Arc::clone(&clock) as Arc<dyn Clock>, quick());
+        let mut stats = worker.stats();
+        let script = async {
+            stats.wait_for(|s| s.contacts == 1 && s.senders == 3).await.unwrap();
+            // Two beats: the second says what the worker has taken. No other comes within two seconds.
+            while log.records(topic::MEMBERS).len() < 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            clock.1.store(stood, Ordering::SeqCst);
+            log.put(&[new_alert("first", 1)]);
+            crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
+        };
+        tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
+        assert_eq!(by(&log, "first")[0].0 != WRITER, by_sender, "after {stood} s");
+        assert_eq!(gateway.rung().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_another_planner_plans_again_meanwhile_is_not_the_last_word() {
+    let log = MemLog::new("l");
+    log.put(&[owner("owner")]);
+    let gate = Some(tokio::sync::Semaphore::new(0));
+    let gateway = Arc::new(Gateway { gate, ..Gateway::default() });
+    let worker = worker(&log, &gateway, quick());
+    let mut stats = worker.stats();
+    let states = || by(&log, "first").into_iter().flat_map(|(_, states)| states).collect::<Vec<_>>();
+    let script = async {
+        stats.wait_for(|s| s.contacts == 1 && s.senders == 3).await.unwrap();
+        log.put(&[new_alert("first", 1)]);
+        while gateway.asked() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let planned = log.ledgers()[0].1[0].clone();
+        let delivery: Delivery = codec::decode(&planned, planned.value.as_ref().unwrap()).unwrap();
+        log.put(&[codec::encode(&delivery)]);
+        while states() != [PLANNED, SENDING, SENDING] {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        gateway.gate.as_ref().unwrap().add_permits(1);
+        crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
+    };
+    tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
+    assert_eq!(states(), [PLANNED, SENDING, SENDING, ACCEPTED]);
+    assert_eq!(gateway.asked(), 1);
+}
+
+#[tokio::test]
+async fn what_a_sender_leaves_or_does_not_take_is_the_planners() {
+    let hands = Hands::new(1);
+    let delivery = |id: &str| crate::fixtures::delivery(id, PLANNED);
+    let (first, other) = (delivery("a"), delivery("b"));
+    let id = slice::from_ref(&first.delivery_id);
+    let offer = |of: &[(&Delivery, bool)]| hands.offer(of.iter().copied());
+    assert!(offer(&[(&first, true)]).is_empty(), "nobody is there");
+    let mut hand = hands.open(0);
+    assert!(offer(&[(&first, true)]).is_empty(), "it reads back");
+    let given = hand.recv().await.unwrap();
+    assert_eq!((given.firsts, given.coming), (vec![], vec![first.delivery_id.clone()]));
+    hands.writes(0);
+    assert!(offer(&[(&other, false), (&first, true)]).is_empty(), "one is to come first");
+    assert_eq!(hand.recv().await.unwrap().coming.len(), 2);
+    // Taken, and written down but for one.
+    let (ids, left) = offer(&[(&first, true)]).pop().unwrap();
+    assert_eq!(ids, *id);
+    let given = hand.recv().await.unwrap();
+    assert_eq!(given.firsts, *slice::from_ref(&first));
+    given.answer.unwrap().send(vec!["b".into()]).unwrap();
+    assert_eq!(left.left().await.unwrap(), ["b"]);
+    // Taken by one that ends in the midst of it: nobody knows what is written.
+    let (_, left) = offer(&[(&first, true)]).pop().unwrap();
+    drop(hand.recv().await.unwrap());
+    assert!(matches!(left.left().await, Err(WorkerError::Died("sender"))));
+    // Not taken.
+    let (_, left) = offer(&[(&first, true)]).pop().unwrap();
+    drop(hand);
+    assert_eq!(left.left().await.unwrap(), *id);
+    assert!(offer(&[(&first, true)]).is_empty(), "it is gone");
 }
 
 #[tokio::test]

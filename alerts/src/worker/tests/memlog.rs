@@ -35,6 +35,8 @@ struct State {
     /// Whether heartbeats meet faults too.
     beats_fail_too: bool,
     appends: usize,
+    /// What each append of deliveries brought, with its writer.
+    ledgers: Vec<(String, Vec<LogRecord>)>,
     /// The log's own time, in milliseconds.
     now: i64,
     /// Partitions of `alerts` in which nothing from this offset on is visible yet.
@@ -107,6 +109,10 @@ impl MemLog {
     pub fn appends(&self) -> usize {
         self.state().appends
     }
+    /// Each append of deliveries, with its writer.
+    pub fn ledgers(&self) -> Vec<(String, Vec<LogRecord>)> {
+        self.state().ledgers.clone()
+    }
     pub fn records(&self, topic: &str) -> Vec<LogRecord> {
         self.state().topics[topic].concat()
     }
@@ -174,21 +180,25 @@ fn place(key: &[u8], partitions: usize) -> usize {
     partition_of(key, u32::try_from(partitions).unwrap()) as usize
 }
 
-fn commit(state: &mut State, records: &[NewRecord]) {
+fn commit(state: &mut State, records: &[NewRecord]) -> Vec<LogRecord> {
     let now = state.now;
+    let mut written = Vec::new();
     for record in records {
         let partitions = state.topics.get_mut(&*record.topic).expect("a known topic");
         let partition = place(record.routed_by(), partitions.len());
         let offset = partitions[partition].len() as u64;
-        partitions[partition].push(LogRecord {
+        let record = LogRecord {
             topic: Arc::clone(&record.topic),
             partition: partition as u32,
             offset,
             stamp: Instant(now),
             key: Some(record.key.clone()),
             value: record.value.clone(),
-        });
+        };
+        partitions[partition].push(record.clone());
+        written.push(record);
     }
+    written
 }
 
 /// The worker only reads and writes: a log may refuse it everything else.
@@ -380,7 +390,11 @@ impl LogWriter for MemWriter {
         state.appends += usize::from(!beat);
         let fault = if beat { None } else { state.faults.pop_front() }.unwrap_or(Fault::None);
         if matches!(fault, Fault::None | Fault::UncertainWritten | Fault::DieAfter) {
-            commit(&mut state, records);
+            let mut written = commit(&mut state, records);
+            written.retain(|record| &*record.topic == "deliveries");
+            if !written.is_empty() {
+                state.ledgers.push((self.name.clone(), written));
+            }
             self.shared.1.notify_all();
         }
         match fault {

@@ -457,8 +457,10 @@ async fn a_newer_worker_ends_the_older_one() {
     let old = worker(&log, &gateway, quick());
     let mut stats = old.stats();
     let old = tokio::spawn(old.run(std::future::pending()));
-    stats.wait_for(|s| s.contacts == 1).await.unwrap();
-    let _newer = log.writer(WRITER).unwrap();
+    stats.wait_for(|s| s.contacts == 1 && s.senders == 3).await.unwrap();
+    // As a worker opens them: each before it reads anything back.
+    let _planner = log.writer(WRITER).unwrap();
+    let _senders: Vec<_> = (0..3).map(|n| log.writer(&format!("{WRITER}.{n}")).unwrap()).collect();
     log.put(&[new_alert("a1", 1)]);
     let error = tokio::time::timeout(LIMIT, old).await.unwrap().unwrap().unwrap_err();
     assert!(matches!(error, WorkerError::Log(LogError::Fenced { .. })), "{error}");
