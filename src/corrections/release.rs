@@ -59,7 +59,9 @@ pub fn run(args: &Args) -> CommandResult {
     })?;
     match args.signed.json {
         true => say!("{}", serde_json::to_string_pretty(&event).map_err(Failure::failed)?),
-        false => say!("corrections decided up to {until} go out; the fuse counts anew from there"),
+        false => say!(
+            "corrections that are held and were decided up to {until} go out; the fuse counts anew from there"
+        ),
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
-use tocsin_alerts::ledger::retry_id;
+use tocsin_alerts::ledger::{retry_id, stands_for};
 use tocsin_alerts::quota;
 use tocsin_schemas::codes::DeliveryState;
 use tocsin_schemas::ids::{IncidentId, Uscc};
@@ -162,6 +162,8 @@ pub struct Found {
     pub alerts: Vec<Alert>,
     /// Every record of their deliveries that the log still holds, in the order in which they were written.
     pub steps: Vec<Delivery>,
+    /// What the digests among them stand for, as last written.
+    pub members: Vec<Delivery>,
     /// Who has asked that what failed of it is said after all.
     pub retries: Vec<Asked>,
 }
@@ -252,6 +254,7 @@ fn look(source: &Source, id: &str) -> Result<Found, LogError> {
         Ok(())
     })?;
     bar.finish_and_clear();
+    found.members = members(&source.log, &found.steps)?;
     for request in requests(log, &*source.schemas)?.all() {
         let is = |id: &str| found.steps.iter().any(|step| step.delivery_id == id);
         if is(&request.delivery_id) {
@@ -267,6 +270,23 @@ fn look(source: &Source, id: &str) -> Result<Found, LogError> {
     found.alerts.sort_by_key(|alert| (alert.decided_at, alert.episode, alert.revision));
     found.steps.sort_by_key(|step| step.at);
     Ok(found)
+}
+
+/// What these digests stand for: all of it goes to their phones.
+fn members(log: &Arc<dyn EventLog>, steps: &[Delivery]) -> Result<Vec<Delivery>, LogError> {
+    let digests: BTreeMap<&str, &Delivery> = steps
+        .iter()
+        .filter(|step| quota::is_digest(step))
+        .map(|digest| (&*digest.delivery_id, digest))
+        .collect();
+    let mut members = Vec::new();
+    for (id, digest) in digests {
+        let gateway = Filter { gateway: Some(digest.channel.clone()), ..Filter::default() };
+        let mut same_phone = filtered(log, &gateway, digest.phone_hash.as_deref())?;
+        same_phone.retain(|delivery| stands_for(delivery) == Some(id));
+        members.append(&mut same_phone);
+    }
+    Ok(members)
 }
 
 /// Lists deliveries.

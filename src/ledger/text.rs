@@ -213,6 +213,10 @@ pub fn show(found: &Found) -> String {
             "Digests; each stands for the messages whose reason is in_digest and its id:\n{}",
             deliveries(&digests, MOST)
         );
+        let _ = match found.members.len() {
+            0 => writeln!(out, "No message is in them: whatever was has left them before they went out."),
+            n => writeln!(out, "In them, {n}:\n{}", deliveries(&found.members, MOST)),
+        };
     }
     let lost: Vec<Delivery> = found
         .steps

@@ -229,7 +229,7 @@ fn a_page_shows_what_a_person_said_and_a_digest_by_itself() {
     let member = Delivery { state: DeliveryState::Delivered, reason, ..sent };
     let digest = quota::joined(None, &member, member.at, member.at);
     let steps = vec![member.clone(), digest.clone()];
-    let page = text::show(&Found { alerts: vec![alert], steps, retries: Vec::new() });
+    let page = text::show(&Found { alerts: vec![alert], steps, ..Found::default() });
     let (of_alert, digests) = page.split_once("Digests; ").unwrap();
     assert!(of_alert.contains(&member.delivery_id) && of_alert.contains("not_ours"), "{page}");
     assert!(!of_alert.contains(&digest.delivery_id) && digests.contains(&digest.delivery_id), "{page}");
