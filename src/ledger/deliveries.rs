@@ -273,7 +273,7 @@ fn look(source: &Source, id: &str) -> Result<Found, LogError> {
 }
 
 /// What these digests stand for: all of it goes to their phones.
-fn members(log: &Arc<dyn EventLog>, steps: &[Delivery]) -> Result<Vec<Delivery>, LogError> {
+pub(super) fn members(log: &Arc<dyn EventLog>, steps: &[Delivery]) -> Result<Vec<Delivery>, LogError> {
     let digests: BTreeMap<&str, &Delivery> = steps
         .iter()
         .filter(|step| quota::is_digest(step))

@@ -1,10 +1,15 @@
 //! How a case stands whose messages went out in another delivery, to somebody whom no alert names, or were answered.
 
+use std::sync::Arc;
+
 use tocsin_alerts::{ledger, quota};
+use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_oracle::histories::history;
 use tocsin_schemas::codes::{Role, Rule, State};
 use tocsin_schemas::ids::IncidentId;
+use tocsin_schemas::log::{EventLog, NewRecord};
 use tocsin_schemas::records::{Alert, Delivery, DeliveryState};
+use tocsin_schemas::{topics, wire};
 
 use super::super::answer::{Step, What};
 use super::super::deliveries::Found;
@@ -234,4 +239,44 @@ fn a_page_shows_what_a_person_said_and_a_digest_by_itself() {
     assert!(of_alert.contains(&member.delivery_id) && of_alert.contains("not_ours"), "{page}");
     assert!(!of_alert.contains(&digest.delivery_id) && digests.contains(&digest.delivery_id), "{page}");
     assert!(!page.contains("not in alerts"), "{page}");
+}
+
+#[test]
+fn a_digest_is_shown_with_what_it_stands_for_and_with_nothing_else_of_its_phone() {
+    let played = played(&history(3, 60));
+    let to = |phone: &str, (_, sent): (Alert, Delivery)| Delivery { phone_hash: Some(phone.into()), ..sent };
+    let mut all = lone_messages(&played).into_iter();
+    let [one, two, alone] = [(); 3].map(|()| to("A", all.next().unwrap()));
+    let other = to("B", all.next().unwrap());
+    let digest = quota::joined(None, &one, one.at, one.at);
+    let in_it = |d: &Delivery| Delivery {
+        state: DeliveryState::Skipped,
+        reason: Some(format!("in_digest:{}", digest.delivery_id)),
+        ..d.clone()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(&dir.path().join("log.db")).unwrap());
+    log.ensure(&topics::settings(), false).unwrap();
+    // The second one was in it, and left it before it went out.
+    let left = Delivery { reason: Some("superseded".into()), ..in_it(&two) };
+    let records = [in_it(&one), in_it(&two), alone, other, digest.clone(), left].map(|d| NewRecord {
+        topic: topics::DELIVERIES.into(),
+        key: d.delivery_id.clone().into_bytes(),
+        value: Some(wire::encode(&d)),
+        stamp: None,
+        route: None,
+    });
+    let mut writer = log.writer("test").unwrap();
+    let (first, rest) = records.split_at(5);
+    writer.append(first).unwrap();
+    let members = |steps: &[Delivery]| super::super::deliveries::members(&log, steps).unwrap();
+    let mut both = [in_it(&one), in_it(&two)];
+    both.sort_by(|a, b| (a.at, &a.delivery_id).cmp(&(b.at, &b.delivery_id)));
+    assert_eq!(members(&[digest.clone(), one.clone()]), both);
+    writer.append(rest).unwrap();
+    let members = members(std::slice::from_ref(&digest));
+    assert_eq!(members, [in_it(&one)]);
+    let page = text::show(&Found { steps: vec![digest], members, ..Found::default() });
+    let (_, inside) = page.split_once("In them, 1:").unwrap();
+    assert!(inside.contains(&one.delivery_id) && !inside.contains(&two.delivery_id), "{page}");
 }
