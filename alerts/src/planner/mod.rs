@@ -51,6 +51,8 @@ use retries::{Found, Retries};
 
 pub(crate) use turns::PATIENCE as TURN_PATIENCE;
 
+/// Of more in one turn nobody waits for the first: one append of all costs less than one of each sender.
+const GIVEN_AT_ONCE: usize = 32;
 /// What is planned later than this after everything was known that it hangs on goes to its sender through the log.
 const GIVEN_WITHIN: Duration = Duration::from_secs(1);
 /// How soon progress that moved is written.
@@ -529,9 +531,10 @@ impl Turn<'_> {
     /// Takes what is offered out of what the planner writes.
     fn offer(&mut self) -> Vec<Offer> {
         let in_time = self.known_at.is_some_and(|at| at.elapsed() < GIVEN_WITHIN);
+        let by_hand = in_time && self.planned.len() <= GIVEN_AT_ONCE;
         let ledger = self.told.ledger();
         let planned = self.planned.iter();
-        let open = planned.filter_map(|(id, is_first)| Some((ledger.open(id)?, *is_first && in_time)));
+        let open = planned.filter_map(|(id, is_first)| Some((ledger.open(id)?, *is_first && by_hand)));
         let (offered, offers): (Vec<_>, Vec<_>) = self.shared.hands.offer(open).into_iter().unzip();
         self.planned.clear();
         let offered: HashSet<String> = offered.into_iter().flatten().collect();
