@@ -125,6 +125,11 @@ pub fn maybe_out(delivery: &Delivery) -> bool {
 
 pub use tocsin_schemas::index::BOUNCED;
 
+/// Whether this record of a delivery is the word of a planner that did not know of its attempts.
+pub(crate) fn planned_again(before: &Delivery, now: &Delivery) -> bool {
+    now.state == DeliveryState::Planned && now.attempt == 0 && before.attempt > 0
+}
+
 /// What the person has said who got it: the reason of `delivered`, where it was not a gateway that told.
 pub fn said(delivery: &Delivery) -> Option<Says> {
     said_by(delivery.state, delivery.reason.as_deref().unwrap_or_default())
@@ -192,7 +197,7 @@ impl Ledger {
     }
 
     /// Takes in one record of the topic, in the order of its partition. What has ended stays as it ended, but for a
-    /// receipt.
+    /// receipt; and what was asked of a gateway does not become planned for the first time, by a planner that could not know.
     pub fn apply(&mut self, delivery: Delivery) -> Applied {
         let applied = if let Some(before) = self.ended.get(&delivery.delivery_id) {
             if !moves_on(before, &delivery) {
@@ -201,6 +206,9 @@ impl Ledger {
             let key = (before.state, before.reason.to_string());
             self.count(key, false);
             Applied::MovedOn
+        } else if self.open.get(&delivery.delivery_id).is_some_and(|before| planned_again(before, &delivery))
+        {
+            return Applied::Nothing;
         } else if let Some(before) = self.open.remove(&delivery.delivery_id) {
             self.count((before.state, reason_class(&before).to_owned()), false);
             if let Some(over) = self.over.get_mut(&before.channel) {
@@ -290,6 +298,25 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::fixtures::delivery;
+
+    #[test]
+    fn what_was_asked_of_a_gateway_is_not_planned_for_the_first_time_again() {
+        let mut ledger = Ledger::new();
+        let of = |state, attempt| Delivery { attempt, ..delivery("a", state) };
+        for (record, applied, stands) in [
+            (of(DeliveryState::Planned, 0), Applied::First, (DeliveryState::Planned, 0)),
+            (of(DeliveryState::Planned, 0), Applied::Open, (DeliveryState::Planned, 0)),
+            (of(DeliveryState::Sending, 1), Applied::Open, (DeliveryState::Sending, 1)),
+            (of(DeliveryState::Planned, 0), Applied::Nothing, (DeliveryState::Sending, 1)),
+            (of(DeliveryState::Planned, 1), Applied::Open, (DeliveryState::Planned, 1)),
+            (of(DeliveryState::Planned, 0), Applied::Nothing, (DeliveryState::Planned, 1)),
+        ] {
+            let id = record.delivery_id.clone();
+            assert_eq!(ledger.apply(record), applied);
+            let open = ledger.open(&id).unwrap();
+            assert_eq!((open.state, open.attempt, ledger.open_len()), (stands.0, stands.1, 1));
+        }
+    }
 
     #[test]
     fn an_id_depends_on_its_parts_and_nothing_else() {

@@ -34,7 +34,7 @@ use crate::clock::wait_for;
 use crate::codec::topic;
 use crate::decide::{self, Urgency, Why};
 use crate::fuse;
-use crate::ledger::retry_id;
+use crate::ledger::{retry_id, stands_for};
 use crate::plan::morning::{self, Listed};
 use crate::plan::next::Further;
 use crate::plan::told::{ConversationKey, ShareKey, Told};
@@ -52,9 +52,7 @@ use retries::{Found, Retries};
 pub(crate) use turns::PATIENCE as TURN_PATIENCE;
 
 /// Of more in one turn nobody waits for the first: one append of all costs less than one of each sender.
-const GIVEN_AT_ONCE: usize = 32;
-/// What is planned later than this after everything was known that it hangs on goes to its sender through the log.
-const GIVEN_WITHIN: Duration = Duration::from_secs(1);
+const GIVEN_AT_ONCE: usize = 8;
 /// How soon progress that moved is written.
 const PROGRESS_WITHIN: Duration = Duration::from_millis(500);
 /// So many times as many may be open as long as they wait for some gateways only: what is open is held in memory.
@@ -525,17 +523,22 @@ impl Turn<'_> {
             self.committer.deliveries.extend(left.iter().filter_map(|id| ledger.open(id)).cloned());
             self.append().await?;
         }
+        self.shared.hands.written();
         Ok(())
     }
 
     /// Takes what is offered out of what the planner writes.
     fn offer(&mut self) -> Vec<Offer> {
-        let in_time = self.known_at.is_some_and(|at| at.elapsed() < GIVEN_WITHIN);
-        let by_hand = in_time && self.planned.len() <= GIVEN_AT_ONCE;
+        let by_hand = self.planned.len() <= GIVEN_AT_ONCE;
+        // What another one stands for is in one append with that.
+        let named: HashSet<&str> = self.committer.deliveries.iter().filter_map(stands_for).collect();
         let ledger = self.told.ledger();
         let planned = self.planned.iter();
-        let open = planned.filter_map(|(id, is_first)| Some((ledger.open(id)?, *is_first && by_hand)));
-        let (offered, offers): (Vec<_>, Vec<_>) = self.shared.hands.offer(open).into_iter().unzip();
+        let open = planned.filter_map(|(id, is_first)| {
+            Some((ledger.open(id)?, *is_first && by_hand && !named.contains(&**id)))
+        });
+        let (offered, offers): (Vec<_>, Vec<_>) =
+            self.shared.hands.offer(open, self.known_at).into_iter().unzip();
         self.planned.clear();
         let offered: HashSet<String> = offered.into_iter().flatten().collect();
         if !offered.is_empty() {

@@ -1,6 +1,6 @@
 //! What a planner reads back before it does anything, and whether it fits together.
 //!
-//! Progress and deliveries are written in the same appends. So deliveries without progress, or fewer of them
+//! A progress is written before any delivery, and never passes an alert whose deliveries are not all there. So deliveries without progress, or fewer of them
 //! than progress has seen, mean that a topic was lost; going on would tell people again what they have heard.
 //! Such a start ends with a reason, unless the difference was accepted.
 //!

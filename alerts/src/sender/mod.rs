@@ -5,7 +5,8 @@
 //! # One turn
 //! 1. *Decide*: which open deliveries are due now, and which end without a request. One that is due waits until its
 //!    gateway may be called ([`gates`]), without a word in the ledger: the worst first, of these the oldest.
-//! 2. *Commit*: one append with the outcomes of the last turn and those now `sending`.
+//! 2. *Commit*: one append with what was taken by hand ([`crate::worker::hands`]), the outcomes of the last turn, and those
+//!    now `sending`.
 //! 3. *Ask*: only after the append was acknowledged the requests of this turn start,
 //!    one at a time for a person, and none whose append began more than [`STALE`] ago by the boot clock.
 //! 4. *Wait* for an outcome, for more deliveries, for a gateway, for a due time of the clock, or for the stop.
@@ -79,7 +80,7 @@ pub(crate) async fn run(
         _ = stop.changed() => return Ok(()),
         _ = guarded.wait_for(|guarded| *guarded) => {}
     }
-    // Before it reads back, so that nothing is planned between of which it hears only from the log.
+    // Before it reads back, so that it is told of everything that it does not find there.
     let mut hand = shared.hands.open(partition);
     let (log, reads, writer_name) = (Arc::clone(&shared.log), reading.clone(), name.clone());
     let gateways: Vec<&'static str> = shared.channels.all().map(|channel| channel.name()).collect();
@@ -121,6 +122,7 @@ pub(crate) async fn run(
         by_hand: HashSet::new(),
         coming: HashSet::new(),
         replies: Vec::new(),
+        taken_at: None,
         early: HashMap::new(),
         gates_due: None,
         due_now: false,
@@ -166,8 +168,12 @@ pub(crate) async fn run(
         let freed = shared.gates.freed();
         tokio::pin!(freed);
         freed.as_mut().enable();
+        while let Some(given) = hand.try_recv() {
+            turn.take_by_hand(given);
+        }
         let (sends, waits) = if stopping.is_none() { turn.decide() } else { (Vec::new(), false) };
-        let began = shared.clock.boot();
+        // What was taken by hand is this worker's for so long after it was taken.
+        let began = turn.taken_at.take().unwrap_or_else(|| shared.clock.boot());
         turn.commit().await?;
         turn.reply();
         // One at a time: they pass no gate.

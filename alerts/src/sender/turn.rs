@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tocsin_schemas::codes::Severity;
 use tocsin_schemas::records::{Answer, Delivery, DeliveryState, Offset};
@@ -25,7 +26,7 @@ use crate::settle::{self, Settled};
 use crate::silences::Matter;
 use crate::texts::{self, Unfit};
 use crate::worker::commit::Committer;
-use crate::worker::hands::{Given, Reply};
+use crate::worker::hands::{Given, KNOWN_WITHIN, Reply};
 use crate::worker::recall::{Known, Recalled};
 use crate::worker::{Shared, WorkerError, record};
 
@@ -95,6 +96,8 @@ pub(super) struct Turn<'a> {
     pub by_hand: HashSet<String>,
     /// What the log is still to bring before anything is taken by hand again.
     pub coming: HashSet<String>,
+    /// When the first of these was taken by hand, by the boot clock.
+    pub taken_at: Option<Duration>,
     /// What is left to the planner of what it offered, to be said when the rest is written down.
     pub replies: Vec<(Reply, Vec<String>)>,
     /// Answers that overtook the outcome of their request.
@@ -147,17 +150,21 @@ impl Turn<'_> {
     }
 
     /// Takes in what the planner has just planned, to write it down for it; or leaves it to the planner and the log, if that
-    /// is to bring something else first, or if others may believe by now that this worker is gone.
+    /// is to bring something else first, if others may believe by now that this worker is gone, or if what it was planned with
+    /// is old.
     pub fn take_by_hand(&mut self, given: Given) {
         let ledger = &self.ledger;
         self.coming.extend(given.coming.into_iter().filter(|id| !ledger.knows(id)));
-        let takes = self.coming.is_empty() && self.shared.hands.alive(self.shared.clock.boot());
+        let now = self.shared.clock.boot();
+        let knows = given.known_at.is_some_and(|at| at.elapsed() < KNOWN_WITHIN);
+        let takes = knows && self.coming.is_empty() && self.shared.hands.alive(now);
         let mut left = Vec::new();
         for delivery in given.firsts {
             if self.ledger.knows(&delivery.delivery_id) {
                 continue;
             }
             if takes {
+                self.taken_at.get_or_insert(now);
                 self.by_hand.insert(delivery.delivery_id.clone());
                 self.committer.planned.push(delivery.clone());
                 self.apply(&delivery);

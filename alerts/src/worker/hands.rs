@@ -10,11 +10,12 @@
 //! planner is nobody else by then, the heartbeat says: a role is taken from a worker that was not heard of for ten seconds,
 //! and one whose last heartbeat began more than [`STALE`] ago takes nothing by hand; the request has as long again.
 //! A restart under the same name does not wait so long. It opens all writers at once: what was written down meanwhile it
-//! finds as `sending`, or plans it once more under the same id.
+//! finds as `sending`; and where it has planned it once more under the same id, what was asked of a gateway stands
+//! ([`crate::ledger::Ledger::apply`]).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tocsin_schemas::partition::partition_of;
 use tocsin_schemas::records::Delivery;
@@ -32,6 +33,8 @@ pub(crate) struct Given {
     pub firsts: Vec<Delivery>,
     /// The ids of others, which the log brings.
     pub coming: Vec<String>,
+    /// When it was known to all ends who is to be reached and what is silent, where there are firsts.
+    pub known_at: Option<Instant>,
     /// Told, once the firsts are written down, which of them are left to the planner.
     pub answer: Option<Reply>,
 }
@@ -42,12 +45,24 @@ pub(crate) type Reply = oneshot::Sender<Vec<String>>;
 /// What was offered to a sender.
 pub(crate) struct Offer(oneshot::Receiver<Vec<String>>);
 
+/// How old what the planner knew of contacts and silences may be when a sender takes something by hand.
+pub(crate) const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+/// How long a sender that ended with something in hand has to say why: then its error is the worker's.
+const SAYS_WHY: Duration = Duration::from_secs(10);
+
 /// The senders of this worker that take what is given to them. As much as the planner lets be open may be under way.
 pub(crate) struct Hands {
     partitions: u32,
-    takers: Mutex<HashMap<u32, Taker>>,
+    takers: Mutex<Takers>,
     /// When the last heartbeat began that was acknowledged, by the boot clock.
     beaten: Mutex<Option<Duration>>,
+}
+
+#[derive(Default)]
+struct Takers {
+    here: HashMap<u32, Taker>,
+    /// What the planner is about to write, by partition: whoever comes meanwhile is told of it.
+    about: HashMap<u32, Vec<String>>,
 }
 
 struct Taker {
@@ -70,6 +85,11 @@ impl Given {
 }
 
 impl Hand {
+    /// The next one, if it is there.
+    pub fn try_recv(&mut self) -> Option<Given> {
+        self.0.try_recv().ok()
+    }
+
     /// The next one; `None`: it was closed.
     pub async fn recv(&mut self) -> Option<Given> {
         self.0.recv().await
@@ -96,7 +116,13 @@ impl Offer {
     /// # Errors
     /// `Died`: the sender ended in the midst of it, and what is written is not known. Whoever comes next finds it.
     pub async fn left(self) -> Result<Vec<String>, WorkerError> {
-        self.0.await.map_err(|_| WorkerError::Died("sender"))
+        match self.0.await {
+            Ok(left) => Ok(left),
+            Err(_) => {
+                tokio::time::sleep(SAYS_WHY).await;
+                Err(WorkerError::Died("sender"))
+            }
+        }
     }
 }
 
@@ -106,7 +132,7 @@ impl Hands {
         Hands { partitions, takers: Mutex::default(), beaten: Mutex::default() }
     }
 
-    fn takers(&self) -> MutexGuard<'_, HashMap<u32, Taker>> {
+    fn takers(&self) -> MutexGuard<'_, Takers> {
         self.takers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,20 +151,27 @@ impl Hands {
     /// and offered nothing until it [`writes`](Hands::writes).
     pub fn open(&self, partition: u32) -> Hand {
         let (to, given) = unbounded_channel();
-        self.takers().insert(partition, Taker { to, writes: false });
+        let mut takers = self.takers();
+        if let Some(coming) = takers.about.get(&partition) {
+            // Its receiver is here.
+            let _ = to.send(Given { coming: coming.clone(), ..Given::default() });
+        }
+        takers.here.insert(partition, Taker { to, writes: false });
         Hand(given)
     }
 
     /// The sender of this partition has read it back, and writes down what is offered to it.
     pub fn writes(&self, partition: u32) {
-        self.takers().entry(partition).and_modify(|taker| taker.writes = true);
+        self.takers().here.entry(partition).and_modify(|taker| taker.writes = true);
     }
 
     /// Tells senders that are here what is planned, before it is written down, and offers them of that the first messages
-    /// of cases (`true`). What is not in one of the offers the planner writes.
+    /// of cases (`true`), planned with what was known at an instant. What is not in one of the offers the planner writes, and
+    /// says so when it has ([`Hands::written`]).
     pub fn offer<'a>(
         &self,
         planned: impl Iterator<Item = (&'a Delivery, bool)>,
+        known_at: Option<Instant>,
     ) -> Vec<(Vec<String>, Offer)> {
         let mut given: HashMap<u32, Given> = HashMap::new();
         for (delivery, is_first) in planned {
@@ -149,26 +182,31 @@ impl Hands {
                 false => to.coming.push(delivery.delivery_id.clone()),
             }
         }
-        let takers = self.takers();
+        let mut takers = self.takers();
         let mut offers = Vec::new();
-        for (partition, mut given) in given {
-            let Some(taker) = takers.get(&partition) else { continue };
-            let mut firsts: Vec<String> =
-                given.firsts.iter().map(|first| first.delivery_id.clone()).collect();
-            if !taker.writes || !given.coming.is_empty() {
-                given.coming.append(&mut firsts);
-                given.firsts.clear();
-            }
-            let offer = (!firsts.is_empty()).then(|| {
-                let (answer, left) = oneshot::channel();
-                given.answer = Some(answer);
-                (firsts, Offer(left))
-            });
-            // Closed: that one ends, and whoever comes next reads it in the log.
-            if taker.to.send(given).is_ok() {
-                offers.extend(offer);
+        for (partition, given) in given {
+            let firsts: Vec<String> = given.firsts.iter().map(|first| first.delivery_id.clone()).collect();
+            let all: Vec<String> = given.coming.iter().chain(&firsts).cloned().collect();
+            let taker = takers.here.get(&partition);
+            let writes = taker.is_some_and(|taker| taker.writes) && given.coming.is_empty();
+            let (answer, left) = oneshot::channel();
+            let given = match writes {
+                true => Given { known_at, answer: Some(answer), ..given },
+                false => Given { coming: all.clone(), ..Given::default() },
+            };
+            let told = taker.is_some_and(|taker| taker.to.send(given).is_ok());
+            match (told, writes) {
+                (true, true) => offers.push((firsts, Offer(left))),
+                (true, false) => {}
+                // Whoever comes next hears of it, or reads it in the log.
+                (false, _) => drop(takers.about.insert(partition, all)),
             }
         }
         offers
+    }
+
+    /// What the planner was about to write is written.
+    pub fn written(&self) {
+        self.takers().about.clear();
     }
 }

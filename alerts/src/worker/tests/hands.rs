@@ -138,15 +138,17 @@ async fn what_another_planner_plans_again_meanwhile_is_not_the_last_word() {
     assert_eq!(gateway.asked(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_sender_leaves_or_does_not_take_is_the_planners() {
     let hands = Hands::new(1);
     let delivery = |id: &str| crate::fixtures::delivery(id, PLANNED);
     let (first, other) = (delivery("a"), delivery("b"));
     let id = slice::from_ref(&first.delivery_id);
-    let offer = |of: &[(&Delivery, bool)]| hands.offer(of.iter().copied());
+    let offer = |of: &[(&Delivery, bool)]| hands.offer(of.iter().copied(), None);
     assert!(offer(&[(&first, true)]).is_empty(), "nobody is there");
     let mut hand = hands.open(0);
+    assert_eq!(hand.recv().await.unwrap().coming, id, "it is told what is about to be written");
+    hands.written();
     assert!(offer(&[(&first, true)]).is_empty(), "it reads back");
     let given = hand.recv().await.unwrap();
     assert_eq!((given.firsts, given.coming), (vec![], vec![first.delivery_id.clone()]));
@@ -169,6 +171,7 @@ async fn what_a_sender_leaves_or_does_not_take_is_the_planners() {
     drop(hand);
     assert_eq!(left.left().await.unwrap(), *id);
     assert!(offer(&[(&first, true)]).is_empty(), "it is gone");
+    assert_eq!(hands.open(0).recv().await.unwrap().coming, id, "its successor is told");
 }
 
 #[tokio::test]
