@@ -1,7 +1,7 @@
 //! The first messages of a case go from the planner to the sender beside it by hand: who writes down that one is sent
 //! writes down that it was planned, in one append, and nothing has to be read between.
 //!
-//! Nobody can have said anything of such a case before, so a sender needs nothing else from the log to take it in. Of other
+//! Of such a case nothing was said before, so a sender needs nothing else from the log to take it in. Of other
 //! messages it is told that they come, and takes nothing by hand before they have: a phone hears things in the order in
 //! which they were planned. What a sender leaves, the planner writes down itself, and the log brings it.
 //!
@@ -61,7 +61,7 @@ pub(crate) struct Hands {
 #[derive(Default)]
 struct Takers {
     here: HashMap<u32, Taker>,
-    /// What the planner is about to write, by partition: whoever comes meanwhile is told of it.
+    /// What is about to be written, by partition: a sender that comes meanwhile is told of it.
     about: HashMap<u32, Vec<String>>,
 }
 
@@ -195,17 +195,16 @@ impl Hands {
                 false => Given { coming: all.clone(), ..Given::default() },
             };
             let told = taker.is_some_and(|taker| taker.to.send(given).is_ok());
-            match (told, writes) {
-                (true, true) => offers.push((firsts, Offer(left))),
-                (true, false) => {}
-                // Whoever comes next hears of it, or reads it in the log.
-                (false, _) => drop(takers.about.insert(partition, all)),
+            if told && writes {
+                offers.push((firsts, Offer(left)));
             }
+            // Whoever comes next hears of it, or reads it in the log.
+            takers.about.insert(partition, all);
         }
         offers
     }
 
-    /// What the planner was about to write is written.
+    /// What was about to be written is written.
     pub fn written(&self) {
         self.takers().about.clear();
     }

@@ -7,7 +7,8 @@
 //!
 //! Any number of workers may run; one alone has all roles. Each role opens its writer first and reads everything back
 //! after it, so an older one of the same role is fenced: its next append fails, it asks nobody without an append, and
-//! its whole worker ends. Roles that move between workers that are well are handed over without that: who has one
+//! its whole worker ends. First messages of cases are their senders' alone to write ([`hands`]): a planner that was fenced learns
+//! it by its progress, half a second later. Roles that move between workers that are well are handed over without that: who has one
 //! finishes what is under way first.
 //!
 //! # Blocking

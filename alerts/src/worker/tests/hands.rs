@@ -138,6 +138,68 @@ async fn what_another_planner_plans_again_meanwhile_is_not_the_last_word() {
     assert_eq!(gateway.asked(), 1);
 }
 
+#[tokio::test]
+async fn a_kill_before_or_after_any_append_of_what_goes_by_hand_doubles_and_loses_nothing() {
+    // Tells three, one after the other; dies at this append, if it is one. How many appends there were.
+    async fn run(log: &Arc<MemLog>, gateway: &Arc<Gateway>, dies: Option<(usize, Fault)>) -> (usize, u64) {
+        let worker = worker(log, gateway, quick());
+        let mut stats = worker.stats();
+        let mut before = 0;
+        let script = async {
+            stats.wait_for(|s| s.contacts == 2 && s.senders == 3).await.unwrap();
+            let fault =
+                dies.into_iter().flat_map(|(at, fault)| std::iter::repeat_n(Fault::None, at).chain([fault]));
+            log.faults(fault);
+            before = log.appends();
+            for told in [
+                new_alert("a1", 1),
+                new_alert("b1", 2),
+                about(7, escalation(Change::New, Some(Level::Blue), 2)),
+            ] {
+                log.put(&[told]);
+                // A worker that is gone settles nothing.
+                drop(crate::stats::settled(&mut stats, &ends(log)).await);
+            }
+        };
+        drop(tokio::time::timeout(LIMIT, worker.run(script)).await.expect("in time"));
+        (log.appends() - before, stats.borrow().resent_in_flight)
+    }
+    let house = || {
+        let log = MemLog::new("l");
+        log.put(&[owner("owner"), contact(Role::TownshipDuty, "330784001", 1, "town")]);
+        (log, Arc::new(Gateway::default()))
+    };
+    let (log, gateway) = house();
+    let (appends, _) = run(&log, &gateway, None).await;
+    assert!(["a1", "b1", "e1"].iter().all(|id| by(&log, id)[0].1 == [PLANNED, SENDING]) && appends >= 6);
+    let mut resent_in_all = 0;
+    for at in 0..appends {
+        for fault in [Fault::DieBefore, Fault::DieAfter] {
+            let (log, gateway) = house();
+            let (_, mut resent) = run(&log, &gateway, Some((at, fault))).await;
+            log.faults([]);
+            let told = ["a1", "b1", "e1"].iter().filter(|id| !by(&log, id).is_empty()).count();
+            let there = log.records(topic::ALERTS).len();
+            resent += settle(&log, &gateway).await.resent_in_flight;
+            let mut rung: Vec<String> = gateway.rung().into_iter().map(|(alert, _)| alert).collect();
+            rung.sort();
+            let what = format!("{fault:?} append {at}: {told} of {there} were in the ledger");
+            assert_eq!(rung, ["a1", "b1", "e1"][..there], "{what}: everybody heard everything once");
+            let all = ledger(&log);
+            assert!(
+                all.len() == there && all.values().all(|(state, _)| *state == ACCEPTED),
+                "{what}: {all:?}"
+            );
+            let asked = gateway.asked.lock().unwrap();
+            let keys: HashSet<_> = asked.iter().map(|m| &m.idempotency_key).collect();
+            assert_eq!(keys.len(), there, "{what}: one key for each");
+            assert!((asked.len() - keys.len()) as u64 <= resent, "{what}: {resent} were counted");
+            resent_in_all += resent;
+        }
+    }
+    assert!(resent_in_all > 0, "some of the kills came between request and outcome");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_sender_leaves_or_does_not_take_is_the_planners() {
     let hands = Hands::new(1);
