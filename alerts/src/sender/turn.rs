@@ -19,7 +19,7 @@ use crate::contacts::{Contacts, Person};
 use crate::decide::{self, Urgency, Why};
 use crate::fuse::Releases;
 use crate::gateways::{Kind, Question, Told, Verdict};
-use crate::ledger::{Ledger, terminal};
+use crate::ledger::{Ledger, planned_again, terminal};
 use crate::phone_key::PhoneKey;
 use crate::quota::{self, Usage};
 use crate::settle::{self, Settled};
@@ -134,9 +134,8 @@ impl Turn<'_> {
             }
             if self.ledger.knows(id) {
                 // A planner that could not know has planned it again: compaction would keep that word.
-                let stands = self.ledger.open(id).filter(|open| open.attempt > 0).or(self.recent.get(id));
-                let again = delivery.state == DeliveryState::Planned && delivery.attempt == 0;
-                if let Some(stands) = stands.filter(|_| again) {
+                let stands = self.ledger.open(id).or(self.recent.get(id));
+                if let Some(stands) = stands.filter(|stands| planned_again(stands, &delivery)) {
                     let stands = stands.clone();
                     self.committer.deliveries.push(stands);
                 }

@@ -9,8 +9,8 @@
 //! Two writers have a part in it, and only the sender's is asked by its append whether it is still the newest. That the
 //! planner is nobody else by then, the heartbeat says: a role is taken from a worker that was not heard of for ten seconds,
 //! and one whose last heartbeat began more than [`STALE`] ago takes nothing by hand; the request has as long again.
-//! A restart under the same name does not wait so long. It opens all writers at once: what was written down meanwhile it
-//! finds as `sending`; and where it has planned it once more under the same id, what was asked of a gateway stands
+//! A restart under the same name does not wait so long; docs/delivery.md says what is left of that. It opens its writers side
+//! by side: what was written down meanwhile it finds as `sending`; and where it has planned it once more under the same id, what was asked of a gateway stands
 //! ([`crate::ledger::Ledger::apply`]).
 
 use std::collections::HashMap;
