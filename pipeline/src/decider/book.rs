@@ -1,5 +1,7 @@
 //! Which counted incidents an enterprise has: the index that a message's lists and counts are read from.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 use tocsin_schemas::codes::{Category, Severity};
 use tocsin_schemas::ids::{IncidentId, Uscc};
@@ -14,6 +16,8 @@ pub(crate) struct Book {
     own: HashMap<Uscc, Vec<Booked>>,
     /// Of which it is the host, and not the insured employer.
     hosted: HashMap<Uscc, Vec<Booked>>,
+    /// Enterprises with an incident of their own dated ahead of the clock, by its day.
+    coming: BTreeMap<Day, Vec<Uscc>>,
 }
 
 /// One incident, with what lists and counts ask of it: looking up each incident instead costs more than
@@ -45,11 +49,14 @@ impl Booked {
 }
 
 impl Book {
-    /// Enters an incident, if it counts.
-    pub fn enter(&mut self, seen: &Seen, id: IncidentId) {
+    /// Enters an incident on a day, if it counts.
+    pub fn enter(&mut self, seen: &Seen, id: IncidentId, as_of: Day) {
         let Some(root) = seen.root.filter(|_| seen.counted()) else { return };
         let booked = Booked::of(seen, id);
         insert(self.own.entry(root).or_default(), booked);
+        if booked.day > as_of {
+            self.coming.entry(booked.day).or_default().push(root);
+        }
         for host in &seen.hosts {
             insert(self.hosted.entry(*host).or_default(), booked);
         }
@@ -63,6 +70,14 @@ impl Book {
         for host in &seen.hosts {
             remove(&mut self.hosted, *host, booked);
         }
+    }
+
+    /// Takes out the enterprises that have an incident whose day has come by now. Where another one leaves the window at the
+    /// same midnight, counts do not move, and yet it is another incident that stands there. One that was struck out meanwhile
+    /// still brings its enterprise.
+    pub fn come(&mut self, as_of: Day) -> impl Iterator<Item = Uscc> + use<> {
+        let later = self.coming.split_off(&as_of.plus(1));
+        std::mem::replace(&mut self.coming, later).into_values().flatten()
     }
 
     /// Its own incidents from one day to another, both included.

@@ -122,6 +122,7 @@ impl Decider {
         } else if context.occasion == Occasion::Midnight {
             self.look_again(&self.ahead, &mut incidents);
         }
+        touched.extend(self.book.come(context.as_of));
         let mut said = Said {
             incidents: Vec::with_capacity(incidents.len()),
             alerts: Vec::with_capacity(incidents.len()),
@@ -129,7 +130,7 @@ impl Decider {
         for (id, touch) in &incidents {
             touched.extend(touch.former.iter().filter_map(|s| s.root));
             touched.extend(self.entry(*id).and_then(Entry::seen).and_then(|s| s.root));
-            self.rebook(*id, touch);
+            self.rebook(*id, touch, context.as_of);
         }
         for (id, touch) in &incidents {
             self.tell_owners(*id, touch, context, &mut said);

@@ -41,7 +41,7 @@ impl Decider {
             if seen.counted() && entry.told.to.is_empty() {
                 quiet.push(id);
             }
-            self.book.enter(&seen, id);
+            self.book.enter(&seen, id, as_of);
             entry.standing = Standing::Live(seen);
         }
         (rest, quiet)

@@ -18,13 +18,13 @@ use crate::windows;
 
 impl Decider {
     /// Brings the index up to date with one incident.
-    pub(super) fn rebook(&mut self, id: IncidentId, touch: &Touched) {
+    pub(super) fn rebook(&mut self, id: IncidentId, touch: &Touched, as_of: Day) {
         if let Some(former) = touch.former.as_deref() {
             self.book.strike(former, id);
         }
         let entry = self.entries.get(id);
         if let Some(now) = entry.and_then(Entry::seen) {
-            self.book.enter(now, id);
+            self.book.enter(now, id, as_of);
         }
     }
 

@@ -421,7 +421,7 @@ impl<'k> Windowed<'k> {
             let own = picture::number(found, numbers).filter(|id| !by_id.contains_key(id));
             let id = own.unwrap_or(IncidentId(u32::MAX - place));
             by_id.insert(id, found);
-            book.enter(&found.seen, id);
+            book.enter(&found.seen, id, as_of);
         }
         let days = windows::days(Window::Rolling(policies.on(as_of).escalation.window_days), as_of);
         let succeeded = then.registry.root(&uscc) != uscc;
