@@ -49,7 +49,8 @@ pub fn raw(config: &Config, missing: Missing) -> Result<Arc<dyn EventLog>, Failu
                     config.path.display()
                 )));
             }
-            let (path, options) = (path.clone(), SqliteOptions { max_file_bytes: *max_bytes });
+            let (path, options) =
+                (path.clone(), SqliteOptions { max_file_bytes: *max_bytes, ..SqliteOptions::default() });
             within(LIMIT, &config.log, move || {
                 Ok(Arc::new(SqliteLog::open_with(&path, options)?) as Arc<dyn EventLog>)
             })

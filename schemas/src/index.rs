@@ -1,7 +1,7 @@
 //! What a log may be able to look up in the ledger of deliveries without reading it through. Pure.
 //!
-//! A log that keeps an index writes it in the transaction of the append, so that it is never behind. It is told nothing:
-//! what a delivery is found by stands here ([`marks`]).
+//! A log that keeps an index brings it up to date in the transactions of appends, and reads the few records through that it
+//! has not taken in yet. It is told nothing: what a delivery is found by stands here ([`marks`], [`Ask::covers`]).
 
 use sha2::{Digest as _, Sha256};
 
@@ -44,7 +44,7 @@ pub trait LedgerIndex: Send {
     /// again. All are of one moment.
     ///
     /// # Errors
-    /// `Retry`: the index is behind, because a program that does not know it has written. Those of reading, and of `each`.
+    /// `Retry`: the index is far behind, because a program that does not know it has written. Those of reading, and of `each`.
     fn look_up(
         &mut self,
         asks: &[Ask<'_>],

@@ -100,7 +100,7 @@ fn fill(log: &dyn EventLog, topic: &Arc<str>) -> Vec<String> {
 #[test]
 fn a_full_log_stops_loses_nothing_and_goes_on_when_there_is_space() {
     let subject = Subject::sqlite();
-    let options = SqliteOptions { max_file_bytes: Some(2_000_000) };
+    let options = SqliteOptions { max_file_bytes: Some(2_000_000), ..SqliteOptions::default() };
     let log = SqliteLog::open_with(subject.path(), options).unwrap();
     let topic = topic(&log, "full", 1);
     let acknowledged = fill(&log, &topic);

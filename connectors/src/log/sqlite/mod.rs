@@ -41,12 +41,21 @@ use self::errors::Place;
 use self::waker::Waker;
 
 /// Limits that are not the machine's own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SqliteOptions {
     /// The size that the file may grow to, in bytes (rounded down to whole pages). `None`: the disk's.
     /// At the limit, appends fail with [`LogError::NoSpace`]. It is a limit of this process's writers,
     /// not of the file.
     pub max_file_bytes: Option<u64>,
+    /// How many records of a partition of `deliveries` are appended before the index takes them in, all at once. By default
+    /// 512; 1: each append takes in its own. All programs on a file go by the same number.
+    pub index_lag: u32,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> SqliteOptions {
+        SqliteOptions { max_file_bytes: None, index_lag: index::LAG }
+    }
 }
 
 /// An event log in one SQLite file. See the module's own page.
@@ -178,13 +187,14 @@ impl EventLog for SqliteLog {
 
     fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
         let conn = schema::connect(&self.path, &self.place, &self.options)?;
-        let index = index::open_index(conn, self.place.clone(), &self.waker, build)?;
+        let index = index::open_index(conn, self.place.clone(), &self.waker, self.options.index_lag, build)?;
         Ok(index.map(|index| Box::new(index) as Box<dyn LedgerIndex>))
     }
 
     fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {
         let conn = schema::connect(&self.path, &self.place, &self.options)?;
-        let writer = writer::SqliteWriter::new(conn, self.place.clone(), Arc::clone(&self.waker), name)?;
+        let (place, waker, lag) = (self.place.clone(), Arc::clone(&self.waker), self.options.index_lag);
+        let writer = writer::SqliteWriter::new(conn, place, waker, lag, name)?;
         Ok(Box::new(writer))
     }
 }

@@ -11,7 +11,6 @@ use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics::DELIVERIES;
 
 use super::errors::Place;
-use super::index::Appended;
 use super::waker::Waker;
 use super::{index, retention, schema};
 use tocsin_schemas::partition::partition_of;
@@ -23,6 +22,8 @@ pub(super) struct SqliteWriter {
     conn: Connection,
     place: Place,
     waker: Arc<Waker>,
+    /// See [`index::LAG`].
+    lag: u32,
     name: String,
     epoch: i64,
     /// Topics seen so far. A topic's partitions never change; its limits are read anew by a new writer.
@@ -48,6 +49,7 @@ impl SqliteWriter {
         conn: Connection,
         place: Place,
         waker: Arc<Waker>,
+        lag: u32,
         name: &str,
     ) -> Result<SqliteWriter, LogError> {
         let epoch = raise_epoch(&conn, &waker, name).map_err(|e| place.error("register a writer", e))?;
@@ -56,6 +58,7 @@ impl SqliteWriter {
             conn,
             place,
             waker,
+            lag,
             name,
             epoch,
             topics: HashMap::new(),
@@ -127,7 +130,7 @@ fn raise_epoch(conn: &Connection, waker: &Waker, name: &str) -> rusqlite::Result
     Ok(epoch)
 }
 
-fn insert<'a>(tx: &Transaction<'_>, sorted: &ByPartition<'a>) -> rusqlite::Result<()> {
+fn insert(tx: &Transaction<'_>, sorted: &ByPartition<'_>, lag: u32) -> rusqlite::Result<()> {
     for (partition, records) in sorted {
         let mut next: i64 = tx
             .prepare_cached("SELECT next FROM partitions WHERE id = ?1")?
@@ -140,11 +143,7 @@ fn insert<'a>(tx: &Transaction<'_>, sorted: &ByPartition<'a>) -> rusqlite::Resul
             next += 1;
         }
         if records.first().is_some_and(|(_, record)| *record.topic == *DELIVERIES) {
-            let appended = |(_, record): &(Instant, &'a NewRecord)| Appended {
-                key: &record.key,
-                value: record.value.as_deref(),
-            };
-            index::extend(tx, *partition, from, records.iter().map(appended))?;
+            index::extend(tx, *partition, from..next, lag)?;
         }
         tx.prepare_cached("UPDATE partitions SET next = ?2 WHERE id = ?1")?.execute([*partition, next])?;
     }
@@ -170,7 +169,7 @@ impl LogWriter for SqliteWriter {
         if newest != Some(self.epoch) {
             return Err(LogError::Fenced { writer: self.name.clone() });
         }
-        insert(&tx, &sorted).map_err(error)?;
+        insert(&tx, &sorted, self.lag).map_err(error)?;
         if let Err(e) = tx.commit() {
             let error = self.place.commit_error(e);
             if let LogError::Uncertain { why } = &error {

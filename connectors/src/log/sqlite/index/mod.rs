@@ -1,38 +1,60 @@
-//! The index of the ledger of deliveries: what it is found by, written in the transaction of the append.
+//! The index of the ledger of deliveries: what it is found by, never far behind the records.
+//!
+//! | file | role |
+//! |---|---|
+//! | `facts` | what a record is found by |
+//! | `batch` | takes records in |
+//! | `tail` | the records that it has not taken in yet |
 //!
 //! | table | holds |
 //! |---|---|
-//! | `index_upto` | of each partition of `deliveries`, the offset up to which it is indexed: its end, unless a program wrote that knows no index |
+//! | `index_upto` | of each partition of `deliveries`, the offset up to which it is indexed |
 //! | `index_places` | where the records of a delivery stand, by its number |
 //! | `index_open` | the deliveries whose last record is not their end |
 //! | `index_cases`, `index_times` | numbers by case, and by the time of a record |
-//! | `index_marks` | numbers by all else ([`marks`]), in segments |
+//! | `index_marks` | numbers by all else ([`marks`](tocsin_schemas::index::marks)), in segments |
 //!
 //! # Numbers
 //! A delivery gets a number with its first record. One that is not found again gets a second one, and is found by both.
-//! Hashes lie anywhere in a tree, so each append would touch pages all over it. Therefore the tree is parted by number:
+//! Hashes lie anywhere in a tree, so each delivery would touch pages all over it. Therefore the tree is parted by number:
 //! 65,536 deliveries to a segment, of which the newest fits into memory. Who looks something up asks every segment: 153 for
 //! ten million deliveries, in less than a millisecond.
+//!
+//! # The tail
+//! To take a record in touches some ten pages, where the record itself touches one or two: an alert would wait for it. So an
+//! append leaves its records to the *tail* until a partition has some hundred there ([`LAG`]), and takes in all of them at
+//! once, sorted, in its own transaction. Whoever looks something up reads the tails beside the tables: once in a few milliseconds,
+//! then only what is new.
+//! A tail that is longer was written by a program that knows no index: such a partition is *behind*.
 //!
 //! # What is not deleted
 //! What compaction takes away leaves its place behind, twelve bytes; it is passed over. A mark or a time that is true no
 //! more finds a delivery that whoever asked passes over.
 
+mod batch;
+mod facts;
+mod tail;
+
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension as _, ToSql, Transaction, TransactionBehavior, params};
-use tocsin_schemas::index::{Ask, LedgerIndex, mark_of, marks, open};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, Transaction, TransactionBehavior, params};
+use tocsin_schemas::index::{Ask, LedgerIndex, mark_of};
 use tocsin_schemas::log::{GoingOn, LogError, LogRecord};
-use tocsin_schemas::records::Delivery;
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics::DELIVERIES;
-use tocsin_schemas::wire;
 
+use self::batch::Batch;
+use self::tail::Tail;
 use super::errors::Place;
 use super::schema;
 use super::waker::Waker;
+
+/// How many records of a partition may be left to the tail: it is taken in before it reaches this length. A few
+/// milliseconds for whoever looks something up, and 20 or so for one alert in some hundred.
+pub(super) const LAG: u32 = 512;
 
 /// Deliveries of a segment, as a power of two.
 const SEGMENT: u32 = 16;
@@ -64,32 +86,24 @@ pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// A record that is appended.
-pub(super) struct Appended<'a> {
-    pub(super) key: &'a [u8],
-    pub(super) value: Option<&'a [u8]>,
-}
-
-/// Takes in what is appended to a partition of `deliveries` from this offset on. One that is behind stays behind.
-pub(super) fn extend<'a>(
+/// Takes in the tail of a partition of `deliveries`, if what was appended to it from this offset on has made it long. One
+/// that is behind stays behind.
+pub(super) fn extend(
     tx: &Connection,
     partition: i64,
-    from: i64,
-    records: impl Iterator<Item = Appended<'a>>,
+    appended: Range<i64>,
+    lag: u32,
 ) -> rusqlite::Result<()> {
     let indexed = upto(tx, partition)?;
-    if indexed > from {
+    if indexed > appended.start {
         return forget(tx);
     }
-    if indexed < from {
+    let behind = appended.start - indexed >= i64::from(lag);
+    if behind || appended.end - indexed < i64::from(lag) {
         return Ok(());
     }
-    let mut offset = from;
-    for record in records {
-        enter(tx, partition, offset, &record)?;
-        offset += 1;
-    }
-    move_on(tx, partition, offset)
+    Batch::take_in(tx, partition, indexed, i64::MAX)?;
+    move_on(tx, partition, appended.end)
 }
 
 /// Forgets everything: a partition ends earlier than it was indexed, because its file was put back in parts or records were
@@ -112,65 +126,11 @@ fn move_on(tx: &Connection, partition: i64, upto: i64) -> rusqlite::Result<()> {
     tx.prepare_cached(set)?.execute([partition, upto]).map(drop)
 }
 
-fn enter(tx: &Connection, partition: i64, offset: i64, record: &Appended<'_>) -> rusqlite::Result<()> {
-    // One that cannot be read stays open: whoever starts meets it, and says so.
-    let delivery: Option<Delivery> = record.value.and_then(|value| wire::decode(value).ok());
-    let is_open = record.value.is_some() && delivery.as_ref().is_none_or(|delivery| open(delivery.state));
-    let known: Option<i64> = tx
-        .prepare_cached("SELECT number FROM index_open WHERE partition = ?1 AND key = ?2")?
-        .query_row(params![partition, record.key], |row| row.get(0))
-        .optional()?;
-    let newest: i64 = tx
-        .prepare_cached("SELECT coalesce(max(number), 0) FROM index_places")?
-        .query_row([], |row| row.get(0))?;
-    let number = match known {
-        Some(number) => number,
-        None => recent(tx, record.key, newest)?.unwrap_or(newest + 1),
-    };
-    tx.prepare_cached("INSERT INTO index_places VALUES (?1, ?2, ?3)")?
-        .execute([number, partition, offset])?;
-    match (known, is_open) {
-        (None, true) => {
-            let insert = "INSERT INTO index_open VALUES (?1, ?2, ?3)";
-            tx.prepare_cached(insert)?.execute(params![partition, record.key, number])?;
-        }
-        (Some(_), false) => {
-            let delete = "DELETE FROM index_open WHERE partition = ?1 AND key = ?2";
-            tx.prepare_cached(delete)?.execute(params![partition, record.key])?;
-        }
-        (None, false) | (Some(_), true) => {}
-    }
-    let Some(delivery) = delivery else { return mark(tx, number, &[id(record.key)]) };
-    let hashes: Vec<i64> = marks(&delivery)
-        .into_iter()
-        .filter_map(|mark| match mark.one_is_enough {
-            true => one_there(tx, number >> SEGMENT, mark.hash)
-                .map(|there| (!there).then_some(mark.hash))
-                .transpose(),
-            false => Some(Ok(mark.hash)),
-        })
-        .collect::<rusqlite::Result<_>>()?;
-    mark(tx, number, &hashes)?;
-    tx.prepare_cached("INSERT OR IGNORE INTO index_cases VALUES (?1, ?2)")?
-        .execute(params![delivery.case_no, number])?;
-    tx.prepare_cached("INSERT OR IGNORE INTO index_times VALUES (?1, ?2)")?
-        .execute([delivery.at.0, number])?;
-    Ok(())
-}
-
-/// The mark of a record's key, which is the delivery's id.
-fn id(key: &[u8]) -> i64 {
-    mark_of(Ask::Id(&String::from_utf8_lossy(key))).map_or(0, |mark| mark.hash)
-}
-
-fn mark(tx: &Connection, number: i64, hashes: &[i64]) -> rusqlite::Result<()> {
-    let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO index_marks VALUES (?1, ?2, ?3)")?;
-    hashes.iter().try_for_each(|hash| insert.execute([number >> SEGMENT, *hash, number]).map(drop))
-}
-
-fn one_there(tx: &Connection, segment: i64, hash: i64) -> rusqlite::Result<bool> {
-    let one = "SELECT EXISTS (SELECT 1 FROM index_marks WHERE segment = ?1 AND mark = ?2)";
-    tx.prepare_cached(one)?.query_row([segment, hash], |row| row.get(0))
+/// The number of an open delivery.
+fn open_number(tx: &Connection, partition: i64, key: &[u8]) -> rusqlite::Result<Option<i64>> {
+    tx.prepare_cached("SELECT number FROM index_open WHERE partition = ?1 AND key = ?2")?
+        .query_row(params![partition, key], |row| row.get(0))
+        .optional()
 }
 
 /// The number of a delivery that has ended, if it is one of the last.
@@ -178,12 +138,18 @@ fn recent(tx: &Connection, key: &[u8], newest: i64) -> rusqlite::Result<Option<i
     let segment = newest >> SEGMENT;
     let mut find =
         tx.prepare_cached("SELECT max(number) FROM index_marks WHERE segment = ?1 AND mark = ?2")?;
+    let id = facts::id(key).map_or(0, |mark| mark.hash);
     for segment in [segment, segment - 1] {
-        if let Some(number) = find.query_row([segment, id(key)], |row| row.get(0))? {
+        if let Some(number) = find.query_row([segment, id], |row| row.get(0))? {
             return Ok(Some(number));
         }
     }
     Ok(None)
+}
+
+/// The last number that was given.
+fn newest(tx: &Connection) -> rusqlite::Result<i64> {
+    tx.prepare_cached("SELECT coalesce(max(number), 0) FROM index_places")?.query_row([], |row| row.get(0))
 }
 
 /// The partitions of the ledger, by their ids.
@@ -191,9 +157,15 @@ fn ledger(conn: &Connection) -> rusqlite::Result<Vec<schema::Partition>> {
     schema::topic(conn, DELIVERIES)?.map_or(Ok(Vec::new()), |topic| schema::partitions(conn, &topic))
 }
 
-fn behind(conn: &Connection, parts: &[schema::Partition]) -> rusqlite::Result<Option<schema::Partition>> {
+/// A partition whose tail is not one, if there is any.
+fn behind(
+    conn: &Connection,
+    parts: &[schema::Partition],
+    lag: u32,
+) -> rusqlite::Result<Option<schema::Partition>> {
     for part in parts {
-        if upto(conn, part.id)? != i64::try_from(part.next).unwrap_or(i64::MAX) {
+        let (indexed, next) = (upto(conn, part.id)?, i64::try_from(part.next).unwrap_or(i64::MAX));
+        if !(0..i64::from(lag)).contains(&(next - indexed)) {
             return Ok(Some(*part));
         }
     }
@@ -205,15 +177,17 @@ pub(super) fn open_index(
     conn: Connection,
     place: Place,
     waker: &Arc<Waker>,
+    lag: u32,
     build: Option<GoingOn<'_>>,
 ) -> Result<Option<SqliteIndex>, LogError> {
-    let is_behind = || behind(&conn, &ledger(&conn)?);
+    let is_behind = || behind(&conn, &ledger(&conn)?, lag);
     let found = is_behind().map_err(|e| place.error("look up the index", e))?;
     if found.is_some() && build.is_none() {
         return Ok(None);
     }
     let (waker, topic) = (Arc::clone(waker), DELIVERIES.into());
-    let mut index = SqliteIndex { conn, place, waker, build: build.is_some(), topic };
+    let mut index =
+        SqliteIndex { conn, place, waker, lag, build: build.is_some(), topic, tail: Tail::default() };
     index.catch_up(build.unwrap_or(&|| Ok(())))?;
     Ok(Some(index))
 }
@@ -223,9 +197,11 @@ pub(super) struct SqliteIndex {
     conn: Connection,
     place: Place,
     waker: Arc<Waker>,
+    lag: u32,
     /// Whether it is brought up to date when it is behind.
     build: bool,
     topic: Arc<str>,
+    tail: Tail,
 }
 
 impl SqliteIndex {
@@ -233,7 +209,8 @@ impl SqliteIndex {
     fn catch_up(&mut self, going_on: GoingOn<'_>) -> Result<(), LogError> {
         let error = |e| self.place.error("bring the index up to date", e);
         let mut taken_in = 0;
-        while let Some(part) = behind(&self.conn, &ledger(&self.conn).map_err(error)?).map_err(error)? {
+        let next = || behind(&self.conn, &ledger(&self.conn)?, self.lag);
+        while let Some(part) = next().map_err(error)? {
             going_on()?;
             if taken_in == 0 {
                 tracing::info!("the index of deliveries is brought up to date, once");
@@ -253,22 +230,7 @@ impl SqliteIndex {
         if upto(&tx, part.id)? > next {
             forget(&tx)?;
         }
-        let from = upto(&tx, part.id)?;
-        let mut select = tx.prepare_cached(&format!(
-            "SELECT offset, key, value FROM p{} WHERE offset >= ?1 ORDER BY offset LIMIT ?2",
-            part.id
-        ))?;
-        let mut rows = select.query([from, CHUNK])?;
-        let (mut count, mut reached) = (0, from);
-        while let Some(row) = rows.next()? {
-            let offset: i64 = row.get(0)?;
-            let appended =
-                Appended { key: row.get_ref(1)?.as_blob()?, value: row.get_ref(2)?.as_blob_or_null()? };
-            enter(&tx, part.id, offset, &appended)?;
-            (count, reached) = (count + 1, offset + 1);
-        }
-        drop(rows);
-        drop(select);
+        let (count, reached) = Batch::take_in(&tx, part.id, upto(&tx, part.id)?, CHUNK)?;
         move_on(&tx, part.id, if count < CHUNK { next } else { reached })?;
         tx.commit()?;
         Ok(count)
@@ -299,10 +261,7 @@ impl SqliteIndex {
             | Ask::Refused
             | Ask::Accepted(_) => {
                 let hash = mark_of(ask).map_or(0, |mark| mark.hash);
-                let newest: i64 = tx
-                    .prepare_cached("SELECT coalesce(max(number), 0) FROM index_places")?
-                    .query_row([], |row| row.get(0))?;
-                (0..=newest >> SEGMENT).try_for_each(|segment| {
+                (0..=newest(tx)? >> SEGMENT).try_for_each(|segment| {
                     add("SELECT number FROM index_marks WHERE segment = ?1 AND mark = ?2", &[&segment, &hash])
                 })
             }
@@ -342,24 +301,25 @@ impl SqliteIndex {
         partition: u32,
         offset: i64,
     ) -> rusqlite::Result<Option<LogRecord>> {
-        let mut select =
-            tx.prepare_cached(&format!("SELECT stamp, key, value, offset FROM p{id} WHERE offset = ?1"))?;
-        let blob = |value: ValueRef<'_>| -> rusqlite::Result<Option<Vec<u8>>> {
-            Ok(value.as_blob_or_null()?.map(<[u8]>::to_vec))
-        };
-        select
-            .query_row([offset], |row| {
-                Ok(LogRecord {
-                    topic: Arc::clone(&self.topic),
-                    partition,
-                    offset: row.get(3)?,
-                    stamp: Instant(row.get(0)?).held(),
-                    key: blob(row.get_ref(1)?)?,
-                    value: blob(row.get_ref(2)?)?,
-                })
-            })
+        tx.prepare_cached(&format!("SELECT offset, stamp, key, value FROM p{id} WHERE offset = ?1"))?
+            .query_row([offset], |row| log_record(&self.topic, partition, row))
             .optional()
     }
+}
+
+/// Of a row with offset, stamp, key and value.
+fn log_record(topic: &Arc<str>, partition: u32, row: &Row<'_>) -> rusqlite::Result<LogRecord> {
+    let blob = |value: ValueRef<'_>| -> rusqlite::Result<Option<Vec<u8>>> {
+        Ok(value.as_blob_or_null()?.map(<[u8]>::to_vec))
+    };
+    Ok(LogRecord {
+        topic: Arc::clone(topic),
+        partition,
+        offset: row.get(0)?,
+        stamp: Instant(row.get(1)?).held(),
+        key: blob(row.get_ref(2)?)?,
+        value: blob(row.get_ref(3)?)?,
+    })
 }
 
 impl LedgerIndex for SqliteIndex {
@@ -375,7 +335,7 @@ impl LedgerIndex for SqliteIndex {
         let error = |e| self.place.error("look up the index", e);
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred).map_err(error)?;
         let all = ledger(&tx).map_err(error)?;
-        if behind(&tx, &all).map_err(error)?.is_some() {
+        if behind(&tx, &all, self.lag).map_err(error)?.is_some() {
             let why = "a program has written that does not know the index: look again".to_owned();
             return Err(LogError::Retry { what: "look up deliveries", why });
         }
@@ -385,13 +345,25 @@ impl LedgerIndex for SqliteIndex {
             .map(|(number, part)| (part.id, number))
             .collect();
         let of = partition.and_then(|_| parts.keys().next().copied());
+        self.tail.refresh(&tx, parts.keys().copied()).map_err(error)?;
         let mut numbers = Vec::new();
         for ask in asks {
-            SqliteIndex::numbers(&tx, *ask, of, &mut numbers).map_err(error)?;
+            let mut found = Vec::new();
+            SqliteIndex::numbers(&tx, *ask, of, &mut found).map_err(error)?;
+            if *ask == Ask::Open {
+                let ended = self.tail.ended(parts.keys().copied());
+                found.retain(|number| !ended.contains(number));
+            }
+            numbers.append(&mut found);
         }
-        numbers.sort_unstable();
-        numbers.dedup();
+        let behind = self.tail.join(parts.keys().copied(), asks, &mut numbers);
         self.read(&tx, &parts, &numbers, each)?;
+        for (id, offset) in behind {
+            let Some(&partition) = parts.get(&id) else { continue };
+            if let Some(record) = self.record(&tx, id, partition, offset).map_err(error)? {
+                each(record)?;
+            }
+        }
         tx.finish().map_err(error)
     }
 }
