@@ -12,7 +12,7 @@
 //! 4. *Wait* for an outcome, for more deliveries, for a gateway, for a due time of the clock, or for the stop.
 //!
 //! # Why a kill, a pause or a successor at any point is safe
-//! - Before the append: nothing was asked.
+//! - Before the append: nothing was asked; what was taken by hand is in no log, and whoever plans next plans it again.
 //! - Between append and outcome: the ledger says `sending`. Whoever comes next does what the gateway's kind allows
 //!   ([`crate::settle`]): sends it again with the same key and counts it, asks what became of it, or says unknown; and,
 //!   but for the first kind, not before a request of the one before could not be under way any more.

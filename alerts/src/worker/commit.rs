@@ -242,8 +242,8 @@ pub(crate) fn passing(error: &LogError) -> bool {
     )
 }
 
-/// Of each delivery the last state, in the order of these. A request's states never share a turn with
-/// each other (`sending` must be acknowledged first), so nothing that a restart needs is left out.
+/// Of each delivery the last state, in the order of these. `sending` and what came of it never share a turn (it must be
+/// acknowledged first), so nothing that a restart needs is left out.
 fn newest(deliveries: &mut Vec<Delivery>) -> Vec<Delivery> {
     let mut seen = std::collections::HashSet::new();
     let mut kept: Vec<Delivery> =

@@ -4,7 +4,8 @@
 //! is gone; who leaves says so. The owner of a role is the member with the greatest hash of member and role, so all
 //! compute the same, and a member more or less moves only its share.
 //!
-//! Ownership keeps the peace; safety is the writer's fence. A role is taken over only when no member that is there says
+//! Ownership keeps the peace; safety is the writer's fence, and of what goes by hand the heartbeat's age, too
+//! ([`super::hands`]). A role is taken over only when no member that is there says
 //! that it holds it, so that who holds it can finish what is under way. One that is gone, or paused for too long, is
 //! not asked: opening the role's writer fences it, and it ends at its next append.
 //!
