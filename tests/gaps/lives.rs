@@ -13,7 +13,7 @@ use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::owed::warning_number;
 use tocsin_schemas::codes::{Category, Change, Level, Role, Rule, Severity, State};
 use tocsin_schemas::ids::{IncidentId, Uscc};
-use tocsin_schemas::log::{EventLog, LogReader, NewRecord, TopicPartition};
+use tocsin_schemas::log::{EventLog, LogError, LogReader, NewRecord, TopicPartition};
 use tocsin_schemas::records::{
     Alert, AlertFacts, Audience, Contact, Counters, Delivery, DeliveryState, Incident, Progress, Record,
 };
@@ -102,7 +102,7 @@ impl Lives {
     /// One life and its end.
     pub fn one_more(&mut self) {
         self.publish();
-        self.look();
+        self.look().unwrap();
         self.sending.clear();
         let wanted = Gap::ALL[self.kills.len() % Gap::ALL.len()];
         let beats = self.beats();
@@ -117,9 +117,12 @@ impl Lives {
         let gaps = loop {
             std::thread::sleep(Duration::from_micros(rand::rng().random_range(0..4_000)));
             signal(&child, "STOP");
-            let gaps = self.gaps();
-            if gaps.contains(&wanted) || Monotonic::now() > deadline {
-                break gaps;
+            match self.gaps() {
+                Ok(gaps) if gaps.contains(&wanted) || Monotonic::now() > deadline => break gaps,
+                Ok(_) => {}
+                // Frozen in the midst of telling readers where the file ends: nobody reads until it goes on.
+                Err(LogError::Retry { .. }) => {}
+                Err(error) => panic!("{error}"),
             }
             signal(&child, "CONT");
         };
@@ -141,11 +144,11 @@ impl Lives {
     }
 
     /// Reads on in the ledger.
-    pub fn look(&mut self) {
+    pub fn look(&mut self) -> Result<(), LogError> {
         loop {
-            let records = self.reader.poll(10_000, Duration::ZERO).unwrap();
+            let records = self.reader.poll(10_000, Duration::ZERO)?;
             if records.is_empty() {
-                return;
+                return Ok(());
             }
             for record in records {
                 let delivery: Delivery = wire::decode(&record.value.unwrap()).unwrap();
@@ -161,10 +164,10 @@ impl Lives {
     }
 
     /// Which gaps some delivery is in now.
-    fn gaps(&mut self) -> BTreeSet<Gap> {
+    fn gaps(&mut self) -> Result<BTreeSet<Gap>, LogError> {
         // First what is on its way: what arrives meanwhile is then answered rather than on its way.
         let answering = self.gates.answering();
-        self.look();
+        self.look()?;
         let messages = self.gates.messages();
         let ids: BTreeSet<&str> = messages.iter().filter_map(|m| m.id.as_deref()).collect();
         let to: BTreeSet<&str> = messages.iter().map(|m| m.to.as_str()).collect();
@@ -196,7 +199,7 @@ impl Lives {
         if self.ledger.len() < 3 * self.told as usize {
             gaps.insert(Gap::Unplanned);
         }
-        gaps
+        Ok(gaps)
     }
 
     /// New alerts, each person's first and only one, and the books beside them.
@@ -243,7 +246,7 @@ impl Lives {
         let mut child = self.start();
         let deadline = Monotonic::now() + LIMIT;
         loop {
-            self.look();
+            self.look().unwrap();
             let ended = self.ledger.values().filter(|d| tocsin_alerts::ledger::terminal(d.state)).count();
             if ended == self.ledger.len() && ended == 3 * self.told as usize {
                 break;
