@@ -5,14 +5,13 @@
 //! 1. *Take in* alerts, and what became of deliveries.
 //! 2. *Plan*: the first deliveries of new alerts, and the next person where one certainly did not come or nobody answers.
 //! 3. *Offer* the first messages of a case to their senders, if they are in this worker, which write them down together
-//!    with what they decide ([`giving`]).
+//!    with what they decide ([`crate::worker::hands`]).
 //! 4. *Commit*: one append with the others, and twice a second with the progress, which is held back before the first alert
 //!    whose audiences are not all over.
 //!
 //! Of an append a kill leaves all or nothing; of an alert whose messages are in several it may leave some. The deliveries are
 //! read back, and no audience that has one is planned again.
 
-mod giving;
 pub(crate) mod merge;
 mod promises;
 mod reader;
@@ -35,24 +34,25 @@ use crate::clock::wait_for;
 use crate::codec::topic;
 use crate::decide::{self, Urgency, Why};
 use crate::fuse;
-use crate::ledger::retry_id;
+use crate::ledger::{retry_id, stands_for};
 use crate::plan::morning::{self, Listed};
 use crate::plan::next::Further;
 use crate::plan::told::{ConversationKey, ShareKey, Told};
 use crate::plan::{Draft, Planner};
 use crate::retry::{self, Beside, Refusal, Request};
 use crate::worker::commit::Committer;
-use crate::worker::hands;
+use crate::worker::hands::Offer;
 use crate::worker::reading::Reading;
 use crate::worker::recall::{Known, Recalled};
 use crate::worker::{Shared, WRITER, WorkerError, looked_up, record, tail};
-use giving::Giving;
 use merge::Merge;
 use promises::Promises;
 use retries::{Found, Retries};
 
 pub(crate) use turns::PATIENCE as TURN_PATIENCE;
 
+/// Of more in one turn nobody waits for the first: one append of all costs less than one of each sender.
+const GIVEN_AT_ONCE: usize = 8;
 /// How soon progress that moved is written.
 const PROGRESS_WITHIN: Duration = Duration::from_millis(500);
 /// So many times as many may be open as long as they wait for some gateways only: what is open is held in memory.
@@ -122,7 +122,7 @@ pub(crate) async fn run(
         relayed: HashSet::new(),
         retries: Retries::default(),
         known_at: None,
-        giving: Giving::default(),
+        planned: Vec::new(),
     };
     // Before anything that was planned goes out: somebody may have answered since.
     turn.relay_all();
@@ -155,7 +155,6 @@ pub(crate) async fn run(
         let room = turn.has_room();
         tokio::select! {
             _ = stop.changed() => {}
-            left = hands::answered(&mut turn.giving.offered) => turn.answered(left).await?,
             batch = alerts.recv(), if room => {
                 turn.take_in(batch.ok_or(WorkerError::Died("reader"))??);
             }
@@ -190,11 +189,6 @@ pub(crate) async fn run(
             () = at(turn.progress_due) => turn.committer.wants_progress = true,
             () = wait_for(&*shared.clock, turn.promises.next_due()) => {}
         }
-    }
-    while !turn.giving.offered.is_empty() {
-        let left = hands::answered(&mut turn.giving.offered).await;
-        turn.answered(left).await?;
-        turn.commit().await?;
     }
     // The senders have stopped before: their last words are taken in, so that the next start need not.
     let ends = shared.ends(topic::DELIVERIES).await.unwrap_or_default();
@@ -258,7 +252,8 @@ struct Turn<'a> {
     retries: Retries,
     /// When it was known to all ends who is to be reached and what is silent.
     known_at: Option<std::time::Instant>,
-    giving: Giving,
+    /// What this turn has planned, and whether it is of the first message of its case.
+    planned: Vec<(String, bool)>,
 }
 
 impl Turn<'_> {
@@ -511,7 +506,45 @@ impl Turn<'_> {
             delivery.state,
             DeliveryState::Planned | DeliveryState::Failed | DeliveryState::Skipped
         ));
-        self.give(delivery, is_first);
+        self.planned.push((delivery.delivery_id.clone(), is_first));
+        self.committer.deliveries.push(delivery);
+    }
+
+    /// Has what was planned written down: the first messages of cases by the senders beside it, all else by itself.
+    async fn commit(&mut self) -> Result<(), WorkerError> {
+        let offers = self.offer();
+        self.append().await?;
+        let mut left = HashSet::new();
+        for offer in offers {
+            left.extend(offer.left().await?);
+        }
+        if !left.is_empty() {
+            let ledger = self.told.ledger();
+            self.committer.deliveries.extend(left.iter().filter_map(|id| ledger.open(id)).cloned());
+            self.append().await?;
+        }
+        self.shared.hands.written();
+        Ok(())
+    }
+
+    /// Takes what is offered out of what the planner writes.
+    fn offer(&mut self) -> Vec<Offer> {
+        let by_hand = self.planned.len() <= GIVEN_AT_ONCE;
+        // What another one stands for is in one append with that.
+        let named: HashSet<&str> = self.committer.deliveries.iter().filter_map(stands_for).collect();
+        let ledger = self.told.ledger();
+        let planned = self.planned.iter();
+        let open = planned.filter_map(|(id, is_first)| {
+            Some((ledger.open(id)?, *is_first && by_hand && !named.contains(&**id)))
+        });
+        let (offered, offers): (Vec<_>, Vec<_>) =
+            self.shared.hands.offer(open, self.known_at).into_iter().unzip();
+        self.planned.clear();
+        let offered: HashSet<String> = offered.into_iter().flatten().collect();
+        if !offered.is_empty() {
+            self.committer.deliveries.retain(|delivery| !offered.contains(&delivery.delivery_id));
+        }
+        offers
     }
 
     async fn append(&mut self) -> Result<(), WorkerError> {

@@ -14,6 +14,8 @@ use crate::codec::{self, topic};
 
 /// How old the known ends of `deliveries` may grow before they are looked up again.
 const ENDS_AGE: Duration = Duration::from_secs(1);
+/// The same where they could not be looked up, for which one may have waited long: a partition has no leader.
+const ENDS_PATIENCE: Duration = Duration::from_secs(30);
 /// How old the written progress may grow while something is appended, by either clock: what is written without it costs
 /// one partition less, and a start reads a second's alerts again, whose deliveries it finds.
 const PROGRESS_AGE: Duration = Duration::from_secs(1);
@@ -37,7 +39,8 @@ pub(crate) struct Committer {
     tries: u32,
     /// The ends of `deliveries` when last looked up: at least so much must be there at the next start.
     ledger_ends: Vec<Offset>,
-    looked_up: Option<Monotonic>,
+    /// When they are to be looked up again.
+    look_again: Option<Monotonic>,
     /// What was planned by the planner beside this sender and is in no log yet: written down before all else.
     pub planned: Vec<Delivery>,
     /// What this turn changes, in order; of one delivery the last one counts.
@@ -69,7 +72,7 @@ impl Committer {
             log_id,
             tries,
             ledger_ends: Vec::new(),
-            looked_up: None,
+            look_again: None,
             planned: Vec::new(),
             deliveries: Vec::new(),
             answers: Vec::new(),
@@ -139,12 +142,13 @@ impl Committer {
 
     /// An end that cannot be looked up stays the one known before, which is lower and so still true.
     async fn look_up_ledger_ends(&mut self) -> Result<(), WorkerError> {
-        let fresh = self.looked_up.is_some_and(|at| at.elapsed() < ENDS_AGE);
-        if fresh && self.ledger_ends.iter().any(|o| o.next > 0) {
+        let fresh = self.look_again.is_some_and(|at| Monotonic::now() < at);
+        if fresh && (self.ledger_ends.is_empty() || self.ledger_ends.iter().any(|o| o.next > 0)) {
             return Ok(());
         }
         let log = Arc::clone(&self.log);
         let bounds = blocking("writer", move || log.bounds(topic::DELIVERIES)).await?;
+        self.look_again = Some(Monotonic::now() + if bounds.is_ok() { ENDS_AGE } else { ENDS_PATIENCE });
         if let Ok(bounds) = bounds {
             let (expected, found) = (self.ledger_ends.len(), bounds.len());
             if expected > 0 && expected != found {
@@ -152,7 +156,6 @@ impl Committer {
             }
             let end = |(partition, next)| Offset { topic: topic::DELIVERIES.to_owned(), partition, next };
             self.ledger_ends = (0..).zip(bounds.iter().map(|b| b.end)).map(end).collect();
-            self.looked_up = Some(Monotonic::now());
         }
         Ok(())
     }

@@ -13,11 +13,8 @@
 //! by side: what was written down meanwhile it finds as `sending`; and where it has planned it once more under the same id, what was asked of a gateway stands
 //! ([`crate::ledger::Ledger::apply`]).
 
-use std::collections::{BTreeMap, HashMap};
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tocsin_schemas::partition::partition_of;
@@ -44,9 +41,6 @@ pub(crate) struct Given {
 
 /// The ids of what is left to the planner.
 pub(crate) type Reply = oneshot::Sender<Vec<String>>;
-
-/// What is left to the planner; `None`: the sender ended in the midst of it.
-pub(crate) type Left = Option<Vec<String>>;
 
 /// What was offered to a sender.
 pub(crate) struct Offer(oneshot::Receiver<Vec<String>>);
@@ -116,26 +110,20 @@ impl Drop for Hand {
     }
 }
 
-/// The first of these that is answered, taken out; none: it waits for ever.
-pub(crate) async fn answered(offers: &mut BTreeMap<u32, Offer>) -> Left {
-    let answered = poll_fn(|cx| {
-        let polled = offers.iter_mut().map(|(partition, Offer(left))| (*partition, Pin::new(left).poll(cx)));
-        let ready = polled.into_iter().find_map(|(partition, left)| match left {
-            Poll::Ready(left) => Some((partition, left.ok())),
-            Poll::Pending => None,
-        });
-        ready.map_or(Poll::Pending, Poll::Ready)
-    });
-    let (partition, left) = answered.await;
-    offers.remove(&partition);
-    left
-}
-
-/// The error of a planner whose sender ended in the midst of writing down: what is written is not known, and whoever comes
-/// next finds it.
-pub(crate) async fn gone() -> WorkerError {
-    tokio::time::sleep(SAYS_WHY).await;
-    WorkerError::Died("sender")
+impl Offer {
+    /// Waits until it is written down; the ids of what is left to the planner.
+    ///
+    /// # Errors
+    /// `Died`: the sender ended in the midst of it, and what is written is not known. Whoever comes next finds it.
+    pub async fn left(self) -> Result<Vec<String>, WorkerError> {
+        match self.0.await {
+            Ok(left) => Ok(left),
+            Err(_) => {
+                tokio::time::sleep(SAYS_WHY).await;
+                Err(WorkerError::Died("sender"))
+            }
+        }
+    }
 }
 
 impl Hands {
@@ -178,16 +166,17 @@ impl Hands {
     }
 
     /// Tells senders that are here what is planned, before it is written down, and offers them of that the first messages
-    /// of cases (`true`), planned with what was known at an instant. What is not in one of the offers, which come with their
-    /// partitions, the planner writes, and says so when it has ([`Hands::written`]).
+    /// of cases (`true`), planned with what was known at an instant. What is not in one of the offers the planner writes, and
+    /// says so when it has ([`Hands::written`]).
     pub fn offer<'a>(
         &self,
         planned: impl Iterator<Item = (&'a Delivery, bool)>,
         known_at: Option<Instant>,
-    ) -> Vec<(u32, Vec<String>, Offer)> {
+    ) -> Vec<(Vec<String>, Offer)> {
         let mut given: HashMap<u32, Given> = HashMap::new();
         for (delivery, is_first) in planned {
-            let to = given.entry(self.partition(delivery)).or_default();
+            let route = delivery.route().unwrap_or_else(|| delivery.key());
+            let to = given.entry(partition_of(&route, self.partitions)).or_default();
             match is_first {
                 true => to.firsts.push(delivery.clone()),
                 false => to.coming.push(delivery.delivery_id.clone()),
@@ -207,7 +196,7 @@ impl Hands {
             };
             let told = taker.is_some_and(|taker| taker.to.send(given).is_ok());
             if told && writes {
-                offers.push((partition, firsts, Offer(left)));
+                offers.push((firsts, Offer(left)));
             }
             // Whoever comes next hears of it, or reads it in the log.
             takers.about.insert(partition, all);
@@ -215,14 +204,8 @@ impl Hands {
         offers
     }
 
-    /// What was about to be written is written, but for what was offered in these partitions.
-    pub fn written(&self, but_in: impl Fn(u32) -> bool) {
-        self.takers().about.retain(|partition, _| but_in(*partition));
-    }
-
-    /// The partition that a delivery stands in.
-    pub fn partition(&self, delivery: &Delivery) -> u32 {
-        let route = delivery.route().unwrap_or_else(|| delivery.key());
-        partition_of(&route, self.partitions)
+    /// What was about to be written is written.
+    pub fn written(&self) {
+        self.takers().about.clear();
     }
 }

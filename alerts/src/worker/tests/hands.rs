@@ -3,7 +3,7 @@
 use std::slice;
 
 use super::*;
-use crate::worker::hands::{self, Hands, Offer};
+use crate::worker::hands::Hands;
 use tocsin_schemas::log::LogRecord;
 
 /// The sender sees nothing of its partition: only what was given to it.
@@ -200,47 +200,6 @@ async fn a_kill_before_or_after_any_append_of_what_goes_by_hand_doubles_and_lose
     assert!(resent_in_all > 0, "some of the kills came between request and outcome");
 }
 
-#[tokio::test]
-async fn a_sender_whose_append_stands_still_keeps_no_other_phone_waiting() {
-    let log = MemLog::new("l");
-    log.put(&[owner("owner"), contact(Role::TownshipDuty, "330784001", 1, "hall")]);
-    let gateway = Arc::new(Gateway::default());
-    let worker = worker(&log, &gateway, quick());
-    let mut stats = worker.stats();
-    let warning = |case: u32| {
-        about(case, Alert { alert_id: format!("e{case}"), ..escalation(Change::New, Some(Level::Blue), 2) })
-    };
-    let rang = async |times: usize| {
-        while gateway.rung().len() < times {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    let script = async {
-        stats.wait_for(|s| s.contacts == 2 && s.senders == 3).await.unwrap();
-        log.put(&[new_alert("a1", 1), warning(7)]);
-        crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
-        let sender = |alert: &str| by(&log, alert)[0].0.clone();
-        assert_ne!(sender("a1"), sender("e7"), "in two partitions");
-        log.stall(Some(&sender("a1")));
-        log.put(&[new_alert("a2", 2)]);
-        stats.wait_for(|s| s.alerts_read == 3).await.unwrap();
-        log.put(&[warning(8)]);
-        rang(3).await;
-        // Neither a further message to that phone overtakes it, nor what is not a first one.
-        let second = Alert { revision: 2, ..owner_alert("a3", Change::Upgraded, Severity::Severe) };
-        log.put(&[about(1, second), new_alert("a4", 3), warning(9)]);
-        rang(4).await;
-        assert!(["a2", "a3", "a4"].iter().all(|id| by(&log, id).is_empty()), "nothing is written down");
-        log.stall(None);
-        crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
-    };
-    tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
-    let rung: Vec<_> = gateway.rung().into_iter().map(|(alert, _)| alert).collect();
-    assert_eq!(rung[2..], ["e8", "e9", "a2", "a3", "a4"]);
-    assert_eq!((gateway.asked(), ledger(&log).len()), (7, 7));
-    assert!(ledger(&log).values().all(|(state, _)| *state == ACCEPTED));
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_a_sender_leaves_or_does_not_take_is_the_planners() {
     let hands = Hands::new(1);
@@ -251,7 +210,7 @@ async fn what_a_sender_leaves_or_does_not_take_is_the_planners() {
     assert!(offer(&[(&first, true)]).is_empty(), "nobody is there");
     let mut hand = hands.open(0);
     assert_eq!(hand.recv().await.unwrap().coming, id, "it is told what is about to be written");
-    hands.written(|_| false);
+    hands.written();
     assert!(offer(&[(&first, true)]).is_empty(), "it reads back");
     let given = hand.recv().await.unwrap();
     assert_eq!((given.firsts, given.coming), (vec![], vec![first.delivery_id.clone()]));
@@ -259,22 +218,20 @@ async fn what_a_sender_leaves_or_does_not_take_is_the_planners() {
     assert!(offer(&[(&other, false), (&first, true)]).is_empty(), "one is to come first");
     assert_eq!(hand.recv().await.unwrap().coming.len(), 2);
     // Taken, and written down but for one.
-    let left = |offer: Offer| async { hands::answered(&mut BTreeMap::from([(0, offer)])).await };
-    let (partition, ids, offered) = offer(&[(&first, true)]).pop().unwrap();
-    assert_eq!((partition, ids), (0, id.to_vec()));
+    let (ids, left) = offer(&[(&first, true)]).pop().unwrap();
+    assert_eq!(ids, *id);
     let given = hand.recv().await.unwrap();
     assert_eq!(given.firsts, *slice::from_ref(&first));
     given.answer.unwrap().send(vec!["b".into()]).unwrap();
-    assert_eq!(left(offered).await.unwrap(), ["b"]);
+    assert_eq!(left.left().await.unwrap(), ["b"]);
     // Taken by one that ends in the midst of it: nobody knows what is written.
-    let (.., offered) = offer(&[(&first, true)]).pop().unwrap();
+    let (_, left) = offer(&[(&first, true)]).pop().unwrap();
     drop(hand.recv().await.unwrap());
-    assert_eq!(left(offered).await, None);
-    assert!(matches!(hands::gone().await, WorkerError::Died("sender")));
+    assert!(matches!(left.left().await, Err(WorkerError::Died("sender"))));
     // Not taken.
-    let (.., offered) = offer(&[(&first, true)]).pop().unwrap();
+    let (_, left) = offer(&[(&first, true)]).pop().unwrap();
     drop(hand);
-    assert_eq!(left(offered).await.unwrap(), *id);
+    assert_eq!(left.left().await.unwrap(), *id);
     assert!(offer(&[(&first, true)]).is_empty(), "it is gone");
     assert_eq!(hands.open(0).recv().await.unwrap().coming, id, "its successor is told");
 }

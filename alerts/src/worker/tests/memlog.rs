@@ -53,8 +53,6 @@ struct State {
     no_writer: VecDeque<LogError>,
     /// It keeps no index.
     no_index: bool,
-    /// The writer whose appends stand still.
-    stalled: Option<String>,
 }
 
 impl State {
@@ -160,11 +158,6 @@ impl MemLog {
     /// From now on nothing comes of this topic, though its end says that there is something.
     pub fn stick(&self, topic: &str) {
         self.state().stuck = Some(topic.into());
-    }
-    /// Appends of this writer stand still, as while its coordinator fails over; `None`: everybody's go on.
-    pub fn stall(&self, writer: Option<&str>) {
-        self.state().stalled = writer.map(str::to_owned);
-        self.shared.1.notify_all();
     }
     /// The next makings of a writer fail.
     pub fn no_writer(&self, errors: impl IntoIterator<Item = LogError>) {
@@ -386,10 +379,7 @@ struct MemWriter {
 
 impl LogWriter for MemWriter {
     fn append(&mut self, records: &[NewRecord]) -> Result<(), LogError> {
-        let state = self.shared.0.lock().unwrap();
-        // Not for ever, so that a test which waits in vain ends.
-        let stands = |state: &mut State| state.stalled.as_ref() == Some(&self.name);
-        let mut state = self.shared.1.wait_timeout_while(state, 2 * super::LIMIT, stands).unwrap().0;
+        let mut state = self.shared.0.lock().unwrap();
         let dead = LogError::Damaged("killed".into());
         let uncertain = LogError::Uncertain { why: "a test".into() };
         if state.epochs[&self.name] != self.epoch {

@@ -48,7 +48,7 @@ pub struct SqliteOptions {
     /// not of the file.
     pub max_file_bytes: Option<u64>,
     /// How many records of a partition of `deliveries` are appended before the index takes them in, all at once. By default
-    /// 512; 1: each append takes in its own. All programs on a file go by the same number.
+    /// 512; 1 or 0: each append takes in its own. All programs on a file go by the same number.
     pub index_lag: u32,
 }
 
@@ -187,13 +187,15 @@ impl EventLog for SqliteLog {
 
     fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
         let conn = schema::connect(&self.path, &self.place, &self.options)?;
-        let index = index::open_index(conn, self.place.clone(), &self.waker, self.options.index_lag, build)?;
+        let index =
+            index::open_index(conn, self.place.clone(), &self.waker, self.options.index_lag.max(1), build)?;
         Ok(index.map(|index| Box::new(index) as Box<dyn LedgerIndex>))
     }
 
     fn writer(&self, name: &str) -> Result<Box<dyn LogWriter>, LogError> {
         let conn = schema::connect(&self.path, &self.place, &self.options)?;
-        let (place, waker, lag) = (self.place.clone(), Arc::clone(&self.waker), self.options.index_lag);
+        let (place, waker, lag) =
+            (self.place.clone(), Arc::clone(&self.waker), self.options.index_lag.max(1));
         let writer = writer::SqliteWriter::new(conn, place, waker, lag, name)?;
         Ok(Box::new(writer))
     }

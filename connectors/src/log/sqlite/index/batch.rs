@@ -1,11 +1,11 @@
 //! Takes records in, many at once: what they add to a tree is written in its order, so that each page is touched once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 
 use super::facts::Facts;
-use super::{SEGMENT, newest, open_number, recent};
+use super::{SEGMENT, known, newest};
 
 /// Records of one partition that are being taken in.
 pub(super) struct Batch<'t> {
@@ -13,7 +13,7 @@ pub(super) struct Batch<'t> {
     partition: i64,
     /// The last number that was given.
     newest: i64,
-    deliveries: HashMap<Vec<u8>, Standing>,
+    deliveries: BTreeMap<Vec<u8>, Standing>,
     places: Vec<(i64, i64)>,
     marks: BTreeSet<(i64, i64, i64)>,
     cases: BTreeSet<(String, i64)>,
@@ -39,7 +39,7 @@ impl<'t> Batch<'t> {
             tx,
             partition,
             newest: newest(tx)?,
-            deliveries: HashMap::new(),
+            deliveries: BTreeMap::new(),
             places: Vec::new(),
             marks: BTreeSet::new(),
             cases: BTreeSet::new(),
@@ -81,20 +81,12 @@ impl<'t> Batch<'t> {
             known.is_open = is_open;
             return Ok(known.number);
         }
-        let known = open_number(self.tx, self.partition, key)?;
-        let number = match known {
-            Some(number) => number,
-            // One that was met in another partition by this batch's own transaction is in the tables by now.
-            None => match recent(self.tx, key, self.newest)? {
-                Some(number) => number,
-                None => {
-                    self.newest += 1;
-                    self.newest
-                }
-            },
-        };
-        let standing = Standing { number, was_open: known.is_some(), is_open };
-        self.deliveries.insert(key.to_vec(), standing);
+        let (number, was_open) = known(self.tx, self.partition, key, self.newest)?;
+        let number = number.unwrap_or_else(|| {
+            self.newest += 1;
+            self.newest
+        });
+        self.deliveries.insert(key.to_vec(), Standing { number, was_open, is_open });
         Ok(number)
     }
 

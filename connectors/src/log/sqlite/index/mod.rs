@@ -126,6 +126,13 @@ fn move_on(tx: &Connection, partition: i64, upto: i64) -> rusqlite::Result<()> {
     tx.prepare_cached(set)?.execute([partition, upto]).map(drop)
 }
 
+/// The number of a delivery, if it is found in the tables, and whether it stands open there.
+fn known(tx: &Connection, partition: i64, key: &[u8], newest: i64) -> rusqlite::Result<(Option<i64>, bool)> {
+    let open = open_number(tx, partition, key)?;
+    let number = if open.is_some() { open } else { recent(tx, key, newest)? };
+    Ok((number, open.is_some()))
+}
+
 /// The number of an open delivery.
 fn open_number(tx: &Connection, partition: i64, key: &[u8]) -> rusqlite::Result<Option<i64>> {
     tx.prepare_cached("SELECT number FROM index_open WHERE partition = ?1 AND key = ?2")?
@@ -345,7 +352,7 @@ impl LedgerIndex for SqliteIndex {
             .map(|(number, part)| (part.id, number))
             .collect();
         let of = partition.and_then(|_| parts.keys().next().copied());
-        self.tail.refresh(&tx, parts.keys().copied()).map_err(error)?;
+        self.tail.refresh(&tx, all.iter().filter(|part| parts.contains_key(&part.id))).map_err(error)?;
         let mut numbers = Vec::new();
         for ask in asks {
             let mut found = Vec::new();
@@ -356,9 +363,9 @@ impl LedgerIndex for SqliteIndex {
             }
             numbers.append(&mut found);
         }
-        let behind = self.tail.join(parts.keys().copied(), asks, &mut numbers);
+        let left = self.tail.join(parts.keys().copied(), asks, &mut numbers);
         self.read(&tx, &parts, &numbers, each)?;
-        for (id, offset) in behind {
+        for (id, offset) in left {
             let Some(&partition) = parts.get(&id) else { continue };
             if let Some(record) = self.record(&tx, id, partition, offset).map_err(error)? {
                 each(record)?;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 use rusqlite::Connection;
 use tocsin_schemas::index::{Ask, mark_of};
 
+use super::super::schema::Partition;
 use super::facts::Facts;
-use super::{newest, open_number, recent, upto};
+use super::{known, newest, upto};
 
 /// The tails of the partitions that were looked at, by their ids.
 #[derive(Default)]
@@ -72,15 +73,16 @@ impl<'a> Wanted<'a> {
 
 impl Tail {
     /// Brings those of these partitions up to date.
-    pub(super) fn refresh(
+    pub(super) fn refresh<'p>(
         &mut self,
         tx: &Connection,
-        parts: impl Iterator<Item = i64>,
+        parts: impl Iterator<Item = &'p Partition>,
     ) -> rusqlite::Result<()> {
-        for id in parts {
+        for &Partition { id, next, .. } in parts {
             let part = self.0.entry(id).or_default();
             let from = upto(tx, id)?;
-            if part.from != from {
+            // Or records were taken out of the file.
+            if part.from != from || part.next > i64::try_from(next).unwrap_or(i64::MAX) {
                 *part = Part { from, next: from, ..Part::default() };
             }
             part.go_on(tx, id)?;
@@ -133,9 +135,8 @@ impl Part {
             if !self.deliveries.contains_key(key) {
                 let newest = last_number.map_or_else(|| newest(tx), Ok)?;
                 last_number = Some(newest);
-                let open = open_number(tx, id, key)?;
-                let number = if open.is_some() { open } else { recent(tx, key, newest)? };
-                let standing = Standing { number, was_open: open.is_some(), ..Standing::default() };
+                let (number, was_open) = known(tx, id, key, newest)?;
+                let standing = Standing { number, was_open, ..Standing::default() };
                 self.deliveries.insert(key.to_vec(), standing);
             }
             let Some(standing) = self.deliveries.get_mut(key) else { continue };
