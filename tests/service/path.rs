@@ -1,6 +1,6 @@
 //! A report goes in, the right people are told once.
 
-use std::time::{Duration, Instant as Monotonic};
+use std::time::Duration;
 
 use tocsin_schemas::codes::{Change, Rule};
 
@@ -93,23 +93,4 @@ fn a_stream_with_its_own_times_is_decided_to_its_end() {
         ]
     );
     assert_eq!(house.progress().unwrap().clock.unwrap().to_string(), at("2023-03-01"));
-}
-
-#[test]
-fn an_idle_service_costs_at_most_a_hundredth_of_a_core() {
-    let house = House::embedded().started();
-    house.report("a", DAY, AT);
-    let run = house.run_caught_up(&[]);
-    until("the owner is told", || house.gateway.calls().len() == 1);
-    // utime and stime, in ticks of 10 ms (proc(5)).
-    let ticks = || -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", run.id())).unwrap();
-        let after = stat.rsplit_once(')').unwrap().1;
-        after.split_whitespace().skip(11).take(2).map(|t| t.parse::<u64>().unwrap()).sum()
-    };
-    let (before, began) = (ticks(), Monotonic::now());
-    std::thread::sleep(Duration::from_secs(8));
-    let share = (ticks() - before) as f64 * 0.01 / began.elapsed().as_secs_f64();
-    assert!(share <= 0.01, "{share} of a core");
-    assert_eq!(run.stop(), Some(0));
 }

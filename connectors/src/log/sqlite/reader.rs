@@ -153,10 +153,11 @@ impl LogReader for SqliteReader {
         loop {
             let seen = self.waker.generation();
             let records = self.read(max)?;
-            if !records.is_empty() || Clock::now() >= deadline {
+            // Where nothing was noticed the next poll looks, and not this one once more: reading is what an idle reader costs.
+            let done = !records.is_empty() || Clock::now() >= deadline;
+            if done || !self.waker.wait(seen, &self.waiter, deadline) {
                 return Ok(records);
             }
-            self.waker.wait(seen, &self.waiter, deadline);
         }
     }
 

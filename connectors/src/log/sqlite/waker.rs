@@ -22,7 +22,7 @@ use super::errors::Place;
 use super::schema;
 
 /// How often another process's commits are looked for. The contract allows 50 ms until a reader wakes.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(30);
 
 /// The wakers of this process, one for each file.
 static WAKERS: LazyLock<Mutex<HashMap<PathBuf, Weak<Waker>>>> = LazyLock::new(Mutex::default);
@@ -172,18 +172,20 @@ impl Waker {
     }
 
     /// Waits until a commit after `seen` was noticed that may have brought this one something, or the deadline has passed.
-    pub(super) fn wait(&self, seen: u64, waiter: &Arc<Waiter>, deadline: Instant) {
+    /// Whether one was.
+    pub(super) fn wait(&self, seen: u64, waiter: &Arc<Waiter>, deadline: Instant) -> bool {
         let mut state = lock(&self.state);
         state.waiting.push(Arc::clone(waiter));
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if state.news(seen, waiter) || left.is_zero() {
+            let news = state.news(seen, waiter);
+            if news || left.is_zero() {
                 state.waiting.retain(|other| !Arc::ptr_eq(other, waiter));
                 if let Some(other) = state.waiting.first().filter(|_| !state.looking) {
                     // Whoever still waits must take over the looking.
                     other.wake.notify_one();
                 }
-                return;
+                return news;
             }
             if state.looking {
                 state = waiter.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
