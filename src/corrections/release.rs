@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use tocsin_alerts::fuse::{Details, KIND, Releases};
-use tocsin_schemas::log::{EventLog, LogError};
+use tocsin_alerts::fuse::{Details, KIND};
 use tocsin_schemas::records::GovernanceEvent;
 use tocsin_schemas::time::Instant;
-use tocsin_schemas::wire::SchemaIds;
 
+use super::held;
 use crate::exit::{CommandResult, Failure};
 use crate::governance;
 use crate::output::say;
@@ -54,24 +53,19 @@ pub fn run(args: &Args) -> CommandResult {
     };
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
     let written = event.clone();
-    open::within(open::LIMIT, &config.log, move || {
-        governance::append(&*log, WRITER, &[written], || covers(&*log, &*schemas, until))
+    let goes = open::within(open::LIMIT, &config.log, move || {
+        let found = held::read(&*log, &*schemas)?;
+        let there = || Ok(held::releases(&*log, &*schemas)?.cover(until));
+        governance::append(&*log, WRITER, &[written], there)?;
+        Ok(found.held.iter().filter(|delivery| held::decided_at(delivery) <= until).count())
     })?;
     match args.signed.json {
         true => say!("{}", serde_json::to_string_pretty(&event).map_err(Failure::failed)?),
-        false => say!(
-            "corrections that are held and were decided up to {until} go out; the fuse counts anew from there"
-        ),
+        false => {
+            say!(
+                "held corrections decided up to {until} that now go out: {goes}; the fuse counts anew from there"
+            );
+        }
     }
     Ok(())
-}
-
-/// Whether the topic says so already.
-fn covers(log: &dyn EventLog, schemas: &dyn SchemaIds, until: Instant) -> Result<bool, LogError> {
-    let mut releases = Releases::default();
-    governance::each(log, schemas, |event, digest| {
-        // One that says nothing valid releases nothing.
-        let _ = releases.apply(event, digest);
-    })?;
-    Ok(releases.cover(until))
 }

@@ -207,11 +207,26 @@ fn corrections_that_are_too_many_wait_until_somebody_has_looked() {
         "2199-01-01T00:00:00+08:00",
     ];
     assert_eq!(call(&house, &later).0, Some(2));
-    let (code, said, _) = call(&house, &later[..6]);
-    assert_eq!(code, Some(0), "{said}");
+    // It goes out when the service runs again; meanwhile it is held no more.
+    assert_eq!(run.stop(), Some(0));
+    let release = || {
+        let (code, said, _) = call(&house, &later[..6]);
+        assert_eq!(code, Some(0), "{said}");
+        said
+    };
+    let said = release();
+    assert!(said.contains("that now go out: 1;"), "{said}");
+    assert_eq!(held(), 0);
+    let (_, table, _) = call(&house, &["corrections", "held"]);
+    assert!(table.contains("1 more were let go") && table.contains("no correction is held"), "{table}");
+    let said = release();
+    assert!(said.contains("that now go out: 0;"), "{said}");
+    let run = house.run_caught_up(&[]);
     until("it goes out", || rang() == 4);
     assert_eq!(run.stop(), Some(0));
     assert_eq!(held(), 0);
+    let (_, table, _) = call(&house, &["corrections", "held"]);
+    assert_eq!(table.trim(), "no correction is held");
     assert_eq!(house.progress().unwrap().counters.quarantined, 0);
 }
 
