@@ -58,6 +58,7 @@ pub mod phone_key;
 pub mod plan;
 mod planner;
 pub mod quota;
+pub mod refusals;
 pub mod retry;
 mod sender;
 pub mod settle;

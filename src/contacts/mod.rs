@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_alerts::contacts::Contacts;
-use tocsin_alerts::contacts::check::{Findings, Firms, Refusals, check};
+use tocsin_alerts::contacts::check::{Findings, Firms, check};
 use tocsin_alerts::gateways::webhook;
+use tocsin_alerts::phone_key::PhoneKey;
+use tocsin_alerts::refusals::Refusals;
 use tocsin_schemas::log::{EventLog, LogError};
 use tocsin_schemas::records::Record;
 use tocsin_schemas::topics::{CONTACTS, DELIVERIES, ENTERPRISES};
@@ -66,14 +68,15 @@ pub fn run(args: Args) -> CommandResult {
     let config = config::load(&args.config)?;
     let today = WallClock::new(config.clock_start).now().day();
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
-    let (contacts, firms, refusals, refused) =
-        open::within(LIMIT, &config.log, move || read(&*log, &*schemas))?;
+    let key = config.phone_key.as_ref().map(|key| PhoneKey::new(key.expose().as_bytes()));
+    let Read { contacts, firms, refusals, key, refused } =
+        open::within(LIMIT, &config.log, move || read(&*log, &*schemas, key))?;
     // Where none is configured here yet, what a webhook would find.
     let names = |role| match &config.gateways.all[..] {
         [] => vec![webhook::NAME.to_owned()],
         _ => config.gateways.names(role),
     };
-    let found = check(&contacts, &firms, &refusals, today, &names);
+    let found = check(&contacts, &firms, &refusals, &key, today, &names);
     if args.json {
         say!("{}", serde_json::to_string_pretty(&found).map_err(Failure::failed)?);
     } else {
@@ -91,8 +94,19 @@ pub fn run(args: Args) -> CommandResult {
     }
 }
 
-/// Contacts and enterprises as they stand, which addresses were refused, and how many records could not be read.
-fn read(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<(Contacts, Firms, Refusals, u64), LogError> {
+/// What stands in the log.
+struct Read {
+    contacts: Contacts,
+    firms: Firms,
+    /// Which addresses are not tried any more, by hashes with this key.
+    refusals: Refusals,
+    key: PhoneKey,
+    /// How many records could not be read.
+    refused: u64,
+}
+
+/// Reads it. `key`: the configured one, if there is one.
+fn read(log: &dyn EventLog, schemas: &dyn SchemaIds, key: Option<PhoneKey>) -> Result<Read, LogError> {
     let (mut contacts, mut firms, mut refused) = (Contacts::new(), Firms::new(), 0);
     let mut refusals = Refusals::default();
     start::read_all(log, CONTACTS, &mut |record| {
@@ -125,7 +139,12 @@ fn read(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<(Contacts, Firms,
         }
         Ok(())
     })?;
-    Ok((contacts, firms, refusals, refused))
+    let key = match key {
+        Some(key) => key,
+        // As the worker does.
+        None => PhoneKey::new(log.log_id()?.as_bytes()),
+    };
+    Ok(Read { contacts, firms, refusals, key, refused })
 }
 
 /// One row for each kind of finding.

@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tocsin_schemas::codes::{CITY, EnterpriseStatus, Role, Says};
-use tocsin_schemas::records::{Contact, Delivery, DeliveryState, Enterprise};
-use tocsin_schemas::time::{Day, Instant};
+use tocsin_schemas::codes::{CITY, EnterpriseStatus, Role};
+use tocsin_schemas::records::{Contact, Enterprise};
+use tocsin_schemas::time::Day;
 
 use super::{Contacts, Person, contact_key};
-use crate::ledger::BOUNCED;
+use crate::phone_key::PhoneKey;
+use crate::refusals::Refusals;
 
 /// A contact is verified anew within so many days (people.md 5.4: yearly).
 const VERIFIED_DAYS: i32 = 365;
@@ -83,54 +84,6 @@ pub struct Refused {
     pub day: Day,
 }
 
-/// Addresses that were refused, read out of `deliveries`: the newest word on each contact and, of what bounced, channel.
-#[derive(Debug, Default)]
-pub struct Refusals {
-    /// Why, when, and up to which version of the contact; of whoever says that it is not theirs there is no channel.
-    by_contact: BTreeMap<(String, Option<String>), (String, Instant, i64)>,
-}
-
-impl Refusals {
-    /// Takes in a delivery as it stands.
-    pub fn apply(&mut self, delivery: &Delivery) {
-        let (why, channel) = match (delivery.state, delivery.reason.as_deref()) {
-            (DeliveryState::Delivered, Some(says)) if says == Says::NotOurs.as_str() => (says, None),
-            (DeliveryState::Failed, Some(BOUNCED)) => (BOUNCED, Some(delivery.channel.clone())),
-            _ => return,
-        };
-        let (Some(role), Some(rank)) = (delivery.contact_role, delivery.contact_rank) else { return };
-        let subject = delivery.contact_subject.as_ref().unwrap_or(&delivery.subject);
-        let this = (why.to_owned(), delivery.at, delivery.contact_version.unwrap_or(i64::MAX));
-        let known = self
-            .by_contact
-            .entry((contact_key(role, subject, rank), channel))
-            .or_insert_with(|| this.clone());
-        if known.1 < this.1 {
-            *known = this;
-        }
-    }
-
-    /// Those contacts that were not registered anew since.
-    pub fn of(&self, contacts: &Contacts) -> Vec<Refused> {
-        let version_of = |contact: &Contact| (key(contact), contact.version);
-        let versions: BTreeMap<String, u64> = contacts.all().map(version_of).collect();
-        let refused = self.by_contact.iter().filter_map(|((contact, _), (why, at, upto))| {
-            let is = versions.get(contact)?;
-            let same = covers(*upto, *is);
-            same.then(|| Refused { contact: contact.clone(), why: why.clone(), day: at.day() })
-        });
-        refused.collect()
-    }
-
-    /// Whether this person is not tried over this channel any more.
-    fn refuse(&self, person: &Person, channel: &str) -> bool {
-        [None, Some(channel.to_owned())].into_iter().any(|channel| {
-            let known = self.by_contact.get(&(person.key(), channel));
-            known.is_some_and(|(_, _, upto)| covers(*upto, person.version))
-        })
-    }
-}
-
 /// An enterprise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "the fields are those of the registry")]
@@ -177,24 +130,28 @@ impl Findings {
     }
 }
 
-/// Looks at them as of a day, for messages over the channels by which each role is told.
+/// Looks at them as of a day, for messages over the channels by which each role is told. `key`: the ledger's, by which
+/// `refusals` name an address.
 pub fn check(
     contacts: &Contacts,
     firms: &Firms,
     refusals: &Refusals,
+    key: &PhoneKey,
     day: Day,
     channels: &dyn Fn(Role) -> Vec<String>,
 ) -> Findings {
+    let refusal = |person: &Person, channel: &str| {
+        refusals.of(&person.subject, channel, &key.address(person), Some(person.version))
+    };
     let over = |role: Role, subject: &str, channel: &str| {
         let there = contacts.reachable(role, subject, day, channel);
-        there.iter().any(|person| !refusals.refuse(person, channel))
+        there.iter().any(|person| refusal(person, channel).is_none())
     };
     let reached = |role: Role, subject: &str| channels(role).iter().any(|name| over(role, subject, name));
     let nobody = |role: Role, subject: &str| {
         !reached(role, subject) && (role != Role::Owner || !reached(Role::SafetyOfficer, subject))
     };
-    let refused = refusals.of(contacts);
-    let mut found = Findings { day: Some(day), contacts: contacts.len(), refused, ..Findings::default() };
+    let mut found = Findings { day: Some(day), contacts: contacts.len(), ..Findings::default() };
     let mut roles = BTreeSet::new();
     for firm in firms.active(day) {
         found.enterprises += 1;
@@ -211,12 +168,26 @@ pub fn check(
     let mut phones: BTreeMap<String, BTreeMap<&str, String>> = BTreeMap::new();
     for contact in contacts.all() {
         look_at(contact, day, &mut found);
+        let over = |channel: &String| {
+            let there = contacts.ever(contact.role, &contact.subject, channel);
+            there
+                .iter()
+                .find(|person| person.rank == contact.rank)
+                .and_then(|person| refusal(person, channel))
+        };
+        let refused: BTreeMap<_, _> =
+            channels(contact.role).iter().filter_map(over).map(|refusal| (refusal.why, refusal.at)).collect();
+        found.refused.extend(refused.into_iter().map(|(why, at)| Refused {
+            contact: key_of(contact),
+            why: why.to_owned(),
+            day: at.day(),
+        }));
         let in_force = contact.valid_to.is_none_or(|last| day <= last);
         if let (Some(phone), true, Role::Owner | Role::SafetyOfficer) =
             (phone(contact), in_force, contact.role)
         {
             let digits = phone.chars().filter(char::is_ascii_digit).collect();
-            phones.entry(digits).or_default().entry(&contact.subject).or_insert_with(|| key(contact));
+            phones.entry(digits).or_default().entry(&contact.subject).or_insert_with(|| key_of(contact));
         }
     }
     let shared = phones.iter().filter(|(_, firms)| firms.len() > 1);
@@ -233,23 +204,18 @@ pub fn check(
 fn look_at(contact: &Contact, day: Day, found: &mut Findings) {
     if let Some(last) = contact.valid_to.filter(|last| *last < day) {
         // Whoever has left needs no verified phone.
-        found.ended.push(Dated { contact: key(contact), day: Some(last) });
+        found.ended.push(Dated { contact: key_of(contact), day: Some(last) });
         return;
     }
     if contact.verified_on.is_none_or(|on| on.plus(VERIFIED_DAYS) < day) {
-        found.not_verified.push(Dated { contact: key(contact), day: contact.verified_on });
+        found.not_verified.push(Dated { contact: key_of(contact), day: contact.verified_on });
     }
     if let Some(phone) = phone(contact).filter(|phone| !is_mobile(phone)) {
-        found.implausible_phones.push(Phone { contact: key(contact), phone: masked(phone) });
+        found.implausible_phones.push(Phone { contact: key_of(contact), phone: masked(phone) });
     }
 }
 
-/// Whether what was said up to this version of a contact holds for that one.
-fn covers(upto: i64, version: u64) -> bool {
-    i64::try_from(version).is_ok_and(|is| is <= upto)
-}
-
-fn key(contact: &Contact) -> String {
+fn key_of(contact: &Contact) -> String {
     contact_key(contact.role, &contact.subject, contact.rank)
 }
 
@@ -278,10 +244,16 @@ pub fn masked(phone: &str) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use tocsin_schemas::records::{Delivery, DeliveryState};
+
     use super::*;
     use crate::fixtures::uscc;
 
     const TODAY: Day = Day(20_000);
+
+    fn hash_key() -> PhoneKey {
+        PhoneKey::new(b"k")
+    }
 
     fn firm(version: u64, area: &str, status: EnterpriseStatus) -> Enterprise {
         Enterprise {
@@ -314,10 +286,10 @@ mod tests {
     fn look(contacts: &[Contact], firms: &[Enterprise]) -> Findings {
         let (mut all, mut registry) = (Contacts::new(), Firms::new());
         for c in contacts {
-            all.apply(key(c).as_bytes(), Some((c.clone(), [0; 32])));
+            all.apply(key_of(c).as_bytes(), Some((c.clone(), [0; 32])));
         }
         firms.iter().for_each(|f| registry.apply(f.clone()));
-        check(&all, &registry, &Refusals::default(), TODAY, &|_| vec!["webhook".into()])
+        check(&all, &registry, &Refusals::default(), &hash_key(), TODAY, &|_| vec!["webhook".into()])
     }
     fn everybody() -> Vec<Contact> {
         vec![
@@ -328,69 +300,76 @@ mod tests {
         ]
     }
 
+    /// What became of a message to a contact over a channel.
+    fn ended(contact: &Contact, channel: &str, state: DeliveryState, reason: &str) -> Delivery {
+        let (mut all, key) = (Contacts::new(), hash_key());
+        all.apply(b"k", Some((contact.clone(), [0; 32])));
+        let person = &all.ever(contact.role, &contact.subject, channel)[0];
+        Delivery {
+            reason: Some(reason.to_owned()),
+            contact_role: Some(contact.role),
+            contact_subject: Some(contact.subject.clone()),
+            contact_rank: Some(contact.rank),
+            contact_version: Some(contact.version as i64),
+            channel: channel.into(),
+            address_hash: Some(key.address(person)),
+            ..crate::fixtures::delivery("a1", state)
+        }
+    }
+
+    fn look_after(contacts: &[Contact], deliveries: &[Delivery]) -> Findings {
+        let (mut all, mut firms, mut refusals) = (Contacts::new(), Firms::new(), Refusals::default());
+        for c in contacts {
+            all.apply(key_of(c).as_bytes(), Some((c.clone(), [0; 32])));
+        }
+        firms.apply(firm(1, "330784001", EnterpriseStatus::Active));
+        deliveries.iter().for_each(|delivery| refusals.apply(delivery));
+        let names = |_| vec!["aliyun".to_owned(), "webhook".to_owned()];
+        check(&all, &firms, &refusals, &hash_key(), TODAY, &names)
+    }
+
     #[test]
     fn an_address_that_was_refused_is_the_clerks_until_its_contact_is_registered_anew() {
-        let sent = |state, reason: &str, version| Delivery {
-            reason: Some(reason.to_owned()),
-            contact_role: Some(Role::Owner),
-            contact_rank: Some(1),
-            contact_version: Some(version),
-            ..crate::fixtures::delivery("a1", state)
+        let found = |version: u64, state, reason: &str| {
+            let told = Contact { version: 3, ..contact(Role::Owner, uscc().as_str(), "13812345678") };
+            let now = Contact { version, ..told.clone() };
+            let refused = look_after(&[now], &[ended(&told, "aliyun", state, reason)]).refused;
+            refused.into_iter().map(|refused| refused.why).collect::<Vec<_>>()
         };
-        let subject = crate::fixtures::uscc().to_string();
-        let found = |version: u64, delivery: &Delivery| {
-            let (mut contacts, mut refusals) = (Contacts::new(), Refusals::default());
-            let contact = Contact {
-                role: Role::Owner,
-                subject: subject.clone(),
-                rank: 1,
-                name: "甲".into(),
-                phone: Some("1".into()),
-                addresses: BTreeMap::new(),
-                valid_from: None,
-                valid_to: None,
-                verified_on: None,
-                version,
-            };
-            contacts.apply(b"k", Some((contact, [0; 32])));
-            refusals.apply(delivery);
-            refusals.of(&contacts).into_iter().map(|refused| refused.why).collect::<Vec<_>>()
-        };
-        let no = sent(DeliveryState::Delivered, "not_ours", 3);
-        assert_eq!(found(3, &no), ["not_ours"]);
-        assert!(found(4, &no).is_empty());
-        assert_eq!(found(3, &sent(DeliveryState::Failed, "bounced", 3)), ["bounced"]);
-        assert!(found(3, &sent(DeliveryState::Failed, "carrier_failed", 3)).is_empty());
+        assert_eq!(found(3, DeliveryState::Delivered, "not_ours"), ["not_ours"]);
+        assert!(found(4, DeliveryState::Delivered, "not_ours").is_empty());
+        assert_eq!(found(3, DeliveryState::Failed, "bounced"), ["bounced"]);
+        assert!(found(3, DeliveryState::Failed, "carrier_failed").is_empty());
     }
 
     #[test]
     fn whoever_has_no_address_left_cannot_be_reached() {
-        let (mut contacts, mut firms, mut refusals) = (Contacts::new(), Firms::new(), Refusals::default());
-        for c in everybody() {
-            contacts.apply(key(&c).as_bytes(), Some((c, [0; 32])));
-        }
-        firms.apply(firm(1, "330784001", EnterpriseStatus::Active));
-        let names = |_| vec!["aliyun".to_owned(), "webhook".to_owned()];
-        let unreachable = |refusals: &Refusals| {
-            check(&contacts, &firms, refusals, TODAY, &names).unreachable_enterprises.len()
-        };
-        let bounced = |channel: &str| Delivery {
-            reason: Some(BOUNCED.into()),
-            contact_role: Some(Role::Owner),
-            contact_rank: Some(1),
-            contact_version: Some(1),
-            channel: channel.into(),
-            ..crate::fixtures::delivery("a1", DeliveryState::Failed)
-        };
-        assert_eq!(unreachable(&refusals), 0);
-        refusals.apply(&bounced("aliyun"));
-        assert_eq!(unreachable(&refusals), 0, "over the other one");
-        refusals.apply(&bounced("webhook"));
-        assert_eq!(unreachable(&refusals), 1);
-        let mut not_ours = Refusals::default();
-        let says = Some("not_ours".into());
-        not_ours.apply(&Delivery { state: DeliveryState::Delivered, reason: says, ..bounced("aliyun") });
-        assert_eq!(unreachable(&not_ours), 1, "over whichever");
+        use DeliveryState::*;
+        let all = everybody();
+        let unreachable = |refused: &[Delivery]| look_after(&all, refused).unreachable_enterprises.len();
+        let over = |channel| ended(&all[0], channel, Failed, "bounced");
+        assert_eq!(unreachable(&[]), 0);
+        assert_eq!(unreachable(&[over("aliyun")]), 0, "over the other one");
+        assert_eq!(unreachable(&[over("aliyun"), over("webhook")]), 1);
+        assert_eq!(unreachable(&[ended(&all[0], "aliyun", Delivered, "not_ours")]), 1, "over whichever");
+    }
+
+    #[test]
+    fn a_number_that_bounced_reaches_nobody_else_who_has_it() {
+        use DeliveryState::*;
+        let mut all = everybody();
+        // However it is written.
+        all.push(contact(Role::SafetyOfficer, uscc().as_str(), "+86 138 1234 5678"));
+        let bounced = ["aliyun", "webhook"].map(|channel| ended(&all[0], channel, Failed, "bounced"));
+        let found = look_after(&all, &bounced);
+        assert_eq!(found.unreachable_enterprises.len(), 1);
+        let both = [key_of(&all[0]), key_of(&all[4])];
+        let mut named: Vec<_> = found.refused.iter().map(|refused| refused.contact.clone()).collect();
+        named.sort();
+        assert_eq!(named, both);
+        all[4].phone = Some("13912345670".into());
+        let found = look_after(&all, &bounced);
+        assert!(found.unreachable_enterprises.is_empty(), "the officer has another one");
     }
 
     #[test]
@@ -428,9 +407,9 @@ mod tests {
         all[2].verified_on = None;
         let found = look(&all, &[firm(1, "330784001", EnterpriseStatus::Active)]);
         assert_eq!(found.unreachable_enterprises.len(), 1);
-        assert_eq!(found.ended, [Dated { contact: key(&all[0]), day: Some(TODAY.plus(-1)) }]);
+        assert_eq!(found.ended, [Dated { contact: key_of(&all[0]), day: Some(TODAY.plus(-1)) }]);
         let not_verified: Vec<_> = found.not_verified.iter().map(|d| d.contact.clone()).collect();
-        assert_eq!(not_verified, [key(&all[1]), key(&all[2])]);
+        assert_eq!(not_verified, [key_of(&all[1]), key_of(&all[2])]);
     }
 
     #[test]

@@ -15,8 +15,9 @@ use super::share::{Fate, Share, Standing, Try};
 use crate::answers::{self, SentTo};
 use crate::decide::{self, Why};
 use crate::fuse::Counted;
-use crate::ledger::{Applied, BOUNCED, Ledger, ThreadKey, hash16, maybe_out, stands_for, terminal};
+use crate::ledger::{Applied, Ledger, ThreadKey, hash16, maybe_out, stands_for, terminal};
 use crate::quota;
+use crate::refusals::Refusals;
 
 /// One audience of one alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -152,9 +153,8 @@ pub struct Told {
     /// The deliveries of shares that are not closed.
     tries: HashMap<String, ShareKey>,
     leaders: HashMap<String, Leader>,
-    /// Addresses that are not tried again, with the contact's version: (whose role, address) of who said that it is not
-    /// theirs, (channel, address) of what bounced.
-    refused: HashMap<(String, String), i64>,
+    /// Addresses that are not tried again.
+    refused: Refusals,
     corrections: Counted,
     /// What persons have said, by delivery, whether its sender has written it down already or not.
     said: HashMap<String, Says>,
@@ -250,7 +250,7 @@ impl Told {
 
     /// What counts for other cases, too.
     fn of_all(&mut self, delivery: &Delivery) {
-        self.refuse(delivery);
+        self.refused.apply(delivery);
         // What goes into a list rings nobody.
         if decide::looks_back(delivery.change) && delivery.urgency != Urgency::Morning {
             let held = delivery.reason.as_deref() == Some(Why::Fuse.as_str());
@@ -308,19 +308,6 @@ impl Told {
         vec![key]
     }
 
-    fn refuse(&mut self, delivery: &Delivery) {
-        let Some(address) = delivery.address_hash.clone() else { return };
-        let whose = match (delivery.state, delivery.reason.as_deref()) {
-            (DeliveryState::Delivered, Some(says)) if says == Says::NotOurs.as_str() => {
-                delivery.contact_subject.as_ref().unwrap_or(&delivery.subject)
-            }
-            (DeliveryState::Failed, Some(BOUNCED)) => &delivery.channel,
-            _ => return,
-        };
-        let version = self.refused.entry((whose.clone(), address)).or_insert(i64::MIN);
-        *version = delivery.contact_version.unwrap_or(i64::MAX).max(*version);
-    }
-
     fn note_sent(&mut self, delivery: &Delivery) {
         let Some(phone) = &delivery.phone_hash else { return };
         let sent = SentTo::of(delivery);
@@ -361,11 +348,7 @@ impl Told {
     /// Whether this contact's address is not tried again: it bounced, or its holder has said that it is not theirs; and
     /// the contact was not registered anew since. Without a version: however it is registered.
     pub fn refuses(&self, whom: &Heard, version: Option<u64>) -> bool {
-        let version = version.and_then(|version| i64::try_from(version).ok());
-        [&whom.subject, &whom.channel].into_iter().any(|of| {
-            let known = self.refused.get(&(of.clone(), whom.address_hash.clone()));
-            known.is_some_and(|refused| version.is_none_or(|version| version <= *refused))
-        })
+        self.refused.of(&whom.subject, &whom.channel, &whom.address_hash, version).is_some()
     }
 
     fn count_held(&mut self, thread: ThreadKey, before: Waiting, after: Waiting) {
@@ -395,7 +378,7 @@ impl Told {
         standing.said = standing.said.max(self.said.get(id).copied());
         match standing.said {
             // Under way again: what the gateway says of that is waited for.
-            _ if standing.fate == Fate::Open => {}
+            _ if matches!(standing.fate, Fate::Open | Fate::Unsettled) => {}
             Some(Says::NotOurs) => standing.fate = Fate::Lost,
             Some(_) if standing.fate == Fate::Out || standing.fate == Fate::Lost => {
                 standing.fate = Fate::Reached
