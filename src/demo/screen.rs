@@ -58,7 +58,10 @@ impl Page {
     }
 
     fn draw(&self, city: &City) -> String {
-        let mut rates = table(&["RATES, last 365 days", "incidents", "persons", "insured", "per 1,000"]);
+        // A rate counts incidents where the headcount is known, and no others.
+        let header =
+            ["RATES, last 365 days", "incidents", "persons", "insured", "incidents there", "per 1,000"];
+        let mut rates = table(&header);
         let mut rows: Vec<_> = self.rates.iter().collect();
         // By incidents, not by rate: one injury among few people makes a rate that means nothing.
         rows.sort_by_key(|((scope, key), rate)| {
@@ -72,6 +75,7 @@ impl Page {
                 rate.incidents.to_string(),
                 rate.persons.to_string(),
                 rate.headcount.map_or("unknown".to_owned(), |n| format!("{n:.0}")),
+                rate.incidents_with_headcount.to_string(),
                 number(rate.per_thousand),
             ]);
         }

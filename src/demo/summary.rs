@@ -189,10 +189,8 @@ fn what_was_said(books: &Books<'_>) -> Vec<Check> {
         check(
             due == books.deliveries.len() && open == 0,
             format!(
-                "{} due = {} + {} not delivered ({}); open {}",
+                "{} due = {accepted} that their gateways took + {others} not sent or lost ({}); open {}",
                 count_of(due as u64, "message"),
-                count_of(accepted, "delivered message"),
-                others,
                 by_name(&states),
                 open
             ),
