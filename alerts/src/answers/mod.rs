@@ -137,15 +137,20 @@ impl SentTo {
     }
 }
 
-/// Which of the messages to its phone an SMS answers: the last one that went out over the same gateway before it came, of
-/// those with the number that it quotes if it quotes one. Nothing is guessed beyond that: what else waits for an answer goes on waiting.
+/// Which of the messages to its phone an SMS answers: the last one that went out over the same gateway before it was
+/// written, of those with the number that it quotes if it quotes one. Nothing is guessed beyond that: what else waits for an
+/// answer goes on waiting. A provider pushes a reply again whose yes it did not hear, and by then something graver may have
+/// gone out: nobody has read that.
 pub fn replied_to(answer: &Answer, to_its_phone: impl Iterator<Item = SentTo>) -> Option<String> {
     let quoted = |sent: &SentTo| {
         let Some(number) = answer.case_no.as_ref() else { return true };
         sent.numbers.iter().flatten().any(|known| known == number)
     };
-    let before = to_its_phone
-        .filter(|sent| sent.at <= answer.received_at && sent.channel == answer.gateway && quoted(sent));
+    let received = answer.received_at;
+    // Providers give whole seconds.
+    let written = answer.said_at.map_or(received, |said| said.plus_millis(999).min(received));
+    let before =
+        to_its_phone.filter(|sent| sent.at <= written && sent.channel == answer.gateway && quoted(sent));
     before.max_by(|a, b| (a.at, &a.delivery_id).cmp(&(b.at, &b.delivery_id))).map(|sent| sent.delivery_id)
 }
 
@@ -177,5 +182,39 @@ fn of(came: Came, delivery_id: Option<String>, says: Says) -> Answer {
         case_no: None,
         received_at: came.received_at,
         said_at: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN: Instant = Instant(1_772_330_400_000);
+
+    fn minutes(n: i64) -> Instant {
+        TEN.plus_millis(n * 60_000)
+    }
+
+    fn sent(id: &str, at: Instant) -> SentTo {
+        SentTo { at, delivery_id: id.into(), channel: "aliyun".into(), numbers: [None, None] }
+    }
+
+    #[test]
+    fn a_reply_that_is_pushed_again_answers_what_had_gone_out_when_it_was_written() {
+        let came = |received_at| Came { gateway: "aliyun".into(), kind: AnswerKind::Reply, received_at };
+        let answered = |received, said: Option<Instant>| {
+            let all = [sent("minor", TEN), sent("death", minutes(5))];
+            replied_to(&replied(came(received), "p".into(), "1", said), all.into_iter())
+        };
+        let (minor, death) = (Some("minor".to_owned()), Some("death".to_owned()));
+        assert_eq!(answered(minutes(1), Some(minutes(1))), minor);
+        assert_eq!(answered(minutes(6), Some(minutes(1))), minor, "our yes was lost");
+        assert_eq!(answered(minutes(6), Some(minutes(6))), death);
+        assert_eq!(answered(minutes(6), None), death, "who gives no time is believed to push at once");
+        assert_eq!(answered(minutes(1), Some(minutes(6))), minor, "a clock that is ahead");
+        // Sent at 10:05:00.4, written within the same second.
+        let late = [sent("late", minutes(5).plus_millis(400))];
+        let reply = replied(came(minutes(6)), "p".into(), "1", Some(minutes(5)));
+        assert_eq!(replied_to(&reply, late.into_iter()), Some("late".to_owned()));
     }
 }

@@ -72,6 +72,9 @@ impl Ledger {
 }
 
 impl Given for Ledger {
+    fn ready(&self) -> bool {
+        true
+    }
     fn delivery(&self, delivery_id: &str) -> Option<Case> {
         self.find(|id, _, _| id == delivery_id)
     }

@@ -4,10 +4,12 @@
 //! forgotten is unknown; its gateway can still be asked. No phone is held.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tocsin_alerts::answers::http::{Case, Given};
 use tocsin_alerts::answers::link::Prefix;
+use tocsin_alerts::ledger;
 use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::texts::Texts;
 use tocsin_schemas::codes::{AnswerKind, Role, Says};
@@ -44,6 +46,8 @@ struct Inner {
 #[derive(Debug, Clone)]
 pub struct Index {
     inner: Arc<Mutex<Inner>>,
+    /// What was in the topics at the start is read.
+    ready: Arc<AtomicBool>,
     texts: Arc<Texts>,
     hasher: PhoneKey,
     kept: usize,
@@ -52,11 +56,16 @@ pub struct Index {
 impl Index {
     /// Empty; it words messages by these texts.
     pub fn new(texts: Arc<Texts>, hasher: PhoneKey, kept: usize) -> Index {
-        Index { inner: Arc::default(), texts, hasher, kept }
+        Index { inner: Arc::default(), ready: Arc::default(), texts, hasher, kept }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was in the topics at the start is read.
+    pub fn is_ready(&self) {
+        self.ready.store(true, Ordering::Release);
     }
 
     /// Takes in a state of a delivery. One for which no request was made was given to nobody.
@@ -67,6 +76,8 @@ impl Index {
         let mut guard = self.inner();
         let inner = &mut *guard;
         let id = delivery.delivery_id.clone();
+        // Also where the answer itself was read before its delivery.
+        let says = ledger::said(&delivery);
         if let Some(number) = &delivery.gateway_ref {
             inner.numbers.insert((delivery.channel.clone(), number.clone()), id.clone());
         }
@@ -77,12 +88,13 @@ impl Index {
                 {
                     inner.numbers.remove(&(entry.delivery.channel.clone(), before));
                 }
+                entry.said = entry.said.max(says);
                 entry.delivery = delivery;
             }
             None => {
                 inner.prefixes.extend(Prefix::of(&id).map(|prefix| (prefix, id.clone())));
                 inner.order.push_back(id.clone());
-                inner.entries.insert(id, Entry { delivery, said: None });
+                inner.entries.insert(id, Entry { delivery, said: says });
             }
         }
         while inner.order.len() > self.kept {
@@ -166,6 +178,9 @@ impl Index {
 }
 
 impl Given for Index {
+    fn ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
     fn delivery(&self, delivery_id: &str) -> Option<Case> {
         Index::case(&self.inner(), delivery_id)
     }
@@ -252,6 +267,22 @@ mod tests {
         assert_eq!(said(Says::Other), None);
         assert_eq!(said(Says::NotOurs), Some(Says::NotOurs));
         assert_eq!(said(Says::Acknowledged), Some(Says::NotOurs));
+    }
+
+    #[test]
+    fn what_was_answered_stands_in_the_delivery_whichever_is_read_first() {
+        let answered = |n| Delivery {
+            state: DeliveryState::Delivered,
+            reason: Some(Says::Acknowledged.as_str().into()),
+            ..delivery(n, 1, Some("r"))
+        };
+        let said = |index: &Index| Given::delivery(index, &answered(1).delivery_id).unwrap().said;
+        let known = index(10);
+        known.delivery(delivery(1, 1, None));
+        known.delivery(answered(1));
+        let new = index(10);
+        new.delivery(answered(1));
+        assert_eq!((said(&known), said(&new)), (Some(Says::Acknowledged), Some(Says::Acknowledged)));
     }
 
     #[test]

@@ -30,10 +30,23 @@ pub fn follow(
         // A closed channel says that the service has ended.
         let ended = || *stops.borrow() || stops.has_changed().is_err();
         let mut reader: Option<Box<dyn LogReader>> = None;
+        // What was there when it began to read. `None`: that is read.
+        let mut awaited = Some(Vec::new());
         while !ended() {
             let read = match &mut reader {
-                Some(reader) => take_in(&mut **reader, &index, &*schemas),
-                None => open(&*log).map(|opened| reader = Some(opened)),
+                Some(reader) => take_in(&mut **reader, &index, &*schemas).and_then(|()| {
+                    if let Some(ends) = &awaited
+                        && reached(&mut **reader, ends)?
+                    {
+                        awaited = None;
+                        index.is_ready();
+                    }
+                    Ok(())
+                }),
+                None => open(&*log).map(|(opened, ends)| {
+                    reader = Some(opened);
+                    awaited = awaited.take().map(|_| ends);
+                }),
             };
             if let Err(error) = read {
                 tracing::warn!(%error, "what we gave cannot be read just now: answers to what is new have to come again");
@@ -47,14 +60,28 @@ pub fn follow(
     });
 }
 
-fn open(log: &dyn EventLog) -> Result<Box<dyn LogReader>, LogError> {
-    let mut from = Vec::new();
+/// A partition and an offset in it.
+type Place = (TopicPartition, u64);
+
+/// Whether all before these ends is read.
+fn reached(reader: &mut dyn LogReader, ends: &[Place]) -> Result<bool, LogError> {
+    let position = reader.position();
+    let past = |(at, end): &Place| position.iter().any(|(of, next)| of == at && next >= end);
+    // What ends a transaction takes an offset, and nobody reads it.
+    Ok(ends.iter().all(past) || reader.caught_up()?)
+}
+
+/// A reader of all topics from their beginning, and how far they go now.
+fn open(log: &dyn EventLog) -> Result<(Box<dyn LogReader>, Vec<Place>), LogError> {
+    let (mut from, mut ends) = (Vec::new(), Vec::new());
     for topic in [ALERTS, DELIVERIES, ANSWERS, CONTACTS] {
         for (partition, bounds) in (0..).zip(log.bounds(topic)?) {
-            from.push((TopicPartition { topic: topic.into(), partition }, bounds.first));
+            let at = TopicPartition { topic: topic.into(), partition };
+            ends.push((at.clone(), bounds.end));
+            from.push((at, bounds.first));
         }
     }
-    log.reader(&from)
+    Ok((log.reader(&from)?, ends))
 }
 
 fn take_in(reader: &mut dyn LogReader, index: &Index, schemas: &dyn SchemaIds) -> Result<(), LogError> {

@@ -17,6 +17,7 @@
 //! # What is not kept
 //! Of an id that we never gave, of a phone that is no contact's: nothing but one more in a counter; no line in the log either.
 //! An unknown id that is *young* is answered with 503: a receipt may overtake the record that tells its gateway's number.
+//! So is everything after a start until all is read that we gave before it.
 
 mod counts;
 mod door;
@@ -69,6 +70,9 @@ pub struct Case {
 /// The ids that we gave. Read at each request, so it must not block, and its memory is bounded by whoever keeps it: what it has
 /// forgotten is unknown.
 pub trait Given: Send + Sync {
+    /// Whether all is known that we gave before the server started. Until then what is unknown may be ours, and
+    /// nothing is taken or turned away for good.
+    fn ready(&self) -> bool;
     /// The delivery of this id.
     fn delivery(&self, delivery_id: &str) -> Option<Case>;
     /// The delivery that this gateway knows by this number of its own.

@@ -106,6 +106,8 @@ fn case(parts: &Parts, token: &str) -> Result<Case, Outcome> {
     match links.read(token, parts.now()) {
         None => Err(Outcome::NoLink),
         Some(Link::Expired(_)) => Err(Outcome::Expired),
+        // Whether it was used is not known yet.
+        Some(Link::Of(_)) if !parts.given.ready() => Err(Outcome::NotYet),
         // So old that it was forgotten: ended too.
         Some(Link::Of(prefix)) => parts.given.linked(prefix).ok_or(Outcome::Expired),
     }
@@ -120,6 +122,9 @@ fn ended(parts: &Parts, outcome: Outcome, case: Option<&Case>) -> Response {
         }
         Outcome::Used => (StatusCode::OK, "您已回复", "链接只能使用一次。如需更正，请致电。"),
         Outcome::Expired => (StatusCode::GONE, "链接已过期", "此链接已失效。如需回复，请致电。"),
+        Outcome::NotYet => {
+            (StatusCode::SERVICE_UNAVAILABLE, "暂时无法显示", "系统正在启动，请一分钟后再打开，或致电。")
+        }
         Outcome::NotDurable => {
             (StatusCode::SERVICE_UNAVAILABLE, "暂时无法记录", "您的回复尚未记录，请稍后再按一次，或致电。")
         }

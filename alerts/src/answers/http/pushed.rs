@@ -141,6 +141,9 @@ async fn let_in(
     let (head, body) = request.into_parts();
     let peer = head.extensions.get::<Peer>().ok_or(Outcome::WrongAddress)?;
     parts.door.gateway(peer.0, &head.headers, secret)?;
+    if !parts.given.ready() {
+        return Err(Outcome::NotYet);
+    }
     Ok((read(body).await?, head.headers))
 }
 

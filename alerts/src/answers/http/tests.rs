@@ -26,6 +26,8 @@ struct House {
     numbers: Mutex<BTreeMap<String, String>>,
     written: Mutex<Vec<Answer>>,
     broken: AtomicBool,
+    /// Has yet to read what was given before the start.
+    reads: AtomicBool,
     now: AtomicI64,
 }
 
@@ -43,6 +45,9 @@ fn hasher() -> PhoneKey {
 }
 
 impl Given for House {
+    fn ready(&self) -> bool {
+        !self.reads.load(Ordering::SeqCst)
+    }
     fn delivery(&self, id: &str) -> Option<Case> {
         self.case(id)
     }
@@ -240,6 +245,33 @@ async fn a_young_receipt_that_overtakes_its_record_is_asked_for_again() {
     assert_eq!(run.pushed("receipts/aliyun", body).await.0, 200);
     let ids: Vec<_> = run.house.written().iter().map(|a| a.answer_id.clone()).collect();
     assert_eq!((ids.len(), ids[0] == ids[1]), (3, true));
+}
+
+#[tokio::test]
+async fn nothing_is_turned_away_for_good_before_all_is_read_that_we_gave() {
+    let run = open().await;
+    run.house.reads.store(true, Ordering::SeqCst);
+    let reply = json!([{"phone_number": PHONE, "send_time": "2026-03-01 11:00:00", "content": "1"}]);
+    let old = json!([receipt("UNKNOWN", true)]).to_string().replace("2026-03-01", "2025-03-01");
+    for (path, body) in [("replies/aliyun", reply.to_string()), ("receipts/aliyun", old)] {
+        let answer = run.post(&format!("{SECRET}/{path}"), body).send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["retry-after"]),
+            (503, &"60".parse().unwrap())
+        );
+    }
+    let wrong = run.post("wrong-secret/replies/aliyun", reply.to_string()).send().await.unwrap();
+    assert_eq!(wrong.status(), 404, "who does not know the secret learns nothing");
+    for request in
+        [run.client.get(run.link("aliyun")), run.client.post(run.link("aliyun")).body("answer=acknowledged")]
+    {
+        let (status, page) = run.said(request).await;
+        assert!(status == 503 && page.contains("正在启动") && !page.contains("<button"), "{page}");
+    }
+    assert!(run.house.written().is_empty());
+    run.house.reads.store(false, Ordering::SeqCst);
+    assert_eq!(run.pushed("replies/aliyun", reply).await.0, 200);
+    assert_eq!(run.house.written().len(), 1);
 }
 
 #[tokio::test]
