@@ -1,6 +1,12 @@
 //! The words that a phone gets are ours, though the gateway puts them together: its approved template, our variables.
 
+use std::net::Ipv4Addr;
+
+use serde_json::json;
+use tocsin_alerts::channel::{Outcome, Outgoing};
+use tocsin_alerts::gateways::find;
 use tocsin_alerts::texts::{Slot, Template, Texts};
+use tocsin_simulator::{Account, Gateway, HandClock, Plan, Simulator};
 
 use super::*;
 
