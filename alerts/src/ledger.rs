@@ -124,6 +124,8 @@ pub fn maybe_out(delivery: &Delivery) -> bool {
 }
 
 pub use tocsin_schemas::index::BOUNCED;
+/// The reason of `failed` when a carrier could not bring it.
+pub const CARRIER_FAILED: &str = "carrier_failed";
 
 /// Whether this record of a delivery is the word of a planner that did not know of its attempts.
 pub(crate) fn planned_again(before: &Delivery, now: &Delivery) -> bool {

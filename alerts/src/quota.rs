@@ -26,7 +26,7 @@ use crate::calendar::Calendar;
 use crate::decide::{self, Why};
 use crate::gateways;
 use crate::gateways::limits::{Limits, Per, Quota, Window};
-use crate::ledger::hash16;
+use crate::ledger::{BOUNCED, CARRIER_FAILED, hash16};
 use crate::texts::Template;
 
 /// Windows up to this long are waited for, in milliseconds.
@@ -60,6 +60,8 @@ impl Usage {
             | DeliveryState::Uncertain
             | DeliveryState::Accepted
             | DeliveryState::Delivered => true,
+            // The gateway took it, and counts it, whatever the carrier said later.
+            DeliveryState::Failed if by_carrier(delivery) => true,
             DeliveryState::Planned | DeliveryState::Failed | DeliveryState::Skipped => delivery.uncertain,
         };
         match delivery.sent_at.filter(|_| may_count) {
@@ -105,6 +107,10 @@ impl Usage {
         }
         if opens > now { Err(opens) } else { Ok(()) }
     }
+}
+
+fn by_carrier(delivery: &Delivery) -> bool {
+    matches!(delivery.reason.as_deref(), Some(BOUNCED | CARRIER_FAILED))
 }
 
 fn counts(window: Window, at: Instant, now: Instant) -> bool {

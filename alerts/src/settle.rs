@@ -100,7 +100,11 @@ pub fn told(
         Told::NotFound => {
             let counts = sent_at(delivery).plus_millis(not_found_counts_after_ms);
             if now < counts {
-                return Settled::Still(next_question(delivery, None, now, settings).min(counts));
+                // Where it never counts, asking ends all the same.
+                return match still(delivery, None, now, settings) {
+                    Settled::Still(at) => Settled::Still(at.min(counts)),
+                    ended @ Settled::Moves(_) => ended,
+                };
             }
             let certain = Delivery { uncertain: false, ..delivery.clone() };
             moves(decide::again(&certain, "not_found", None, now, settings))

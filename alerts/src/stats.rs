@@ -42,6 +42,9 @@ pub struct Stats {
     pub requests: u64,
     /// Requests repeated because a stop came before their outcome, since the start; each with the same key.
     pub resent_in_flight: u64,
+    /// Requests made once more at a gateway that knows no key and cannot be asked, as the configuration wants, since the
+    /// start: each may ring a phone twice.
+    pub resent_unknown: u64,
     /// Questions put to gateways about requests whose outcome nobody saw, since the start.
     pub questions: u64,
     /// Of the deliveries asked about, those whose fate the gateway told, since the start.
@@ -86,6 +89,7 @@ impl Stats {
 pub(crate) struct OfSender {
     pub requests: u64,
     pub resent_in_flight: u64,
+    pub resent_unknown: u64,
     pub questions: u64,
     pub settled: u64,
     pub receipts: u64,
@@ -123,6 +127,7 @@ impl Hub {
             let sum = |of: fn(&OfSender) -> u64| senders.values().map(of).sum();
             stats.requests = sum(|s| s.requests);
             stats.resent_in_flight = sum(|s| s.resent_in_flight);
+            stats.resent_unknown = sum(|s| s.resent_unknown);
             stats.questions = sum(|s| s.questions);
             stats.settled = sum(|s| s.settled);
             stats.receipts = sum(|s| s.receipts);

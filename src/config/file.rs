@@ -114,6 +114,8 @@ pub struct Alerts {
     pub mornings: bool,
     /// Over so many corrections in an hour the rest is held until somebody has looked; 0: never.
     pub corrections_an_hour: u32,
+    /// Whether a message whose outcome nobody can find out is sent once more.
+    pub resend_unknown: bool,
     /// The key of phones' hashes in `deliveries`.
     pub phone_key: Option<SecretRef>,
 }
@@ -132,6 +134,7 @@ impl Default for Alerts {
             per_phone_a_day: None,
             mornings: false,
             corrections_an_hour: tocsin_alerts::fuse::MOST_AN_HOUR,
+            resend_unknown: false,
             phone_key: None,
         }
     }

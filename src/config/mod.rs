@@ -62,6 +62,7 @@
 //! per_phone_a_day = 20        # left out: as many as the gateways allow; what is over it joins a digest
 //! mornings = true             # townships get one list at 08:30; left out: false
 //! corrections_an_hour = 20    # what is over it waits until somebody has looked; 0: nothing waits
+//! resend_unknown = false      # whether what nobody can find out about is sent once more: it may ring twice
 //! phone_key = { file = "phone.key" }   # of phones' hashes in the ledger; never change it
 //! expire_after_hours = 72     # a message that nobody could send for so long is not sent any more; 0: never
 //!
@@ -135,6 +136,8 @@ pub struct Config {
     pub mornings: bool,
     /// Over so many corrections in an hour the rest is held until somebody has looked.
     pub corrections_an_hour: Option<u32>,
+    /// Whether a message whose outcome nobody can find out is sent once more.
+    pub resend_unknown: bool,
     /// The key of phones' hashes in `deliveries`; `None`: the log's id.
     pub phone_key: Option<Secret>,
     /// Quiet hours and holidays, as they are written.
@@ -288,6 +291,7 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
         per_phone_a_day: alerts.per_phone_a_day,
         mornings: alerts.mornings,
         corrections_an_hour: (most > 0).then_some(most),
+        resend_unknown: alerts.resend_unknown,
         phone_key,
         calendar,
         expire_after,

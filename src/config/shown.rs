@@ -72,6 +72,7 @@ impl fmt::Display for Config {
         }
         writeln!(f, "mornings = {}", self.mornings)?;
         writeln!(f, "corrections_an_hour = {}", self.corrections_an_hour.unwrap_or(0))?;
+        writeln!(f, "resend_unknown = {}", self.resend_unknown)?;
         if let Some(key) = &self.phone_key {
             writeln!(f, "phone_key = {key}")?;
         }

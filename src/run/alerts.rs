@@ -130,6 +130,7 @@ pub fn worker(
     let server = config.answers.server.as_ref();
     settings.links = server.map(|server| Links::new(&server.public_url, server.links.clone()));
     settings.corrections_an_hour = config.corrections_an_hour;
+    settings.retry.resend_unknown = config.resend_unknown;
     // Nobody is asked in another's place where no answer can come.
     let deadlines = config.answers.deadlines;
     settings.awaits = config.answers.awaited.then(|| Awaits { deadlines, ..Awaits::default() });

@@ -22,8 +22,10 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use tocsin_alerts::admission::{Admission, Report};
 use tocsin_alerts::clock::{Clock as _, SystemClock};
+use tocsin_alerts::stats::Stats;
 use tocsin_schemas::codes::DeliveryState;
 use tocsin_schemas::time::Instant;
+use tokio::sync::watch;
 
 use crate::exit::Failure;
 use crate::ledger::answer::{Reconciliation, Row, Standing, Step, What};
@@ -223,6 +225,30 @@ impl Collector for GatewayMetrics {
             }
         }
         Ok(())
+    }
+}
+
+/// What the worker of this process does, read where it is asked for.
+#[derive(Debug)]
+pub struct WorkerMetrics(watch::Receiver<Stats>);
+
+impl WorkerMetrics {
+    /// Registers them.
+    pub fn register(registry: &mut Registry, stats: watch::Receiver<Stats>) {
+        registry.sub_registry_with_prefix("tocsin_worker").register_collector(Box::new(WorkerMetrics(stats)));
+    }
+}
+
+impl Collector for WorkerMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let stats = self.0.borrow().clone();
+        let help = "Corrections that the fuse holds, by alert: the planner's; 0 elsewhere. Over 0 somebody must look";
+        let held = ConstGauge::new(number(stats.fused as u64));
+        held.encode(encoder.encode_descriptor("corrections_held", help, None, MetricType::Gauge)?)?;
+        let help =
+            "Requests made once more although the first may have gone out, as [alerts] resend_unknown wants";
+        let resent = ConstCounter::new(stats.resent_unknown);
+        resent.encode(encoder.encode_descriptor("resent_unknown", help, None, MetricType::Counter)?)
     }
 }
 

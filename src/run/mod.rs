@@ -173,6 +173,10 @@ async fn service(
     let mut registry = Registry::default();
     metrics::GatewayMetrics::register(&mut registry, admissions);
     let (worker, texts) = telling.unzip();
+    let stats = worker.as_ref().map(Worker::stats);
+    if let Some(stats) = stats.clone() {
+        metrics::WorkerMetrics::register(&mut registry, stats);
+    }
     let mut answers = match texts {
         Some(texts) => {
             answers::start(&log, &config, texts, wall, &mut registry, worker_stops.clone()).await?
@@ -204,7 +208,6 @@ async fn service(
             }))
         }
     };
-    let stats = worker.as_ref().map(Worker::stats);
     let mut worker = worker.map(|worker| {
         let mut stops = worker_stops.clone();
         tokio::spawn(async move {

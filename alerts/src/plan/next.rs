@@ -3,6 +3,8 @@
 //! | what is so | next |
 //! |---|---|
 //! | something is under way | wait |
+//! | the gateway is asked whether it has one, and whoever should answer by now has not | the next rank, then the next level, as below |
+//! | the gateway is asked | wait |
 //! | the alert was overtaken | done |
 //! | it speaks of an earlier message, and that went on to somebody since | that one, too |
 //! | it does, and the earlier one may still go on | wait |
@@ -70,7 +72,13 @@ impl Planner<'_> {
         if any(&[Fate::Open]) {
             return Further::Wait(None);
         }
-        if self.told.overtaken(alert, audience) {
+        let overtaken = self.told.overtaken(alert, audience);
+        // Asking may take days, and a death does not wait for that.
+        let unsettled = any(&[Fate::Unsettled]);
+        if unsettled && (overtaken || decide::looks_back(alert.change)) {
+            return Further::Wait(None);
+        }
+        if overtaken {
             return Further::Done;
         }
         if decide::looks_back(alert.change) {
@@ -81,13 +89,15 @@ impl Planner<'_> {
             };
         }
         let mut levels = self.levels(alert, audience);
-        if !any(&[Fate::Out, Fate::Reached, Fate::Unknown, Fate::Over])
+        if !any(&[Fate::Out, Fate::Reached, Fate::Unknown, Fate::Over, Fate::Unsettled])
             && let Some(step) = levels.iter().flatten().find(fresh)
         {
             return plan(step);
         }
-        let Some(awaits) = self.awaits else { return Further::Done };
-        if any(&[Fate::Over]) && !any(&[Fate::Out, Fate::Reached, Fate::Unknown]) {
+        let Some(awaits) = self.awaits else {
+            return if unsettled { Further::Wait(None) } else { Further::Done };
+        };
+        if any(&[Fate::Over]) && !any(&[Fate::Out, Fate::Reached, Fate::Unknown, Fate::Unsettled]) {
             return Further::Done;
         }
         let within = awaits.deadlines.of(audience.role, alert.level, alert.severity);
@@ -110,13 +120,21 @@ impl Planner<'_> {
         let until = match deadline::next(within, &places, &asked, self.now) {
             deadline::Next::NextRank(next) | deadline::Next::NextLevel(next) => {
                 let mut steps = levels.iter().flatten().filter(|step| asked_at(step) == next);
-                return steps.find(fresh).map_or(Further::Done, plan);
+                return match steps.find(fresh) {
+                    Some(step) => plan(step),
+                    None if unsettled => Further::Wait(None),
+                    None => Further::Done,
+                };
             }
             deadline::Next::Wait { until } => Some(until),
             deadline::Next::Done(deadline::Why::NotNeeded) => self.objection_until(&tries, awaits),
             deadline::Next::Done(_) => None,
         };
-        until.map_or(Further::Done, |until| Further::Wait(Some(until)))
+        match until {
+            None if unsettled => Further::Wait(None),
+            None => Further::Done,
+            until => Further::Wait(until),
+        }
     }
 
     /// The next delivery; one that says the same words to a phone that hears them in another role of this alert goes with

@@ -115,6 +115,38 @@ fn an_owners_minor_accident_asks_for_no_answer_and_a_death_goes_on_to_the_townsh
 }
 
 #[test]
+fn a_death_of_which_the_gateway_cannot_say_whether_it_came_goes_on_when_nobody_answers() {
+    let mut house = house(&["tencent"]);
+    house.owner(1, "o1");
+    house.knows(Role::SafetyOfficer, uscc().as_str(), 1, "s1");
+    let death = owner_alert("a2", Change::New, Severity::Fatal);
+    let first = sent(&house.tell(&death)[0], NOW);
+    let until = NOW.plus_millis(2 * HOUR);
+    let asked = Delivery { uncertain: true, ..first.clone() };
+    house.ends(&asked, DeliveryState::Uncertain, "unknown:timeout");
+    // Not to somebody else as well before that.
+    assert_eq!(house.further(&death), Further::Wait(Some(until)));
+    house.now = until;
+    let (whom, _, second) = house.next(&death).unwrap();
+    assert_eq!(whom, "safety_officer+1");
+    house.ends(&sent(&second, until), DeliveryState::Accepted, "");
+    house.now = until.plus_millis(2 * HOUR);
+    assert_eq!(
+        house.further(&death),
+        Further::Wait(None),
+        "nobody is left, and the first is still asked about"
+    );
+    // It came after all, and somebody answers: nothing more is due.
+    house.ends(&asked, DeliveryState::Delivered, "acknowledged");
+    assert_eq!(house.further(&death), Further::Done);
+    // Where no answer is due it is waited for.
+    let first = sent(&house.tell(&new_alert())[0], house.now);
+    house.ends(&Delivery { uncertain: true, ..first }, DeliveryState::Uncertain, "unknown:timeout");
+    house.now = house.now.plus_millis(90 * HOUR);
+    assert_eq!(house.further(&new_alert()), Further::Wait(None));
+}
+
+#[test]
 fn who_says_that_it_is_not_theirs_is_followed_by_the_next_and_not_tried_again() {
     let mut house = house(&["webhook"]);
     house.owner(1, "wrong");

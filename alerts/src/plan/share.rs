@@ -13,6 +13,8 @@ use crate::ledger;
 pub enum Fate {
     /// It is under way.
     Open,
+    /// It may have come, and the gateway is asked.
+    Unsettled,
     /// It certainly did not come, or to somebody who says that it is not theirs: the next one may be tried.
     Lost,
     /// The gateway has it; a receipt may still say that it was lost.
@@ -57,7 +59,8 @@ impl Standing {
 /// else as well.
 fn fate(state: DeliveryState, class: &str, uncertain: bool) -> Fate {
     match state {
-        DeliveryState::Planned | DeliveryState::Sending | DeliveryState::Uncertain => Fate::Open,
+        DeliveryState::Planned | DeliveryState::Sending => Fate::Open,
+        DeliveryState::Uncertain => Fate::Unsettled,
         DeliveryState::Accepted => Fate::Out,
         DeliveryState::Delivered if class == Says::NotOurs.as_str() => Fate::Lost,
         DeliveryState::Delivered => Fate::Reached,
@@ -108,7 +111,7 @@ mod tests {
         use DeliveryState::*;
         for (state, reason, uncertain, expected) in [
             (Planned, "", false, Fate::Open),
-            (Uncertain, "unknown:timeout", true, Fate::Open),
+            (Uncertain, "unknown:timeout", true, Fate::Unsettled),
             (Accepted, "", false, Fate::Out),
             (Delivered, "", false, Fate::Reached),
             (Delivered, "acknowledged", false, Fate::Reached),

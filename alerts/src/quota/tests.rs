@@ -85,6 +85,12 @@ fn only_what_may_have_been_sent_counts() {
         );
         assert_eq!(room(&usage, &TWO_A_DAY, &news("a"), at("10:00:00")), None, "its own retry");
     }
+    // A carrier's no comes after the gateway has counted it.
+    for reason in ["carrier_failed", "bounced"] {
+        let mut usage = Usage::default();
+        usage.apply(&Delivery { reason: Some(reason.into()), ..sent("a", Failed, "09:00:00") });
+        assert!(room(&usage, &TWO_A_DAY, &news("b"), at("10:00:00")).is_some(), "{reason}");
+    }
 }
 
 #[test]

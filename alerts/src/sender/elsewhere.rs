@@ -100,6 +100,8 @@ impl Turn<'_> {
             && shared.channels.names(role).iter().any(|&channel| {
                 let there = known.contacts.reachable(role, subject, now.day(), channel);
                 let same = there.iter().find(|person| Some(person.rank) == delivery.contact_rank);
+                // Where it has no phone each of its channels is another sender's, who alone knows what was tried.
+                let same = same.filter(|person| person.phone.is_some());
                 channel != delivery.channel
                     && shared.gates.serves(channel)
                     && same.is_some_and(|person| {

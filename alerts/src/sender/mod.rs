@@ -185,6 +185,8 @@ pub(crate) async fn run(
         for Send { seq, errand, pass } in sends {
             let Some(channel) = turn.channel(seq).cloned() else { continue };
             let asks = matches!(errand, Errand::Ask(_));
+            // Only now: whoever waits for it finds it in the log.
+            turn.count(|mine| mine.requests += u64::from(!asks));
             let clock = Arc::clone(&shared.clock);
             let task = requests.spawn(async move {
                 match errand {

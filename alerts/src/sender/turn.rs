@@ -389,6 +389,15 @@ impl Turn<'_> {
             return self.board.start(seq, delivery, want.person.address);
         };
         let delivery = decide::sending(&entry.delivery, &want.person, now);
+        let kind = self.channel(seq).map(|channel| channel.kind());
+        if kind == Some(Kind::Neither) && delivery.uncertain {
+            self.count(|mine| mine.resent_unknown += 1);
+            tracing::warn!(
+                delivery_id = %delivery.delivery_id,
+                alert_id = %delivery.alert_id,
+                "sent once more although it may have come: [alerts] resend_unknown"
+            );
+        }
         if want.resend {
             self.count(|mine| mine.resent_in_flight += 1);
             tracing::info!(
@@ -397,7 +406,6 @@ impl Turn<'_> {
                 "sent again with the same key: its outcome was not recorded"
             );
         }
-        self.count(|mine| mine.requests += 1);
         self.board.start(seq, delivery.clone(), want.person.address);
         self.record(&delivery);
     }

@@ -54,6 +54,19 @@ fn what_follows_an_unseen_outcome_is_the_gateways_kind() {
 }
 
 #[test]
+fn where_not_found_never_counts_asking_ends_all_the_same() {
+    let never = i64::from(u32::MAX) * 1_000;
+    let at = |hours: i64| {
+        let now = SENT.plus_millis(hours * 60 * MINUTE);
+        told(&uncertain(), &Told::NotFound, never, now, &settings())
+    };
+    assert!(matches!(at(47), Settled::Still(_)));
+    let Settled::Moves(after) = at(49) else { panic!("it is asked for ever") };
+    assert_eq!((after.state, after.reason.as_deref()), (Failed, Some("never_settled")));
+    assert!(after.uncertain, "it may have come");
+}
+
+#[test]
 fn an_answer_settles_and_not_found_only_after_its_time() {
     let half_an_hour = 30 * MINUTE;
     let known = |fate| Told::Known { fate, gateway_ref: Some("m1".into()) };
