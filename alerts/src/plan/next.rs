@@ -3,8 +3,8 @@
 //! | what is so | next |
 //! |---|---|
 //! | something is under way | wait |
-//! | the gateway is asked whether it has one, and whoever should answer by now has not | the next rank, then the next level, as below |
-//! | the gateway is asked | wait |
+//! | the gateway is asked whether it has one, or the phone's quota is used up: and an answer is due by now | the next rank, then the next level, as below |
+//! | the same, and none is due | wait |
 //! | the alert was overtaken | done |
 //! | it speaks of an earlier message, and that went on to somebody since | that one, too |
 //! | it does, and the earlier one may still go on | wait |
@@ -73,9 +73,9 @@ impl Planner<'_> {
             return Further::Wait(None);
         }
         let overtaken = self.told.overtaken(alert, audience);
-        // Asking may take days, and a death does not wait for that.
-        let unsettled = any(&[Fate::Unsettled]);
-        if unsettled && (overtaken || decide::looks_back(alert.change)) {
+        // That may take days, and a death does not wait for it.
+        let stalled = any(&[Fate::Stalled]);
+        if stalled && (overtaken || decide::looks_back(alert.change)) {
             return Further::Wait(None);
         }
         if overtaken {
@@ -89,15 +89,15 @@ impl Planner<'_> {
             };
         }
         let mut levels = self.levels(alert, audience);
-        if !any(&[Fate::Out, Fate::Reached, Fate::Unknown, Fate::Over, Fate::Unsettled])
+        if !any(&[Fate::Out, Fate::Reached, Fate::Unknown, Fate::Over, Fate::Stalled])
             && let Some(step) = levels.iter().flatten().find(fresh)
         {
             return plan(step);
         }
         let Some(awaits) = self.awaits else {
-            return if unsettled { Further::Wait(None) } else { Further::Done };
+            return if stalled { Further::Wait(None) } else { Further::Done };
         };
-        if any(&[Fate::Over]) && !any(&[Fate::Out, Fate::Reached, Fate::Unknown, Fate::Unsettled]) {
+        if any(&[Fate::Over]) && !any(&[Fate::Out, Fate::Reached, Fate::Unknown, Fate::Stalled]) {
             return Further::Done;
         }
         let within = awaits.deadlines.of(audience.role, alert.level, alert.severity);
@@ -122,7 +122,7 @@ impl Planner<'_> {
                 let mut steps = levels.iter().flatten().filter(|step| asked_at(step) == next);
                 return match steps.find(fresh) {
                     Some(step) => plan(step),
-                    None if unsettled => Further::Wait(None),
+                    None if stalled => Further::Wait(None),
                     None => Further::Done,
                 };
             }
@@ -131,7 +131,7 @@ impl Planner<'_> {
             deadline::Next::Done(_) => None,
         };
         match until {
-            None if unsettled => Further::Wait(None),
+            None if stalled => Further::Wait(None),
             None => Further::Done,
             until => Further::Wait(until),
         }

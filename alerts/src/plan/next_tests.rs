@@ -147,6 +147,24 @@ fn a_death_of_which_the_gateway_cannot_say_whether_it_came_goes_on_when_nobody_a
 }
 
 #[test]
+fn a_death_that_waits_for_a_phones_quota_is_told_to_the_next_when_nobody_answers() {
+    let mut house = house(&["tencent"]);
+    house.owner(1, "o1");
+    house.knows(Role::SafetyOfficer, uscc().as_str(), 1, "s1");
+    let death = owner_alert("a2", Change::New, Severity::Fatal);
+    let first = house.tell(&death).remove(0);
+    house.ends(&Delivery { at: NOW, ..first.clone() }, DeliveryState::Planned, "quota");
+    assert_eq!(house.further(&death), Further::Wait(Some(NOW.plus_millis(2 * HOUR))));
+    house.now = NOW.plus_millis(2 * HOUR);
+    let (whom, _, second) = house.next(&death).unwrap();
+    assert_eq!(whom, "safety_officer+1");
+    house.ends(&sent(&second, house.now), DeliveryState::Delivered, "acknowledged");
+    assert!(house.told.answered(ShareKey::new(&death, &death.audiences[0])).is_some(), "the first is stopped");
+    house.ends(&first, DeliveryState::Skipped, "answered");
+    assert_eq!(house.further(&death), Further::Done);
+}
+
+#[test]
 fn who_says_that_it_is_not_theirs_is_followed_by_the_next_and_not_tried_again() {
     let mut house = house(&["webhook"]);
     house.owner(1, "wrong");

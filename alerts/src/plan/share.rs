@@ -13,8 +13,9 @@ use crate::ledger;
 pub enum Fate {
     /// It is under way.
     Open,
-    /// It may have come, and the gateway is asked.
-    Unsettled,
+    /// It is under way, perhaps for long: it may have come and the gateway is asked, or the phone has had all that a day
+    /// allows.
+    Stalled,
     /// It certainly did not come, or to somebody who says that it is not theirs: the next one may be tried.
     Lost,
     /// The gateway has it; a receipt may still say that it was lost.
@@ -59,8 +60,9 @@ impl Standing {
 /// else as well.
 fn fate(state: DeliveryState, class: &str, uncertain: bool) -> Fate {
     match state {
+        DeliveryState::Planned if class == Why::Quota.as_str() => Fate::Stalled,
         DeliveryState::Planned | DeliveryState::Sending => Fate::Open,
-        DeliveryState::Uncertain => Fate::Unsettled,
+        DeliveryState::Uncertain => Fate::Stalled,
         DeliveryState::Accepted => Fate::Out,
         DeliveryState::Delivered if class == Says::NotOurs.as_str() => Fate::Lost,
         DeliveryState::Delivered => Fate::Reached,
@@ -111,7 +113,9 @@ mod tests {
         use DeliveryState::*;
         for (state, reason, uncertain, expected) in [
             (Planned, "", false, Fate::Open),
-            (Uncertain, "unknown:timeout", true, Fate::Unsettled),
+            (Planned, "quota", false, Fate::Stalled),
+            (Planned, "holiday", false, Fate::Open),
+            (Uncertain, "unknown:timeout", true, Fate::Stalled),
             (Accepted, "", false, Fate::Out),
             (Delivered, "", false, Fate::Reached),
             (Delivered, "acknowledged", false, Fate::Reached),

@@ -378,7 +378,7 @@ impl Told {
         standing.said = standing.said.max(self.said.get(id).copied());
         match standing.said {
             // Under way again: what the gateway says of that is waited for.
-            _ if matches!(standing.fate, Fate::Open | Fate::Unsettled) => {}
+            _ if matches!(standing.fate, Fate::Open | Fate::Stalled) => {}
             Some(Says::NotOurs) => standing.fate = Fate::Lost,
             Some(_) if standing.fate == Fate::Out || standing.fate == Fate::Lost => {
                 standing.fate = Fate::Reached
