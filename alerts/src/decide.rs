@@ -23,7 +23,8 @@
 //! 8. What a silence covers ends, naming the event ([`crate::silences`]); what is grave and what corrects is spared,
 //!    unless the silence says everything.
 //! 9. A message that is `expire_after` past the instant at which it might first ring ends (`expired`). Corrections of
-//!    what may have gone out do not: who was told what is wrong must hear it, however late.
+//!    what may have gone out do not: who was told what is wrong must hear it, however late. Nor does a digest, which waits
+//!    for its phone's quota behind others and is the only word on all that stand in it.
 //! 10. In quiet hours and on holidays messages wait ([`hold`]): `planned`, with the reason and the instant. One that
 //!     waited, and is overtaken meanwhile, is not sent (`superseded`). One that has grave news behind it in its thread
 //!     does not wait, so that their order stays.
@@ -41,6 +42,7 @@ use crate::contacts::Person;
 use crate::fuse;
 use crate::gateways::Kind;
 use crate::ledger::Past;
+use crate::quota;
 use crate::settle;
 use crate::silences::Silence;
 
@@ -314,7 +316,7 @@ fn is_dated(delivery: &Delivery) -> bool {
 /// eat it.
 fn expired(s: &Situation<'_>) -> bool {
     let Some(expire_after) = s.expire_after_ms else { return false };
-    if looks_back(s.change) && s.past.maybe_out {
+    if (looks_back(s.change) && s.past.maybe_out) || quota::is_digest(s.delivery) {
         return false;
     }
     expires_at(s.calendar, s.urgency, s.change, s.decided_at, expire_after) <= s.now

@@ -279,5 +279,8 @@ fn a_message_grows_old_from_when_it_might_first_ring() {
         ..situation(&planned)
     };
     assert!(expired(&workday));
+    let digest = quota::joined(None, &planned, planned.at, decided_at);
+    assert!(quota::is_digest(&digest));
+    assert!(!expired(&Situation { delivery: &digest, ..workday }), "it waits behind others of its phone");
     assert!(!expired(&Situation { now: workday.now.plus_millis(-1), ..workday }));
 }
