@@ -317,6 +317,17 @@ mod tests {
     }
 
     #[test]
+    fn what_the_fuse_holds_is_there_for_an_alarm() {
+        let (worker, stats) = watch::channel(Stats::default());
+        let mut registry = Registry::default();
+        WorkerMetrics::register(&mut registry, stats);
+        has(&text(&registry), "tocsin_worker_corrections_held 0");
+        worker.send_replace(Stats { fused: 2, resent_unknown: 3, ..Stats::default() });
+        has(&text(&registry), "tocsin_worker_corrections_held 2");
+        has(&text(&registry), "tocsin_worker_resent_unknown_total 3");
+    }
+
+    #[test]
     fn each_gateway_is_there_from_the_start_and_shows_what_came_of_its_requests() {
         use tocsin_alerts::admission::{AdmissionSettings, Permit};
         use tocsin_alerts::channel::Outcome;

@@ -159,7 +159,10 @@ fn a_death_that_waits_for_a_phones_quota_is_told_to_the_next_when_nobody_answers
     let (whom, _, second) = house.next(&death).unwrap();
     assert_eq!(whom, "safety_officer+1");
     house.ends(&sent(&second, house.now), DeliveryState::Delivered, "acknowledged");
-    assert!(house.told.answered(ShareKey::new(&death, &death.audiences[0])).is_some(), "the first is stopped");
+    assert!(
+        house.told.answered(ShareKey::new(&death, &death.audiences[0])).is_some(),
+        "the first is stopped"
+    );
     house.ends(&first, DeliveryState::Skipped, "answered");
     assert_eq!(house.further(&death), Further::Done);
 }
