@@ -73,9 +73,8 @@ impl Asked {
                 })
             }),
             18 => id.parse().map(Asked::Enterprise).or_else(|e| {
-                begins(id).ok_or_else(|| {
-                    format!("the USCC {id:?}: {e}; compare it with the message. {FORMS}")
-                })
+                begins(id)
+                    .ok_or_else(|| format!("the USCC {id:?}: {e}; compare it with the message. {FORMS}"))
             }),
             ALERT_BEGINS..ALERT if base32(id) => Ok(Asked::AlertBegins(id.to_owned())),
             _ => Err(format!("{:?} is no id. {FORMS}", id.chars().take(64).collect::<String>())),
