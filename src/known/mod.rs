@@ -253,7 +253,7 @@ fn named(comparing: &Comparing, found: &Comparison) -> Result<(), Failure> {
         )));
     }
     let keys = comparing.keys();
-    let listed = keys.iter().take(KEYS).cloned().collect::<Vec<_>>().join(", ");
+    let listed = keys.iter().take(KEYS).map(|key| output::plain(key)).collect::<Vec<_>>().join(", ");
     let more = if keys.len() > KEYS { format!(" and {} more", keys.len() - KEYS) } else { String::new() };
     let with = if keys.is_empty() { "none has any".to_owned() } else { format!("there is {listed}{more}") };
     Err(Failure::failed(format!(

@@ -7,6 +7,7 @@ use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangeme
 use tocsin_schemas::areas;
 
 use super::Heading;
+use crate::output::plain;
 
 /// The most characters of a free text in a cell; `--json` has all.
 const LONGEST: usize = 40;
@@ -96,8 +97,7 @@ pub fn heading(heading: &Heading) -> String {
 
 /// A free text in one cell of one line: what moves a cursor is not passed on.
 pub fn clean(text: &str) -> String {
-    let mut clean: String =
-        text.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let mut clean: String = plain(text).chars().take(LONGEST).collect();
     if text.chars().nth(LONGEST).is_some() {
         clean.push('…');
     }

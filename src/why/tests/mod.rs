@@ -3,6 +3,7 @@
 //!
 //! Over another stream: `TOCSIN_TEST_STREAM=FILE TOCSIN_TEST_POLICY_FROM=DATE cargo test --release -p tocsin why::`
 
+mod forged;
 mod lists;
 mod said;
 
@@ -503,7 +504,8 @@ fn an_id_is_found_in_lower_case_by_its_beginning_and_by_a_report() {
         assert_eq!(page.lines().next(), whole.lines().next(), "{signs}");
     }
     // A case number is one first; else an alert may begin so.
-    let case_no = alerts(&source).iter().map(|a| a.case_no.to_string()).find(|no| no.starts_with('E')).unwrap();
+    let case_no =
+        alerts(&source).iter().map(|a| a.case_no.to_string()).find(|no| no.starts_with('E')).unwrap();
     assert!(matches!(resolved(&source, &case_no), Asked::Case(_)));
     let mut other = alert.clone();
     other.alert_id = format!("{case_no}{}", "A".repeat(16));
