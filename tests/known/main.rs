@@ -324,6 +324,16 @@ fn what_cannot_be_answered_is_said_in_one_line() {
             "--known-at 2025-04-09T10:00:00+08:00 has not come yet",
         ),
         (
+            &["city", "330784", "town.jsonl", "--as-of", "2025-03-31", "--known-at", "2026-04-10"],
+            2,
+            "--known-at 2026-04-10 has not come yet: the history goes up to 2025-04-09T09:00:00+08:00",
+        ),
+        (
+            &["city", "330784", "town.jsonl", "--known-at", "2025-04-10"],
+            2,
+            "--known-at 2025-04-10 has not come yet",
+        ),
+        (
             &["area", "330784999", "town.jsonl", "--as-of", "2025-03-31"],
             1,
             "there are no figures of area 330784999 for 2025-03-31, neither as known then nor as known now; there is 330784001, 330784101",
