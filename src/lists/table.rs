@@ -89,8 +89,10 @@ impl Rows {
 /// The first lines of a page.
 pub fn heading(heading: &Heading) -> String {
     let hash: String = heading.policy_hash.chars().take(12).collect();
+    let newer = heading.not_taken_over.as_ref();
+    let newer = newer.map(|newer| format!("         not taken over yet: {newer}\n")).unwrap_or_default();
     format!(
-        "As of:   {}, by the day of the accident; clock {}\nPolicy:  {}, hash {hash}…\nFrom:    {}, {} records, {} refused\n\n",
+        "As of:   {}, by the day of the accident; clock {}\nPolicy:  {}, hash {hash}…\n{newer}From:    {}, {} records, {} refused\n\n",
         heading.as_of, heading.clock, heading.policy, heading.source, heading.records, heading.refused
     )
 }
