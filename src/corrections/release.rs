@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> CommandResult {
     };
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
     let written = event.clone();
-    open::within(open::LIMIT, &config.log, move || {
+    open::writing(&config, "corrections held", move || {
         governance::append(&*log, WRITER, &[written], || covers(&*log, &*schemas, until))
     })?;
     match args.signed.json {
