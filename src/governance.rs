@@ -14,7 +14,7 @@ use crate::run::pipeline::start::read_all;
 /// holds them, asked where the append's outcome is unknown.
 ///
 /// # Errors
-/// Those of the log; after one of them nothing was written.
+/// Those of the log; after one of them nothing was written, but for `Uncertain`: nobody knows.
 pub fn append(
     log: &dyn EventLog,
     writer: &str,
@@ -31,8 +31,9 @@ pub fn append(
     match log.writer(writer)?.append(&records) {
         Err(LogError::Uncertain { why }) => {
             // A new writer settles the old one, and then the topic tells.
-            log.writer(writer)?;
-            if there()? { Ok(()) } else { Err(LogError::Retry { what: "write the event", why }) }
+            let settled = log.writer(writer).and_then(|_| there());
+            let there = settled.map_err(|e| LogError::Uncertain { why: format!("{why}; then: {e}") })?;
+            if there { Ok(()) } else { Err(LogError::Retry { what: "write the event", why }) }
         }
         written => written,
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use tocsin_connectors::log::kafka::{KafkaLog, KafkaSettings};
@@ -12,6 +12,7 @@ use tocsin_schemas::log::{EventLog, LogError};
 
 use crate::config::{Config, LogConfig};
 use crate::exit::Failure;
+use crate::output;
 
 /// Whether a missing embedded log is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +23,12 @@ pub enum Missing {
     Refuse,
 }
 
-/// What an operator waits for at most.
+/// What an operator waits for at most, where nothing is written.
 pub const LIMIT: Duration = Duration::from_secs(9);
+
+/// What an operator waits for while something is written: longer than a broker may take to commit it (70 seconds), and to
+/// register the writer before and, where the outcome is not known, after that.
+const WRITE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Opens it, within 9 seconds. Contacts are encrypted in it, where a key is configured, and plain for whoever reads.
 ///
@@ -105,16 +110,74 @@ pub fn within<T: Send + 'static>(
     log: &LogConfig,
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, Failure> {
+    heard(log, limit, started(work).recv_timeout(limit))
+}
+
+/// Runs `work`, which appends, as [`within`] does. It has longer, since giving up takes nothing back: what is on its way
+/// may still come into force. `look` is the command that shows whether it did, without its `--config`.
+///
+/// # Errors
+/// Those of `work`, or that the time is over; then, and where the log does not know the outcome, that it may have been
+/// written.
+pub fn writing<T: Send + 'static>(
+    config: &Config,
+    look: &str,
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, Failure> {
+    let look = format!("`tocsin {look} --config {}`", config.path.display());
+    written([LIMIT, WRITE_LIMIT], &config.log, &look, work)
+}
+
+/// See [`writing`]; after the first of the limits it says that it waits.
+fn written<T: Send + 'static>(
+    [patience, limit]: [Duration; 2],
+    log: &LogConfig,
+    look: &str,
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, Failure> {
+    let receiver = started(work);
+    let answer = receiver.recv_timeout(patience).or_else(|e| match e {
+        RecvTimeoutError::Timeout => {
+            output::tell(format_args!("waiting for the event log ({log}) to acknowledge what was written"));
+            receiver.recv_timeout(limit.saturating_sub(patience))
+        }
+        gone @ RecvTimeoutError::Disconnected => Err(gone),
+    });
+    let why = match answer {
+        Ok(Err(error @ LogError::Uncertain { .. })) => error.to_string(),
+        Err(RecvTimeoutError::Timeout) => {
+            format!("the event log ({log}) has not answered within {} s", limit.as_secs())
+        }
+        answer => return heard(log, limit, answer),
+    };
+    Err(Failure::failed(format!(
+        "{why}. It may have been written all the same, or be so in a minute: look with {look} before you call again"
+    )))
+}
+
+/// Runs `work` on a thread of its own.
+fn started<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Receiver<Result<T, LogError>> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         // Nobody listens any more when the time was over.
         let _ = sender.send(work());
     });
+    receiver
+}
+
+/// What came of it.
+fn heard<T>(
+    log: &LogConfig,
+    limit: Duration,
+    answer: Result<Result<T, LogError>, RecvTimeoutError>,
+) -> Result<T, Failure> {
     let advice = match log {
         LogConfig::Embedded { .. } => "check [log] path",
         LogConfig::Kafka { .. } => "check [log] brokers and [log.security], and that the broker runs",
     };
-    match receiver.recv_timeout(limit) {
+    match answer {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error @ (LogError::Unreachable { .. } | LogError::Refused { .. }))) => {
             Err(Failure::failed(format!("{error}: {advice}")))
@@ -127,5 +190,40 @@ pub fn within<T: Send + 'static>(
         Err(RecvTimeoutError::Disconnected) => {
             Err(Failure::failed(format!("opening the event log ({log}) failed without a reason")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> LogConfig {
+        LogConfig::Embedded { path: "log.db".into(), max_bytes: None }
+    }
+
+    /// Giving up does not take back what is on its way.
+    #[test]
+    fn who_gives_up_a_write_is_told_that_it_may_be_there_and_how_to_see_it() {
+        let short = [Duration::from_millis(10), Duration::from_millis(50)];
+        let slow = || {
+            std::thread::sleep(Duration::from_secs(2));
+            Ok(())
+        };
+        let late = written(short, &log(), "`tocsin policy show`", slow).unwrap_err();
+        let unknown = || Err::<(), _>(LogError::Uncertain { why: "the broker went away".to_owned() });
+        let unknown = written(short, &log(), "`tocsin policy show`", unknown).unwrap_err();
+        for (end, why) in [(late, "has not answered within"), (unknown, "the broker went away")] {
+            for words in [why, "may have been written", "look with `tocsin policy show`"] {
+                assert!(end.text().contains(words), "{words}: {end:?}");
+            }
+            assert!(matches!(end, Failure::Failed(_)));
+        }
+        // One that only takes its time is waited for.
+        let waits = [Duration::from_millis(10), Duration::from_secs(20)];
+        let slow = || {
+            std::thread::sleep(Duration::from_millis(100));
+            Ok(7)
+        };
+        assert_eq!(written(waits, &log(), "", slow), Ok(7));
     }
 }

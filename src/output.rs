@@ -5,6 +5,7 @@
 //! has nothing to do but to be seen; it asks [`unread`] and ends. Any other error of the output, such as a full
 //! disk behind it, makes a success a failure: see [`complete`].
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Mutex;
@@ -29,6 +30,21 @@ pub fn line(text: Arguments<'_>) {
 /// Writes these bytes on standard output.
 pub fn bytes(bytes: &[u8]) {
     keep(io::stdout().lock().write_all(bytes));
+}
+
+/// A text as one line of a page shows it: what moves a cursor, ends a line or turns the direction of writing could forge
+/// what stands beside it, and pages are held up as evidence.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    if text.chars().any(forges) {
+        text.chars().map(|c| if forges(c) { '?' } else { c }).collect()
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn forges(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A line for the person who called, on standard error. When nobody reads that there is nobody to tell.
@@ -61,4 +77,16 @@ fn keep(written: io::Result<()>) {
 
 fn error() -> std::sync::MutexGuard<'static, Option<io::Error>> {
     ERROR.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_cannot_end_its_line_or_turn_it_round() {
+        let forged = plain("press\r\n\u{1b}[2Jline\u{9b}1A\u{2028}\u{202e}txt\u{2069}");
+        assert_eq!(forged, "press???[2Jline?1A??txt?");
+        assert!(matches!(plain("永康 Works, “7”"), Cow::Borrowed(_)));
+    }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant as Monotonic};
 use indicatif::ProgressBar;
 use tocsin_alerts::contacts::Contacts;
 use tocsin_pipeline::Arrival;
-use tocsin_schemas::door::{self, admit_line};
+use tocsin_schemas::door;
 use tocsin_schemas::log::{EventLog, LogError};
 use tocsin_schemas::records::Record;
 use tocsin_schemas::time::Instant;
@@ -96,7 +96,7 @@ impl History for Stream {
         let mut batch = self.begun.take();
         loop {
             let Some(line) = self.lines.next()? else { return Ok(batch) };
-            let Ok(envelope) = admit_line(&line.raw) else {
+            let Ok(envelope) = line.admit() else {
                 // Moves no clock and ends no batch.
                 self.refused += 1;
                 continue;

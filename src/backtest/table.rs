@@ -11,27 +11,39 @@ use super::chance::Chance;
 use super::compare::{Counts, Difference, Messages, Report, Times};
 use super::listed::{ListDifference, OnList};
 use super::phones::Phones;
+use crate::output::plain;
 
 /// Rows of a long table; `--json` has all.
 const ROWS: usize = 12;
+
+/// A table that lines up, whatever the texts of records in it try.
+struct Sheet(Table);
+
+impl Sheet {
+    fn add_row(&mut self, cells: Vec<impl AsRef<str>>) {
+        self.0.add_row(cells.iter().map(|cell| plain(cell.as_ref())));
+    }
+}
+
+/// One line, as above.
+fn line(out: &mut String, text: impl AsRef<str>) {
+    let _ = writeln!(out, "{}", plain(text.as_ref()));
+}
 
 /// The whole page.
 pub fn text(report: &Report) -> String {
     let r = report;
     let mut out = String::new();
-    let _ = writeln!(out, "Compared: {} to {}, {} days", r.from, r.to, r.days);
-    let _ = writeln!(
-        out,
-        "History:  from {} on, {} records, {} refused",
-        r.history.first_on, r.history.records, r.history.refused
-    );
+    line(&mut out, format!("Compared: {} to {}, {} days", r.from, r.to, r.days));
+    let (first, records, refused) = (r.history.first_on, r.history.records, r.history.refused);
+    line(&mut out, format!("History:  from {first} on, {records} records, {refused} refused"));
     for (name, policy) in [("OLD", &r.policies.old), ("NEW", &r.policies.new)] {
         let begins: Vec<String> = policy.effective_from.iter().map(ToString::to_string).collect();
         let hash: String = policy.hash.chars().take(12).collect();
-        let _ = writeln!(out, "{name}:      {}, from {}, hash {hash}…", policy.from, begins.join(", "));
+        line(&mut out, format!("{name}:      {}, from {}, hash {hash}…", policy.from, begins.join(", ")));
     }
     for note in &r.notes {
-        let _ = writeln!(out, "Note:     {note}");
+        line(&mut out, format!("Note:     {note}"));
     }
     let parts = [
         alerts(r),
@@ -53,15 +65,15 @@ pub fn text(report: &Report) -> String {
     out
 }
 
-fn table(header: &[&str]) -> Table {
+fn table(header: &[&str]) -> Sheet {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.to_vec());
-    table
+    Sheet(table)
 }
 
 /// The table as text, numbers to the right.
-fn shown(mut table: Table) -> String {
+fn shown(Sheet(mut table): Sheet) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -162,10 +174,10 @@ fn townships(r: &Report) -> String {
     ending(t, more)
 }
 
-fn ending(mut t: Table, more: usize) -> String {
+fn ending(mut t: Sheet, more: usize) -> String {
     if more > 0 {
         t.add_row(vec![format!("and {more} more, see --json")]);
-    } else if t.is_empty() {
+    } else if t.0.is_empty() {
         t.add_row(vec!["none"]);
     }
     shown(t)
@@ -259,8 +271,8 @@ fn differences(all: &[Difference]) -> String {
 }
 
 /// A table of words, of which the first rows of so many are there.
-fn left(mut t: Table, all: usize) -> String {
-    for column in t.column_iter_mut() {
+fn left(mut t: Sheet, all: usize) -> String {
+    for column in t.0.column_iter_mut() {
         column.set_cell_alignment(CellAlignment::Left);
     }
     let more = all.saturating_sub(ROWS);
@@ -269,7 +281,7 @@ fn left(mut t: Table, all: usize) -> String {
     } else if all == 0 {
         t.add_row(vec!["none"]);
     }
-    let lines: Vec<String> = t.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> = t.0.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n"
 }
 
@@ -312,4 +324,22 @@ Messages by phone are for the contacts at the end of the history. What delivery 
 that a newer one overtakes) is not counted.
 "
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An area may be a zone's own code, which is free text.
+    #[test]
+    fn a_text_of_a_record_stays_in_its_cell() {
+        let mut sheet = table(&["TOWNSHIPS", "blue"]);
+        sheet.add_row(vec!["zone\nforged  9\u{1b}[2J", "1"]);
+        let text = shown(sheet);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("zone?forged  9?[2J") && !text.contains('\u{1b}'), "{text}");
+        let mut out = String::new();
+        line(&mut out, "OLD:      a.toml\nNEW:      b.toml");
+        assert_eq!(out.lines().count(), 1);
+    }
 }

@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> CommandResult {
     };
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
     let written = event.clone();
-    let goes = open::within(open::LIMIT, &config.log, move || {
+    let goes = open::writing(&config, "corrections held", move || {
         let found = held::read(&*log, &*schemas)?;
         let there = || Ok(held::releases(&*log, &*schemas)?.cover(until));
         governance::append(&*log, WRITER, &[written], there)?;

@@ -217,12 +217,16 @@ fn feed(
     })
 }
 
-/// That day and instant have come.
+/// That day and instant have come. The end of a day that is not over yet is as far as the history goes.
 fn reached(args: &Args, question: &Question, clock: Instant) -> Result<(), Failure> {
-    let (option, found) = match args.known_at {
-        _ if question.as_of > clock.day() => ("--as-of", question.as_of.to_string()),
-        Some(At::Instant(at)) if at > clock => ("--known-at", at.to_string()),
-        _ => return Ok(()),
+    let to_come = args.known_at.and_then(|at| match at {
+        At::Instant(at) => (at > clock).then(|| at.to_string()),
+        At::EndOf(day) => (day > clock.day()).then(|| day.to_string()),
+    });
+    let (option, found) = match to_come {
+        _ if args.as_of.is_some_and(|day| day > clock.day()) => ("--as-of", question.as_of.to_string()),
+        Some(at) => ("--known-at", at),
+        None => return Ok(()),
     };
     Err(Failure::wrong_call(format!("{option} {found} has not come yet: the history goes up to {clock}")))
 }
@@ -253,7 +257,7 @@ fn named(comparing: &Comparing, found: &Comparison) -> Result<(), Failure> {
         )));
     }
     let keys = comparing.keys();
-    let listed = keys.iter().take(KEYS).cloned().collect::<Vec<_>>().join(", ");
+    let listed = keys.iter().take(KEYS).map(|key| output::plain(key)).collect::<Vec<_>>().join(", ");
     let more = if keys.len() > KEYS { format!(" and {} more", keys.len() - KEYS) } else { String::new() };
     let with = if keys.is_empty() { "none has any".to_owned() } else { format!("there is {listed}{more}") };
     Err(Failure::failed(format!(

@@ -13,35 +13,53 @@ use tocsin_pipeline::known::{Absent, Comparison, Side};
 use tocsin_schemas::codes::Scope;
 
 use super::Answer;
+use crate::output::plain;
 use crate::why::{place_name, value};
 
 /// Figures that come first, in this order; whatever else a row has follows by name.
 const FIRST: [&str; 5] = ["incidents", "persons", "incidents_with_headcount", "headcount", "per_thousand"];
 
+/// A page that grows line by line.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// One line, whatever the texts of records in it try.
+    fn line(&mut self, indent: usize, text: impl AsRef<str>) {
+        let text = plain(text.as_ref());
+        let indent = if text.is_empty() { 0 } else { indent };
+        let _ = writeln!(self.text, "{:indent$}{text}", "");
+    }
+}
+
 /// The whole text.
 pub fn of(answer: &Answer) -> String {
     let c = &answer.comparison;
-    let mut out = String::new();
-    let _ = writeln!(out, "FIGURES of {} {}, as of {}", c.scope, name(c), c.now.as_of);
+    let mut page = Page::default();
+    page.line(0, format!("FIGURES of {} {}, as of {}", c.scope, name(c), c.now.as_of));
     for (what, side) in [("then", &c.then), ("now ", &c.now)] {
-        let _ = writeln!(
-            out,
-            "  {what}  as known at {} from {} records, policy {}",
-            side.known_at, side.records, side.policy_hash
-        );
+        let (at, records, policy) = (side.known_at, side.records, &side.policy_hash);
+        page.line(2, format!("{what}  as known at {at} from {records} records, policy {policy}"));
         if let Some(absent) = side.absent {
-            let _ = writeln!(out, "        no row: {}", why_absent(absent));
+            page.line(8, format!("no row: {}", why_absent(absent)));
         }
     }
-    let _ = writeln!(out, "\n{}", figures(c));
-    out.push_str(&listed::entries(c));
-    out.push_str(&differences::of(c));
-    let _ = writeln!(
-        out,
-        "\nRead: {} records, {} of them refused at the door. A record counts from the clock at which it was taken in.",
-        answer.history.records, answer.history.refused
+    page.line(0, "");
+    figures(c).lines().for_each(|line| page.line(0, line));
+    page.line(0, "");
+    listed::entries(&mut page, c);
+    differences::of(&mut page, c);
+    page.line(0, "");
+    page.line(
+        0,
+        format!(
+            "Read: {} records, {} of them refused at the door. A record counts from the clock at which it was taken in.",
+            answer.history.records, answer.history.refused
+        ),
     );
-    out
+    page.text
 }
 
 /// A key with its name, where there is one.
@@ -142,7 +160,8 @@ fn in_order(name: &str) -> String {
 }
 
 fn row(figure: &str, side: &str, cells: impl Iterator<Item = String>) -> Vec<String> {
-    [figure.to_owned(), side.to_owned()].into_iter().chain(cells).collect()
+    let cells = [figure.to_owned(), side.to_owned()].into_iter().chain(cells);
+    cells.map(|cell| plain(&cell).into_owned()).collect()
 }
 
 fn cell(value: &Option<Value>) -> String {

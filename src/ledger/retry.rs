@@ -109,7 +109,8 @@ pub fn run(args: &Args) -> CommandResult {
     if !asked.is_empty() && !args.dry_run {
         let events = events(&*source.log, &*source.schemas, args, &asked, now)?;
         let (log, schemas) = (Arc::clone(&source.log), Arc::clone(&source.schemas));
-        open::within(open::LIMIT, &config.log, move || {
+        let look = format!("ledger show {}", asked[0].delivery_id);
+        open::writing(&config, &look, move || {
             governance::append(&*log, WRITER, &events, || stand(&*log, &*schemas, &events))
         })?;
     }

@@ -8,11 +8,11 @@ use tocsin_pipeline::{Engine, Options};
 use tocsin_schemas::codes::{List, ListClass};
 use tocsin_schemas::log::LogError;
 use tocsin_schemas::records::{Listed, Member, Reference, Whole};
-use tocsin_schemas::time::Instant;
+use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 use tocsin_schemas::wire;
 
-use super::known::Known;
+use super::known::{Known, decided_on};
 use super::source::{Log, Source};
 use super::{Annual, Heading, show, text};
 use crate::exit::{CommandResult, Failure};
@@ -42,7 +42,7 @@ pub struct OfYear {
     pub policy_hash: String,
     /// How many are on it, and who froze it.
     pub sizes: Whole,
-    /// What enterprises are compared with.
+    /// What the enterprises of the year were compared with when the list as a whole was last written. A row has its own.
     pub reference: Option<Reference>,
     /// Key ones first, the most incidents first.
     pub members: Vec<Row>,
@@ -55,6 +55,15 @@ pub struct Row {
     pub name: Option<String>,
     /// Its responsible area.
     pub area: Option<String>,
+    /// The day that its figures are seen from: that of the decision that last changed the entry.
+    pub as_of: Day,
+    /// The clock of that decision.
+    pub decided_at: Instant,
+    /// The policy of that decision.
+    pub policy_hash: String,
+    /// What its chances and shrunken rate were computed with: of another day than the list's where the entry has not
+    /// changed since.
+    pub reference: Option<Reference>,
     #[serde(flatten)]
     pub member: Member,
 }
@@ -62,13 +71,22 @@ pub struct Row {
 /// Runs `tocsin lists annual`.
 ///
 /// # Errors
-/// A wrong call: a year whose list is not kept, and those of the source. A failure: the log.
+/// A wrong call: a year whose list is not kept, another policy for lists that were frozen, and those of the source. A
+/// failure: the log.
 pub fn run(args: &Annual) -> CommandResult {
     let common = &args.common;
+    let another_policy = common.policy.is_some() || common.policy_from.is_some();
+    if args.frozen && common.config.is_some() && another_policy {
+        return Err(Failure::wrong_call(
+            "--frozen shows what was frozen and approved, which no other policy can change: leave out --policy and \
+             --policy-from, or leave out --frozen to see the list as it would be under that policy",
+        ));
+    }
     let source = Source::open(common)?;
-    let as_published = common.as_of.is_none() && common.policy.is_none() && common.policy_from.is_none();
+    // What was frozen is never made again: it would stand under the name of who approved another list.
+    let as_published = args.frozen || (common.as_of.is_none() && !another_policy);
     let (heading, entries, names) = match source.log().filter(|_| as_published) {
-        Some(log) => published(log, &source)?,
+        Some(log) => published(log, &source, common.as_of)?,
         None => {
             let (known, frozen) = Known::run(source, common.as_of)?;
             let mut entries = known.engine.lists();
@@ -80,15 +98,26 @@ pub fn run(args: &Annual) -> CommandResult {
     show(common, &heading, &lists, |top| text::annual(&lists, args, top))
 }
 
-/// What stands in the topic, and an engine that knows the register.
-fn published(log: &Log, source: &Source) -> Result<(Heading, Vec<Listed>, Engine), Failure> {
+/// What stood in the topic at the end of a day, of which only frozen lists tell; and an engine that knows the register.
+fn published(
+    log: &Log,
+    source: &Source,
+    as_of: Option<Day>,
+) -> Result<(Heading, Vec<Listed>, Engine), Failure> {
     let progress = start::read_progress(&*log.log)?;
     let Some((progress, clock)) = progress.and_then(|p| p.clock.map(|clock| (p, clock))) else {
-        return Err(Failure::failed(
-            "the service has not decided anything yet, so its topic lists is empty: start `tocsin run`, or give --as-of \
-             to list from the records that are there",
-        ));
+        let or = match as_of {
+            None => ", or give --as-of to list from the records that are there",
+            Some(_) => "",
+        };
+        return Err(Failure::failed(format!(
+            "the service has not decided anything yet, so its topic lists is empty: start `tocsin run`{or}"
+        )));
     };
+    let as_of = as_of.unwrap_or(clock.day());
+    decided_on(as_of, clock.day())?;
+    let clock = clock.min(as_of.plus(1).midnight().plus_millis(-1));
+    let (policy, not_taken_over) = log.policy_of(&progress)?;
     let mut records = 0;
     // Compacted, and may still hold what was superseded: the last word of each key.
     let mut entries: BTreeMap<Vec<u8>, (u64, Listed)> = BTreeMap::new();
@@ -112,22 +141,26 @@ fn published(log: &Log, source: &Source) -> Result<(Heading, Vec<Listed>, Engine
     let mut register = Vec::new();
     start::read_all(&*log.log, topics::ENTERPRISES, &mut |record| {
         records += 1;
-        if let AtDoor::In(arrival, _) = admit(record, &*log.schemas) {
+        if record.stamp.day() <= as_of
+            && let AtDoor::In(arrival, _) = admit(record, &*log.schemas)
+        {
             register.push(*arrival);
         }
         Ok(())
     })?;
     engine.load(register);
     let heading = Heading {
-        as_of: clock.day(),
+        as_of,
         clock,
-        policy: source.policy.clone(),
+        policy: policy.unwrap_or_else(|| source.policy.clone()),
         policy_hash: progress.policy_hash.as_str().into(),
+        not_taken_over,
         source: format!("the topic lists of {}", source.name()),
         records,
         refused: 0,
     };
-    let mut entries: Vec<(u64, Listed)> = entries.into_values().collect();
+    let mut entries: Vec<(u64, Listed)> =
+        entries.into_values().filter(|(_, listed)| listed.as_of <= as_of).collect();
     entries.sort_by_key(|(place, _)| *place);
     Ok((heading, entries.into_iter().map(|(_, listed)| listed).collect(), engine))
 }
@@ -156,8 +189,8 @@ fn choose(args: &Annual, heading: &Heading, entries: Vec<Listed>, names: &Engine
         // One that is equal to an earlier one has the entries of that.
         let event_id = sizes.same_as.as_ref().or(listed.event_id.as_ref());
         let same = |l: &&Listed| l.year == listed.year && l.event_id.as_ref() == event_id;
-        let members = entries.iter().filter(wanted).filter(same).filter_map(|l| l.member.clone());
-        let mut members: Vec<Row> = members.map(|member| row(member, names)).collect();
+        let members = entries.iter().filter(wanted).filter(same);
+        let mut members: Vec<Row> = members.filter_map(|listed| row(listed, names)).collect();
         members.sort_by(|a, b| {
             let rank = |r: &Row| (r.member.class != ListClass::Key, std::cmp::Reverse(r.member.incidents));
             let rate = |r: &Row| r.member.per_thousand.unwrap_or(-1.0);
@@ -177,7 +210,17 @@ fn choose(args: &Annual, heading: &Heading, entries: Vec<Listed>, names: &Engine
     Ok(Lists { lists })
 }
 
-fn row(member: Member, names: &Engine) -> Row {
+/// An entry with what it was compared with; `None` for a list as a whole.
+fn row(listed: &Listed, names: &Engine) -> Option<Row> {
+    let member = listed.member.clone()?;
     let registered = names.enterprise(&member.uscc);
-    Row { name: registered.map(|e| e.name.to_string()), area: registered.map(|e| e.area.to_string()), member }
+    Some(Row {
+        name: registered.map(|e| e.name.to_string()),
+        area: registered.map(|e| e.area.to_string()),
+        as_of: listed.as_of,
+        decided_at: listed.decided_at,
+        policy_hash: listed.policy_hash.to_string(),
+        reference: listed.reference.clone(),
+        member,
+    })
 }

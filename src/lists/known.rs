@@ -37,6 +37,7 @@ impl Known {
         let mut engine = Engine::of_decisions(source.policies.clone(), Options { workers: 1 });
         let mut held: Vec<Arrival> = Vec::new();
         let mut clock = None;
+        let as_of = as_of.or(decided(&source));
         let read = source.each(as_of, &mut |at, mut arrivals| {
             arrivals.iter().for_each(&mut see);
             held.append(&mut arrivals);
@@ -66,6 +67,7 @@ impl Known {
             let lists = outcomes.iter().flat_map(|outcome| outcome.lists.iter());
             frozen.extend(lists.filter_map(|(_, listed)| listed).filter(|l| l.list == List::Frozen));
         };
+        let as_of = as_of.or(decided(&source));
         let read = source.each(as_of, &mut |at, arrivals| keep(engine.arrive(at, arrivals)))?;
         let (as_of, clock) = day(&source, &read, as_of)?;
         let last = engine.clock().map_or(as_of, Instant::day);
@@ -88,11 +90,30 @@ impl Known {
             clock: self.clock,
             policy: self.source.policy.clone(),
             policy_hash: Arc::clone(self.engine.policies().hash()),
+            not_taken_over: None,
             source: self.source.name(),
             records: self.read.records,
             refused: self.read.refused,
         }
     }
+}
+
+/// The day up to which the service of a log has decided. What came after it is known to nobody yet, though it is there.
+fn decided(source: &Source) -> Option<Day> {
+    source.log()?.clock.map(Instant::day)
+}
+
+/// That a day is not after the one up to which the service has decided.
+///
+/// # Errors
+/// A wrong call.
+pub fn decided_on(day: Day, decided: Day) -> Result<(), Failure> {
+    if day <= decided {
+        return Ok(());
+    }
+    Err(Failure::wrong_call(format!(
+        "--as-of {day} is after {decided}, up to which the service has decided: expected that day or an earlier one"
+    )))
 }
 
 /// The as-of day, and the decision clock at its end: the last arrival or midnight.
@@ -109,12 +130,10 @@ fn day(source: &Source, read: &Read, as_of: Option<Day>) -> Result<(Day, Instant
             "--as-of {as_of} is before the first arrival's day {first}: expected that day or a later one"
         )));
     };
-    let decided = source.log().and_then(|log| log.clock).map_or(last, |clock| clock.max(last)).day();
+    let decided = decided(source).unwrap_or(last.day());
     let day = as_of.unwrap_or(decided);
-    if source.log().is_some() && day > decided {
-        return Err(Failure::wrong_call(format!(
-            "--as-of {day} is after {decided}, up to which the service has decided: expected that day or an earlier one"
-        )));
+    if source.log().is_some() {
+        decided_on(day, decided)?;
     }
     stream::near("--as-of", day, last.day())?;
     Ok((day, last.max(day.midnight())))

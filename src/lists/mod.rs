@@ -162,6 +162,9 @@ pub struct Heading {
     pub policy: String,
     /// SHA-256 (hex) of the policy.
     pub policy_hash: Arc<str>,
+    /// Of what stands in the topic `lists`: the policy that was published since and has not decided anything yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_taken_over: Option<String>,
     /// Where the records come from.
     pub source: String,
     /// How many lines or records were looked at.

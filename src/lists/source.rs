@@ -7,8 +7,9 @@ use std::time::{Duration, Instant as Monotonic};
 
 use tocsin_pipeline::lists::Refused;
 use tocsin_pipeline::{Arrival, Policies};
-use tocsin_schemas::door::{self, Glimpse, admit_line};
+use tocsin_schemas::door::{self, Glimpse};
 use tocsin_schemas::log::{EventLog, LogError, LogRecord};
+use tocsin_schemas::records::Progress;
 use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 use tocsin_schemas::wire::{NoIds, SchemaIds};
@@ -180,7 +181,7 @@ impl Batches<'_> {
 
 fn file(mut lines: Lines, batches: &mut Batches<'_>) -> Result<(), Failure> {
     while let Some(line) = lines.next()? {
-        let Ok(envelope) = admit_line(&line.raw) else {
+        let Ok(envelope) = line.admit() else {
             // Moves no clock and ends no batch.
             batches.read.records += 1;
             batches.read.refused += 1;
@@ -204,6 +205,10 @@ fn file(mut lines: Lines, batches: &mut Batches<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+fn version(published: &topic::Published) -> String {
+    format!("version {} of the topic policy", published.version)
+}
+
 impl Log {
     fn open(config: &Config) -> Result<Log, Failure> {
         let log = open::open(config, open::Missing::Refuse)?;
@@ -217,11 +222,31 @@ impl Log {
     fn policy(&self, config: &Config) -> Result<(Policies, String), Failure> {
         let held = topic::read(&*self.log)?;
         Ok(match held.newest() {
-            Some(newest) => {
-                (newest.policies.clone(), format!("version {} of the topic policy", newest.version))
-            }
+            Some(newest) => (newest.policies.clone(), version(newest)),
             None => (config.policies.clone(), "the policy of the configuration".to_owned()),
         })
+    }
+
+    /// The policy that decided last, as far as the topic has it, and the one that is in force and has not decided yet.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub fn policy_of(&self, progress: &Progress) -> Result<(Option<String>, Option<String>), Failure> {
+        let held = topic::read(&*self.log)?;
+        let Some(newest) = held.newest() else { return Ok((None, None)) };
+        let decided = |one: &&topic::Published| *progress.policy_hash == **one.policies.hash();
+        if decided(&newest) {
+            return Ok((Some(version(newest)), None));
+        }
+        // One text may have been in force twice.
+        let read = progress.offsets.iter().find(|o| o.topic == topics::POLICY).map_or(0, |o| o.next);
+        let name = match held.valid.iter().rev().filter(|one| one.offset < read).find(decided) {
+            Some(decided) => version(decided),
+            None => "one that the topic policy does not hold".to_owned(),
+        };
+        let hash: String = newest.policies.hash().chars().take(12).collect();
+        let newer = format!("{}, published at {}, hash {hash}…", version(newest), newest.published_at);
+        Ok((Some(name), Some(newer)))
     }
 
     fn each(&self, batches: &mut Batches<'_>) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangeme
 use tocsin_schemas::areas;
 
 use super::Heading;
+use crate::output::plain;
 
 /// The most characters of a free text in a cell; `--json` has all.
 const LONGEST: usize = 40;
@@ -88,16 +89,17 @@ impl Rows {
 /// The first lines of a page.
 pub fn heading(heading: &Heading) -> String {
     let hash: String = heading.policy_hash.chars().take(12).collect();
+    let newer = heading.not_taken_over.as_ref();
+    let newer = newer.map(|newer| format!("         not taken over yet: {newer}\n")).unwrap_or_default();
     format!(
-        "As of:   {}, by the day of the accident; clock {}\nPolicy:  {}, hash {hash}…\nFrom:    {}, {} records, {} refused\n\n",
+        "As of:   {}, by the day of the accident; clock {}\nPolicy:  {}, hash {hash}…\n{newer}From:    {}, {} records, {} refused\n\n",
         heading.as_of, heading.clock, heading.policy, heading.source, heading.records, heading.refused
     )
 }
 
 /// A free text in one cell of one line: what moves a cursor is not passed on.
 pub fn clean(text: &str) -> String {
-    let mut clean: String =
-        text.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let mut clean: String = plain(text).chars().take(LONGEST).collect();
     if text.chars().nth(LONGEST).is_some() {
         clean.push('…');
     }

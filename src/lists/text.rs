@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tocsin_pipeline::lists::{Hazards, Industries, Industry, RefusedReports, Streaks, YearFigures};
 use tocsin_pipeline::policy::Lists as Limits;
 use tocsin_schemas::codes::{IndustryVerdict, ListClass, StreakSince};
-use tocsin_schemas::records::{Member, Window};
+use tocsin_schemas::records::{Member, Reference, Window};
 
 use super::Annual;
 use super::annual::{Lists, OfYear, Row};
@@ -60,11 +60,21 @@ fn year(list: &OfYear, top: usize) -> String {
         };
         let _ = writeln!(
             out,
-            "  compared with the city at the midnight of {}: {} incidents, {} insured, {} per 1,000\n  {model}",
+            "  compared with the city at the midnight of {}: {} incidents in the rate, {} insured, {} per 1,000\n  {model}",
             r.taken_on,
             r.incidents,
             number(r.headcount, 0),
             number(r.per_thousand, 3)
+        );
+    }
+    let taken = |r: &Option<Reference>| r.as_ref().map(|r| (r.taken_on, r.modelled_on));
+    let otherwise = list.members.iter().filter(|row| taken(&row.reference) != taken(&list.reference)).count();
+    if otherwise > 0 {
+        let all = list.members.len();
+        let _ = writeln!(
+            out,
+            "  {otherwise} of {all} entries were compared with the city or the model of another midnight: each has its own in \
+             --json"
         );
     }
     let headings = [

@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> CommandResult {
     }
     let record = record(&policies, text, wall.stamp());
     let expected = Arc::clone(policies.hash());
-    let version = open::within(open::LIMIT, &config.log, move || append(&*log, record, &expected, held))?;
+    let version = open::writing(&config, "policy show", move || append(&*log, record, &expected, held))?;
     say!("published {file} as version {version}: {what}");
     Ok(())
 }
@@ -123,8 +123,8 @@ fn append(log: &dyn EventLog, record: NewRecord, hash: &str, held: Held) -> Resu
         Ok(()) => Ok(count(&held) + 1),
         // A new writer settles the old one, and then the topic tells.
         Err(LogError::Uncertain { why }) => {
-            log.writer(WRITER)?;
-            let now = topic::read(log)?;
+            let settled = log.writer(WRITER).and_then(|_| topic::read(log));
+            let now = settled.map_err(|e| LogError::Uncertain { why: format!("{why}; then: {e}") })?;
             let there = now.newest().is_some_and(|n| &**n.policies.hash() == hash);
             if there { Ok(count(&now)) } else { Err(LogError::Retry { what: "publish", why }) }
         }

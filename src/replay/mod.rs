@@ -24,7 +24,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tocsin_pipeline::{Outcome, Policies};
 use tocsin_schemas::codes::{Change, Reason, Rule, Scope, State};
-use tocsin_schemas::door::{self, LineRefusal, Refusal, admit_line};
+use tocsin_schemas::door::{self, LineRefusal, Refusal};
 use tocsin_schemas::log::LogRecord;
 use tocsin_schemas::records::{Incident, Listed, Quarantined, Rates, Whole};
 use tocsin_schemas::time::{Day, Instant};
@@ -41,7 +41,7 @@ use station::{AtDoor, Fed, Station, at_door};
 /// A chunk is full at this many lines…
 const CHUNK_LINES: usize = 4_000;
 /// …or this many bytes.
-const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: u64 = 4 << 20;
 
 /// From so many midnights on their passing is announced where no bar shows it.
 const MANY_DAYS: i32 = 365;
@@ -54,15 +54,15 @@ Each line is one arrival, in order:
 
 Writes incidents.jsonl, flags.jsonl, rates.jsonl, statistics.jsonl (by sector, tag, cause and period),
 lists.jsonl (key and general enterprises), alerts.jsonl, quarantine.jsonl and summary.json, byte for
-byte the same on every run. Lines that cannot be used are listed in quarantine.jsonl and are no failure, unless
-every line is such a one.
+byte the same on every run. Lines that cannot be used, also those of more than 4 MiB, are listed in quarantine.jsonl
+and are no failure; if every line is such a one, a warning on standard error says so.
 
 Examples:
   tocsin replay stream.jsonl --out out
   tocsin replay history.jsonl --out out --policy-from 2009-07-01    run today's policy on old history
   tocsin replay stream.jsonl --out out --keep-log out.db            and keep the log, for `tocsin why`
 
-Exit codes: 0 done. 1: the disk failed, or every line was quarantined. 2: a wrong call.")]
+Exit codes: 0 done, also where lines were quarantined. 1: the disk failed. 2: a wrong call.")]
 pub struct Args {
     /// The file of arrivals.
     #[arg(value_name = "STREAM.jsonl")]
@@ -91,8 +91,7 @@ pub struct Args {
 ///
 /// # Errors
 /// A wrong call: the stream or the policy cannot be read, the folder cannot be made, `--policy-from` with
-/// several tables, `--as-of` before the last arrival or a century after it. A failure: the disk; or every line was
-/// quarantined (the files are written all the same).
+/// several tables, `--as-of` before the last arrival or a century after it. A failure: the disk.
 pub fn run(args: Args) -> CommandResult {
     let began = std::time::Instant::now();
     let policies = policies(&args)?;
@@ -108,13 +107,6 @@ pub fn run(args: Args) -> CommandResult {
         keep(&log, kept)?;
     }
     let seconds = began.elapsed().as_secs_f64();
-    if lines > 0 && quarantined >= lines {
-        return Err(Failure::failed(format!(
-            "every line was quarantined ({lines} of {lines}), so nothing was decided: {} has the reason of each, and \
-             `tocsin replay --help` says what a line looks like",
-            args.out.join("quarantine.jsonl").display()
-        )));
-    }
     let refused = match quarantined {
         0 => "none quarantined".to_owned(),
         n => format!("{n} quarantined (see quarantine.jsonl)"),
@@ -127,6 +119,14 @@ pub fn run(args: Args) -> CommandResult {
     ));
     if let Some(text) = before_policy {
         output::tell(format_args!("{text}"));
+    }
+    // Quarantined lines are no failure; but whoever named the wrong file shall learn it.
+    if lines > 0 && quarantined >= lines {
+        output::tell(format_args!(
+            "warning: every line was quarantined ({lines} of {lines}), so nothing was decided: {} has the reason of \
+             each, and `tocsin replay --help` says what a line looks like",
+            args.out.join("quarantine.jsonl").display()
+        ));
     }
     Ok(())
 }
@@ -295,7 +295,7 @@ impl Replay {
         let mut fed: Vec<Fed> = Vec::with_capacity(chunk.len());
         let mut steps: Vec<(Line, Step)> = Vec::with_capacity(chunk.len());
         for read in chunk {
-            let step = match admit_line(&read.raw) {
+            let step = match read.admit() {
                 Err(refused) => Step::Refused(refused),
                 Ok(line) => {
                     let (topic, at) = (line.topic.into_owned(), line.arrived_at);

@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> CommandResult {
     let silence = Silence { event_id, version: 1, subject, on: today, author, details };
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
     let written = silence.clone();
-    open::within(open::LIMIT, &config.log, move || topic::append(&*log, &*schemas, &written))?;
+    open::writing(&config, "silence list", move || topic::append(&*log, &*schemas, &written))?;
     if args.signed.json {
         say!("{}", serde_json::to_string_pretty(&Shown::of(&silence, now)).map_err(Failure::failed)?);
         return Ok(());

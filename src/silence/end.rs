@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> CommandResult {
     let standing = held.silences.all().find(|s| s.event_id == args.event_id);
     let ended = ended(standing, args, now).map_err(Failure::wrong_call)?;
     let written = ended.clone();
-    open::within(open::LIMIT, &config.log, move || topic::append(&*log, &*schemas, &written))?;
+    open::writing(&config, "silence list --all", move || topic::append(&*log, &*schemas, &written))?;
     if args.signed.json {
         say!("{}", serde_json::to_string_pretty(&Shown::of(&ended, now)).map_err(Failure::failed)?);
     } else {

@@ -52,7 +52,7 @@ fn event(silence: &Silence) -> Result<GovernanceEvent, LogError> {
 /// Appends it.
 ///
 /// # Errors
-/// Those of the log; after one of them nothing was written.
+/// Those of the log; after one of them nothing was written, but for `Uncertain`: nobody knows.
 pub fn append(log: &dyn EventLog, schemas: &dyn SchemaIds, silence: &Silence) -> Result<(), LogError> {
     governance::append(log, WRITER, &[event(silence)?], || {
         Ok(read(log, schemas)?.silences.all().any(|standing| standing == silence))

@@ -22,7 +22,8 @@ pub enum Asked {
     AlertBegins(String),
     /// The one incident that holds a report, which is named in any case of letters: see `super::read::resolve`.
     Report(Source, String),
-    /// One episode of an escalation, by the number that its messages quote.
+    /// One episode of an escalation, by the number that its messages quote; where there is none, the one alert whose id
+    /// begins so: see `super::read::resolve`.
     Case(String),
     /// One incident.
     Incident(IncidentId),
@@ -56,18 +57,25 @@ impl Asked {
             return Asked::of_list(id, list, rest)
                 .ok_or_else(|| format!("{id:?} is no key of a list. {FORMS}"));
         }
+        // Digits alone are a number with a slip: hardly one alert in a million begins with nine of them.
+        let begins = |id: &str| {
+            let alert = base32(id) && !id.bytes().all(|b| b.is_ascii_digit());
+            alert.then(|| Asked::AlertBegins(id.to_owned()))
+        };
         let upper = id.to_ascii_uppercase();
         let id = upper.as_str();
         match id.len() {
             ALERT if base32(id) => Ok(Asked::Alert(id.to_owned())),
             CASE if id.starts_with('E') && base32(id) => Ok(Asked::Case(id.to_owned())),
-            9 | 10 => id.parse().map(Asked::Incident).map_err(|e| {
-                format!("the incident number {id:?}: {e}; compare it with the message. {FORMS}")
+            9 | 10 => id.parse().map(Asked::Incident).or_else(|e| {
+                begins(id).ok_or_else(|| {
+                    format!("the incident number {id:?}: {e}; compare it with the message. {FORMS}")
+                })
             }),
-            18 => id
-                .parse()
-                .map(Asked::Enterprise)
-                .map_err(|e| format!("the USCC {id:?}: {e}; compare it with the message. {FORMS}")),
+            18 => id.parse().map(Asked::Enterprise).or_else(|e| {
+                begins(id)
+                    .ok_or_else(|| format!("the USCC {id:?}: {e}; compare it with the message. {FORMS}"))
+            }),
             ALERT_BEGINS..ALERT if base32(id) => Ok(Asked::AlertBegins(id.to_owned())),
             _ => Err(format!("{:?} is no id. {FORMS}", id.chars().take(64).collect::<String>())),
         }

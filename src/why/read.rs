@@ -59,8 +59,10 @@ pub struct Found {
 pub fn resolve(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: Asked) -> Result<Asked, Failure> {
     let mut reader = Reader::new(log, schemas);
     let mut all: BTreeMap<String, Asked> = BTreeMap::new();
+    let mut is_case = false;
     match &asked {
-        Asked::AlertBegins(begin) => reader.own(&mut |alert: Alert| {
+        Asked::AlertBegins(begin) | Asked::Case(begin) => reader.own(&mut |alert: Alert| {
+            is_case |= matches!(asked, Asked::Case(_)) && *alert.case_no == **begin;
             if alert.alert_id.starts_with(begin.as_str()) {
                 all.insert(alert.alert_id.clone(), Asked::Alert(alert.alert_id));
             }
@@ -86,7 +88,7 @@ pub fn resolve(log: &dyn EventLog, schemas: &dyn SchemaIds, asked: Asked) -> Res
     }
     reader.bar.finish_and_clear();
     match all.len() {
-        0 => Ok(asked),
+        n if n == 0 || is_case => Ok(asked),
         1 => Ok(all.into_values().next().unwrap_or(asked)),
         n => {
             let some: Vec<String> = all.into_keys().take(SHOWN).collect();

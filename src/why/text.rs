@@ -22,6 +22,7 @@ use tocsin_schemas::records::{Alert, Delivery};
 use tocsin_schemas::time::Instant;
 
 use super::{Answer, What};
+use crate::output::plain;
 
 /// The whole text.
 pub fn of(answer: &Answer) -> String {
@@ -62,8 +63,9 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// One line, whatever the texts of records in it try.
     fn line(&mut self, indent: usize, text: impl AsRef<str>) {
-        let text = text.as_ref();
+        let text = plain(text.as_ref());
         if text.is_empty() {
             self.text.push('\n');
         } else {

@@ -92,6 +92,22 @@ fn the_page_for_people() {
     golden("enterprise.txt", &known(&firm));
 }
 
+/// The page is held up as evidence: a name cannot write a line of it.
+#[test]
+fn a_name_cannot_forge_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let forged = town().replace("有限公司", r"有限公司\n  yes: forged\u001b[2J");
+    fs::write(dir.path().join("town.jsonl"), forged).unwrap();
+    let output = tocsin(dir.path(), &[&["known"], &AREA[..], &["--as-of", "2025-03-31"]].concat());
+    assert!(output.status.success(), "{}", words(&output));
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(page.contains("有限公司?  yes: forged?[2J"), "{page}");
+    assert!(
+        !page.contains('\u{1b}') && !page.lines().any(|line| line.starts_with("  yes: forged")),
+        "{page}"
+    );
+}
+
 #[test]
 fn the_answer_for_scripts() {
     let found = starred(&known(&[&AREA[..], &["--as-of", "2025-03-31", "--json"]].concat()));
@@ -306,6 +322,16 @@ fn what_cannot_be_answered_is_said_in_one_line() {
             &["city", "330784", "town.jsonl", "--known-at", "2025-04-09T10:00:00+08:00"],
             2,
             "--known-at 2025-04-09T10:00:00+08:00 has not come yet",
+        ),
+        (
+            &["city", "330784", "town.jsonl", "--as-of", "2025-03-31", "--known-at", "2026-04-10"],
+            2,
+            "--known-at 2026-04-10 has not come yet: the history goes up to 2025-04-09T09:00:00+08:00",
+        ),
+        (
+            &["city", "330784", "town.jsonl", "--known-at", "2025-04-10"],
+            2,
+            "--known-at 2025-04-10 has not come yet",
         ),
         (
             &["area", "330784999", "town.jsonl", "--as-of", "2025-03-31"],

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod log;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -353,6 +355,13 @@ fn a_wrong_call_says_what_to_do() {
 
 /// The stream on a new embedded log, stamped with its arrivals, and a configuration beside it.
 fn fill(dir: &Path) {
+    SqliteLog::open(&dir.join("log.db")).unwrap().ensure(&topics::settings(), false).unwrap();
+    append(dir, &town().lines);
+    fs::write(dir.join("tocsin.toml"), "[log]\nkind = \"embedded\"\npath = \"log.db\"\n").unwrap();
+}
+
+/// Puts lines on the log.
+fn append(dir: &Path, lines: &[Line]) {
     let key = |topic: &str, value: &Value| {
         let names = topics::topic(topic).unwrap().key.split('|');
         let part = |name| value.get(name).map_or(String::new(), |v| v.as_str().unwrap_or("").to_owned());
@@ -366,9 +375,7 @@ fn fill(dir: &Path) {
         route: None,
     };
     let log = SqliteLog::open(&dir.join("log.db")).unwrap();
-    log.ensure(&topics::settings(), false).unwrap();
-    log.writer("feeds").unwrap().append(&town().lines.iter().map(record).collect::<Vec<_>>()).unwrap();
-    fs::write(dir.join("tocsin.toml"), "[log]\nkind = \"embedded\"\npath = \"log.db\"\n").unwrap();
+    log.writer("feeds").unwrap().append(&lines.iter().map(record).collect::<Vec<_>>()).unwrap();
 }
 
 /// Without what says where it was read.

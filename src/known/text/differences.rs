@@ -7,52 +7,46 @@ use tocsin_pipeline::known::{
 };
 use tocsin_schemas::records::Window;
 
-use super::{listed, number, signed};
+use super::{Page, listed, number, signed};
 use crate::why::{place_name, said, value};
 
 /// Both parts.
-pub fn of(c: &Comparison) -> String {
-    let mut out = String::from("What makes the difference, in the order in which it was taken in\n");
+pub fn of(page: &mut Page, c: &Comparison) {
+    page.line(0, "What makes the difference, in the order in which it was taken in");
     if c.differences.is_empty() {
-        out.push_str("  nothing: no record that was taken in since changed anything here\n");
+        page.line(2, "nothing: no record that was taken in since changed anything here");
     }
     for difference in &c.differences {
-        let _ = writeln!(out, "  {}", head(difference));
-        for line in effects(&difference.effect) {
-            let _ = writeln!(out, "      {line}");
-        }
+        let (head, below) = head(difference);
+        page.line(2, head);
+        below.into_iter().chain(effects(&difference.effect)).for_each(|line| page.line(6, line));
         if let Some(row) = difference.row {
             let text = match row {
                 Row::Appeared => "from here on there is a row",
                 Row::Vanished => "from here on there is no row",
             };
-            let _ = writeln!(out, "      {text}");
+            page.line(6, text);
         }
-        for line in difference.incidents.iter().flat_map(transition) {
-            let _ = writeln!(out, "      {line}");
-        }
-        for moved in &difference.lists {
-            let _ = writeln!(out, "      {}", listed::moved(moved));
-        }
+        difference.incidents.iter().flat_map(transition).for_each(|line| page.line(6, line));
+        difference.lists.iter().for_each(|moved| page.line(6, listed::moved(moved)));
     }
     if c.without_effect > 0 {
-        let _ = writeln!(
-            out,
-            "  {} other records were taken in since and changed nothing here",
-            c.without_effect
-        );
+        let others = c.without_effect;
+        page.line(2, format!("{others} other records were taken in since and changed nothing here"));
     }
-    out.push_str("\nDoes it add up\n");
-    out.push_str(&sums(c));
-    out
+    page.line(0, "");
+    page.line(0, "Does it add up");
+    sums(page, c);
 }
 
-fn head(difference: &Difference) -> String {
+/// What happened, and the lines that belong to it.
+fn head(difference: &Difference) -> (String, Vec<String>) {
     let late = |arrived_at| match difference.taken_in_at {
         Some(at) if at != arrived_at => format!(" (taken in at {at})"),
         _ => String::new(),
     };
-    match &difference.cause {
+    let mut below = Vec::new();
+    let head = match &difference.cause {
         Because::Policy { from, to } => {
             let nothing = difference.effect.is_empty() && difference.incidents.is_empty();
             let nothing = nothing && difference.lists.is_empty();
@@ -60,13 +54,8 @@ fn head(difference: &Difference) -> String {
             format!("policy {from} -> {to}{changed}")
         }
         Because::ComparedWith { lists } => {
-            let mut text =
-                "lists compared with what the end of the day would take from the records as known now"
-                    .to_owned();
-            for compared in lists {
-                let _ = write!(text, "\n      {}", listed::compared(compared));
-            }
-            text
+            below.extend(lists.iter().map(listed::compared));
+            "lists compared with what the end of the day would take from the records as known now".to_owned()
         }
         Because::Report { report, version, arrived_at, verdict, status, did, fields } => {
             let late = late(*arrived_at);
@@ -110,19 +99,17 @@ fn head(difference: &Difference) -> String {
             moved,
         } => {
             let took = successor_of.map(|before| format!(", took over {before}")).unwrap_or_default();
-            let mut text = format!(
+            below.extend(moved.iter().map(who_moved));
+            format!(
                 "{arrived_at}{} register {uscc} version {version}{}: {name}, area {}, industry {industry}, {status}, \
                  from {valid_from}{took}",
                 late(*arrived_at),
                 door(verdict),
                 place_name(area)
-            );
-            for one in moved {
-                let _ = write!(text, "\n      {}", who_moved(one));
-            }
-            text
+            )
         }
-    }
+    };
+    (head, below)
 }
 
 /// What the door said, where it did not just accept.
@@ -237,33 +224,23 @@ fn picture(p: &Picture) -> String {
     text
 }
 
-fn sums(c: &Comparison) -> String {
-    let mut out = String::new();
+fn sums(page: &mut Page, c: &Comparison) {
     if !c.adds_up() {
-        out.push_str("  IT DOES NOT ADD UP. This is a defect of Tocsin: report it with this page.\n");
+        page.line(2, "IT DOES NOT ADD UP. This is a defect of Tocsin: report it with this page.");
         for gap in &c.unexplained {
-            let _ = writeln!(
-                out,
-                "  {} {}: {} then, {} explained, {} now",
-                gap.window,
-                gap.figure,
-                number(gap.then),
-                signed(gap.explained),
-                number(gap.now)
-            );
+            let (then, explained, now) = (number(gap.then), signed(gap.explained), number(gap.now));
+            let (window, figure) = (gap.window, &gap.figure);
+            page.line(2, format!("{window} {figure}: {then} then, {explained} explained, {now} now"));
         }
         for gap in &c.lists_unexplained {
-            let _ = writeln!(out, "  explained, and now: {}", listed::moved(gap));
+            page.line(2, format!("explained, and now: {}", listed::moved(gap)));
         }
-        return out;
+        return;
     }
-    out.push_str("  yes: in every window what was known then and the differences give what is known now\n");
-    shared(c.explained.iter().map(|effect| (effect.window, sum(c, effect)))).iter().for_each(
-        |(windows, sum)| {
-            let _ = writeln!(out, "  {windows}: {sum}");
-        },
-    );
-    out
+    page.line(2, "yes: in every window what was known then and the differences give what is known now");
+    for (windows, sum) in shared(c.explained.iter().map(|effect| (effect.window, sum(c, effect)))) {
+        page.line(2, format!("{windows}: {sum}"));
+    }
 }
 
 /// What was known then, what was added, and what is known now: of one window.

@@ -5,27 +5,28 @@ use std::fmt::Write as _;
 use tocsin_pipeline::known::{Compared, Comparison, ListEntry, ListMoved};
 use tocsin_schemas::records::Reference;
 
-use super::number;
+use super::{Page, number};
 
 /// The entries then and now; nothing where there is none on either side.
-pub fn entries(c: &Comparison) -> String {
+pub fn entries(page: &mut Page, c: &Comparison) {
     let mut years: Vec<i32> = c.then.lists.iter().chain(&c.now.lists).map(|entry| entry.year).collect();
     years.sort_unstable();
     years.dedup();
-    let mut out = String::new();
+    if years.is_empty() {
+        return;
+    }
     for year in years {
         let of = |all: &[ListEntry]| entry(all.iter().find(|entry| entry.year == year));
-        let _ = writeln!(out, "List of {year}");
-        let _ = writeln!(out, "  then  {}", of(&c.then.lists));
-        let _ = writeln!(out, "  now   {}", of(&c.now.lists));
+        page.line(0, format!("List of {year}"));
+        page.line(2, format!("then  {}", of(&c.then.lists)));
+        page.line(2, format!("now   {}", of(&c.now.lists)));
     }
-    if !out.is_empty() {
-        out.push_str(
-            "  (compared with the city's rate and the model that the end of the day would take from the same records; what was \
-             published was compared with those of a midnight, see `tocsin why`)\n\n",
-        );
-    }
-    out
+    page.line(
+        2,
+        "(compared with the city's rate and the model that the end of the day would take from the same records; what was \
+         published was compared with those of a midnight, see `tocsin why`)",
+    );
+    page.line(0, "");
 }
 
 /// What became of an entry.

@@ -3,6 +3,7 @@
 //!
 //! Over another stream: `TOCSIN_TEST_STREAM=FILE TOCSIN_TEST_POLICY_FROM=DATE cargo test --release -p tocsin why::`
 
+mod forged;
 mod lists;
 mod said;
 
@@ -473,6 +474,10 @@ fn an_id_tells_by_its_form_what_it_is_of() {
     }
 }
 
+fn resolved(source: &Source, id: &str) -> Asked {
+    read::resolve(&*source.log, &*source.schemas, Asked::parse(id).unwrap()).unwrap()
+}
+
 /// In any case of letters, by the beginning where it is the only one, and by a report.
 #[test]
 fn an_id_is_found_in_lower_case_by_its_beginning_and_by_a_report() {
@@ -493,6 +498,22 @@ fn an_id_is_found_in_lower_case_by_its_beginning_and_by_a_report() {
         assert!(text::of(&ask(&source, id).unwrap()).starts_with(&incident), "{id}");
     }
     assert!(ask(&source, "hr/nobody").is_none() && ask(&source, "AAAAAAAA").is_none());
+    // So many signs have also a case number, an incident's number and a code of an enterprise.
+    for signs in 8..26 {
+        let page = text::of(&ask(&source, &alert.alert_id[..signs]).unwrap());
+        assert_eq!(page.lines().next(), whole.lines().next(), "{signs}");
+    }
+    // A case number is one first; else an alert may begin so.
+    let case_no =
+        alerts(&source).iter().map(|a| a.case_no.to_string()).find(|no| no.starts_with('E')).unwrap();
+    assert!(matches!(resolved(&source, &case_no), Asked::Case(_)));
+    let mut other = alert.clone();
+    other.alert_id = format!("{case_no}{}", "A".repeat(16));
+    write(&source, &[other.clone()]);
+    assert!(matches!(resolved(&source, &case_no), Asked::Case(_)));
+    other.alert_id = format!("EZZZZZZZZZ{}", "A".repeat(16));
+    write(&source, &[other.clone()]);
+    assert_eq!(resolved(&source, "ezzzzzzzzz"), Asked::Alert(other.alert_id));
     // Two that begin alike are both named.
     let mut other = alert.clone();
     other.alert_id = format!("{}{}", &alert.alert_id[..8], "A".repeat(18));
