@@ -42,7 +42,8 @@ pub struct Stats {
     pub requests: u64,
     /// Requests repeated because a stop came before their outcome, since the start; each with the same key.
     pub resent_in_flight: u64,
-    /// Questions put to gateways about requests whose outcome nobody saw, since the start.
+    /// Questions put to gateways about requests whose outcome nobody saw, and about what they accepted and of which no
+    /// receipt came, since the start.
     pub questions: u64,
     /// Of the deliveries asked about, those whose fate the gateway told, since the start.
     pub settled: u64,
