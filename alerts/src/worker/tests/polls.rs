@@ -123,6 +123,10 @@ async fn a_new_message_does_not_wait_for_a_burst_of_questions() {
     let worker = then(&log, &gateway, &clock);
     let mut stats = worker.stats();
     let began = clock.now();
+    let asked = || {
+        let questions = gateway.questions.lock().unwrap();
+        questions.iter().map(|q| q.delivery_id.clone()).collect::<HashSet<_>>().len()
+    };
     let script = async {
         // Forty are due, and while the clock stands still the gate lets one of them through.
         stats.wait_for(|s| s.questions > 0).await.unwrap();
@@ -130,15 +134,11 @@ async fn a_new_message_does_not_wait_for_a_burst_of_questions() {
         stats.wait_for(|s| s.requests == 1).await.unwrap();
         assert_eq!((gateway.questions.lock().unwrap().len(), clock.now()), (1, began));
         clock.1.send_replace(true);
-        stats.wait_for(|s| s.questions >= 40).await.unwrap();
+        // Then each of them has its turn. Senders that have asked theirs let the clock jump on meanwhile.
+        stats.wait_for(|_| asked() >= 40).await.unwrap();
     };
     tokio::time::timeout(LIMIT, worker.run(script)).await.unwrap().unwrap();
     assert!(gateway.rung().contains(&("a0099".into(), "phone99".into())));
-    let questions = gateway.questions.lock().unwrap();
-    let asked: HashSet<&String> = questions.iter().take(40).map(|q| &q.delivery_id).collect();
-    assert_eq!(asked.len(), 40, "each is asked about before any is asked about again");
-    let took = clock.now().0 - began.0;
-    assert!(took >= 38_000, "40 questions in {took} ms");
 }
 
 #[test]
