@@ -99,7 +99,12 @@ pub trait Channel: Send + Sync {
     fn kind(&self) -> Kind;
     /// How long after a request "not found" means "not sent", in milliseconds; of an askable one.
     fn not_found_counts_after_ms(&self) -> i64;
-    /// Asks what became of a message; of an askable one. As [`Channel::send`]: once, within its time-out.
+    /// Whether it can be asked what became of a message that it has accepted. More can than are askable: one may know a
+    /// message by the number alone that its yes carries.
+    fn asks(&self) -> bool {
+        self.kind() == Kind::Askable
+    }
+    /// Asks what became of a message; of one that can be asked. As [`Channel::send`]: once, within its time-out.
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told>;
     /// Whether it takes messages back.
     fn recalls(&self) -> bool {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
-use tocsin_schemas::codes::{Role, Says};
+use tocsin_schemas::codes::{FailureClass, Role, Says};
 use tocsin_schemas::index;
 use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
@@ -126,6 +126,15 @@ pub fn maybe_out(delivery: &Delivery) -> bool {
 pub use tocsin_schemas::index::BOUNCED;
 /// The reason of `failed` when a carrier could not bring it.
 pub const CARRIER_FAILED: &str = "carrier_failed";
+
+/// The reason of a delivery that its carrier failed with a code of this class, pushed or asked for. The code itself has no
+/// bounded list.
+pub(crate) fn failed(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Permanent => BOUNCED,
+        _ => CARRIER_FAILED,
+    }
+}
 
 /// Whether this record of a delivery is the word of a planner that did not know of its attempts.
 pub(crate) fn planned_again(before: &Delivery, now: &Delivery) -> bool {

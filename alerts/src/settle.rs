@@ -16,9 +16,11 @@
 use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
+use crate::answers::carrier;
 use crate::channel::Outcome;
 use crate::decide::{self, RetrySettings, Why};
 use crate::gateways::{Fate, Kind, Told};
+use crate::ledger;
 
 /// The shortest and the longest distance between two questions, in milliseconds.
 const DISTANCE_MS: (i64, i64) = (10_000, 600_000);
@@ -93,10 +95,11 @@ pub fn told(
         Told::Known { fate: Fate::Delivered, gateway_ref } => {
             moves(known(DeliveryState::Delivered, None, gateway_ref.as_ref()))
         }
-        // The carrier's own code has no bounded list.
-        Told::Known { fate: Fate::Failed(_), gateway_ref } => {
-            moves(known(DeliveryState::Failed, Some("carrier_failed"), gateway_ref.as_ref()))
-        }
+        Told::Known { fate: Fate::Failed(code), gateway_ref } => moves(known(
+            DeliveryState::Failed,
+            Some(ledger::failed(carrier::class(code))),
+            gateway_ref.as_ref(),
+        )),
         Told::NotFound => {
             let counts = sent_at(delivery).plus_millis(not_found_counts_after_ms);
             if now < counts {

@@ -45,7 +45,8 @@ pub struct Stats {
     /// Requests made once more at a gateway that knows no key and cannot be asked, as the configuration wants, since the
     /// start: each may ring a phone twice.
     pub resent_unknown: u64,
-    /// Questions put to gateways about requests whose outcome nobody saw, since the start.
+    /// Questions put to gateways about requests whose outcome nobody saw, and about what they accepted and of which no
+    /// receipt came, since the start.
     pub questions: u64,
     /// Of the deliveries asked about, those whose fate the gateway told, since the start.
     pub settled: u64,

@@ -9,10 +9,11 @@ use tocsin_alerts::gateways::{self, Fate, Kind, Question, Told};
 use tocsin_schemas::time::Instant;
 use tokio::sync::watch;
 
-/// A clock that is set by each step. Whoever waits for at most a quarter of an hour (a retry, a question) gets it at once.
+/// A clock that is set by each step. Whoever waits for at most ten minutes (a retry, a question about an answer that was lost)
+/// gets it at once.
 pub struct Hand(watch::Sender<i64>);
 
-const QUARTER: i64 = 900_000;
+const AT_ONCE: i64 = 600_000;
 
 impl Hand {
     pub fn new() -> Arc<Hand> {
@@ -32,7 +33,7 @@ impl Clock for Hand {
         Box::pin(async move {
             tokio::task::yield_now().await;
             let mut time = self.0.subscribe();
-            let near = |now: &i64| at.0 - *now <= QUARTER;
+            let near = |now: &i64| at.0 - *now <= AT_ONCE;
             if time.wait_for(near).await.is_ok() {
                 self.set(at);
             }
@@ -46,6 +47,8 @@ pub struct Ring {
     pub to: String,
     pub key: String,
     pub channel: &'static str,
+    /// The gateway's yes was lost.
+    pub unseen: bool,
 }
 
 /// All gateways of a story.
@@ -54,6 +57,9 @@ pub struct Phones {
     rings: Mutex<Vec<Ring>>,
     /// For each phone what its next requests come to, each with the channel that it is for, if one is named.
     script: Mutex<HashMap<String, VecDeque<String>>>,
+    /// For each phone what a gateway tells of its messages that it has accepted: of those not named here, that the carrier
+    /// has not answered.
+    fates: Mutex<HashMap<String, Fate>>,
     /// Phones whose requests are not answered for now.
     barred: watch::Sender<HashSet<String>>,
     /// Requests that wait there.
@@ -72,12 +78,19 @@ impl Phones {
         for answer in answers {
             match answer.as_str() {
                 "挡住" => self.barred.send_modify(|barred| _ = barred.insert(phone.to_owned())),
+                "查送达" => self.tells(phone, Fate::Delivered),
+                "查失败" => self.tells(phone, Fate::Failed("MK:0001".into())),
+                "查空号" => self.tells(phone, Fate::Failed("MK:0000".into())),
                 "放行" => self.barred.send_modify(|barred| _ = barred.remove(phone)),
                 _ => {
                     self.script.lock().unwrap().entry(phone.to_owned()).or_default().push_back(answer.clone())
                 }
             }
         }
+    }
+
+    fn tells(&self, phone: &str, fate: Fate) {
+        self.fates.lock().unwrap().insert(phone.to_owned(), fate);
     }
 
     fn next(&self, phone: &str, channel: &str) -> Option<String> {
@@ -113,12 +126,12 @@ pub struct Gate {
 }
 
 impl Gate {
-    fn ring(&self, message: &Outgoing) {
+    fn ring(&self, message: &Outgoing, unseen: bool) {
         let mut rings = self.phones.rings.lock().unwrap();
         let known = rings.iter().any(|r| r.key == message.idempotency_key);
         if !known || self.kind() != Kind::Idempotent {
             let (to, key) = (message.to.clone(), message.idempotency_key.clone());
-            rings.push(Ring { to, key, channel: self.name });
+            rings.push(Ring { to, key, channel: self.name, unseen });
         }
     }
 }
@@ -131,7 +144,7 @@ impl Channel for Gate {
         Box::pin(async move {
             let mut barred = self.phones.barred.subscribe();
             if barred.borrow().contains(&message.to) {
-                self.ring(message);
+                self.ring(message, false);
                 let _parked = Parked::new(&self.phones);
                 let _ = barred.wait_for(|barred| !barred.contains(&message.to)).await;
             }
@@ -145,12 +158,12 @@ impl Channel for Gate {
                 Some("账户") => return Outcome::Account { reason: "http_403".into() },
                 Some("丢失") => return unknown(),
                 Some("丢响") => {
-                    self.ring(message);
+                    self.ring(message, true);
                     return unknown();
                 }
                 _ => {}
             }
-            self.ring(message);
+            self.ring(message, false);
             Outcome::Accepted { gateway_ref: Some("r".to_owned()) }
         })
     }
@@ -162,11 +175,13 @@ impl Channel for Gate {
     }
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told> {
         Box::pin(async move {
-            let rang = self.phones.rings().iter().any(|r| r.key == question.delivery_id);
-            match rang {
-                true => Told::Known { fate: Fate::Delivered, gateway_ref: None },
-                false => Told::NotFound,
-            }
+            let rings = self.phones.rings();
+            let Some(ring) = rings.iter().find(|r| r.key == question.delivery_id) else {
+                return Told::NotFound;
+            };
+            let told = self.phones.fates.lock().unwrap().get(&ring.to).cloned();
+            let fate = told.unwrap_or(if ring.unseen { Fate::Delivered } else { Fate::Accepted });
+            Told::Known { fate, gateway_ref: None }
         })
     }
 }

@@ -277,6 +277,10 @@ impl Channel for Post {
         i64::from(self.gateway.profile().not_found_counts_after_seconds.unwrap_or(u32::MAX)) * 1_000
     }
 
+    fn asks(&self) -> bool {
+        self.gateway.asks().is_some()
+    }
+
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told> {
         Box::pin(Post::ask(self, question))
     }

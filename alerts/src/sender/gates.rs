@@ -20,6 +20,8 @@ use crate::gateways::Told;
 pub(crate) struct Lane {
     pub gateway: &'static str,
     pub asks: bool,
+    /// Of questions, those about what the gateway has accepted: behind all others.
+    pub later: bool,
 }
 
 /// When to look at a lane again that is closed now. `None`: when [`Gates::freed`] says so.
@@ -62,7 +64,13 @@ impl Gates {
     /// The lane of a channel, if there is that channel.
     pub fn lane(&self, channel: &str, asks: bool) -> Option<Lane> {
         let (gateway, _) = self.admissions.get_key_value(channel)?;
-        Some(Lane { gateway, asks })
+        Some(Lane { gateway, asks, later: false })
+    }
+
+    /// The lane of questions about what this channel has accepted. They pass the same gate as all questions, when no other
+    /// question waits there.
+    pub fn later_questions(&self, channel: &str) -> Option<Lane> {
+        self.lane(channel, true).map(|lane| Lane { later: true, ..lane })
     }
 
     /// The ledger knows that this gateway has said yes.
@@ -108,8 +116,15 @@ impl Gates {
     pub fn enter(self: &Arc<Self>, lane: Lane, sender: u32, place: &Place) -> Result<Pass, Again> {
         let Some(admission) = self.admissions.get(lane.gateway) else { return Err(None) };
         let mut all = self.fronts();
-        let fronts = all.entry(lane).or_default();
         let (now, tick) = self.now();
+        let ahead = all.get(&Lane { later: false, ..lane }).filter(|_| lane.later);
+        let ahead = ahead.and_then(|fronts| fronts.values().next()).map(|(_, again)| *again);
+        let fronts = all.entry(lane).or_default();
+        if let Some(again) = ahead {
+            let again = again.filter(|at| *at > now);
+            fronts.insert(sender, (place.clone(), again));
+            return Err(again);
+        }
         let before = |(other, (front, _)): &(&u32, &(Place, Again))| **other != sender && front < place;
         if let Some((_, (_, again))) = fronts.iter().find(before) {
             // It may have that other's time by now, which then says so when it has passed.

@@ -25,6 +25,7 @@ mod digests;
 mod elsewhere;
 mod gates;
 mod hold;
+mod polls;
 mod recalls;
 mod receipts;
 pub(crate) mod start;
@@ -49,6 +50,7 @@ use crate::worker::{Shared, WRITER, WorkerError, looked_up, tail};
 use board::{Board, Errand, Send};
 pub(crate) use gates::Gates;
 use gates::Present;
+use polls::Polls;
 use turn::{Done, Turn};
 
 /// How long after the begin of its append a request may still start, by the boot clock.
@@ -118,6 +120,7 @@ pub(crate) async fn run(
         usage: started.usage,
         digests: started.digests,
         recent: started.recent,
+        polls: Polls::default(),
         recalls: Vec::new(),
         by_hand: HashSet::new(),
         coming: HashSet::new(),
@@ -144,11 +147,12 @@ pub(crate) async fn run(
     started.proven.iter().for_each(|channel| shared.gates.prove(channel));
     let present = Present { gates: &shared.gates, sender: partition };
     turn.take_over();
+    turn.polls_from_the_past();
     shared.hands.writes(partition);
     turn.answers(started.came);
     let mut requests: JoinSet<Done> = JoinSet::new();
     let mut recalls: JoinSet<bool> = JoinSet::new();
-    let mut asked: HashMap<tokio::task::Id, (u64, bool)> = HashMap::new();
+    let mut asked: HashMap<tokio::task::Id, About> = HashMap::new();
     let mut stopping = None;
     let mut released = shared.registry.released();
     // Answers wait until the deliveries are known that were in the log when they were read.
@@ -172,6 +176,8 @@ pub(crate) async fn run(
             turn.take_by_hand(given);
         }
         let (sends, waits) = if stopping.is_none() { turn.decide() } else { (Vec::new(), false) };
+        // After what is more pressing has had its turn at the gates.
+        let (polls, polls_wait) = if stopping.is_none() { turn.polls() } else { (Vec::new(), false) };
         // What was taken by hand is this worker's for so long after it was taken.
         let began = turn.taken_at.take().unwrap_or_else(|| shared.clock.boot());
         turn.commit().await?;
@@ -204,13 +210,18 @@ pub(crate) async fn run(
                     }
                 }
             });
-            asked.insert(task.id(), (seq, asks));
+            asked.insert(task.id(), About::Open(seq, asks));
+        }
+        for poll in polls {
+            let about = About::Accepted(poll.delivery_id.clone());
+            let task = requests.spawn(async move { Done::Told(poll.make().await) });
+            asked.insert(task.id(), about);
         }
         turn.publish();
         if stopping.is_some() && requests.is_empty() {
             break;
         }
-        let due = turn.next_due();
+        let due = [turn.next_due(), turn.polls.next_due()].into_iter().flatten().min();
         tokio::select! {
             _ = stop.changed(), if stopping.is_none() => {
                 tracing::info!(partition, under_way = requests.len(), "the sender stops when no request is under way");
@@ -226,8 +237,16 @@ pub(crate) async fn run(
                 let mut next = Some(done);
                 while let Some(done) = next {
                     let (id, done) = done.map_or_else(|e| (e.id(), None), |(id, done)| (id, Some(done)));
-                    if let Some((seq, asks)) = asked.remove(&id) {
-                        turn.finish(seq, &done.unwrap_or_else(|| Done::failed(asks)));
+                    match asked.remove(&id) {
+                        Some(About::Open(seq, asks)) => {
+                            turn.finish(seq, &done.unwrap_or_else(|| Done::failed(asks)));
+                        }
+                        Some(About::Accepted(id)) => {
+                            if let Done::Told(told) = done.unwrap_or_else(|| Done::failed(true)) {
+                                turn.polled(&id, &told);
+                            }
+                        }
+                        None => {}
                     }
                     next = requests.try_join_next_with_id();
                 }
@@ -252,10 +271,18 @@ pub(crate) async fn run(
             }
             _ = released.changed(), if stopping.is_none() => turn.board.look_at_held(Why::Fuse.as_str()),
             () = wait_for(&*shared.clock, due), if stopping.is_none() => {}
-            () = freed, if waits && stopping.is_none() => {}
+            () = freed, if (waits || polls_wait) && stopping.is_none() => {}
         }
     }
     Ok(())
+}
+
+/// What a request is about.
+enum About {
+    /// An entry of the board, and whether it is a question.
+    Open(u64, bool),
+    /// A question about a delivery that its gateway has accepted.
+    Accepted(String),
 }
 
 async fn until(at: Option<tokio::time::Instant>) {

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use tocsin_schemas::codes::{AnswerKind, FailureClass};
+use tocsin_schemas::codes::AnswerKind;
 use tocsin_schemas::records::{Answer, Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
 
@@ -14,10 +14,10 @@ use super::turn::Turn;
 use crate::answers::fold::{self, Effect, Standing};
 use crate::answers::{self, SentTo};
 use crate::decide::Why;
-use crate::ledger::{self, BOUNCED, ThreadKey, terminal};
+use crate::ledger::{self, ThreadKey, terminal};
 
 /// How long after a request a receipt is still believed, in milliseconds: gateways push for two days at most.
-const BELIEVED_MS: i64 = 72 * 3_600_000;
+pub(super) const BELIEVED_MS: i64 = 72 * 3_600_000;
 
 /// The deliveries that have ended and may still get a receipt.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Turn<'_> {
         }
     }
 
-    fn answer(&mut self, answer: Answer) {
+    pub fn answer(&mut self, answer: Answer) {
         let Some(id) = answer.delivery_id.clone().or_else(|| self.replied_to(&answer)) else { return };
         if self.ledger.open(&id).is_some() && self.board.at_rest(&id).is_none() {
             // Named, because a reply is to what was known when it was read.
@@ -98,11 +98,7 @@ impl Turn<'_> {
         let standing = Standing::of(delivery, ledger::said(delivery));
         let (state, reason) = match fold::effect(Some(&standing), &answer) {
             Effect::Delivered => (DeliveryState::Delivered, None),
-            // The carrier's own code has no bounded list.
-            Effect::Failed { class: FailureClass::Permanent, .. } => {
-                (DeliveryState::Failed, Some(BOUNCED.to_owned()))
-            }
-            Effect::Failed { .. } => (DeliveryState::Failed, Some("carrier_failed".to_owned())),
+            Effect::Failed { class, .. } => (DeliveryState::Failed, Some(ledger::failed(class).to_owned())),
             // Whoever answers has it, whatever the gateway has said.
             Effect::Acknowledged | Effect::WithdrawnClaim | Effect::NotOurs => {
                 (DeliveryState::Delivered, Some(answer.says.as_str().to_owned()))
@@ -124,10 +120,11 @@ impl Turn<'_> {
         if let Some((seq, _)) = self.board.at_rest(&id) {
             self.board.remove(seq);
         }
-        let by_person = answer.says.by_person();
-        self.count(|mine| match by_person {
-            true => mine.answers += 1,
-            false => mine.receipts += 1,
+        let (by_person, asked) = (answer.says.by_person(), answer.kind == AnswerKind::Poll);
+        self.count(|mine| match (by_person, asked) {
+            (true, _) => mine.answers += 1,
+            (_, true) => mine.settled += 1,
+            (false, false) => mine.receipts += 1,
         });
         self.record(&moved);
     }

@@ -11,6 +11,7 @@ use tocsin_schemas::time::Instant;
 use super::board::{Board, Errand, Send};
 use super::digests::Digests;
 use super::gates::{Again, Lane};
+use super::polls::Polls;
 use super::recalls::Recall;
 use super::receipts::Recent;
 use crate::admission::Turn as Place;
@@ -65,15 +66,19 @@ pub(super) struct Want {
     pub resend: bool,
 }
 
-/// Its place in the backlog of its gateway. The ledger does not say how bad a thing is but by its urgency, and in words.
-fn place(delivery: &Delivery) -> Place {
-    let severity = match delivery.urgency {
+/// How bad it is. The ledger does not say that but by its urgency, and in words.
+pub(super) fn severity(delivery: &Delivery) -> Severity {
+    match delivery.urgency {
         Urgency::AtOnce if delivery.slots.values().any(|value| value == texts::FATAL) => Severity::Fatal,
         Urgency::AtOnce => Severity::Severe,
         _ => Severity::Minor,
-    };
+    }
+}
+
+/// Its place in the backlog of its gateway.
+fn place(delivery: &Delivery) -> Place {
     let since = delivery.decided_at.unwrap_or(delivery.at);
-    Place::new(severity, since, &delivery.case_no, &delivery.delivery_id)
+    Place::new(severity(delivery), since, &delivery.case_no, &delivery.delivery_id)
 }
 
 /// What the loop holds between its steps.
@@ -90,6 +95,8 @@ pub(super) struct Turn<'a> {
     pub digests: Digests,
     /// What may still get a receipt.
     pub recent: Recent,
+    /// What gateways are asked about that they have accepted.
+    pub polls: Polls,
     /// What is to be taken back once its correction is written down as accepted.
     pub recalls: Vec<Recall>,
     /// What was taken by hand and the log has not brought yet: it is known when it comes, though it may have ended.
@@ -457,6 +464,7 @@ impl Turn<'_> {
         self.usage.apply(delivery);
         self.digests.apply(delivery);
         self.recent.apply(delivery);
+        self.look_at_poll(delivery);
         self.ledger.apply(delivery.clone());
     }
 
@@ -478,7 +486,12 @@ impl Turn<'_> {
 
 /// The contact that a delivery goes to, as long as the address is the same: that of its rank, else whoever has it for
 /// this role now.
-fn person(contacts: &Contacts, delivery: &Delivery, key: &PhoneKey, now: Instant) -> Option<Person> {
+pub(super) fn person(
+    contacts: &Contacts,
+    delivery: &Delivery,
+    key: &PhoneKey,
+    now: Instant,
+) -> Option<Person> {
     let role = delivery.contact_role.unwrap_or(delivery.role);
     let subject = delivery.contact_subject.as_deref().unwrap_or(&delivery.subject);
     let address = delivery.address_hash.as_deref()?;

@@ -77,6 +77,8 @@ fn an_answer_settles_and_not_found_only_after_its_time() {
         (Fate::Accepted, Accepted, None),
         (Fate::Delivered, Delivered, None),
         (Fate::Failed("MK:0001".into()), Failed, Some("carrier_failed")),
+        // As in a receipt: nobody has this number.
+        (Fate::Failed("MK:0000".into()), Failed, Some("bounced")),
     ] {
         let Settled::Moves(after) = at(&known(fate), 1) else { panic!() };
         assert_eq!((after.state, after.reason.as_deref(), after.due_at), (state, reason, None));

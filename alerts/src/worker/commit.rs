@@ -45,7 +45,7 @@ pub(crate) struct Committer {
     pub planned: Vec<Delivery>,
     /// What this turn changes, in order; of one delivery the last one counts.
     pub deliveries: Vec<Delivery>,
-    /// What a planner tells senders.
+    /// What a planner tells senders, and what a gateway told a sender that asked.
     pub answers: Vec<Answer>,
     /// Whether the progress is to be written with the next append, or by itself.
     pub wants_progress: bool,

@@ -9,6 +9,7 @@ mod memlog;
 mod morning;
 mod order;
 mod peace;
+mod polls;
 mod quiet;
 mod quota;
 mod recalled;

@@ -45,7 +45,7 @@ impl Channel for Down {
 }
 
 /// An alert to somebody of its own, so that no phone waits for another message.
-fn to_somebody(n: u32, severity: Severity, after_ms: i64) -> [NewRecord; 2] {
+pub(super) fn to_somebody(n: u32, severity: Severity, after_ms: i64) -> [NewRecord; 2] {
     let first = format!("91330784XX{n:07}");
     let check = tocsin_schemas::ids::Uscc::check_symbol(first.as_bytes()).unwrap();
     let subject = format!("{first}{}", char::from(check));
@@ -376,7 +376,7 @@ async fn a_death_alone_at_a_gateway_that_is_down_goes_over_the_next_one_within_m
 }
 
 /// A clock that stands still until it is let go.
-struct Still(Arc<JumpClock>, watch::Sender<bool>);
+pub(super) struct Still(pub Arc<JumpClock>, pub watch::Sender<bool>);
 
 impl Clock for Still {
     fn now(&self) -> Instant {

@@ -24,6 +24,8 @@ pub struct Gateway {
     pub questions: Mutex<Vec<Question>>,
     /// What was taken back; `None`: it takes nothing back.
     pub recalled: Option<Mutex<Vec<String>>>,
+    /// Whether it is asked about what it has accepted, too.
+    pub tells_later: bool,
     /// Requests wait here while it is closed.
     pub gate: Option<tokio::sync::Semaphore>,
 }
@@ -93,6 +95,9 @@ impl Channel for Gateway {
     }
     fn not_found_counts_after_ms(&self) -> i64 {
         1_800_000
+    }
+    fn asks(&self) -> bool {
+        self.tells_later
     }
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Told> {
         Box::pin(async move {
