@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_alerts::admission::{Admission, AdmissionSettings};
+use tocsin_alerts::answers::deadline::Deadlines;
 use tocsin_alerts::answers::link::Links;
 use tocsin_alerts::channel::Channel;
 use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::{BoxFuture, Clock, SystemClock};
+use tocsin_alerts::gateways::Kind;
 use tocsin_alerts::gateways::send::{Post, Timeouts};
 use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::plan::next::Awaits;
@@ -131,9 +133,11 @@ pub fn worker(
     settings.links = server.map(|server| Links::new(&server.public_url, server.links.clone()));
     settings.corrections_an_hour = config.corrections_an_hour;
     settings.retry.resend_unknown = config.resend_unknown;
-    // Nobody is asked in another's place where no answer can come.
-    let deadlines = config.answers.deadlines;
-    settings.awaits = config.answers.awaited.then(|| Awaits { deadlines, ..Awaits::default() });
+    // Nobody is asked in another's place where no answer can come; but where gateways are asked about what they took, a
+    // carrier's no is waited for.
+    let asked = config.gateways.all.iter().any(|gateway| gateway.entry.profile.kind == Kind::Askable);
+    let deadlines = if config.answers.awaited { config.answers.deadlines } else { Deadlines::NONE };
+    settings.awaits = (config.answers.awaited || asked).then(|| Awaits { deadlines, ..Awaits::default() });
     // As long as the slowest of them may take.
     if let Some(longest) = config.gateways.all.iter().map(|gateway| gateway.timeout).max() {
         settings.stop_grace = longest + Duration::from_secs(2);

@@ -39,6 +39,12 @@ pub struct Deadlines {
 
 const HOUR: i64 = 3_600_000;
 
+impl Deadlines {
+    /// No answer is due of anything.
+    pub const NONE: Deadlines =
+        Deadlines { owner: None, owner_severe: None, blue: None, yellow: None, orange: None, red: None };
+}
+
 impl Default for Deadlines {
     fn default() -> Self {
         Deadlines {
