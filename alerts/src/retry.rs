@@ -163,7 +163,9 @@ impl Refusal {
             Refusal::Decided => {
                 "it failed by a decision, or for what its text lacks: another try would end the same way"
             }
-            Refusal::Digest => "a digest that fails lets its messages go: each was planned again by itself",
+            Refusal::Digest => {
+                "each message of a digest that fails goes on to the next person of its own, if there is one: whom nobody reached, tell by hand"
+            }
             Refusal::TooOld => "it failed more than 30 days ago: tell them by hand what is true now",
             Refusal::Overtaken => {
                 "a later message of the case to the same audience says what is true now: retry that one, if it failed"
