@@ -177,6 +177,16 @@ pub fn digest_id(delivery: &Delivery, day: Day) -> String {
     data_encoding::BASE32_NOPAD.encode(&hash16(&parts))
 }
 
+/// Whether a digest is to the same phone, over the same channel and of the same kind as the one that a message would begin,
+/// and goes out no later.
+pub fn takes_in(digest: &Delivery, message: &Delivery, due: Instant) -> bool {
+    let new = blank(message, due, due);
+    let of = |d: &Delivery| {
+        (d.phone_hash.clone(), d.channel.clone(), d.role, d.subject.clone(), d.template.clone())
+    };
+    is_digest(digest) && of(digest) == of(&new) && digest.due_at.is_none_or(|at| at <= due)
+}
+
 /// The number of the digests that go out on this day, in the place of a case's.
 pub fn digest_number(day: Day) -> String {
     let date = day.date();

@@ -81,6 +81,19 @@ pub struct Found {
 /// # Errors
 /// Those of the log.
 pub fn read(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<Found, LogError> {
+    let stopped = stopped(log)?;
+    let releases = releases(log, schemas)?;
+    let (let_go, mut held): (Vec<_>, Vec<_>) =
+        stopped.into_values().partition(|delivery| releases.cover(decided_at(delivery)));
+    held.sort_by_cached_key(|d| (decided_at(d), d.delivery_id.clone()));
+    Ok(Found { held, let_go: let_go.len() })
+}
+
+/// What the fuse has stopped and what has not gone out since, let go or not, by id.
+///
+/// # Errors
+/// Those of the log.
+pub fn stopped(log: &dyn EventLog) -> Result<BTreeMap<String, Delivery>, LogError> {
     let mut stopped: BTreeMap<String, Delivery> = BTreeMap::new();
     read_all(log, DELIVERIES, &mut |record| {
         let Some(delivery) = own::<Delivery>(&record)? else { return Ok(()) };
@@ -90,11 +103,7 @@ pub fn read(log: &dyn EventLog, schemas: &dyn SchemaIds) -> Result<Found, LogErr
         }
         Ok(())
     })?;
-    let releases = releases(log, schemas)?;
-    let (let_go, mut held): (Vec<_>, Vec<_>) =
-        stopped.into_values().partition(|delivery| releases.cover(decided_at(delivery)));
-    held.sort_by_cached_key(|d| (decided_at(d), d.delivery_id.clone()));
-    Ok(Found { held, let_go: let_go.len() })
+    Ok(stopped)
 }
 
 /// When the correction was decided.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tocsin_alerts::fuse::{Details, KIND};
-use tocsin_schemas::records::GovernanceEvent;
+use tocsin_schemas::records::{Delivery, GovernanceEvent};
 use tocsin_schemas::time::Instant;
 
 use super::held;
@@ -54,11 +54,14 @@ pub fn run(args: &Args) -> CommandResult {
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
     let written = event.clone();
     let goes = open::writing(&config, "corrections held", move || {
-        let found = held::read(&*log, &*schemas)?;
+        let before = held::releases(&*log, &*schemas)?;
         let there = || Ok(held::releases(&*log, &*schemas)?.cover(until));
         governance::append(&*log, WRITER, &[written], there)?;
-        Ok(found.held.iter().filter(|delivery| held::decided_at(delivery) <= until).count())
+        // Only counted: whether it can be has no part in the release.
+        let goes = |d: &Delivery| held::decided_at(d) <= until && !before.cover(held::decided_at(d));
+        Ok(held::stopped(&*log).map(|all| all.values().filter(|d| goes(d)).count()).ok())
     })?;
+    let goes = goes.map_or("not counted".to_owned(), |n| n.to_string());
     match args.signed.json {
         true => say!("{}", serde_json::to_string_pretty(&event).map_err(Failure::failed)?),
         false => {

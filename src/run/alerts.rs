@@ -10,7 +10,6 @@ use tocsin_alerts::answers::link::Links;
 use tocsin_alerts::channel::Channel;
 use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::{BoxFuture, Clock, SystemClock};
-use tocsin_alerts::gateways::Kind;
 use tocsin_alerts::gateways::send::{Post, Timeouts};
 use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::plan::next::Awaits;
@@ -135,7 +134,7 @@ pub fn worker(
     settings.retry.resend_unknown = config.resend_unknown;
     // Nobody is asked in another's place where no answer can come; but where gateways are asked about what they took, a
     // carrier's no is waited for.
-    let asked = config.gateways.all.iter().any(|gateway| gateway.entry.profile.kind == Kind::Askable);
+    let asked = channels.all().any(|channel| channel.asks());
     let deadlines = if config.answers.awaited { config.answers.deadlines } else { Deadlines::NONE };
     settings.awaits = (config.answers.awaited || asked).then(|| Awaits { deadlines, ..Awaits::default() });
     // As long as the slowest of them may take.

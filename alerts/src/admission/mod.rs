@@ -330,7 +330,15 @@ impl Shared {
             Turned::Closed => tracing::info!(gateway, questions, "the gateway answers again"),
             Turned::Opened { until, because } => {
                 let (reason, seconds) = (&*because.reason, until.saturating_sub(now).as_secs());
-                if because.account {
+                if because.account && questions {
+                    tracing::error!(
+                        gateway,
+                        reason,
+                        seconds,
+                        "the gateway refuses to be asked by our account: messages go out, and receipts that were lost stay \
+                         unknown until its operator has acted; it is tried again after these seconds"
+                    );
+                } else if because.account {
                     tracing::error!(
                         gateway,
                         reason,

@@ -98,6 +98,11 @@ impl Turn<'_> {
             let next = due.day().plus(1).midnight();
             due = quota::digest_due(delivery, next, &self.shared.settings.calendar);
         };
+        // One that waits for its phone's quota takes it in, whatever its day: else they come faster than they go.
+        let id = match self.unsent(&id) {
+            Some(_) => id,
+            None => self.waiting_digest(delivery, due).unwrap_or(id),
+        };
         let standing = self.unsent(&id).map(|(at, digest)| (at, digest.clone()));
         let digest = quota::joined(standing.as_ref().map(|(_, digest)| digest), delivery, due, now);
         self.end(seq, DeliveryState::Skipped, &format!("{}:{id}", Why::InDigest.as_str()), now);
@@ -106,6 +111,12 @@ impl Turn<'_> {
             Some((at, _)) => self.board.changed(at, digest),
             None => self.add(digest),
         }
+    }
+
+    fn waiting_digest(&self, message: &Delivery, due: Instant) -> Option<String> {
+        let open = self.ledger.all_open().filter(|d| quota::takes_in(d, message, due));
+        let unsent = open.filter(|d| self.unsent(&d.delivery_id).is_some());
+        unsent.min_by_key(|d| (d.due_at, d.delivery_id.clone())).map(|d| d.delivery_id.clone())
     }
 
     /// A digest that certainly has not gone out and is not about to.

@@ -96,12 +96,15 @@ impl Turn<'_> {
         let role = delivery.contact_role.unwrap_or(delivery.role);
         let subject = delivery.contact_subject.as_deref().unwrap_or(&delivery.subject);
         let known = shared.registry.known();
+        let names = shared.channels.names(role);
+        let own = names.iter().position(|&name| name == delivery.channel).unwrap_or(usize::MAX);
         !never
-            && shared.channels.names(role).iter().any(|&channel| {
+            && names.iter().enumerate().any(|(at, &channel)| {
                 let there = known.contacts.reachable(role, subject, now.day(), channel);
                 let same = there.iter().find(|person| Some(person.rank) == delivery.contact_rank);
-                // Where it has no phone each of its channels is another sender's, who alone knows what was tried.
-                let same = same.filter(|person| person.phone.is_some());
+                // Where it has no phone each of its channels is another sender's, who alone knows what was tried: a later one
+                // was not.
+                let same = same.filter(|person| person.phone.is_some() || at > own);
                 channel != delivery.channel
                     && shared.gates.serves(channel)
                     && same.is_some_and(|person| {

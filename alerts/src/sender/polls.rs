@@ -17,7 +17,7 @@ use tocsin_schemas::time::Instant;
 
 use super::gates::{Again, Lane, Pass};
 use super::receipts::BELIEVED_MS;
-use super::turn::{Turn, person, severity};
+use super::turn::{Turn, severity};
 use crate::admission::Turn as Place;
 use crate::answers;
 use crate::channel::{Channel, Outcome};
@@ -62,6 +62,8 @@ fn again(sent_at: Instant, told: &Told, now: Instant) -> Option<Instant> {
         Told::NextPage(_) => unanswered(None),
         // About this message it will never say anything.
         Told::CannotTell(verdict) if matches!(verdict.outcome, Outcome::Permanent { .. }) => None,
+        // Somebody has to act first.
+        Told::CannotTell(verdict) if matches!(verdict.outcome, Outcome::Account { .. }) => Some(step),
         Told::CannotTell(verdict) => unanswered(verdict.retry_after_ms()),
     }
 }
@@ -225,12 +227,12 @@ impl Turn<'_> {
         }
         let (mut polls, mut waits) = (Vec::new(), false);
         for lane in self.polls.due.keys().copied().collect::<Vec<_>>() {
-            waits |= self.drain_polls(lane, now, &mut polls);
+            waits |= self.drain_polls(lane, &mut polls);
         }
         (polls, waits)
     }
 
-    fn drain_polls(&mut self, lane: Lane, now: Instant, polls: &mut Vec<Poll>) -> bool {
+    fn drain_polls(&mut self, lane: Lane, polls: &mut Vec<Poll>) -> bool {
         let (gates, sender) = (&self.shared.gates, self.partition);
         while let Some(place) = self.polls.due.get(&lane).and_then(|due| due.first().cloned()) {
             if let Some(again) = gates.closed(lane) {
@@ -239,7 +241,7 @@ impl Turn<'_> {
                 return true;
             }
             let id = place.delivery_id().to_owned();
-            let Some((channel, question)) = self.poll_question(&id, now) else {
+            let Some((channel, question)) = self.poll_question(&id) else {
                 self.polls.forget(&id);
                 continue;
             };
@@ -264,13 +266,17 @@ impl Turn<'_> {
         *due = [*due, again].into_iter().flatten().min();
     }
 
-    /// A gateway is asked by the address, too: only while the contact stands that was sent to.
-    fn poll_question(&self, id: &str, now: Instant) -> Option<(Arc<dyn Channel>, Question)> {
+    /// A gateway is asked by the address, too: only while the contact stands that was sent to, on duty or not.
+    fn poll_question(&self, id: &str) -> Option<(Arc<dyn Channel>, Question)> {
         let delivery = self.recent.get(id)?;
         let sent_at = without_word(delivery)?;
         let channel = Arc::clone(self.shared.channels.get(&delivery.channel)?);
         let known = self.shared.registry.known();
-        let to = person(&known.contacts, delivery, &self.shared.phone_key, now)?.address;
+        let role = delivery.contact_role.unwrap_or(delivery.role);
+        let subject = delivery.contact_subject.as_deref().unwrap_or(&delivery.subject);
+        let there = known.contacts.ever(role, subject, &delivery.channel).into_iter();
+        let (key, address) = (&self.shared.phone_key, delivery.address_hash.as_deref());
+        let to = there.map(|p| (key.address(&p), p)).find(|(hash, _)| Some(&**hash) == address)?.1.address;
         let gateway_ref = delivery.gateway_ref.clone();
         Some((channel, Question { delivery_id: id.to_owned(), to, sent_at, gateway_ref }))
     }

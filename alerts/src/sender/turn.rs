@@ -486,12 +486,7 @@ impl Turn<'_> {
 
 /// The contact that a delivery goes to, as long as the address is the same: that of its rank, else whoever has it for
 /// this role now.
-pub(super) fn person(
-    contacts: &Contacts,
-    delivery: &Delivery,
-    key: &PhoneKey,
-    now: Instant,
-) -> Option<Person> {
+fn person(contacts: &Contacts, delivery: &Delivery, key: &PhoneKey, now: Instant) -> Option<Person> {
     let role = delivery.contact_role.unwrap_or(delivery.role);
     let subject = delivery.contact_subject.as_deref().unwrap_or(&delivery.subject);
     let address = delivery.address_hash.as_deref()?;

@@ -34,14 +34,13 @@ pub fn follow(
         let mut awaited = Some(Vec::new());
         while !ended() {
             let read = match &mut reader {
-                Some(reader) => take_in(&mut **reader, &index, &*schemas).and_then(|()| {
+                Some(reader) => take_in(&mut **reader, &index, &*schemas).map(|()| {
                     if let Some(ends) = &awaited
-                        && reached(&mut **reader, ends)?
+                        && reached(&**reader, ends)
                     {
                         awaited = None;
                         index.is_ready();
                     }
-                    Ok(())
                 }),
                 None => open(&*log).map(|(opened, ends)| {
                     reader = Some(opened);
@@ -64,20 +63,21 @@ pub fn follow(
 type Place = (TopicPartition, u64);
 
 /// Whether all before these ends is read.
-fn reached(reader: &mut dyn LogReader, ends: &[Place]) -> Result<bool, LogError> {
+fn reached(reader: &dyn LogReader, ends: &[Place]) -> bool {
     let position = reader.position();
     let past = |(at, end): &Place| position.iter().any(|(of, next)| of == at && next >= end);
-    // What ends a transaction takes an offset, and nobody reads it.
-    Ok(ends.iter().all(past) || reader.caught_up()?)
+    ends.iter().all(past)
 }
 
-/// A reader of all topics from their beginning, and how far they go now.
+/// A reader of all topics from their beginning, and how far they are written: behind an append that is under way there may
+/// be what others have given.
 fn open(log: &dyn EventLog) -> Result<(Box<dyn LogReader>, Vec<Place>), LogError> {
     let (mut from, mut ends) = (Vec::new(), Vec::new());
     for topic in [ALERTS, DELIVERIES, ANSWERS, CONTACTS] {
-        for (partition, bounds) in (0..).zip(log.bounds(topic)?) {
+        let (bounds, written) = (log.bounds(topic)?, log.written(topic)?);
+        for (partition, (bounds, end)) in (0..).zip(bounds.into_iter().zip(written)) {
             let at = TopicPartition { topic: topic.into(), partition };
-            ends.push((at.clone(), bounds.end));
+            ends.push((at.clone(), end));
             from.push((at, bounds.first));
         }
     }

@@ -104,10 +104,12 @@ pub(super) fn told(question: &Question, answer: &Answer, now: Instant) -> Told {
         let row = ours.into_iter().find(|row| fate(row) == best);
         return Told::Known { fate: best, gateway_ref: row.and_then(serial) };
     }
-    let nameless = |row: &Value| row["SessionContext"].as_str().is_none_or(str::is_empty);
+    // Where we know its number, one with another is not ours.
+    let other = |row: &Value| question.gateway_ref.is_some() && serial(row).is_some();
+    let nameless = |row: &&Value| row["SessionContext"].as_str().is_none_or(str::is_empty) && !other(row);
     if rows.len() >= ROWS {
         Told::CannotTell(Verdict::unknown("too_many_rows"))
-    } else if rows.iter().any(nameless) {
+    } else if rows.iter().any(|row| nameless(&row)) {
         // One of them may be ours.
         Told::CannotTell(Verdict::unknown("row_without_our_id"))
     } else {

@@ -150,6 +150,8 @@ fn a_message_is_found_by_its_session_or_its_serial_number() {
         other => panic!("{other:?}"),
     };
     cannot(ask(None, &rows(json!([row("", "5:7", "SUCCESS")]))), "unknown row_without_our_id");
+    // Its number is known, and that one has another.
+    assert_eq!(ask(Some("5:7"), &rows(json!([row("", "6:1", "SUCCESS")]))), Told::NotFound);
     let full: Vec<_> = (0..100).map(|n| row("ANOTHER", &format!("6:{n}"), "SUCCESS")).collect();
     cannot(ask(None, &rows(json!(full))), "unknown too_many_rows");
     assert!(matches!(ask(None, &answer(200, r#"{"Response":{}}"#)), Told::CannotTell(_)));
