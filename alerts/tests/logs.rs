@@ -9,34 +9,13 @@
 #[allow(dead_code, reason = "the contract suite uses the rest of it")]
 #[path = "gateways/house.rs"]
 mod house;
-
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+#[path = "support/kept.rs"]
+mod kept;
 
 use tocsin_simulator::{Call, Fault, Gateway, HandClock, Plan};
-use tracing_subscriber::fmt::MakeWriter;
 
 use house::{House, NOON, PATIENT, client, message, question};
-
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Kept {
-    type Writer = Kept;
-    fn make_writer(&'a self) -> Kept {
-        self.clone()
-    }
-}
+use kept::Kept;
 
 // One thread, because the log is kept for this thread alone.
 #[tokio::test(flavor = "current_thread")]

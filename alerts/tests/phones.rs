@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+#[path = "support/kept.rs"]
+mod kept;
+
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,29 +27,10 @@ use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::topics;
 use tocsin_schemas::wire::{Encoding, OutputRecord, encode, encode_in};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+
+use kept::Kept;
 
 const CASES: u32 = 12;
-
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Kept {
-    type Writer = Kept;
-    fn make_writer(&'a self) -> Kept {
-        self.clone()
-    }
-}
 
 /// Gives each message another fate, in turn.
 #[derive(Default)]
