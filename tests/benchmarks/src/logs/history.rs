@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tocsin_pipeline::Arrival;
 use tocsin_schemas::log::{EventLog, LogWriter, NewRecord};
-use tocsin_schemas::records::{Alert, Enterprise, Headcount, Incident, Progress, Rates, Record, Report};
+use tocsin_schemas::records::{
+    Alert, Enterprise, Headcount, Incident, Listed, Progress, Rates, Record, Report,
+};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics::{self, Direction, ENTERPRISES, HEADCOUNT};
 use tocsin_schemas::wire::{self, Encoding, Framing, OutputRecord};
@@ -92,6 +94,7 @@ pub fn decode(topic: &str, raw: &[u8]) {
         HEADCOUNT => input::<Headcount>(raw),
         topics::INCIDENTS => output::<Incident>(raw),
         topics::ALERTS => output::<Alert>(raw),
+        topics::LISTS => output::<Listed>(raw),
         topics::RATES => output::<Rates>(raw),
         topics::PROGRESS => output::<Progress>(raw),
         _ => input::<Report>(raw),
