@@ -261,6 +261,15 @@ pub trait EventLog: Send + Sync {
         Ok(0)
     }
 
+    /// Deletes from topics that are kept by days what is older than that by this machine's clock, where the log does not do
+    /// that by itself. Returns how many went. It cannot be taken back: ask for it only where the clock is known to be right.
+    ///
+    /// # Errors
+    /// As [`EventLog::compact`].
+    fn expire(&self) -> Result<u64, LogError> {
+        Ok(0)
+    }
+
     /// What the log can look up in the ledger of deliveries; `None`: it keeps no index, or (unless `build`) one that is
     /// behind because a program wrote that does not know it. With `build` it is brought up to date first, once, which
     /// takes about as long as reading the ledger; `build` is asked now and then whether to go on. Whoever gets `None` reads

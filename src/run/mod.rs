@@ -6,6 +6,7 @@ pub mod books;
 pub mod metrics;
 pub mod pipeline;
 pub mod stop;
+pub mod tidy;
 pub mod wall;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use tocsin_alerts::admission::Admission;
+use tocsin_alerts::clock::{Clock as _, SystemClock};
 use tocsin_alerts::stats::Stats;
 use tocsin_alerts::texts::Texts;
 use tocsin_alerts::worker::Worker;
@@ -189,21 +191,21 @@ async fn service(
     signals(stop.clone(), stop_worker.clone())?;
     let (ready, is_ready) = oneshot::channel();
     let (in_order, is_in_order) = oneshot::channel();
-    let tidying = tokio::spawn(tidy(Arc::clone(&log), wall, is_in_order));
+    let tidying = tokio::spawn(tidy::run(Arc::clone(&log), wall, is_in_order));
     let mut pipeline = match how {
         None => {
             // Nothing to wait for; the receivers are alive.
             let _ = ready.send(());
-            let _ = in_order.send(());
+            let _ = in_order.send(None);
             None
         }
         Some(how) => {
             let (log, stop) = (Arc::clone(&log), stop.clone());
             Some(tokio::task::spawn_blocking(move || {
-                pipeline::run(log, &config, how, wall, stop, move || {
+                pipeline::run(log, &config, how, wall, stop, move |clock| {
                     // Without the alerts half nobody listens.
                     let _ = ready.send(());
-                    let _ = in_order.send(());
+                    let _ = in_order.send(Some(clock.unwrap_or_else(|| SystemClock.now())));
                 })
             }))
         }
@@ -283,28 +285,6 @@ async fn service(
     }
     tidying.abort();
     outcome
-}
-
-/// Lets the log drop what is superseded, where it does not do so by itself: once the past was found in
-/// order, and then each midnight. On a thread of its own; nothing waits for it, and a failure only leaves the
-/// log longer than it need be.
-async fn tidy(log: Arc<dyn EventLog>, wall: WallClock, in_order: oneshot::Receiver<()>) {
-    if in_order.await.is_err() {
-        return;
-    }
-    loop {
-        let log = Arc::clone(&log);
-        match tokio::task::spawn_blocking(move || log.compact()).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(records)) => tracing::info!(records, "dropped what is superseded"),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "could not drop what is superseded: tried again at midnight")
-            }
-            Err(_) => return,
-        }
-        // Past midnight for certain, so that it is not the same one again.
-        tokio::time::sleep(wall.until_midnight() + std::time::Duration::from_secs(1)).await;
-    }
 }
 
 async fn join<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {

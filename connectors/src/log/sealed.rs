@@ -178,6 +178,9 @@ impl EventLog for SealedLog {
     fn compact(&self) -> Result<u64, LogError> {
         self.inner.compact()
     }
+    fn expire(&self) -> Result<u64, LogError> {
+        self.inner.expire()
+    }
     /// Deliveries are sealed by nobody.
     fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
         self.inner.index(build)

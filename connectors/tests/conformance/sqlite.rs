@@ -241,8 +241,10 @@ fn records_past_their_days_go_from_the_front_and_are_said_to_be_gone() {
     log.writer("w").unwrap().append(&[stamped(40, "a"), stamped(31, "b"), stamped(29, "c")]).unwrap();
     let mut behind = reader(&log, &[&name]);
     log.ensure(&[TopicSettings { retention: Retention::Days(30), ..settings(&name, 1) }], false).unwrap();
-    // A new writer looks at its first append; its own old stamp does not count here.
+    // Its own old stamp does not count here. And an append deletes nothing, whatever the clock says.
     log.writer("w").unwrap().append(&[stamped(99, "d")]).unwrap();
+    assert_eq!(log.bounds(&name).unwrap()[0].first, 0);
+    assert_eq!((log.expire().unwrap(), log.expire().unwrap()), (2, 0));
     let came = all(&log, &[&name], 2);
     assert_eq!(came.iter().map(text).collect::<Vec<_>>(), ["c", "d"]);
     assert_eq!(came.iter().map(|r| r.offset).collect::<Vec<_>>(), [2, 3]);

@@ -33,6 +33,7 @@ use std::time::{Duration, Instant as Monotonic};
 use tocsin_pipeline::{Arrival, Engine, Options, Outcome, Verdict};
 use tocsin_schemas::log::EventLog;
 use tocsin_schemas::records::{Counters, Offset, Progress, Quarantined};
+use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics;
 use tocsin_schemas::wire::{FileMap, SchemaIds};
 
@@ -100,7 +101,7 @@ struct Pipeline {
     done: Done,
 }
 
-/// Runs the half until it is stopped, or to the end. `ready` is called once the past is read back.
+/// Runs the half until it is stopped, or to the end. `ready` is called once the past is read back, with the decision clock.
 ///
 /// # Errors
 /// One line; nothing that is not in the log was said.
@@ -110,7 +111,7 @@ pub fn run(
     how: How,
     wall: WallClock,
     stop: Stop,
-    ready: impl FnOnce(),
+    ready: impl FnOnce(Option<Instant>),
 ) -> Result<Done, Failure> {
     let began = Monotonic::now();
     let mut sink = match Sink::open(Arc::clone(&log), stop.clone()) {
@@ -207,7 +208,7 @@ pub fn run(
     );
     findings::say_standing(&pipeline.engine);
     pipeline.published_meanwhile(policy.since, policy.next)?;
-    ready();
+    ready(pipeline.engine.clock());
     let died =
         |_| Failure::failed("the thread that opens the inputs died; nothing that was acknowledged is lost");
     let inputs = match inputs.join().map_err(died)? {

@@ -185,6 +185,12 @@ impl EventLog for SqliteLog {
         retention::compact(&conn, &self.place, &self.waker)
     }
 
+    /// In short transactions, too.
+    fn expire(&self) -> Result<u64, LogError> {
+        let conn = schema::connect(&self.path, &self.place, &self.options)?;
+        retention::expire(&conn, &self.place, &self.waker, writer::now())
+    }
+
     fn index(&self, build: Option<GoingOn<'_>>) -> Result<Option<Box<dyn LedgerIndex>>, LogError> {
         let conn = schema::connect(&self.path, &self.place, &self.options)?;
         let index =

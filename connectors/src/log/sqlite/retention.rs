@@ -1,8 +1,8 @@
 //! Deleting what a topic need not keep: records past their days, and superseded ones of compacted topics.
 //!
-//! Records past their days go from the front, a writer looks once an hour. Compaction is only done when
-//! `compact` is called; `tocsin run` does, at its start and at midnight. Freed pages are used again by later
-//! appends.
+//! Both are only done when asked for; `tocsin run` asks at its start and at midnight, and not before it has found that the
+//! clock is right: what an append of a machine a year ahead deleted would be gone for good. Freed pages are used again by
+//! later appends.
 
 use rusqlite::{Connection, OptionalExtension as _};
 use tocsin_schemas::log::{LogError, Retention};
@@ -13,42 +13,51 @@ use super::schema;
 use super::waker::Waker;
 
 const DAY_MILLIS: i64 = 86_400_000;
-/// The most that one sweep deletes of a partition, so that appends never wait long.
-const SWEEP_RECORDS: i64 = 20_000;
+/// The most that one transaction deletes of what is past its days: some ten milliseconds.
+const EXPIRE_RECORDS: i64 = 20_000;
 /// The most that one transaction of a compaction deletes: some milliseconds.
 const COMPACT_RECORDS: usize = 2_000;
 
 /// Deletes, from the front of each partition kept by days, what is older than that. Returns the count.
-pub(super) fn drop_old(conn: &Connection, waker: &Waker, now: Instant) -> rusqlite::Result<u64> {
-    let mut dropped = 0;
-    for topic in schema::topics(conn)? {
-        let Retention::Days(days) = topic.settings.retention else { continue };
-        let cutoff = now.plus_millis(-i64::from(days) * DAY_MILLIS).0;
-        for partition in schema::partitions(conn, &topic)? {
-            let id = partition.id;
-            let oldest: Option<i64> = conn
-                .prepare_cached(&format!("SELECT stamp FROM p{id} ORDER BY offset LIMIT 1"))?
-                .query_row([], |r| r.get(0))
-                .optional()?;
-            if oldest.is_none_or(|stamp| stamp >= cutoff) {
-                continue;
+pub(super) fn expire(conn: &Connection, place: &Place, waker: &Waker, now: Instant) -> Result<u64, LogError> {
+    let work = || -> rusqlite::Result<u64> {
+        let mut dropped = 0;
+        for topic in schema::topics(conn)? {
+            let Retention::Days(days) = topic.settings.retention else { continue };
+            let cutoff = now.plus_millis(-i64::from(days) * DAY_MILLIS).0;
+            for partition in schema::partitions(conn, &topic)? {
+                dropped += drop_old(conn, waker, partition.id, cutoff)?;
             }
-            let tx = waker.begin(conn)?;
-            // The first one to stay, at most so far in.
-            let first: i64 = tx.query_row(
-                &format!(
-                    "SELECT coalesce(min(offset), (SELECT next FROM partitions WHERE id = ?1)) FROM p{id}
-                     WHERE stamp >= ?2 OR offset >= (SELECT first FROM partitions WHERE id = ?1) + ?3"
-                ),
-                (id, cutoff, SWEEP_RECORDS),
-                |r| r.get(0),
-            )?;
-            dropped += tx.execute(&format!("DELETE FROM p{id} WHERE offset < ?1"), [first])? as u64;
-            tx.execute("UPDATE partitions SET first = ?2 WHERE id = ?1", (id, first))?;
-            tx.commit()?;
         }
+        Ok(dropped)
+    };
+    work().map_err(|e| place.error("delete what is past its days", e))
+}
+
+fn drop_old(conn: &Connection, waker: &Waker, id: i64, cutoff: i64) -> rusqlite::Result<u64> {
+    let mut dropped = 0;
+    loop {
+        let oldest: Option<i64> = conn
+            .prepare_cached(&format!("SELECT stamp FROM p{id} ORDER BY offset LIMIT 1"))?
+            .query_row([], |r| r.get(0))
+            .optional()?;
+        if oldest.is_none_or(|stamp| stamp >= cutoff) {
+            return Ok(dropped);
+        }
+        let tx = waker.begin(conn)?;
+        // The first one to stay, at most so far in.
+        let first: i64 = tx.query_row(
+            &format!(
+                "SELECT coalesce(min(offset), (SELECT next FROM partitions WHERE id = ?1)) FROM p{id}
+                 WHERE stamp >= ?2 OR offset >= (SELECT first FROM partitions WHERE id = ?1) + ?3"
+            ),
+            (id, cutoff, EXPIRE_RECORDS),
+            |r| r.get(0),
+        )?;
+        dropped += tx.execute(&format!("DELETE FROM p{id} WHERE offset < ?1"), [first])? as u64;
+        tx.execute("UPDATE partitions SET first = ?2 WHERE id = ?1", (id, first))?;
+        tx.commit()?;
     }
-    Ok(dropped)
 }
 
 pub(super) fn compact(conn: &Connection, place: &Place, waker: &Waker) -> Result<u64, LogError> {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tocsin_schemas::log::{LogError, LogWriter, NewRecord, Retention};
@@ -12,11 +12,8 @@ use tocsin_schemas::topics::DELIVERIES;
 
 use super::errors::Place;
 use super::waker::Waker;
-use super::{index, retention, schema};
+use super::{index, schema};
 use tocsin_schemas::partition::partition_of;
-
-/// How often a writer looks for records that are past their days.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 pub(super) struct SqliteWriter {
     conn: Connection,
@@ -28,7 +25,6 @@ pub(super) struct SqliteWriter {
     epoch: i64,
     /// Topics seen so far. A topic's partitions never change; its limits are read anew by a new writer.
     topics: HashMap<Arc<str>, Topic>,
-    swept: Option<Clock>,
     /// The outcome of an append is not known: only a new writer can tell.
     uncertain: Option<String>,
 }
@@ -54,17 +50,7 @@ impl SqliteWriter {
     ) -> Result<SqliteWriter, LogError> {
         let epoch = raise_epoch(&conn, &waker, name).map_err(|e| place.error("register a writer", e))?;
         let name = name.to_owned();
-        Ok(SqliteWriter {
-            conn,
-            place,
-            waker,
-            lag,
-            name,
-            epoch,
-            topics: HashMap::new(),
-            swept: None,
-            uncertain: None,
-        })
+        Ok(SqliteWriter { conn, place, waker, lag, name, epoch, topics: HashMap::new(), uncertain: None })
     }
 
     fn look_up(&mut self, name: &Arc<str>) -> Result<(), LogError> {
@@ -101,20 +87,10 @@ impl SqliteWriter {
         }
         Ok(sorted)
     }
-
-    fn sweep(&mut self) {
-        if self.swept.is_some_and(|at| at.elapsed() < SWEEP_EVERY) {
-            return;
-        }
-        self.swept = Some(Clock::now());
-        if let Err(error) = retention::drop_old(&self.conn, &self.waker, now()) {
-            // What was appended is safe; the next sweep tries again.
-            tracing::warn!(%error, "could not delete records past their retention");
-        }
-    }
 }
 
-fn now() -> Instant {
+/// The machine's clock, which gives the stamps.
+pub(super) fn now() -> Instant {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Instant(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
@@ -178,7 +154,6 @@ impl LogWriter for SqliteWriter {
             return Err(error);
         }
         self.waker.committed(sorted.keys().copied());
-        self.sweep();
         Ok(())
     }
 }
