@@ -162,7 +162,7 @@ impl Committer {
 
     async fn append(&mut self, records: Vec<NewRecord>, progress: &Progress) -> Result<(), WorkerError> {
         let records = Arc::new(records);
-        let (mut tries, mut unsettled) = (0, false);
+        let (mut tries, mut unsettled, mut full) = (0, false, false);
         loop {
             let result = match self.settled_first().await {
                 // Asked about these very records, not about an earlier append of the same progress.
@@ -176,6 +176,15 @@ impl Committer {
             tries += 1;
             match result {
                 Ok(()) => return Ok(()),
+                // Whoever frees it may take longer than any number of tries.
+                Err(WorkerError::Log(error @ LogError::NoSpace { .. })) => {
+                    if !std::mem::replace(&mut full, true) {
+                        tracing::error!(%error, "nothing is sent until the ledger can be written: free space");
+                    }
+                    self.reading.going_on()?;
+                    tries -= 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(WorkerError::Log(error)) if passing(&error) && tries < self.tries => {
                     if matches!(error, LogError::Uncertain { .. }) {
                         unsettled = true;

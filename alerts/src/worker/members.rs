@@ -20,7 +20,7 @@ use tocsin_schemas::log::{EventLog, LogError, LogReader, LogWriter};
 use tocsin_schemas::records::Heartbeat;
 
 use super::WorkerError;
-use super::reading::{Reading, from_first, to_end};
+use super::reading::{Reading, from_first, to_end, writer};
 use crate::codec::{self, topic};
 
 /// How far heartbeats are apart.
@@ -74,6 +74,14 @@ impl View {
         self.members.insert(beat.name.clone(), Seen { beat, stamp });
     }
 
+    /// Takes in one of this very process, which is what the log's clock says now: where that was set back, all others
+    /// have from now on as long as ever to be heard of again.
+    pub fn apply_own(&mut self, beat: Heartbeat, stamp: i64) {
+        self.newest = stamp;
+        self.members.values_mut().for_each(|seen| seen.stamp = seen.stamp.min(stamp));
+        self.apply(beat, stamp);
+    }
+
     fn here(&self) -> impl Iterator<Item = &Heartbeat> {
         let there = |seen: &&Seen| !seen.beat.leaving && self.newest - seen.stamp < GONE_MS;
         self.members.values().filter(there).map(|seen| &seen.beat)
@@ -123,9 +131,10 @@ impl Members {
         log: Arc<dyn EventLog>,
         name: &str,
         run: String,
+        tries: u32,
         reading: Reading,
     ) -> Result<Members, WorkerError> {
-        let writer = log.writer(&format!("member.{name}"))?;
+        let writer = writer(&*log, &format!("member.{name}"), tries, &reading)?;
         let reader = from_first(&*log, &[topic::MEMBERS])?;
         Ok(Members {
             log,
@@ -210,15 +219,18 @@ impl Members {
     }
 
     fn look(&mut self) -> Result<(), WorkerError> {
-        let Members { log, reader, view, reading, .. } = self;
+        let Members { log, reader, view, reading, name, run, .. } = self;
         let reader = match reader {
             Some(reader) => reader,
             none => none.insert(from_first(&**log, &[topic::MEMBERS])?),
         };
         to_end(&**log, &mut **reader, reading, |record| {
             if let Some(value) = &record.value {
-                let beat = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
-                view.apply(beat, record.stamp.0);
+                let beat: Heartbeat = codec::decode(&record, value).map_err(WorkerError::Damaged)?;
+                match beat.name == *name && beat.run == *run {
+                    true => view.apply_own(beat, record.stamp.0),
+                    false => view.apply(beat, record.stamp.0),
+                }
             }
             Ok(())
         })
@@ -276,5 +288,20 @@ mod tests {
         assert_eq!(view.names().collect::<Vec<_>>(), ["b"]);
         view.apply(beat("a", &[], false), GONE_MS + 1);
         assert_eq!(view.names().count(), 2, "back again");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_nobody_out_and_gives_the_others_their_ten_seconds() {
+        let (mut view, ahead) = (View::default(), 8 * 3_600_000);
+        view.apply(beat("dead", &[Role::Planner], false), ahead);
+        view.apply(beat("b", &[Role::Sender(0)], false), ahead);
+        view.apply_own(beat("a", &[], false), ahead);
+        view.apply_own(beat("a", &[], false), 1_000);
+        assert_eq!(view.names().count(), 3, "they may be slow");
+        assert!(view.held_by_another(Role::Planner, "a") && view.held_by_another(Role::Sender(0), "a"));
+        view.apply(beat("b", &[Role::Sender(0)], false), 2_000);
+        view.apply_own(beat("a", &[], false), 1_000 + GONE_MS);
+        assert_eq!(view.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(!view.held_by_another(Role::Planner, "a") && view.held_by_another(Role::Sender(0), "a"));
     }
 }

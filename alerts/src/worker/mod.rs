@@ -390,7 +390,13 @@ impl Worker {
     fn join(self, reading: &Reading) -> Result<(Shared, Members, u32), WorkerError> {
         let log_id = self.log.log_id()?;
         let run = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>());
-        let members = Members::join(Arc::clone(&self.log), &self.name, run, reading.clone())?;
+        let members = Members::join(
+            Arc::clone(&self.log),
+            &self.name,
+            run,
+            self.settings.append_tries,
+            reading.clone(),
+        )?;
         let partitions = u32::try_from(self.log.bounds(topic::DELIVERIES)?.len()).unwrap_or(u32::MAX);
         let registry = Registry::open(Arc::clone(&self.log), self.schemas, reading)?;
         let shared = Shared {

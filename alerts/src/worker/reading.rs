@@ -59,7 +59,7 @@ pub(crate) fn from_first(log: &dyn EventLog, topics: &[&str]) -> Result<Box<dyn 
 }
 
 /// The role's writer, which fences an older one. What the log cannot do just now is tried again, so often, a second
-/// apart. Blocks.
+/// apart; a full disk is waited for. Blocks.
 ///
 /// # Errors
 /// Those of the log.
@@ -69,11 +69,18 @@ pub(crate) fn writer(
     tries: u32,
     reading: &Reading,
 ) -> Result<Box<dyn LogWriter>, WorkerError> {
-    let mut tried = 0;
+    let (mut tried, mut full) = (0, false);
     loop {
         reading.going_on()?;
         tried += 1;
         match log.writer(name) {
+            Err(error @ LogError::NoSpace { .. }) => {
+                if !std::mem::replace(&mut full, true) {
+                    tracing::error!(%error, writer = name, "waits for space: free some");
+                }
+                tried -= 1;
+                std::thread::sleep(PAUSE);
+            }
             Err(error) if super::commit::passing(&error) && tried < tries => {
                 tracing::warn!(%error, writer = name, tried, "cannot begin to write just now");
                 std::thread::sleep(PAUSE);

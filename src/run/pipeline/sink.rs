@@ -51,10 +51,23 @@ pub struct Sink {
 impl Sink {
     /// Takes the writer's name over: whoever had it before is fenced. Reads back the progress after that.
     ///
+    /// A full disk is waited for.
+    ///
     /// # Errors
     /// Those of the log.
     pub fn open(log: Arc<dyn EventLog>, stop: Stop) -> Result<Sink, LogError> {
-        let writer = log.writer(WRITER)?;
+        let mut said = false;
+        let writer = loop {
+            match log.writer(WRITER) {
+                Err(error @ LogError::NoSpace { .. }) if !stop.asked() => {
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::error!(%error, "nothing is decided: free space");
+                    }
+                    std::thread::sleep(PAUSE.1);
+                }
+                opened => break opened?,
+            }
+        };
         let committed = start::read_progress(&*log)?;
         let names = topics::catalogue().iter().filter_map(|t| Some((t.schema?, Arc::from(t.name)))).collect();
         Ok(Sink { log, writer, names, committed, looked: None, fence: FenceWatch::default(), stop })

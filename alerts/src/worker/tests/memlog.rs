@@ -17,6 +17,8 @@ pub enum Fault {
     None,
     /// Fails; nothing is written.
     Retry,
+    /// Fails, because the disk is full; nothing is written.
+    NoSpace,
     /// Is written, but the writer is not told.
     UncertainWritten,
     /// Is not written, and the writer cannot know.
@@ -400,6 +402,7 @@ impl LogWriter for MemWriter {
         match fault {
             Fault::None => Ok(()),
             Fault::Retry => Err(LogError::Retry { what: "append", why: "a test".into() }),
+            Fault::NoSpace => Err(LogError::NoSpace { place: "memory".into() }),
             Fault::UncertainWritten | Fault::UncertainLost => Err(uncertain),
             Fault::DieBefore | Fault::DieAfter => Err(dead),
         }

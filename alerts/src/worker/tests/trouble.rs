@@ -115,3 +115,19 @@ async fn an_append_that_can_never_be_asked_for_ends_the_worker_and_nothing_is_se
     assert!(error.to_string().contains("event log"), "{error}");
     assert_eq!(gateway.asked(), 1, "nothing is sent before it is settled");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_waited_for_however_long_and_then_everything_goes_on() {
+    let (log, gateway) = told().await;
+    let worker = worker(&log, &gateway, Settings { append_tries: 3, ..quick() });
+    let mut stats = worker.stats();
+    let script = async {
+        stats.wait_for(|s| s.contacts == 1).await.unwrap();
+        log.faults(std::iter::repeat_n(Fault::NoSpace, 100));
+        log.put(&[new_alert("a2", 2)]);
+        stats.wait_for(|s| s.in_state(DeliveryState::Accepted) == 1).await.unwrap();
+        crate::stats::settled(&mut stats, &ends(&log)).await.unwrap();
+    };
+    worker.run(script).await.unwrap();
+    assert_eq!((gateway.asked(), gateway.rung().len()), (2, 2));
+}
