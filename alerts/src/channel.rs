@@ -74,6 +74,12 @@ pub enum Outcome {
         /// What is wrong.
         reason: OutcomeReason,
     },
+    /// The message certainly did not go out, and none with its template will before the operator has it approved again;
+    /// others do.
+    Text {
+        /// What is wrong.
+        reason: OutcomeReason,
+    },
     /// The gateway said no, and will again.
     Permanent {
         /// What it said.

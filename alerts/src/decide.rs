@@ -412,7 +412,7 @@ pub fn after(
         Outcome::Transient { reason, retry_after_ms } => (reason, *retry_after_ms),
         Outcome::WindowUsedUp { reason, until } => (reason, until.map(|at| at.0.saturating_sub(now.0))),
         // Whoever is called to repair it has as long as the attempts last.
-        Outcome::Account { reason } => (reason, None),
+        Outcome::Account { reason } | Outcome::Text { reason } => (reason, None),
         Outcome::Unknown { reason, retry_after_ms } => {
             return settle::unseen(delivery, reason, *retry_after_ms, kind, now, settings);
         }

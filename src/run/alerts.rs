@@ -95,7 +95,9 @@ pub fn gateways(config: &Config, texts: &Texts) -> Result<Gateways, Failure> {
 /// One line: section and reason.
 pub fn client(gateway: &Gateway) -> Result<Post, String> {
     let total_ms = u64::try_from(gateway.timeout.as_millis()).unwrap_or(u64::MAX);
-    let timeouts = Timeouts { connect_ms: total_ms.min(3_000), total_ms };
+    // A resolver waits 5 s for its first name server before it asks the second. And whatever ends in here is certainly not
+    // sent, so it must be over first.
+    let timeouts = Timeouts { connect_ms: (total_ms / 5 * 4).clamp(1, 8_000), total_ms };
     (gateway.entry.make)(&gateway.settings)
         .and_then(|made| Post::new(made, timeouts, Arc::new(SystemClock)))
         .map_err(|e| format!("[{}] {e}", gateway.section))

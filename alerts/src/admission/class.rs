@@ -29,7 +29,7 @@ pub(super) fn heard(outcome: &Outcome, limits: &Limits, longest: Duration, wall:
     };
     match outcome {
         Outcome::Accepted { .. } => Heard { yes: true, ..alive(None) },
-        Outcome::Permanent { .. } => alive(None),
+        Outcome::Permanent { .. } | Outcome::Text { .. } => alive(None),
         // Of a gateway that counts calls a minute it is the whole robot's window; else that of one phone.
         Outcome::WindowUsedUp { .. } if limits.calls_per_minute.is_none() => alive(None),
         Outcome::WindowUsedUp { reason, until } => {
@@ -78,7 +78,9 @@ impl Asked {
         };
         match &verdict.outcome {
             Outcome::Account { reason } => Asked::Refused { reason: reason.clone(), account: true },
-            Outcome::Permanent { reason } => Asked::Refused { reason: reason.clone(), account: false },
+            Outcome::Permanent { reason } | Outcome::Text { reason } => {
+                Asked::Refused { reason: reason.clone(), account: false }
+            }
             Outcome::Transient { reason, .. }
             | Outcome::WindowUsedUp { reason, .. }
             | Outcome::Unknown { reason, .. } => Asked::Unanswered { reason: reason.clone() },

@@ -54,6 +54,10 @@ fn no_balance() -> Outcome {
     Outcome::Account { reason: "isv.AMOUNT_NOT_ENOUGH".into() }
 }
 
+fn no_template() -> Outcome {
+    Outcome::Text { reason: "isv.SMS_TEMPLATE_ILLEGAL".into() }
+}
+
 /// Sends at this time and hears this.
 fn send(admission: &Admission, outcome: &Outcome, now: Tick) {
     go(admission.permit(now)).done(outcome, now, wall(now));
@@ -579,4 +583,13 @@ proptest! {
         send(&admission, &yes(), now);
         prop_assert_eq!(admission.report().open, None);
     }
+}
+
+#[test]
+fn a_template_that_is_refused_keeps_no_message_with_another_one_back() {
+    let admission = admission("aliyun");
+    (0..10).for_each(|second| send(&admission, &no_template(), seconds(second)));
+    send(&admission, &yes(), seconds(10));
+    let report = admission.report();
+    assert!(report.opened_by_account == 0 && report.open.is_none(), "{report:?}");
 }

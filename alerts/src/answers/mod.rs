@@ -137,6 +137,9 @@ impl SentTo {
     }
 }
 
+/// How far a provider's clock may be behind ours, in milliseconds.
+const CLOCKS_DIFFER_MS: i64 = 120_000;
+
 /// Which of the messages to its phone an SMS answers: the last one that went out over the same gateway before it was
 /// written, of those with the number that it quotes if it quotes one. Nothing is guessed beyond that: what else waits for an
 /// answer goes on waiting. A provider pushes a reply again whose yes it did not hear, and by then something graver may have
@@ -149,9 +152,17 @@ pub fn replied_to(answer: &Answer, to_its_phone: impl Iterator<Item = SentTo>) -
     let received = answer.received_at;
     // Providers give whole seconds.
     let written = answer.said_at.map_or(received, |said| said.plus_millis(999).min(received));
-    let before =
-        to_its_phone.filter(|sent| sent.at <= written && sent.channel == answer.gateway && quoted(sent));
-    before.max_by(|a, b| (a.at, &a.delivery_id).cmp(&(b.at, &b.delivery_id))).map(|sent| sent.delivery_id)
+    let known: Vec<SentTo> = to_its_phone
+        .filter(|sent| sent.at <= received && sent.channel == answer.gateway && quoted(sent))
+        .collect();
+    let last = |sent: &[&SentTo]| {
+        let last = sent.iter().max_by(|a, b| (a.at, &a.delivery_id).cmp(&(b.at, &b.delivery_id)));
+        last.map(|sent| sent.delivery_id.clone())
+    };
+    let before: Vec<&SentTo> = known.iter().filter(|sent| sent.at <= written).collect();
+    // It answers something: where that seems to have gone out only just afterwards, the provider's clock is behind ours.
+    let at_once = received.0.saturating_sub(written.0) < CLOCKS_DIFFER_MS;
+    last(&before).or_else(|| last(&known.iter().collect::<Vec<_>>()).filter(|_| at_once))
 }
 
 /// That somebody else of this delivery's audience has said so: what is still planned stops.
@@ -216,5 +227,12 @@ mod tests {
         let late = [sent("late", minutes(5).plus_millis(400))];
         let reply = replied(came(minutes(6)), "p".into(), "1", Some(minutes(5)));
         assert_eq!(replied_to(&reply, late.into_iter()), Some("late".to_owned()));
+        // A provider whose clock is 40 s behind ours, or our own is ahead: written before it was sent, and pushed at once.
+        let behind = |received| {
+            let reply = replied(came(received), "p".into(), "1", Some(minutes(5).plus_millis(-15_000)));
+            replied_to(&reply, [sent("death", minutes(5))].into_iter())
+        };
+        assert_eq!(behind(minutes(5).plus_millis(25_000)), death);
+        assert_eq!(behind(minutes(8)), None, "whatever it answers, it is not that");
     }
 }

@@ -244,6 +244,8 @@ impl Post {
         let error = error.without_url();
         let verdict = if error.is_builder() {
             Verdict::permanent("bad_request")
+        } else if error.is_connect() && error.is_timeout() {
+            Verdict::transient("connect_timeout")
         } else if error.is_connect() {
             not_connected(&error)
         } else if error.is_timeout() {

@@ -54,6 +54,7 @@ pub(super) fn told(verdict: &Verdict) -> String {
             format!("window {reason} {after}")
         }
         Outcome::Account { reason } => format!("account {reason}"),
+        Outcome::Text { reason } => format!("text {reason}"),
         Outcome::Permanent { reason } => format!("permanent {reason}"),
         Outcome::Unknown { reason, .. } => format!("unknown {reason}"),
     }

@@ -34,7 +34,8 @@ pub struct Verdict {
     pub advice: Option<&'static str>,
 }
 
-/// The five classes of `gateways.md`, for a code of a gateway's table.
+/// The five classes of `gateways.md`, for a code of a gateway's table; of its class account what is about one template is a
+/// class of its own, because it says nothing about other messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// Certainly not sent; trying again may help.
@@ -43,6 +44,8 @@ pub enum Class {
     Window(Until),
     /// Certainly not sent; the operator acts.
     Account,
+    /// Certainly not sent; the operator has the template approved again.
+    Text,
     /// Certainly not sent, and never will be.
     Permanent,
     /// It may have been sent.
@@ -113,6 +116,7 @@ impl Verdict {
             Class::Transient => Outcome::Transient { reason, retry_after_ms },
             Class::Window(until) => Outcome::WindowUsedUp { reason, until: until.after(now) },
             Class::Account => Outcome::Account { reason },
+            Class::Text => Outcome::Text { reason },
             Class::Permanent => Outcome::Permanent { reason },
             Class::Unknown => Outcome::Unknown { reason, retry_after_ms },
         };

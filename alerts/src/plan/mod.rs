@@ -147,7 +147,28 @@ impl Planner<'_> {
         let heard = self.told.heard_before(alert, audience).into_iter();
         let version = |whom: &Heard| self.contacts.version(whom.role, &whom.subject, whom.rank);
         let asked = heard.filter(|whom| !self.told.refuses(whom, version(whom)));
-        asked.map(|whom| Step { stands_in: stands_in(audience, whom.role), whom }).collect()
+        let mut all: Vec<Step> = Vec::new();
+        for whom in asked.map(|whom| self.over_another(whom)) {
+            if all.iter().all(|known| known.whom != whom) {
+                all.push(Step { stands_in: stands_in(audience, whom.role), whom });
+            }
+        }
+        all
+    }
+
+    /// The same, but where the gateway that told them is configured no more: the same phone of the same place, over
+    /// another one.
+    fn over_another(&self, whom: Heard) -> Heard {
+        if self.channels.get(&whom.channel).is_some() {
+            return whom;
+        }
+        let over = self.channels.names(whom.role).iter().find_map(|channel| {
+            let there = self.contacts.ever(whom.role, &whom.subject, channel);
+            let mut same = there.iter().filter(|person| person.rank == whom.rank);
+            same.find(|person| self.key.phone(person) == whom.phone_hash)
+                .map(|person| self.heard(person, channel))
+        });
+        over.unwrap_or(whom)
     }
 
     /// Who may be told, in order: the role itself, and those behind it.

@@ -286,6 +286,26 @@ fn a_correction_goes_to_exactly_those_who_were_told_over_the_channel_that_told_t
 }
 
 #[test]
+fn a_correction_of_what_a_gateway_told_that_is_gone_goes_to_the_same_phone_over_another() {
+    let mut house = House::new(&["aliyun"]);
+    house.owner(1, "one");
+    let first = house.tell(&new_alert());
+    house.ends(&first[0], DeliveryState::Delivered, "");
+    house.channels = House::new(&["tencent"]).channels;
+    let of = |d: &Delivery| (d.channel.clone(), d.phone_hash.clone(), d.state);
+    let corrected = house.plan(&followed("a2", Change::Corrected));
+    let wanted = ("tencent".to_owned(), first[0].phone_hash.clone(), DeliveryState::Planned);
+    assert_eq!(corrected.iter().map(of).collect::<Vec<_>>(), [wanted]);
+    // Whoever has the place by now never heard it.
+    house.owner(1, "another");
+    let corrected = house.plan(&followed("a2", Change::Corrected));
+    assert_eq!(
+        corrected.iter().map(|d| (&*d.channel, &d.phone_hash)).collect::<Vec<_>>(),
+        [("aliyun", &first[0].phone_hash)]
+    );
+}
+
+#[test]
 fn a_correction_follows_a_message_that_is_still_under_way_and_none_that_certainly_failed() {
     let mut house = House::new(&["webhook"]);
     house.owner(1, "one");

@@ -86,7 +86,7 @@ impl Turn<'_> {
     /// Whether its contact has an address at another gateway that serves and was not tried for it. One that may be out
     /// is told to nobody else, what speaks of an earlier message goes over the gateway that told that, and a digest has
     /// no other.
-    fn goes_elsewhere(&self, delivery: &Delivery, now: Instant) -> bool {
+    pub fn goes_elsewhere(&self, delivery: &Delivery, now: Instant) -> bool {
         let never = is_retry(delivery)
             || delivery.state != DeliveryState::Planned
             || delivery.uncertain

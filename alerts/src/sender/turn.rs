@@ -306,12 +306,14 @@ impl Turn<'_> {
         let entry = self.board.get(seq)?;
         let delivery = &entry.delivery;
         let Some(channel) = shared.channels.get(&delivery.channel) else {
-            // A gateway that is configured no more: the next channel or person is tried.
+            // A gateway that is configured no more: the next channel or person is tried, of a correction the same person's
+            // over another one.
             self.end(seq, DeliveryState::Failed, "no_channel", now);
             return None;
         };
         let known = shared.registry.known();
-        let person = person(&known.contacts, delivery, &shared.phone_key, now);
+        let asks = delivery.state == DeliveryState::Uncertain && channel.kind() == Kind::Askable;
+        let person = person(&known.contacts, delivery, &shared.phone_key, asks, now);
         let matter = Matter {
             // A digest is of all the enterprises that are in it, and names the first.
             uscc: if quota::is_digest(delivery) { &delivery.subject } else { delivery.uscc.as_str() },
@@ -429,6 +431,20 @@ impl Turn<'_> {
         let channel = self.shared.channels.get(&delivery.channel);
         let kind = channel.map_or(Kind::Neither, |channel| channel.kind());
         let delivery = match done {
+            Done::Sent(Outcome::Text { reason }) => {
+                tracing::error!(
+                    gateway = delivery.channel,
+                    template = delivery.template,
+                    reason = &**reason,
+                    "the gateway takes no message with this template: have it approved again"
+                );
+                let after =
+                    decide::after(delivery, &Outcome::Text { reason: reason.clone() }, kind, now, settings);
+                match self.goes_elsewhere(&after, now) {
+                    true => decide::end(&after, DeliveryState::Failed, reason, now),
+                    false => after,
+                }
+            }
             Done::Sent(outcome) => decide::after(delivery, outcome, kind, now, settings),
             Done::Told(told) => {
                 let counts_after = channel.map_or(i64::MAX, |c| c.not_found_counts_after_ms());
@@ -486,12 +502,18 @@ impl Turn<'_> {
 
 /// The contact that a delivery goes to, as long as the address is the same: that of its rank, else whoever has it for
 /// this role now.
-fn person(contacts: &Contacts, delivery: &Delivery, key: &PhoneKey, now: Instant) -> Option<Person> {
+fn person(
+    contacts: &Contacts,
+    delivery: &Delivery,
+    key: &PhoneKey,
+    asks: bool,
+    now: Instant,
+) -> Option<Person> {
     let role = delivery.contact_role.unwrap_or(delivery.role);
     let subject = delivery.contact_subject.as_deref().unwrap_or(&delivery.subject);
     let address = delivery.address_hash.as_deref()?;
-    let there = match decide::looks_back(delivery.change) {
-        // Who was told what is wrong hears it, though the duty is another's since.
+    let there = match asks || decide::looks_back(delivery.change) {
+        // Who was told what is wrong hears it, though the duty is another's since; and a gateway is asked by the address.
         true => contacts.ever(role, subject, &delivery.channel),
         false => contacts.reachable(role, subject, now.day(), &delivery.channel),
     };

@@ -51,7 +51,9 @@ async fn case(gateway: Gateway, fault: Option<Fault>) -> Row {
     let then = match &verdict.outcome {
         Outcome::Accepted { .. } => "nothing: the gateway's own yes",
         Outcome::Permanent { .. } => "nothing: the gateway's own no",
-        Outcome::WindowUsedUp { .. } | Outcome::Account { .. } => "nothing: not before its cause is gone",
+        Outcome::WindowUsedUp { .. } | Outcome::Account { .. } | Outcome::Text { .. } => {
+            "nothing: not before its cause is gone"
+        }
         Outcome::Transient { retry_after_ms, .. } => {
             let asked = (fault == Some(Fault::TooMany)).then_some(60_000);
             assert_eq!(*retry_after_ms, asked, "{at}: Retry-After");

@@ -148,6 +148,7 @@ pub fn said(verdict: &Verdict) -> String {
         Outcome::Transient { reason, .. } => format!("transient {reason}"),
         Outcome::WindowUsedUp { reason, .. } => format!("window {reason}"),
         Outcome::Account { reason } => format!("account {reason}"),
+        Outcome::Text { reason } => format!("text {reason}"),
         Outcome::Permanent { reason } => format!("permanent {reason}"),
         Outcome::Unknown { reason, .. } => format!("unknown {reason}"),
     }

@@ -37,8 +37,8 @@ struct Inner {
     order: VecDeque<String>,
     texts: HashMap<String, Vec<Told>>,
     alerts: VecDeque<String>,
-    /// Hashes by the key of the contact, and how many contacts have each.
-    contacts: HashMap<Vec<u8>, BTreeSet<String>>,
+    /// Version and hashes by the key of the contact, and how many contacts have each hash.
+    contacts: HashMap<Vec<u8>, (u64, BTreeSet<String>)>,
     phones: HashMap<String, usize>,
 }
 
@@ -144,15 +144,24 @@ impl Index {
         }
     }
 
-    /// Takes in a contact, or that there is none any more under this key.
+    /// Takes in a contact, or that there is none any more under this key. One older than the known one is none, as for the
+    /// workers who ring it.
     pub fn contact(&self, key: Vec<u8>, contact: Option<&Contact>) {
         let numbers = contact.into_iter().flat_map(|c| c.phone.iter().chain(c.addresses.values()));
         let hashes: BTreeSet<String> = numbers.filter_map(|number| self.hasher.number(number)).collect();
         let mut inner = self.inner();
+        let version = contact.map_or(0, |c| c.version);
+        if contact.is_some() && inner.contacts.get(&key).is_some_and(|(known, _)| *known > version) {
+            return;
+        }
         for hash in &hashes {
             *inner.phones.entry(hash.clone()).or_default() += 1;
         }
-        for gone in inner.contacts.insert(key, hashes).unwrap_or_default() {
+        let former = match contact {
+            Some(_) => inner.contacts.insert(key, (version, hashes)),
+            None => inner.contacts.remove(&key),
+        };
+        for gone in former.map(|(_, hashes)| hashes).unwrap_or_default() {
             if let Some(n) = inner.phones.get_mut(&gone) {
                 *n -= 1;
                 if *n == 0 {
@@ -322,6 +331,8 @@ mod tests {
         assert!(knows("13800138000") && knows("13800138001"));
         index.contact(b"b".to_vec(), None);
         assert!(!knows("13800138000") && knows("13800138001"));
+        index.contact(b"a".to_vec(), Some(&contact("13800138000", 1)));
+        assert!(!knows("13800138000") && knows("13800138001"), "an older one, imported again");
         assert!(!format!("{index:?}").contains("138001380"));
     }
 }

@@ -98,15 +98,14 @@ impl Door {
             At::Pushes => &self.pushes,
             At::Pages => &self.pages,
         };
-        if all.check().is_err() {
-            return Err(Outcome::TooMany);
-        }
         // Only those who came lately have to be remembered.
         if peers.len() >= self.peers {
             peers.retain_recent();
         }
         let room = peers.len() < self.peers;
-        if !room || peers.check_key(&network_of(from)).is_err() { Err(Outcome::TooMany) } else { Ok(()) }
+        // The peer's own share first: what is refused by it takes nothing from what all others share.
+        let within = room && peers.check_key(&network_of(from)).is_ok() && all.check().is_ok();
+        if within { Ok(()) } else { Err(Outcome::TooMany) }
     }
 
     /// How many peers are remembered.

@@ -384,6 +384,16 @@ fn peers_are_remembered_up_to_a_number() {
     assert!((100..900).contains(&let_in) && door.remembered() <= 100, "{let_in} {}", door.remembered());
 }
 
+#[test]
+fn one_who_asks_a_thousand_times_takes_nothing_from_the_others() {
+    let door = Door::new(Secret::new(SECRET), vec![], None, rates(3, 20));
+    let empty = axum::http::HeaderMap::new();
+    let from = |n: u32| std::net::IpAddr::from(std::net::Ipv4Addr::from(n));
+    let let_in = (0..1_000).filter(|_| door.browser(from(1), &empty).is_ok()).count();
+    assert!((3..20).contains(&let_in), "{let_in}");
+    assert!(door.browser(from(2), &empty).is_ok());
+}
+
 #[tokio::test]
 async fn a_page_shows_the_case_and_looking_at_it_answers_nothing() {
     let run = open().await;

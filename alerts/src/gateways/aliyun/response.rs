@@ -8,7 +8,7 @@ use crate::gateways::http::{Answer, short};
 use crate::gateways::verdict::{Class, Row, Until};
 use crate::gateways::{Fate, Page, Question, Told, Verdict};
 
-use Class::{Account, Permanent, Transient, Unknown, Window};
+use Class::{Account, Permanent, Text, Transient, Unknown, Window};
 
 /// Codes of `SendSms`, and of the API's own front door.
 pub(super) const CODES: &[Row] = &[
@@ -24,7 +24,7 @@ pub(super) const CODES: &[Row] = &[
     ("isv.SIGN_STATE_ILLEGAL", Account),
     ("isv.SMS_SIGNATURE_ILLEGAL", Account),
     ("isv.SMS_SIGNATURE_SCENE_ILLEGAL", Account),
-    ("isv.SMS_TEMPLATE_ILLEGAL", Account),
+    ("isv.SMS_TEMPLATE_ILLEGAL", Text),
     ("isv.TEMPLATE_COUNT_OVER_LIMIT", Account),
     ("isv.EXTEND_CODE_ERROR", Account),
     ("isv.DOMESTIC_NUMBER_NOT_SUPPORTED", Account),

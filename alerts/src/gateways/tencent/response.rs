@@ -9,7 +9,7 @@ use crate::gateways::http::{Answer, short};
 use crate::gateways::verdict::{Class, Row, Until};
 use crate::gateways::{Fate, Question, Told, Verdict, phone};
 
-use Class::{Account, Permanent, Transient, Unknown, Window};
+use Class::{Account, Permanent, Text, Transient, Unknown, Window};
 
 /// Codes of one phone (`SendStatusSet[].Code`) and of the whole call (`Response.Error.Code`).
 pub(super) const CODES: &[Row] = &[
@@ -37,9 +37,9 @@ pub(super) const CODES: &[Row] = &[
     ("IpNotInWhitelist", Account),
     ("FailedOperation.InsufficientBalanceInSmsPackage", Account),
     ("FailedOperation.SignatureIncorrectOrUnapproved", Account),
-    ("FailedOperation.TemplateIncorrectOrUnapproved", Account),
-    ("FailedOperation.TemplateUnapprovedOrNotExist", Account),
-    ("FailedOperation.TemplateIdNotExist", Account),
+    ("FailedOperation.TemplateIncorrectOrUnapproved", Text),
+    ("FailedOperation.TemplateUnapprovedOrNotExist", Text),
+    ("FailedOperation.TemplateIdNotExist", Text),
     ("FailedOperation.MissingSignature", Account),
     ("FailedOperation.MarketingSendTimeConstraint", Account),
     ("InvalidParameterValue.SdkAppIdNotExist", Account),

@@ -83,6 +83,7 @@ fn name(outcome: &Outcome) -> (&'static str, String, Option<i64>) {
         Outcome::Transient { reason, retry_after_ms } => ("transient", reason.to_string(), *retry_after_ms),
         Outcome::WindowUsedUp { reason, .. } => ("window", reason.to_string(), None),
         Outcome::Account { reason } => ("account", reason.to_string(), None),
+        Outcome::Text { reason } => ("text", reason.to_string(), None),
         Outcome::Permanent { reason } => ("permanent", reason.to_string(), None),
         Outcome::Unknown { reason, retry_after_ms } => ("unknown", reason.to_string(), *retry_after_ms),
     }

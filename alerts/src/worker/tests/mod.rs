@@ -31,7 +31,7 @@ use tocsin_schemas::codes::{Change, Level, Role, Severity};
 use tocsin_schemas::ids::IncidentId;
 use tocsin_schemas::log::NewRecord;
 use tocsin_schemas::records::{Alert, Contact, Delivery, DeliveryState, Offset, Record};
-use tocsin_schemas::time::Instant;
+use tocsin_schemas::time::{Day, Instant};
 use tocsin_schemas::wire::{Encoding, encode_in};
 use tokio::sync::Notify;
 
@@ -73,6 +73,18 @@ fn contact(role: Role, subject: &str, version: u64, phone: &str) -> NewRecord {
 }
 
 fn ranked(role: Role, subject: &str, rank: u32, version: u64, phone: &str) -> NewRecord {
+    until(role, subject, rank, version, phone, None)
+}
+
+/// The same, on duty to this day.
+fn until(
+    role: Role,
+    subject: &str,
+    rank: u32,
+    version: u64,
+    phone: &str,
+    valid_to: Option<Day>,
+) -> NewRecord {
     let contact = Contact {
         role,
         subject: subject.into(),
@@ -81,7 +93,7 @@ fn ranked(role: Role, subject: &str, rank: u32, version: u64, phone: &str) -> Ne
         phone: Some(phone.into()),
         addresses: BTreeMap::new(),
         valid_from: None,
-        valid_to: None,
+        valid_to,
         verified_on: None,
         version,
     };

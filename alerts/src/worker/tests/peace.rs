@@ -350,6 +350,26 @@ async fn what_waits_at_a_gateway_that_is_left_in_peace_is_told_over_the_next_one
     }
 }
 
+#[tokio::test]
+async fn a_message_whose_template_is_refused_goes_over_the_next_gateway_at_once() {
+    let (log, clock) = (MemLog::new("l"), JumpClock::new());
+    (0..40).for_each(|n| log.put(&to_somebody(n, Severity::Minor, 0)));
+    log.without_index();
+    let refused = || Outcome::Text { reason: "isv.SMS_TEMPLATE_ILLEGAL".into() };
+    let says =
+        |name, outcome| Arc::new(Says { name, clock: Arc::clone(&clock), outcome, calls: Mutex::default() });
+    let (first, second) = (says("aliyun", refused as fn() -> Outcome), says("webhook", yes));
+    let channels = Channels::new([Arc::clone(&first) as Arc<dyn Channel>, Arc::clone(&second) as _]);
+    let worker = Worker::new(Arc::clone(&log) as _, channels, Arc::clone(&clock) as _, Settings::default());
+    let (mut stats, ends) = (worker.stats(), ends(&log));
+    let done = async move { drop(crate::stats::settled(&mut stats, &ends).await) };
+    tokio::time::timeout(LIMIT, worker.run(done)).await.unwrap().unwrap();
+    assert_eq!([&first, &second].map(|says| says.calls.lock().unwrap().len()), [40, 40], "each once");
+    let over_first = ends_over(&log, "aliyun");
+    let left = (DeliveryState::Failed, "isv.SMS_TEMPLATE_ILLEGAL".to_owned());
+    assert!(over_first.len() == 40 && over_first.values().all(|end| *end == left), "{over_first:?}");
+}
+
 /// Its own backoff always ends when the gateway may be looked at again, so it never finds it shut.
 #[tokio::test]
 async fn a_death_alone_at_a_gateway_that_is_down_goes_over_the_next_one_within_minutes() {

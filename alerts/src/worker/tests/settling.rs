@@ -113,6 +113,23 @@ async fn a_correction_waits_until_the_message_before_it_is_settled() {
 }
 
 #[tokio::test]
+async fn whose_duty_has_ended_meanwhile_is_asked_about_all_the_same() {
+    let (log, gateway) = one(Kind::Askable);
+    *gateway.die_at.lock().unwrap() = Some((0, true));
+    let gateway = Arc::new(gateway);
+    let dies = worker(&log, &gateway, quick()).run(std::future::pending());
+    tokio::select! {
+        ended = dies => panic!("{ended:?}"),
+        () = gateway.died.notified() => {}
+    }
+    let long_ago = "2020-01-01".parse().unwrap();
+    log.put(&[until(Role::Owner, uscc().as_str(), 1, 2, "owner", Some(long_ago))]);
+    settle(&log, &gateway).await;
+    assert_eq!(of(&ledger(&log), "a1"), (DeliveryState::Delivered, ""));
+    assert_eq!((rings(&gateway), gateway.questions.lock().unwrap().len()), (1, 1));
+}
+
+#[tokio::test]
 async fn after_the_contact_changed_nobody_is_asked_by_another_phone() {
     let (log, gateway) = one(Kind::Askable);
     *gateway.die_at.lock().unwrap() = Some((0, true));
