@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -113,6 +114,26 @@ fn the_answer_for_scripts() {
     let found = starred(&known(&[&AREA[..], &["--as-of", "2025-03-31", "--json"]].concat()));
     let wanted = serde_json::from_str(&fs::read_to_string(here("area.json")).unwrap()).unwrap();
     assert!(holds(&wanted, &serde_json::from_str(&found).unwrap()), "area.json differs; found:\n{found}");
+}
+
+/// Readers of JSON keep one of two, or refuse both.
+#[test]
+fn no_object_of_an_answer_has_a_key_twice() {
+    let firm = ["enterprise", "91330784XX00000190", "town.jsonl", "--as-of", "2025-03-31", "--json"];
+    let answer = known(&firm);
+    assert!(answer.contains("\"compared_with\""), "{answer}");
+    let mut open: Vec<HashSet<&str>> = Vec::new();
+    for line in answer.lines().map(str::trim) {
+        if line.starts_with('}') {
+            open.pop();
+        }
+        if let Some((key, _)) = line.strip_prefix('"').and_then(|line| line.split_once("\": ")) {
+            assert!(open.last_mut().unwrap().insert(key), "{key} stands twice in one object: {answer}");
+        }
+        if line.ends_with('{') {
+            open.push(HashSet::new());
+        }
+    }
 }
 
 #[test]

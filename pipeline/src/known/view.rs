@@ -166,7 +166,8 @@ pub enum Because {
     },
     /// The lists compared with the city's rate and the model of what is known now, after every record.
     ComparedWith {
-        /// The lists on which the entry differs by it.
+        /// The lists on which the entry differs by it. Named otherwise in JSON: what became of the entries stands beside it.
+        #[serde(rename = "compared")]
         lists: Vec<Compared>,
     },
     /// A version of a report.
