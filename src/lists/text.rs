@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tocsin_pipeline::lists::{Hazards, Industries, Industry, RefusedReports, Streaks, YearFigures};
 use tocsin_pipeline::policy::Lists as Limits;
-use tocsin_schemas::codes::{IndustryVerdict, ListClass, StreakSince};
+use tocsin_schemas::codes::{FreezeRefusal, IndustryVerdict, ListClass, StreakSince};
 use tocsin_schemas::records::{Member, Reference, Window};
 
 use super::Annual;
@@ -27,8 +27,21 @@ pub fn annual(lists: &Lists, args: &Annual, top: usize) -> String {
     out
 }
 
+/// What came of an event whose list was not frozen. One that names no year has 0 for it.
+fn not_frozen(list: &OfYear, refused: FreezeRefusal) -> String {
+    let event = list.event_id.as_deref().map_or_else(|| "of unknown id".to_owned(), clean);
+    let what = match list.year {
+        0 => "a list".to_owned(),
+        year => format!("the list of {year}"),
+    };
+    format!("Event {event} asked to freeze {what}: not frozen ({refused}), decided at {}\n", list.decided_at)
+}
+
 fn year(list: &OfYear, top: usize) -> String {
     let s = &list.sizes;
+    if let Some(refused) = s.refused {
+        return not_frozen(list, refused);
+    }
     let hash: String = list.policy_hash.chars().take(12).collect();
     let mut out = match &list.event_id {
         None => format!("LIST OF {}, decided at {}\n", list.year, list.decided_at),
@@ -40,10 +53,6 @@ fn year(list: &OfYear, top: usize) -> String {
             s.approver.as_deref().map_or_else(|| "nobody".to_owned(), clean)
         ),
     };
-    if let Some(refused) = s.refused {
-        let _ = writeln!(out, "  not frozen: {refused}");
-        return out;
-    }
     if let Some(event) = &s.same_as {
         let _ = writeln!(out, "  the same as event {} froze", clean(event));
     }

@@ -480,6 +480,25 @@ fn the_list_of_a_year_says_who_and_why_and_by_whom_it_was_frozen() {
     assert!(none.contains("No list was frozen."), "{none}");
 }
 
+#[test]
+fn a_list_that_was_not_frozen_is_not_headed_as_one_that_was() {
+    let mut town = town();
+    for (id, year) in [("G2", "2024"), ("G3", "last year")] {
+        let freeze = json!({"event_id": id, "kind": "freeze_list", "subject": year, "on": "2025-06-30",
+            "version": 1, "actor": "clerk", "details": "{}"});
+        town.add("governance.events", LAST, freeze);
+    }
+    let text =
+        done(&tocsin(written(&town).path(), &["lists", "annual", "stream.jsonl", "--frozen", "--top", "1"]));
+    for line in [
+        format!("Event G2 asked to freeze the list of 2024: not frozen (no_approver), decided at {LAST}"),
+        format!("Event G3 asked to freeze a list: not frozen (not_a_year), decided at {LAST}"),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    assert!(!text.contains("nobody") && !text.contains("LIST OF 0"), "{text}");
+}
+
 /// The files of a replay are passed on: who approved that a list was frozen is in the event.
 #[test]
 fn the_files_of_a_replay_name_no_approver() {
