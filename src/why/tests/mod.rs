@@ -355,6 +355,7 @@ fn where_sources_differ_the_page_says_who_said_what_and_which_was_taken() {
          2025-03-04, of the source that comes first in the source order",
         "they differ on lost_days: hr/1 (version 1) says 5, health/7 (version 1) says 200; taken: 5, of the source",
         "they differ on severity: hr/1 (version 1) says minor, health/7 (version 1) says severe; taken: minor, fatal if",
+        "minor (the lost days and the grade that are taken reach no limit, and no report says that the person died)",
     ] {
         assert!(page.contains(line), "{line}: {page}");
     }

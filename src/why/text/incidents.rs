@@ -139,7 +139,10 @@ fn severity(case: &CaseView) -> String {
         SeverityWhy::Grade { grade, limit, from } => {
             format!("{from} says disability grade {grade}, severe up to {limit}")
         }
-        SeverityWhy::Neither => "no report reaches a limit".to_owned(),
+        SeverityWhy::Neither => {
+            "the lost days and the grade that are taken reach no limit, and no report says that the person died"
+                .to_owned()
+        }
     };
     format!("{} ({why})", case.severity)
 }
