@@ -85,10 +85,12 @@ fn case(case: &Case, of: &Knowledge, policies: &Policies, why: &Why<'_, '_>) -> 
     let (state, state_by) = case.state_by(registered);
     let (severity, severity_by) = case.severity_by(limits);
     let reports = case.reports();
-    let how = |key: Option<PersonKey>| match (key, reports.len()) {
-        (Some(_), _) => How::Keyed,
-        (None, 1) => How::Alone,
-        (None, _) => How::Joined,
+    // Sources have their turn in source order, so of a case without a person the first report began it.
+    let no_person = reports.iter().all(|r| r.person_key.is_none());
+    let how = |place: usize, key: Option<PersonKey>| match (place, key) {
+        (_, Some(_)) => How::Keyed,
+        (0, None) if no_person => How::Alone,
+        (_, None) => How::Joined,
     };
     CaseView {
         person: reports.iter().find_map(|r| r.person_key).map(digits),
@@ -116,7 +118,11 @@ fn case(case: &Case, of: &Knowledge, policies: &Policies, why: &Why<'_, '_>) -> 
             .map(|(field, value, from)| Given { field, value, from: from.key.clone() })
             .collect(),
         differ: differ(case, limits),
-        reports: reports.iter().map(|r| report(&r.key, how(r.person_key), of, why)).collect(),
+        reports: reports
+            .iter()
+            .enumerate()
+            .map(|(place, r)| report(&r.key, how(place, r.person_key), of, why))
+            .collect(),
     }
 }
 

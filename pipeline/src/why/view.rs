@@ -398,9 +398,9 @@ pub struct ReportView {
 pub enum How {
     /// By the key of its person.
     Keyed,
-    /// It has no key and joined the case of its enterprise and day that comes first.
+    /// It has no key and joined the first case of its enterprise and day that had no report of its source.
     Joined,
-    /// It has no key and found no case to join.
+    /// It has no key and found no case to join: it began this one.
     Alone,
     /// It was taken back by its source.
     Withdrawn,

@@ -4,6 +4,7 @@
 //! Over another stream: `TOCSIN_TEST_STREAM=FILE TOCSIN_TEST_POLICY_FROM=DATE cargo test --release -p tocsin why::`
 
 mod forged;
+mod incidents;
 mod lists;
 mod said;
 

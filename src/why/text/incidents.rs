@@ -79,9 +79,9 @@ impl Page<'_> {
         let how = match report.how {
             How::Keyed => "belongs by the key of its person",
             How::Joined => {
-                "has no key of a person: joined the case of its enterprise and day that comes first"
+                "has no key of a person: joined the first case of its enterprise and day that had no report of its source"
             }
-            How::Alone => "has no key of a person and found no case to join",
+            How::Alone => "has no key of a person and found no case to join: it began this one",
             How::Withdrawn => "was withdrawn",
         };
         self.line(indent, format!("report {} {how}", report.report));
