@@ -24,7 +24,21 @@ use crate::policy::Policies;
 use crate::windows;
 
 /// Fields that only the policy's values can give again.
-const BY_POLICY: [&str; 7] = ["change", "reason", "level", "severity", "count", "incident_ids", "reports"];
+const BY_POLICY: [&str; 13] = [
+    "change",
+    "reason",
+    "level",
+    "severity",
+    "audiences",
+    "uscc",
+    "occurred_on",
+    "cause",
+    "count",
+    "incident_ids",
+    "severe_incident_ids",
+    "reports",
+    "as_of",
+];
 
 /// What was found for one alert.
 pub(super) struct Judged {

@@ -296,7 +296,9 @@ fn under_another_policy_an_entry_is_not_judged_and_that_is_no_success() {
     let end = answer.verdict().unwrap_err();
     assert!(end.text().contains("not checked") && end.text().contains(&key), "{end:?}");
     let page = text::of(&answer);
-    assert!(page.contains("NOT AT HAND") && page.contains("not checked: class, reasons"), "{page}");
+    let unchecked = "not checked: class, reasons, undetermined, incidents, persons, severe, reason, persistent, per_thousand, \
+                     shrunken_per_thousand, chance_above_city, chance_of_as_many (the policy";
+    assert!(page.contains("NOT AT HAND") && page.contains(unchecked), "{page}");
 }
 
 #[test]

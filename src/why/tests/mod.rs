@@ -398,7 +398,11 @@ fn under_another_policy_the_numbers_are_not_judged_but_the_page_says_so() {
         assert!(end.text().contains(words), "{end:?}");
     }
     let page = text::of(&answer);
-    for words in ["NOT AT HAND", &*alert.policy_hash, "not checked: change, reason, level, severity"] {
+    for words in [
+        "NOT AT HAND",
+        &*alert.policy_hash,
+        "not checked: change, reason, level, severity, audiences, uscc, occurred_on, cause, count",
+    ] {
         assert!(page.contains(words), "{page}");
     }
     // Nor is the topic incidents held against a policy that did not write it.

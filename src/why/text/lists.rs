@@ -90,12 +90,16 @@ impl Page<'_> {
                 "all but the years running, which are not checked: the topic does not hold the list of the year before \
                  any more as it stood then",
             ),
-            (unchecked, _) => self.line(
+            (unchecked, years_unknown) => self.line(
                 1,
                 format!(
-                    "not checked: {} (the policy that decided is not at hand); headcount, city's rate and years running \
-                     come out again",
-                    unchecked.join(", ")
+                    "not checked: {} (the policy that decided is not at hand); {} come out again",
+                    unchecked.join(", "),
+                    if years_unknown {
+                        "nor the years running; headcount and city's rate"
+                    } else {
+                        "headcount, city's rate and years running"
+                    }
                 ),
             ),
         }

@@ -24,7 +24,20 @@ use crate::windows::{self, last_year};
 const FREE: [&str; 3] = ["headcount", "reference", "key_years"];
 
 /// The other fields: only the policy's values can give them again.
-const BY_POLICY: [&str; 6] = ["class", "reasons", "undetermined", "incidents", "persons", "severe"];
+const BY_POLICY: [&str; 12] = [
+    "class",
+    "reasons",
+    "undetermined",
+    "incidents",
+    "persons",
+    "severe",
+    "reason",
+    "persistent",
+    "per_thousand",
+    "shrunken_per_thousand",
+    "chance_above_city",
+    "chance_of_as_many",
+];
 
 /// What follows from the reference of the day as well.
 const CHANCES: [&str; 3] = ["shrunken_per_thousand", "chance_above_city", "chance_of_as_many"];
@@ -153,7 +166,10 @@ fn judge_reading(why: &Why<'_, '_>, of: &Of, policies: &Policies, at_hand: bool,
     };
     let mut differences = Vec::new();
     match rule(year, &against) {
-        None => differ(&mut differences, "incidents", member.incidents, 0),
+        None => {
+            differ(&mut differences, "incidents", member.incidents, 0);
+            number(&mut differences, "headcount", member.headcount, year.headcount());
+        }
         Some(verdict) => {
             let again = Said::new(year, verdict, member.key_years, limits.persistent_years);
             compare(&mut differences, member, &again.member(member.uscc, year, &against));
@@ -260,6 +276,16 @@ fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
 }
 
+fn number(differences: &mut Vec<Difference>, field: &'static str, said: Option<f64>, again: Option<f64>) {
+    let alike = match (said, again) {
+        (Some(said), Some(again)) => near(said, again),
+        (said, again) => said == again,
+    };
+    if !alike {
+        differ(differences, field, option(said), option(again));
+    }
+}
+
 fn compare(differences: &mut Vec<Difference>, said: &Member, again: &Member) {
     let mut plain = |field, said: String, again: String| {
         if said != again {
@@ -277,15 +303,7 @@ fn compare(differences: &mut Vec<Difference>, said: &Member, again: &Member) {
     plain("severe", said.severe.to_string(), again.severe.to_string());
     plain("reason", option(said.reason), option(again.reason));
     plain("persistent", said.persistent.to_string(), again.persistent.to_string());
-    let mut number = |field, said: Option<f64>, again: Option<f64>| {
-        let alike = match (said, again) {
-            (Some(said), Some(again)) => near(said, again),
-            (said, again) => said == again,
-        };
-        if !alike {
-            differ(differences, field, option(said), option(again));
-        }
-    };
+    let mut number = |field, said, again| number(differences, field, said, again);
     number("headcount", said.headcount, again.headcount);
     number("per_thousand", said.per_thousand, again.per_thousand);
     number("shrunken_per_thousand", said.shrunken_per_thousand, again.shrunken_per_thousand);
@@ -298,13 +316,7 @@ fn reference(differences: &mut Vec<Difference>, reference: Option<&Reference>) {
     let Some(reference) = reference else { return };
     let rate =
         reference.headcount.filter(|heads| *heads > 0.0).map(|h| f64::from(reference.incidents) * 1000.0 / h);
-    let alike = match (reference.per_thousand, rate) {
-        (Some(said), Some(again)) => near(said, again),
-        (said, again) => said == again,
-    };
-    if !alike {
-        differ(differences, "reference", option(reference.per_thousand), option(rate));
-    }
+    number(differences, "reference", reference.per_thousand, rate);
 }
 
 /// What came after it.
