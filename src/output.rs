@@ -42,6 +42,37 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A probability, with two digits of it or of what it lacks of 1, whichever is less. Cut, not rounded: so it stands on the
+/// same side of a limit of two digits as it did in the test.
+pub fn probability(p: f64) -> String {
+    let small = p <= 0.5;
+    // Twelve digits first: 1 - 0.9 is a little less than 0.1.
+    let exact = format!("{:.11e}", if small { p } else { 1.0 - p }.max(0.0));
+    let parts =
+        exact.split_once('e').and_then(|(digits, power)| Some((digits.get(..3)?, power.parse().ok()?)));
+    let Some((digits, power)) = parts.filter(|(_, power): &(&str, i32)| *power <= 0) else {
+        return p.to_string();
+    };
+    if small && power < -3 {
+        return format!("{}e{power}", digits.trim_end_matches(".0"));
+    }
+    let rest: f64 = format!("{digits}e{power}").parse().unwrap_or_default();
+    let decimals = power.unsigned_abs() as usize + 1;
+    short(format!("{:.decimals$}", if small { rest } else { 1.0 - rest }))
+}
+
+/// A number of the policy with all its digits, without what arithmetic adds behind them.
+pub fn digits(n: f64) -> String {
+    short(format!("{n:.12}"))
+}
+
+fn short(text: String) -> String {
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 fn forges(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -82,6 +113,25 @@ fn error() -> std::sync::MutexGuard<'static, Option<io::Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probability_stays_on_its_side_of_a_limit() {
+        let shown = |all: &[f64]| all.iter().map(|p| probability(*p)).collect::<Vec<_>>().join(" ");
+        assert_eq!(shown(&[0.0, 0.00963, 0.00996, 0.01, 0.435, 0.5]), "0 0.0096 0.0099 0.01 0.43 0.5");
+        assert_eq!(
+            shown(&[1.0, 0.9996, 0.97504, 0.975, 0.9749, 0.96, 0.9]),
+            "1 0.9996 0.976 0.975 0.975 0.96 0.9"
+        );
+        assert_eq!(shown(&[0.00234, 0.000234, 2e-9, 1.0 - 2e-9]), "0.0023 2.3e-4 2e-9 0.999999998");
+    }
+
+    #[test]
+    fn a_number_of_the_policy_has_its_own_digits() {
+        assert_eq!(
+            [0.07 * 100.0, 0.0004 * 100.0, 1.0 - (1.0 - 0.95) / 2.0].map(digits),
+            ["7", "0.04", "0.975"]
+        );
+    }
 
     #[test]
     fn a_text_cannot_end_its_line_or_turn_it_round() {

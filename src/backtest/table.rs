@@ -90,6 +90,16 @@ fn number(n: Option<f64>) -> String {
     n.map_or_else(|| "-".to_owned(), |n| format!("{n:.1}"))
 }
 
+/// As [`number`], with two digits of what is below 0.1: nothing is only as rare as it is shown.
+fn rare(n: Option<f64>) -> String {
+    match n {
+        Some(n) if n > 0.0 && n < 0.001 => format!("{n:.1e}"),
+        Some(n) if n > 0.0 && n < 0.01 => format!("{n:.4}"),
+        Some(n) if n > 0.0 && n < 0.1 => format!("{n:.3}"),
+        n => number(n),
+    }
+}
+
 fn counts(what: &str, c: Counts) -> Vec<String> {
     vec![what.to_owned(), c.old.to_string(), c.new.to_string(), signed(c.difference)]
 }
@@ -240,7 +250,7 @@ fn by_chance(name: &str, c: &Chance) -> String {
     let mut t = table(&[&heading, "from", "by chance alone", "stood"]);
     for row in &c.levels {
         let from = format!("{} in {} days", row.count, c.window_days);
-        t.add_row(vec![row.level.to_string(), from, number(row.by_chance), number(row.stood)]);
+        t.add_row(vec![row.level.to_string(), from, rare(row.by_chance), rare(row.stood)]);
     }
     let rate = c.per_thousand_a_year.map_or_else(
         || "no rate of the city can be computed: no headcount".to_owned(),
@@ -328,7 +338,33 @@ that a newer one overtakes) is not counted.
 
 #[cfg(test)]
 mod tests {
+    use super::super::chance::LevelChance;
     use super::*;
+
+    #[test]
+    fn what_is_rare_is_not_shown_as_never() {
+        let level = |by_chance, stood| LevelChance { level: Level::Red, count: 5, by_chance, stood };
+        let chance = Chance {
+            window_days: 365,
+            enterprises: 2,
+            insured: 400.0,
+            incidents: 8,
+            severe: 0,
+            without_headcount: 0,
+            per_thousand_a_year: None,
+            full_from: None,
+            levels: vec![
+                level(Some(0.04), Some(12.34)),
+                level(Some(0.0), Some(0.00021)),
+                level(None, Some(0.1)),
+            ],
+            note: None,
+        };
+        let text = by_chance("OLD", &chance);
+        let ends: Vec<Vec<&str>> =
+            text.lines().skip(1).take(3).map(|l| l.split_whitespace().skip(5).collect()).collect();
+        assert_eq!(ends, [["0.040", "12.3"], ["0.0", "2.1e-4"], ["-", "0.1"]], "{text}");
+    }
 
     /// An area may be a zone's own code, which is free text.
     #[test]

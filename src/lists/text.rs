@@ -10,6 +10,7 @@ use tocsin_schemas::records::{Member, Reference, Window};
 use super::Annual;
 use super::annual::{Lists, OfYear, Row};
 use super::table::{Rows, area, chance, clean, counts, industry, number};
+use crate::output::digits;
 
 /// The list of a year, or those that were frozen.
 pub fn annual(lists: &Lists, args: &Annual, top: usize) -> String {
@@ -248,9 +249,9 @@ pub fn industries(list: &Industries, limits: &Limits, top: usize) -> String {
         "\nIn the rate: those of the incidents that happened at enterprises with insured persons; rate, expected and p count\n\
          only these. The others are at enterprises of which no headcount is known.\n\
          High: {} incidents in the rate or more, and chance at the city's rate gives as many so seldom that of all industries\n\
-         named at most {:.1} % are innocent on average (adjusted p).",
+         named at most {} % are innocent on average (adjusted p).",
         limits.industry_incidents,
-        limits.industry_innocent * 100.0
+        digits(limits.industry_innocent * 100.0)
     );
     for i in named {
         let _ = write!(out, "\n{}", candidates(i, &years, limits, top));

@@ -481,6 +481,15 @@ fn the_list_of_a_year_says_who_and_why_and_by_whom_it_was_frozen() {
 }
 
 #[test]
+fn a_limit_is_shown_with_all_its_digits() {
+    let dir = place();
+    let policy = "[[policy]]\neffective_from = \"2020-11-20\"\nlists.industry_innocent = 0.0004\n";
+    fs::write(dir.path().join("policy.toml"), policy).unwrap();
+    let text = done(&tocsin(dir.path(), &["lists", "industries", "stream.jsonl", "--policy", "policy.toml"]));
+    assert!(text.contains("named at most 0.04 % are innocent on average"), "{text}");
+}
+
+#[test]
 fn a_list_that_was_not_frozen_is_not_headed_as_one_that_was() {
     let mut town = town();
     for (id, year) in [("G2", "2024"), ("G3", "last year")] {

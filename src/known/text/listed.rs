@@ -6,6 +6,7 @@ use tocsin_pipeline::known::{Compared, Comparison, ListEntry, ListMoved};
 use tocsin_schemas::records::Reference;
 
 use super::{Page, number};
+use crate::output::probability;
 
 /// The entries then and now; nothing where there is none on either side.
 pub fn entries(page: &mut Page, c: &Comparison) {
@@ -58,15 +59,16 @@ fn entry(entry: Option<&ListEntry>) -> String {
         e.persons,
         e.severe
     );
-    for (what, figure) in [
-        ("headcount", e.headcount),
-        ("per 1,000", e.per_thousand),
-        ("shrunken", e.shrunken_per_thousand),
-        ("chance above the city", e.chance_above_city),
-        ("chance of as many", e.chance_of_as_many),
-    ] {
+    let figures = [
+        ("headcount", e.headcount.map(number)),
+        ("per 1,000", e.per_thousand.map(number)),
+        ("shrunken", e.shrunken_per_thousand.map(number)),
+        ("chance above the city", e.chance_above_city.map(probability)),
+        ("chance of as many", e.chance_of_as_many.map(probability)),
+    ];
+    for (what, figure) in figures {
         if let Some(figure) = figure {
-            let _ = write!(text, ", {what} {}", number(figure));
+            let _ = write!(text, ", {what} {figure}");
         }
     }
     for (test, why) in &e.undetermined {

@@ -9,6 +9,7 @@ use tocsin_schemas::time::Instant;
 
 use super::super::deep::Again;
 use super::{Page, changed, counted, policy, registered};
+use crate::output::{digits, probability};
 
 /// So many of a list are shown; JSON has all.
 const SHOWN: usize = 200;
@@ -138,7 +139,7 @@ impl Page<'_> {
                 ),
             },
         );
-        let percent = number(limits.confidence * 100.0);
+        let percent = digits(limits.confidence * 100.0);
         let severe = if limits.severe_is_key { "a severe or fatal incident" } else { "switched off" };
         let tests = [
             (
@@ -154,8 +155,8 @@ impl Page<'_> {
                     "{} incidents or more, a rate above {} times the city's, and chance alone gives as many less often \
                      than {}",
                     limits.rate_incidents,
-                    number(limits.rate_factor),
-                    number(limits.chance_below)
+                    digits(limits.rate_factor),
+                    digits(limits.chance_below)
                 ),
             ),
             (ListReason::Severe, severe.to_owned()),
@@ -223,21 +224,26 @@ impl Page<'_> {
     }
 
     fn chances(&mut self, member: &Member) {
-        let known = |value: Option<f64>| value.map_or_else(|| "cannot be computed".to_owned(), number);
+        let known = |value: Option<f64>, shown: fn(f64) -> String| {
+            value.map_or_else(|| "cannot be computed".to_owned(), shown)
+        };
         self.line(
             1,
-            format!("its rate shrunken towards all others: {}", known(member.shrunken_per_thousand)),
+            format!("its rate shrunken towards all others: {}", known(member.shrunken_per_thousand, number)),
         );
         self.line(
             1,
             format!(
                 "the probability that its true rate is above the city's: {}",
-                known(member.chance_above_city)
+                known(member.chance_above_city, probability)
             ),
         );
         self.line(
             1,
-            format!("how often chance alone gives as many incidents: {}", known(member.chance_of_as_many)),
+            format!(
+                "how often chance alone gives as many incidents: {}",
+                known(member.chance_of_as_many, probability)
+            ),
         );
     }
 
