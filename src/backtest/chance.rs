@@ -8,6 +8,7 @@ use tocsin_pipeline::policy::Policies;
 use tocsin_pipeline::statistics::chance::{Steps, firms_at_levels};
 use tocsin_pipeline::{Exposure, statistics::Uncomputable};
 use tocsin_schemas::codes::Level;
+use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::time::Day;
 
 use super::tally::Span;
@@ -147,15 +148,29 @@ fn by_chance(
 
 /// Enterprises with a headcount at each level or above, as the mean of the evenings of `from` to `to`.
 fn stood(exposure: &Exposure, spans: &[Span], from: Day, to: Day) -> BTreeMap<Level, f64> {
-    let mut days: BTreeMap<Level, i64> = BTreeMap::new();
+    let mut by_firm: BTreeMap<(Level, Uscc), Vec<(Day, Day)>> = BTreeMap::new();
     for span in spans.iter().filter(|s| exposure.insured.contains_key(&s.uscc)) {
-        let evenings = evenings(span, from, to);
         for level in Level::ALL.iter().filter(|level| **level <= span.level) {
-            *days.entry(*level).or_default() += evenings;
+            let days = (span.from.max(from), span.until.min(to.plus(1)));
+            by_firm.entry((*level, span.uscc)).or_default().push(days);
         }
     }
+    let mut days: BTreeMap<Level, i32> = BTreeMap::new();
+    by_firm.into_iter().for_each(|((level, _), spans)| *days.entry(level).or_default() += covered(spans));
     let all = f64::from(to.0 - from.0 + 1);
-    days.into_iter().map(|(level, days)| (level, days as f64 / all)).collect()
+    days.into_iter().map(|(level, days)| (level, f64::from(days) / all)).collect()
+}
+
+/// How many days lie in any of these spans. They overlap where firms that are one by now had a level each.
+fn covered(mut spans: Vec<(Day, Day)>) -> i32 {
+    spans.sort_unstable();
+    let (mut days, mut reached) = (0, Day(i32::MIN));
+    for (from, until) in spans {
+        let from = from.max(reached);
+        days += (until.0 - from.0).max(0);
+        reached = from.max(until);
+    }
+    days
 }
 
 /// How many evenings of `from` to `to` a level stood.
@@ -166,14 +181,22 @@ pub fn evenings(span: &Span, from: Day, to: Day) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use tocsin_schemas::ids::Uscc;
-
     use super::*;
 
     fn uscc(n: u32) -> Uscc {
         let body = format!("91330784XX{n:07}");
         let check = Uscc::check_symbol(body.as_bytes()).unwrap();
         format!("{body}{}", check as char).parse().unwrap()
+    }
+
+    #[test]
+    fn evenings_of_firms_that_are_one_by_now_count_once() {
+        let day = |(from, until): &(i32, i32)| (Day(*from), Day(*until));
+        let days = |spans: &[(i32, i32)]| covered(spans.iter().map(day).collect());
+        assert_eq!(days(&[(5, 9), (1, 3)]), 6);
+        assert_eq!(days(&[(1, 9), (2, 4), (8, 12)]), 11);
+        // One that ended before the first evening, and one that began after the last.
+        assert_eq!(days(&[(10, 4), (20, 15)]), 0);
     }
 
     /// Two firms of 100 and 300, 8 incidents in 730 days: a window of 365 days expects 1 and 3.

@@ -317,7 +317,10 @@ fn level_days(side: &Side, days: Compared) -> BTreeMap<Level, u64> {
 }
 
 fn by_chance(side: &Side, days: Compared) -> Chance {
-    chance::of(&side.policies, &side.ran.exposure, &side.ran.tally.spans(days.to), days)
+    let mut spans = side.ran.tally.spans(days.to);
+    // People and injuries are those of whoever took an enterprise over, so are its evenings.
+    spans.iter_mut().for_each(|s| s.uscc = side.ran.roots.get(&s.uscc).copied().unwrap_or(s.uscc));
+    chance::of(&side.policies, &side.ran.exposure, &spans, days)
 }
 
 fn enterprises(old: &Side, new: &Side, level: Level) -> EnterprisesRow {

@@ -1,14 +1,16 @@
 //! Two engines, a thread each, over the same records: each record is read, decoded and judged at the door once.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use tocsin_pipeline::{Arrival, Engine, Exposure, Options, Policies};
 use tocsin_schemas::codes::State;
-use tocsin_schemas::ids::IncidentId;
+use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::time::{Day, Instant};
 
 use super::history::Batch;
+use super::successors::Successors;
 use super::tally::Tally;
 use crate::exit::Failure;
 
@@ -31,6 +33,8 @@ pub struct Ran {
     pub counted: Vec<IncidentId>,
     /// Whom and what an expected count of those days rests on.
     pub exposure: Exposure,
+    /// The enterprises that are read as another's there, and as whose.
+    pub roots: BTreeMap<Uscc, Uscc>,
 }
 
 /// One engine under way.
@@ -116,9 +120,13 @@ fn died(name: &str) -> Failure {
 fn run(policies: Policies, from: Day, steps: impl Iterator<Item = Step>) -> Ran {
     let mut engine = Engine::of_decisions(policies, Options { workers: 1 });
     let mut tally = Tally::new(from);
+    let mut successors = Successors::default();
     for step in steps {
         let outcomes = match step {
-            Step::Arrive(at, arrivals) => engine.arrive(at, arrivals),
+            Step::Arrive(at, arrivals) => {
+                successors.hear(&arrivals);
+                engine.arrive(at, arrivals)
+            }
             Step::Tick(day) => engine.tick_to(day),
         };
         for outcome in &outcomes {
@@ -130,7 +138,8 @@ fn run(policies: Policies, from: Day, steps: impl Iterator<Item = Step>) -> Ran 
     let counted =
         engine.incidents().iter().filter(|i| i.state == State::Counted).map(|i| i.incident_id).collect();
     let exposure = engine.clock().map(|now| engine.exposure(from, now.day())).unwrap_or_default();
+    let roots = engine.clock().map(|now| successors.roots(now.day())).unwrap_or_default();
     // The process ends soon after this; to free millions of records one by one would only put that off.
     std::mem::forget(engine);
-    Ran { tally, counted, exposure }
+    Ran { tally, counted, exposure, roots }
 }

@@ -11,6 +11,7 @@
 //! - [`engines`]: the two threads. Nothing is written anywhere: the decisions are counted and forgotten
 //! - [`tally`]: what one policy said in the days compared (pure)
 //! - [`listed`]: who is on the lists of a year (pure)
+//! - [`successors`]: whose an enterprise is read as at the end (pure)
 //! - [`phones`], [`chance`]: messages by phone; the false alarms to expect (pure)
 //! - [`compare`], [`table`]: two tallies side by side, and the page for people (pure)
 
@@ -20,6 +21,7 @@ mod engines;
 pub mod history;
 mod listed;
 mod phones;
+mod successors;
 mod table;
 mod tally;
 

@@ -107,6 +107,32 @@ fn the_differences_are_those_of_two_replays() {
     }
 }
 
+/// Whoever takes a firm over on the last day has its people and its injuries, so its evenings too.
+#[test]
+fn the_evenings_of_a_firm_stay_where_its_headcount_is_once_it_is_taken_over() {
+    let mut place = Place::new(9);
+    place.policy("old.toml", "");
+    place.policy("new.toml", "");
+    let alone = place.report(&[]);
+    let mut heir = place.lines.iter().find(|line| line.value["uscc"] == city::uscc(0)).unwrap().clone();
+    assert_eq!(heir.topic, "registry.enterprises");
+    heir.value["uscc"] = city::uscc(40).into();
+    heir.value["successor_of"] = city::uscc(0).into();
+    heir.value["valid_from"] = "2023-12-31".into();
+    place.lines.insert(0, heir);
+    place.stream("stream.jsonl", &place.lines);
+    let taken_over = place.report(&[]);
+    let escalations = |report: &Value| {
+        let levels = report["escalations"].as_array().unwrap().iter();
+        levels.map(|level| level["old"].as_i64().unwrap()).sum::<i64>()
+    };
+    assert_eq!(escalations(&taken_over), escalations(&alone) + 1, "the heir has its own on the last day");
+    for row in 0..4 {
+        let of = |report: &Value| report["by_chance"]["old"]["levels"][row]["stood"].clone();
+        assert_eq!(of(&taken_over), of(&alone));
+    }
+}
+
 /// Policies that merge differently number their incidents differently; what is said of an enterprise is compared.
 #[test]
 fn other_rules_of_merging_and_other_windows_compare_too() {
