@@ -323,8 +323,13 @@ impl Page<'_> {
         }
         why.registered.iter().for_each(|r| self.line(1, registered(r)));
         self.line(1, window(&why.escalation));
-        if let Numbers::Escalation { told_before: Some(level), .. } = why.escalation {
-            self.line(1, format!("an escalation is open: {level}"));
+        if let Numbers::Escalation { told_before, policy_begins, .. } = why.escalation {
+            if why.as_of < policy_begins {
+                self.line(1, format!("the policy begins on {policy_begins}: nothing is opened before"));
+            }
+            if let Some(level) = told_before {
+                self.line(1, format!("an escalation is open: {level}"));
+            }
         }
         self.head("Its incidents today");
         self.incidents(1, &why.incidents);

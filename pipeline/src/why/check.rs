@@ -509,6 +509,7 @@ impl<'k> Windowed<'k> {
             reaches: escalation::level(steps, incidents as i32, severe as i32).filter(|_| !self.succeeded),
             told_before: open.map(|o| o.level),
             read_as: self.succeeded.then(|| then.registry.root(&uscc)),
+            policy_begins: policies.begins(),
             before: None,
         }
     }

@@ -190,6 +190,8 @@ pub enum Numbers {
         told_before: Option<Level>,
         /// As whose its incidents are read, if not as its own.
         read_as: Option<Uscc>,
+        /// First day of the policy: nothing is opened before.
+        policy_begins: Day,
         /// What the message before counted; of the first one of an episode, and of an enterprise as it stands, nothing.
         before: Option<CountedBefore>,
     },

@@ -42,3 +42,14 @@ fn of_reports_without_a_key_one_begins_the_case_and_the_others_join_it() {
         assert!(page.contains(line), "{line}: {page}");
     }
 }
+
+#[test]
+fn before_the_policy_begins_the_page_says_that_nothing_is_opened() {
+    let firm = "91330784XX00000190";
+    let said = |begins: &str| {
+        let replayed = replayed(&town(), Some(begins.parse().unwrap()));
+        let page = text::of(&ask(&source(&replayed), firm).unwrap());
+        page.contains(&format!("the policy begins on {begins}: nothing is opened before"))
+    };
+    assert_eq!((said("2026-01-01"), said("2025-06-02")), (true, false));
+}
