@@ -200,7 +200,12 @@ impl Page<'_> {
                     "S15: the owner is told of each counted incident, and of each change of what was told",
                 );
                 if let (Some(at), Some(days)) = (first_counting_at, days_after) {
-                    self.line(1, format!("first counting arrival {at}, {} after it occurred; limit {max_age_days} days; the policy begins on {policy_begins}", counted(*days, "day")));
+                    let when = match *days {
+                        // The day that a report gives may not be over yet.
+                        days if days < 0 => format!("{} before the day that it gives", counted(-days, "day")),
+                        days => format!("{} after it occurred", counted(days, "day")),
+                    };
+                    self.line(1, format!("first counting arrival {at}, {when}; limit {max_age_days} days; the policy begins on {policy_begins}"));
                 }
                 self.before(alert, told_before, *severity_told);
             }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::text;
-use super::{Replayed, ask, replayed, source, town};
+use super::{Replayed, alerts, ask, replayed, source, town};
 
 /// A replay of one enterprise with these reports of 5 March: source, id, day of the accident and further fields.
 fn of(reports: &[(&str, &str, &str, Value)]) -> (tempfile::TempDir, Replayed) {
@@ -41,6 +41,15 @@ fn of_reports_without_a_key_one_begins_the_case_and_the_others_join_it() {
     ] {
         assert!(page.contains(line), "{line}: {page}");
     }
+}
+
+/// An office may give the day after, as clocks and shifts have it.
+#[test]
+fn an_accident_of_the_day_after_is_not_said_to_lie_minus_one_day_back() {
+    let (_dir, replayed) = of(&[("hr", "1", "2025-03-06", json!({"person_key": "24".repeat(32)}))]);
+    let source = source(&replayed);
+    let page = text::of(&ask(&source, &alerts(&source)[0].alert_id).unwrap());
+    assert!(page.contains("T09:00:00+08:00, 1 day before the day that it gives; limit 90 days"), "{page}");
 }
 
 #[test]
