@@ -124,6 +124,7 @@ fn a_frozen_entry_shows_incidents_headcounts_years_and_what_moved_since() {
     for words in [
         "厂30, key (重点) because of",
         "frozen with event G|1, approved by a named person",
+        "interval of the shrunken rate above the city's: a probability above 0.975 that the true rate is)",
         "severe: holds",
         "the city's rate, taken at the midnight that began 2025-01-20: ",
         "2023: not key, by its list as that last stood: nobody froze one",

@@ -145,8 +145,10 @@ impl Page<'_> {
             (
                 ListReason::SeveralAndAboveAverage,
                 format!(
-                    "{} incidents or more, and the lower end of the {percent} % interval of the shrunken rate above the city's",
-                    limits.key_incidents
+                    "{} incidents or more, and the lower end of the {percent} % interval of the shrunken rate above the city's: \
+                     a probability above {} that the true rate is",
+                    limits.key_incidents,
+                    digits(1.0 - (1.0 - limits.confidence) / 2.0)
                 ),
             ),
             (
