@@ -10,11 +10,12 @@ use serde::Serialize;
 use tocsin_pipeline::why::Difference;
 use tocsin_pipeline::{Arrival, Engine, Options, Policies, Recalled};
 use tocsin_schemas::log::EventLog;
-use tocsin_schemas::records::{Listed, Reference};
+use tocsin_schemas::records::{Listed, Model, Reference};
 use tocsin_schemas::wire::SchemaIds;
 
 use crate::backtest::history::{History, Topics};
 use crate::exit::Failure;
+use crate::why::text::modelled;
 
 /// How many records are handed to the engine at once while loading.
 const LOAD: usize = 10_000;
@@ -103,7 +104,9 @@ fn differences(said: &Reference, again: Option<&Reference>) -> Vec<Difference> {
         }
         (a, b) => a.is_none() && b.is_none(),
     };
-    compare("model", format!("{model:?}"), Some(format!("{other:?}")), alike);
+    let words =
+        |model: Option<&Model>| model.map_or_else(|| "none".to_owned(), |m| modelled(m, |n| n.to_string()));
+    compare("model", words(model), Some(words(other)), alike);
     all
 }
 

@@ -23,6 +23,7 @@ use tocsin_schemas::time::Instant;
 
 use super::{Answer, What};
 use crate::output::plain;
+pub use lists::modelled;
 
 /// The whole text.
 pub fn of(answer: &Answer) -> String {

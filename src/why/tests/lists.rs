@@ -255,6 +255,9 @@ fn what_lists_were_compared_with_is_made_again_from_every_record() {
     answer.look_deep(&source).unwrap();
     let fields: Vec<&str> = answer.deep.as_ref().unwrap().differences.iter().map(|d| d.field).collect();
     assert_eq!(fields, ["city incidents", "city rate", "model"]);
+    let page = text::of(&answer);
+    let (_, model) = page.split_once("model: said modelled at the midnight that began ").unwrap();
+    assert!(model.contains("; the records give modelled at ") && !page.contains("Some("), "{page}");
     assert!(answer.verdict().is_err());
 }
 

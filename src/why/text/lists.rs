@@ -4,7 +4,7 @@ use tocsin_pipeline::why::{
     EntryExplained, EventView, HeadcountView, ListedExplained, WholeExplained, YearBefore, YearBy,
 };
 use tocsin_schemas::codes::{List, ListClass, ListReason};
-use tocsin_schemas::records::{Listed, Member, Reference};
+use tocsin_schemas::records::{Listed, Member, Model, Reference};
 use tocsin_schemas::time::Instant;
 
 use super::super::deep::Again;
@@ -189,17 +189,7 @@ impl Page<'_> {
         };
         self.line(1, format!("the city's rate, taken at the midnight that began {}: {rate}", r.taken_on));
         let model = match (&r.model, r.modelled_on) {
-            (Some(m), _) => format!(
-                "the rates of all enterprises, modelled at the midnight that began {} by {}: {} with {}, {} for each \
-                 person-year, gamma of shape {} and rate {}",
-                m.taken_on,
-                m.fitted_by,
-                counted(m.firms.into(), "enterprise"),
-                counted(m.incidents.into(), "incident"),
-                number(m.per_person_year),
-                number(m.nu),
-                number(m.alpha)
-            ),
+            (Some(m), _) => format!("the rates of all enterprises, {}", modelled(m, number)),
             (None, Some(day)) => {
                 format!("no model of the rates of all enterprises: tried at the midnight that began {day}")
             }
@@ -343,6 +333,20 @@ impl Page<'_> {
         }
         self.differences(&why.check.differences);
     }
+}
+
+/// A model in words, with its numbers as the page has them or with every digit.
+pub fn modelled(m: &Model, number: fn(f64) -> String) -> String {
+    format!(
+        "modelled at the midnight that began {} by {}: {} with {}, {} for each person-year, gamma of shape {} and rate {}",
+        m.taken_on,
+        m.fitted_by,
+        counted(m.firms.into(), "enterprise"),
+        counted(m.incidents.into(), "incident"),
+        number(m.per_person_year),
+        number(m.nu),
+        number(m.alpha)
+    )
 }
 
 /// Whether all of it could be checked.
