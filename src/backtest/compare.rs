@@ -268,7 +268,7 @@ impl Report {
             enterprises: Level::ALL.iter().map(|level| enterprises(old, new, *level)).collect(),
             level_days: by_level(&level_days(old, days), &level_days(new, days)),
             messages: Pair { old: messages(old, days, contacts), new: messages(new, days, contacts) },
-            not_due: both(&was.not_due(&old.ran.counted), &is.not_due(&new.ran.counted))
+            not_due: both(&not_due(old, days), &not_due(new, days))
                 .into_iter()
                 .map(|(reason, counts)| ReasonRow { reason, counts })
                 .collect(),
@@ -314,6 +314,14 @@ fn by_level(old: &BTreeMap<Level, u64>, new: &BTreeMap<Level, u64>) -> Vec<Level
 fn level_days(side: &Side, days: Compared) -> BTreeMap<Level, u64> {
     let spans = side.ran.tally.spans(days.to);
     sums(spans.iter().map(|s| (s.level, chance::evenings(s, days.from, days.to).unsigned_abs())))
+}
+
+/// Of the whole history what the engine says at its end, as `replay` does. Of some of its days what was decided in them.
+fn not_due(side: &Side, days: Compared) -> BTreeMap<Reason, u64> {
+    match days.from == days.first {
+        true => side.ran.not_due.clone(),
+        false => side.ran.tally.not_due(&side.ran.counted),
+    }
 }
 
 fn by_chance(side: &Side, days: Compared) -> Chance {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use tocsin_pipeline::{Arrival, Engine, Exposure, Options, Policies};
-use tocsin_schemas::codes::State;
+use tocsin_schemas::codes::{Reason, State};
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::time::{Day, Instant};
 
@@ -29,6 +29,8 @@ enum Step {
 pub struct Ran {
     /// What was said in the days compared.
     pub tally: Tally,
+    /// The counted incidents that nobody is told of at the end, by reason.
+    pub not_due: BTreeMap<Reason, u64>,
     /// Every counted incident at the end.
     pub counted: Vec<IncidentId>,
     /// Whom and what an expected count of those days rests on.
@@ -137,9 +139,10 @@ fn run(policies: Policies, from: Day, steps: impl Iterator<Item = Step>) -> Ran 
     tally.end();
     let counted =
         engine.incidents().iter().filter(|i| i.state == State::Counted).map(|i| i.incident_id).collect();
+    let not_due = engine.accounts().not_due;
     let exposure = engine.clock().map(|now| engine.exposure(from, now.day())).unwrap_or_default();
     let roots = engine.clock().map(|now| successors.roots(now.day())).unwrap_or_default();
     // The process ends soon after this; to free millions of records one by one would only put that off.
     std::mem::forget(engine);
-    Ran { tally, counted, exposure, roots }
+    Ran { tally, not_due, counted, exposure, roots }
 }

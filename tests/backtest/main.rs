@@ -107,6 +107,31 @@ fn the_differences_are_those_of_two_replays() {
     }
 }
 
+/// Before the policy, then too old, then before the policy again: the last is so, and nothing is written of it.
+#[test]
+fn a_reason_that_came_back_is_the_one_that_counts() {
+    let mut place = Place::new(10);
+    place.policy("old.toml", "");
+    place.policy("new.toml", "");
+    let mut report = place.lines.iter().find(|line| line.topic == "reports.hr").unwrap().clone();
+    report.value["source_record_id"] = "R".into();
+    report.value["person_key"] = "9".repeat(64).into();
+    for (version, arrived, occurred) in
+        [(1, "2021-01-05", "2021-01-02"), (2, "2021-01-10", "2020-06-01"), (3, "2021-01-20", "2021-01-03")]
+    {
+        report.at = day(arrived).midnight().plus_millis(1);
+        report.value["version"] = version.into();
+        report.value["occurred_on"] = occurred.into();
+        place.lines.push(report.clone());
+    }
+    place.lines.sort_by_key(|line| line.at);
+    place.stream("stream.jsonl", &place.lines);
+    let (last, begins) = (day("2023-12-31"), ["--policy-from", "2021-03-01"]);
+    let found = place.report(&begins);
+    let replay = |policy: &str| place.replay(policy, last, &begins);
+    replays::assert_not_due(&found, &replay("old.toml"), &replay("new.toml"));
+}
+
 /// Whoever takes a firm over on the last day has its people and its injuries, so its evenings too.
 #[test]
 fn the_evenings_of_a_firm_stay_where_its_headcount_is_once_it_is_taken_over() {
