@@ -412,7 +412,17 @@ pub fn after(
         Outcome::Transient { reason, retry_after_ms } => (reason, *retry_after_ms),
         Outcome::WindowUsedUp { reason, until } => (reason, until.map(|at| at.0.saturating_sub(now.0))),
         // Whoever is called to repair it has as long as the attempts last.
-        Outcome::Account { reason } | Outcome::Text { reason } => (reason, None),
+        Outcome::Account { reason } => (reason, None),
+        // Whoever has the template approved again may need days: it waits without using its attempts up.
+        Outcome::Text { reason } => {
+            return Delivery {
+                state: DeliveryState::Planned,
+                reason: Some(reason.to_string()),
+                at: now,
+                due_at: Some(now.plus_millis(settings.max_delay_ms)),
+                ..delivery.clone()
+            };
+        }
         Outcome::Unknown { reason, retry_after_ms } => {
             return settle::unseen(delivery, reason, *retry_after_ms, kind, now, settings);
         }

@@ -1,5 +1,7 @@
-//! Lets the log drop what it need not keep, where it does not do so by itself: once the past was found in order, and then
-//! each midnight. On a thread of its own; nothing waits for it, and a failure only leaves the log longer than it need be.
+//! Lets the log drop what it need not keep, where it does not do so by itself: what is superseded once the past was found
+//! in order, and then each midnight; what is past its days at midnights alone, when whoever decides has gone through one by
+//! this clock and everybody has long read what goes. On a thread of its own; nothing waits for it, and a failure only leaves
+//! the log longer than it need be.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +17,11 @@ use super::wall::WallClock;
 /// Runs until it is dropped. `in_order` brings the decision clock; `None`: the process that decides knows it.
 pub async fn run(log: Arc<dyn EventLog>, wall: WallClock, in_order: oneshot::Receiver<Option<Instant>>) {
     let Ok(mut known) = in_order.await else { return };
+    let mut at_midnight = false;
     loop {
         let now = SystemClock.now();
-        let expires = credible(known, now);
+        let believed = credible(known, now);
+        let expires = at_midnight && believed;
         let log = Arc::clone(&log);
         match tokio::task::spawn_blocking(move || tidy(&*log, expires)).await {
             Ok(Ok((0, 0))) => {}
@@ -29,8 +33,14 @@ pub async fn run(log: Arc<dyn EventLog>, wall: WallClock, in_order: oneshot::Rec
             }
             Err(_) => return,
         }
-        // Whoever decides would have stopped this process since, had the clock jumped.
-        known = known.map(|_| now);
+        match known {
+            Some(_) if believed => known = Some(now),
+            Some(known) => {
+                tracing::warn!(%known, %now, "nothing is deleted for its age: this machine's clock is far ahead of what was decided");
+            }
+            None => {}
+        }
+        at_midnight = true;
         // Past midnight for certain, so that it is not the same one again.
         tokio::time::sleep(wall.until_midnight() + Duration::from_secs(1)).await;
     }

@@ -138,7 +138,7 @@ impl SentTo {
 }
 
 /// How far a provider's clock may be behind ours, in milliseconds.
-const CLOCKS_DIFFER_MS: i64 = 120_000;
+const CLOCKS_DIFFER_MS: i64 = 60_000;
 
 /// Which of the messages to its phone an SMS answers: the last one that went out over the same gateway before it was
 /// written, of those with the number that it quotes if it quotes one. Nothing is guessed beyond that: what else waits for an
@@ -152,17 +152,21 @@ pub fn replied_to(answer: &Answer, to_its_phone: impl Iterator<Item = SentTo>) -
     let received = answer.received_at;
     // Providers give whole seconds.
     let written = answer.said_at.map_or(received, |said| said.plus_millis(999).min(received));
-    let known: Vec<SentTo> = to_its_phone
+    let (before, after): (Vec<SentTo>, Vec<SentTo>) = to_its_phone
         .filter(|sent| sent.at <= received && sent.channel == answer.gateway && quoted(sent))
-        .collect();
-    let last = |sent: &[&SentTo]| {
-        let last = sent.iter().max_by(|a, b| (a.at, &a.delivery_id).cmp(&(b.at, &b.delivery_id)));
-        last.map(|sent| sent.delivery_id.clone())
+        .partition(|sent| sent.at <= written);
+    // It answers something: where the one message there is went out only just afterwards, the provider's clock is behind ours.
+    let soon = |sent: &SentTo| {
+        sent.at <= written.plus_millis(CLOCKS_DIFFER_MS)
+            && received <= written.plus_millis(2 * CLOCKS_DIFFER_MS)
     };
-    let before: Vec<&SentTo> = known.iter().filter(|sent| sent.at <= written).collect();
-    // It answers something: where that seems to have gone out only just afterwards, the provider's clock is behind ours.
-    let at_once = received.0.saturating_sub(written.0) < CLOCKS_DIFFER_MS;
-    last(&before).or_else(|| last(&known.iter().collect::<Vec<_>>()).filter(|_| at_once))
+    match &after[..] {
+        [one] if before.is_empty() && soon(one) => Some(one.delivery_id.clone()),
+        _ => {
+            let last = before.iter().max_by(|a, b| (a.at, &a.delivery_id).cmp(&(b.at, &b.delivery_id)));
+            last.map(|sent| sent.delivery_id.clone())
+        }
+    }
 }
 
 /// That somebody else of this delivery's audience has said so: what is still planned stops.
@@ -234,5 +238,8 @@ mod tests {
         };
         assert_eq!(behind(minutes(5).plus_millis(25_000)), death);
         assert_eq!(behind(minutes(8)), None, "whatever it answers, it is not that");
+        let two = [sent("minor", minutes(5)), sent("death", minutes(5).plus_millis(1_000))];
+        let reply = replied(came(minutes(5).plus_millis(9_000)), "p".into(), "1", Some(minutes(4)));
+        assert_eq!(replied_to(&reply, two.into_iter()), None, "it answers one of them at most");
     }
 }

@@ -157,12 +157,14 @@ fn an_outcome_moves_a_delivery_like_this() {
     let lost = Outcome::Unknown { reason: "timeout".into(), retry_after_ms: None };
     let used_up = Outcome::WindowUsedUp { reason: "130101".into(), until: Some(NOW.plus_millis(600_000)) };
     let account = Outcome::Account { reason: "http_401".into() };
+    let text = Outcome::Text { reason: "isv.SMS_TEMPLATE_ILLEGAL".into() };
     // outcome, attempt, uncertain before; state, reason, uncertain after
     for (outcome, attempt, before, state, reason, uncertain) in [
         (&yes, 1, false, DeliveryState::Accepted, None, false),
         (&no, 1, false, DeliveryState::Failed, Some("http_404"), false),
         (&no, 2, true, DeliveryState::Failed, Some("http_404"), true),
         (&busy, 1, false, DeliveryState::Planned, Some("http_429"), false),
+        (&text, 3, false, DeliveryState::Planned, Some("isv.SMS_TEMPLATE_ILLEGAL"), false),
         (&busy, 3, false, DeliveryState::Failed, Some("gave_up:http_429"), false),
         (&used_up, 1, false, DeliveryState::Planned, Some("130101"), false),
         (&account, 1, false, DeliveryState::Planned, Some("http_401"), false),

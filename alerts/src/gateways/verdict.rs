@@ -8,7 +8,7 @@
 //! | 408, 425, 429, 5xx without one | unknown: it may have been sent before the failure |
 //! | 401, 403, 407 | account |
 //! | 3xx, other 4xx without one | account: this address is not the gateway's |
-//! | no connection | transient, `connection_refused`, `dns`, `tls`: certainly not sent |
+//! | no connection | transient, `connection_refused`, `connect_timeout`, `dns`, `tls`: certainly not sent |
 //! | a name that leads inside, a certificate that is not the gateway's | account, `leads_inside`, `tls` |
 //! | written, and no whole answer | unknown: `timeout`, `connection_lost` |
 //!

@@ -2,6 +2,7 @@
 
 use tocsin_schemas::records::{Alert, Audience, Delivery, DeliveryState};
 
+use super::told::Heard;
 use super::{Draft, Planner, Step, stands_in};
 use crate::decide::{self, Why};
 use crate::ledger;
@@ -25,10 +26,7 @@ impl Planner<'_> {
         let ends = match step {
             None => Some((DeliveryState::Failed, Why::NoContact)),
             // A correction is for whoever was told what is wrong.
-            Some(Step { whom, .. })
-                if decide::looks_back(alert.change)
-                    && Some(&whom.address_hash) != failed.address_hash.as_ref() =>
-            {
+            Some(Step { whom, .. }) if decide::looks_back(alert.change) && !same_address(&whom, failed) => {
                 Some((DeliveryState::Skipped, Why::ContactChanged))
             }
             Some(_) => None,
@@ -49,6 +47,17 @@ impl Planner<'_> {
         };
         let subject = failed.contact_subject.as_ref().unwrap_or(&failed.subject);
         let all = self.of_role(role, subject, stands_in(audience, role));
-        all.into_iter().find(|step| step.whom.rank == rank && step.whom.channel == failed.channel)
+        // Over another gateway only where its own is configured no more.
+        let gone = self.channels.get(&failed.channel).is_none();
+        let mut same = all.into_iter().filter(|step| step.whom.rank == rank);
+        same.find(|step| gone || step.whom.channel == failed.channel)
+    }
+}
+
+/// Whether it goes where that one was to go; over another gateway, to the same phone.
+fn same_address(whom: &Heard, failed: &Delivery) -> bool {
+    match whom.channel == failed.channel {
+        true => Some(&whom.address_hash) == failed.address_hash.as_ref(),
+        false => Some(&whom.phone_hash) == failed.phone_hash.as_ref(),
     }
 }

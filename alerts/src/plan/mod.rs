@@ -8,7 +8,8 @@
 //!    safety officer and then the township's duty officer (S15), who is told that nobody could be reached (T15;
 //!    of a host: T18, to the employer's township).
 //! 3. What speaks of an earlier message (`corrected`, `downgraded`, `eased`, `closed`) goes to exactly those who were
-//!    told, may have been or will be, over the channel that told them; nobody else hears it. Where the earlier ones
+//!    told, may have been or will be, over the channel that told them (where that is configured no more, to the same phone
+//!    over another); nobody else hears it. Where the earlier ones
 //!    certainly did not go out it is skipped (`nothing_to_correct`).
 //! 4. `upgraded` and `raised` go to those and to whoever is first in the chain now: they are whole by themselves, and a
 //!    death must not stay unsaid because an earlier message failed.
@@ -164,9 +165,11 @@ impl Planner<'_> {
         }
         let over = self.channels.names(whom.role).iter().find_map(|channel| {
             let there = self.contacts.ever(whom.role, &whom.subject, channel);
-            let mut same = there.iter().filter(|person| person.rank == whom.rank);
-            same.find(|person| self.key.phone(person) == whom.phone_hash)
-                .map(|person| self.heard(person, channel))
+            let same = there.iter().filter(|person| person.rank == whom.rank);
+            let heard = same.map(|person| (self.heard(person, channel), person.version));
+            heard
+                .filter(|(over, _)| over.phone_hash == whom.phone_hash)
+                .find_map(|(over, version)| (!self.told.refuses(&over, Some(version))).then_some(over))
         });
         over.unwrap_or(whom)
     }

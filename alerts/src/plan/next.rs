@@ -82,7 +82,17 @@ impl Planner<'_> {
             return Further::Done;
         }
         if decide::looks_back(alert.change) {
-            return match self.those_who_heard(alert, audience).iter().find(fresh) {
+            // The gateway that it went over may be configured no more since: over another one it would be said again.
+            let unsaid = |step: &&Step| {
+                let over = |whom: &Heard| {
+                    whom.phone_hash == step.whom.phone_hash && self.channels.get(&whom.channel).is_none()
+                };
+                let said = |(known, standing): &(&Try, Standing)| {
+                    known.whom.as_ref().is_some_and(over) && standing.fate != Fate::Lost
+                };
+                fresh(step) && !tries.iter().any(said)
+            };
+            return match self.those_who_heard(alert, audience).iter().find(unsaid) {
                 Some(step) => plan(step),
                 None if self.told.unfinished_before(alert, audience) => Further::Wait(None),
                 None => Further::Done,

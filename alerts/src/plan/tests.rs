@@ -296,6 +296,21 @@ fn a_correction_of_what_a_gateway_told_that_is_gone_goes_to_the_same_phone_over_
     let corrected = house.plan(&followed("a2", Change::Corrected));
     let wanted = ("tencent".to_owned(), first[0].phone_hash.clone(), DeliveryState::Planned);
     assert_eq!(corrected.iter().map(of).collect::<Vec<_>>(), [wanted]);
+    // Said over the former one before that was taken away, or perhaps said: not once more.
+    for (state, uncertain) in [(DeliveryState::Accepted, false), (DeliveryState::Failed, true)] {
+        let mut house = House::new(&["aliyun"]);
+        house.owner(1, "one");
+        let first = house.tell(&new_alert());
+        house.ends(&first[0], DeliveryState::Delivered, "");
+        let corrected = house.tell(&followed("a2", Change::Corrected));
+        house.ends(&Delivery { uncertain, ..corrected[0].clone() }, state, "no_channel");
+        house.channels = House::new(&["tencent"]).channels;
+        let further = house.further(&followed("a2", Change::Corrected));
+        assert!(!matches!(further, Further::Plan(_)), "{state}: {further:?}");
+    }
+    // Where it bounced there, over a third one.
+    house.channels = House::new(&["tencent", "webhook"]).channels;
+    assert_eq!(house.plan(&followed("a2", Change::Corrected))[0].channel, "tencent");
     // Whoever has the place by now never heard it.
     house.owner(1, "another");
     let corrected = house.plan(&followed("a2", Change::Corrected));

@@ -132,6 +132,7 @@ pub(crate) async fn run(
         looked: HashMap::new(),
         answers_from: started.answers_from,
         warned: None,
+        refused: HashMap::new(),
         committer: Committer::new(
             Arc::clone(&shared.log),
             name,

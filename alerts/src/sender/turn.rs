@@ -119,6 +119,8 @@ pub(super) struct Turn<'a> {
     pub answers_from: Vec<Offset>,
     /// The year for which somebody was warned that the table of holidays lacks it or the next.
     pub warned: Option<i16>,
+    /// When it was last said of a gateway that it takes no message with a template.
+    pub refused: HashMap<(String, String), Instant>,
     pub committer: Committer,
 }
 
@@ -432,18 +434,14 @@ impl Turn<'_> {
         let kind = channel.map_or(Kind::Neither, |channel| channel.kind());
         let delivery = match done {
             Done::Sent(Outcome::Text { reason }) => {
-                tracing::error!(
-                    gateway = delivery.channel,
-                    template = delivery.template,
-                    reason = &**reason,
-                    "the gateway takes no message with this template: have it approved again"
-                );
                 let after =
                     decide::after(delivery, &Outcome::Text { reason: reason.clone() }, kind, now, settings);
-                match self.goes_elsewhere(&after, now) {
+                let after = match self.goes_elsewhere(&after, now) {
                     true => decide::end(&after, DeliveryState::Failed, reason, now),
                     false => after,
-                }
+                };
+                self.say_refused(&after, reason, now);
+                after
             }
             Done::Sent(outcome) => decide::after(delivery, outcome, kind, now, settings),
             Done::Told(told) => {
@@ -467,6 +465,21 @@ impl Turn<'_> {
         self.record(&delivery);
         self.take_back(&delivery);
         self.after_its_outcome(&delivery.delivery_id);
+    }
+
+    /// Says that a template has to be approved again, not more often than once an hour.
+    fn say_refused(&mut self, delivery: &Delivery, reason: &str, now: Instant) {
+        let which = (delivery.channel.clone(), delivery.template.clone());
+        if self.refused.get(&which).is_none_or(|said| said.plus_millis(3_600_000) <= now) {
+            let (gateway, template) = (&*which.0, &*which.1);
+            tracing::error!(
+                gateway,
+                template,
+                reason,
+                "the gateway takes no message with this template: have it approved again"
+            );
+            self.refused.insert(which, now);
+        }
     }
 
     /// Into the ledger at once, so that the decisions of this turn see it, and into the next append.

@@ -177,11 +177,10 @@ impl Committer {
             match result {
                 Ok(()) => return Ok(()),
                 // Whoever frees it may take longer than any number of tries.
-                Err(WorkerError::Log(error @ LogError::NoSpace { .. })) => {
+                Err(WorkerError::Log(error @ LogError::NoSpace { .. })) if !self.reading.stopping() => {
                     if !std::mem::replace(&mut full, true) {
                         tracing::error!(%error, "nothing is sent until the ledger can be written: free space");
                     }
-                    self.reading.going_on()?;
                     tries -= 1;
                     tokio::time::sleep(PAUSE).await;
                 }

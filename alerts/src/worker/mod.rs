@@ -446,6 +446,7 @@ impl Crew {
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
+        self.reading.stop();
         // The senders first: the planner then knows what came of everything.
         for all in [false, true] {
             for (role, stop) in &self.running {

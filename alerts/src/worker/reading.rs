@@ -1,6 +1,7 @@
 //! Reading what is known to be there, with an end to patience; and the records that every role reads.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant as Monotonic};
 
@@ -26,12 +27,24 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 pub(crate) struct Reading {
     worker: Weak<()>,
     patience: Duration,
+    /// Whether the worker is to stop.
+    stopping: Arc<AtomicBool>,
 }
 
 impl Reading {
     /// Goes on while somebody holds `worker`, and gives up when nothing moved for so long.
     pub fn new(worker: &Arc<()>, patience: Duration) -> Reading {
-        Reading { worker: Arc::downgrade(worker), patience }
+        Reading { worker: Arc::downgrade(worker), patience, stopping: Arc::default() }
+    }
+
+    /// The worker is to stop: nobody waits any more for what may never come.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether it is.
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// # Errors
@@ -74,7 +87,7 @@ pub(crate) fn writer(
         reading.going_on()?;
         tried += 1;
         match log.writer(name) {
-            Err(error @ LogError::NoSpace { .. }) => {
+            Err(error @ LogError::NoSpace { .. }) if !reading.stopping() => {
                 if !std::mem::replace(&mut full, true) {
                     tracing::error!(%error, writer = name, "waits for space: free some");
                 }

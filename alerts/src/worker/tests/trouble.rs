@@ -131,3 +131,19 @@ async fn a_full_disk_is_waited_for_however_long_and_then_everything_goes_on() {
     worker.run(script).await.unwrap();
     assert_eq!((gateway.asked(), gateway.rung().len()), (2, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_space() {
+    let (log, gateway) = told().await;
+    let worker = worker(&log, &gateway, quick());
+    let mut stats = worker.stats();
+    let script = async {
+        stats.wait_for(|s| s.contacts == 1).await.unwrap();
+        log.faults(std::iter::repeat_n(Fault::NoSpace, 1_000_000));
+        log.put(&[new_alert("a2", 2)]);
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(4_000), worker.run(script)).await.expect("it ends");
+    assert!(ended.unwrap_err().to_string().contains("space"), "what was not written is said");
+    assert_eq!(gateway.asked(), 1, "nothing is sent that is not written");
+}

@@ -1,8 +1,8 @@
 //! Deleting what a topic need not keep: records past their days, and superseded ones of compacted topics.
 //!
-//! Both are only done when asked for; `tocsin run` asks at its start and at midnight, and not before it has found that the
-//! clock is right: what an append of a machine a year ahead deleted would be gone for good. Freed pages are used again by
-//! later appends.
+//! Both are only done when asked for. `tocsin run` asks for compaction at its start and at midnights, for the other at
+//! midnights alone, and only where its clock is credible: what a machine a year ahead deleted would be gone for good. Freed
+//! pages are used again by later appends.
 
 use rusqlite::{Connection, OptionalExtension as _};
 use tocsin_schemas::log::{LogError, Retention};
