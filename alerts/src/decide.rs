@@ -17,7 +17,7 @@
 //! 5. The contact has another address by now, or is gone: ended, `contact_changed`; whoever is there now is another
 //!    delivery ([`crate::plan`]).
 //! 6. A request that certainly failed is made again with the same key, after an exponential delay, until the
-//!    attempts are used up. A plain no of the gateway ends it.
+//!    attempts are used up; a correction whose template is refused, for as long as it is. A plain no of the gateway ends it.
 //! 7. A request that may have gone out unseen, the one under way at a stop too, is never sent again blindly: what
 //!    follows is the gateway's kind, see [`crate::settle`].
 //! 8. What a silence covers ends, naming the event ([`crate::silences`]); what is grave and what corrects is spared,
@@ -411,18 +411,20 @@ pub fn after(
         }
         Outcome::Transient { reason, retry_after_ms } => (reason, *retry_after_ms),
         Outcome::WindowUsedUp { reason, until } => (reason, until.map(|at| at.0.saturating_sub(now.0))),
-        // Whoever is called to repair it has as long as the attempts last.
-        Outcome::Account { reason } => (reason, None),
-        // Whoever has the template approved again may need days: it waits without using its attempts up.
-        Outcome::Text { reason } => {
+        // Nobody else is told instead, and whoever has the template approved again may need days: it waits, and keeps its
+        // attempts for afterwards.
+        Outcome::Text { reason } if looks_back(delivery.change) => {
             return Delivery {
                 state: DeliveryState::Planned,
+                attempt: delivery.attempt.min(1),
                 reason: Some(reason.to_string()),
                 at: now,
                 due_at: Some(now.plus_millis(settings.max_delay_ms)),
                 ..delivery.clone()
             };
         }
+        // Whoever is called to repair it has as long as the attempts last.
+        Outcome::Account { reason } | Outcome::Text { reason } => (reason, None),
         Outcome::Unknown { reason, retry_after_ms } => {
             return settle::unseen(delivery, reason, *retry_after_ms, kind, now, settings);
         }

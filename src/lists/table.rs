@@ -121,6 +121,12 @@ pub fn number(n: Option<f64>, decimals: usize) -> String {
     n.map_or_else(|| "-".to_owned(), |n| format!("{n:.decimals$}"))
 }
 
+/// A probability that is held against a limit which it may reach: rounded up, so that what is above stands above.
+pub fn adjusted(p: Option<f64>) -> String {
+    // Less than arithmetic adds to a number that has four decimals.
+    chance(p.map(|p| if p < 0.0001 { p } else { (p * 1e4 - 1e-7).ceil() / 1e4 }))
+}
+
 /// A probability: four decimals, or the power of ten below that.
 pub fn chance(p: Option<f64>) -> String {
     match p {
@@ -139,6 +145,12 @@ pub fn counts<'a, T: std::fmt::Display + 'a>(counts: impl IntoIterator<Item = (&
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_above_a_limit_is_shown_above_it() {
+        let shown = [0.05, 0.05003, 0.0004, 0.00044, 0.00002, 1.0].map(|p| adjusted(Some(p)));
+        assert_eq!(shown, ["0.0500", "0.0501", "0.0004", "0.0005", "2e-5", "1.0000"]);
+    }
 
     #[test]
     fn columns_line_up_under_names_of_any_script() {

@@ -9,7 +9,7 @@ use tocsin_schemas::records::{Member, Reference, Window};
 
 use super::Annual;
 use super::annual::{Lists, OfYear, Row};
-use super::table::{Rows, area, chance, clean, counts, industry, number};
+use super::table::{Rows, adjusted, area, chance, clean, counts, industry, number};
 use crate::output::digits;
 
 /// The list of a year, or those that were frozen.
@@ -238,7 +238,7 @@ pub fn industries(list: &Industries, limits: &Limits, top: usize) -> String {
             both(|f| number(f.per_thousand, 3)),
             number(i.expected, 2),
             chance(i.chance_of_as_many),
-            chance(i.adjusted),
+            adjusted(i.adjusted),
             i.verdict.to_string(),
         ];
         rows.add(cells, i.verdict == IndustryVerdict::High);

@@ -200,11 +200,12 @@ async fn service(
             None
         }
         Some(how) => {
-            let (log, stop) = (Arc::clone(&log), stop.clone());
+            let (log, stop, accepted) = (Arc::clone(&log), stop.clone(), how.accept_clock);
             Some(tokio::task::spawn_blocking(move || {
                 pipeline::run(log, &config, how, wall, stop, move |clock| {
                     // Without the alerts half nobody listens.
                     let _ = ready.send(());
+                    let clock = clock.filter(|_| !accepted);
                     let _ = in_order.send(Some(clock.unwrap_or_else(|| SystemClock.now())));
                 })
             }))

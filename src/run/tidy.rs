@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::pipeline::clock::JUMP_DAYS;
 use super::wall::WallClock;
 
-/// Runs until it is dropped. `in_order` brings the decision clock; `None`: the process that decides knows it.
+/// Runs until it is dropped. `in_order` brings the decision clock, or the machine's where the operator accepts that; `None`: the process that decides knows it.
 pub async fn run(log: Arc<dyn EventLog>, wall: WallClock, in_order: oneshot::Receiver<Option<Instant>>) {
     let Ok(mut known) = in_order.await else { return };
     let mut at_midnight = false;
@@ -26,10 +26,10 @@ pub async fn run(log: Arc<dyn EventLog>, wall: WallClock, in_order: oneshot::Rec
         match tokio::task::spawn_blocking(move || tidy(&*log, expires)).await {
             Ok(Ok((0, 0))) => {}
             Ok(Ok((superseded, expired))) => {
-                tracing::info!(superseded, expired, "dropped what need not be kept");
+                tracing::info!(superseded, expired, "dropped what is superseded or past its days");
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "could not drop what need not be kept: tried again at midnight");
+                tracing::warn!(%error, "could not drop what is superseded or past its days: tried again at midnight");
             }
             Err(_) => return,
         }

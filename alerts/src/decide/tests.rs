@@ -164,7 +164,8 @@ fn an_outcome_moves_a_delivery_like_this() {
         (&no, 1, false, DeliveryState::Failed, Some("http_404"), false),
         (&no, 2, true, DeliveryState::Failed, Some("http_404"), true),
         (&busy, 1, false, DeliveryState::Planned, Some("http_429"), false),
-        (&text, 3, false, DeliveryState::Planned, Some("isv.SMS_TEMPLATE_ILLEGAL"), false),
+        (&text, 2, false, DeliveryState::Planned, Some("isv.SMS_TEMPLATE_ILLEGAL"), false),
+        (&text, 3, false, DeliveryState::Failed, Some("gave_up:isv.SMS_TEMPLATE_ILLEGAL"), false),
         (&busy, 3, false, DeliveryState::Failed, Some("gave_up:http_429"), false),
         (&used_up, 1, false, DeliveryState::Planned, Some("130101"), false),
         (&account, 1, false, DeliveryState::Planned, Some("http_401"), false),
@@ -184,6 +185,11 @@ fn an_outcome_moves_a_delivery_like_this() {
         Some(NOW.plus_millis(90_000)),
         "Retry-After is kept"
     );
+    // Nobody else hears a correction: it waits until the template is approved, and then has all its attempts.
+    let correction = Delivery { attempt: 3, change: Change::Corrected, ..sent.clone() };
+    let waits = after(&correction, &text, Kind::Idempotent, NOW, &settings);
+    assert_eq!((waits.state, waits.attempt), (DeliveryState::Planned, 1));
+    assert_eq!(waits.due_at, Some(NOW.plus_millis(settings.max_delay_ms)));
     let waits = after(&sent, &used_up, Kind::Idempotent, NOW, &settings);
     assert_eq!(waits.due_at, Some(NOW.plus_millis(600_000)), "not before the window opens");
 }

@@ -47,10 +47,13 @@ impl Planner<'_> {
         };
         let subject = failed.contact_subject.as_ref().unwrap_or(&failed.subject);
         let all = self.of_role(role, subject, stands_in(audience, role));
+        let same: Vec<Step> = all.into_iter().filter(|step| step.whom.rank == rank).collect();
         // Over another gateway only where its own is configured no more.
-        let gone = self.channels.get(&failed.channel).is_none();
-        let mut same = all.into_iter().filter(|step| step.whom.rank == rank);
-        same.find(|step| gone || step.whom.channel == failed.channel)
+        let own = match self.channels.get(&failed.channel) {
+            Some(_) => same.iter().find(|step| step.whom.channel == failed.channel),
+            None => same.iter().find(|step| same_address(&step.whom, failed)).or(same.first()),
+        };
+        own.cloned()
     }
 }
 

@@ -82,17 +82,18 @@ impl Planner<'_> {
             return Further::Done;
         }
         if decide::looks_back(alert.change) {
-            // The gateway that it went over may be configured no more since: over another one it would be said again.
+            let heard = self.those_who_heard(alert, audience);
+            // Where gateways come and go it may have been said over one that is not the present one: it would be said again.
             let unsaid = |step: &&Step| {
-                let over = |whom: &Heard| {
-                    whom.phone_hash == step.whom.phone_hash && self.channels.get(&whom.channel).is_none()
+                let instead = |whom: &Heard| {
+                    whom.phone_hash == step.whom.phone_hash && heard.iter().all(|other| other.whom != *whom)
                 };
                 let said = |(known, standing): &(&Try, Standing)| {
-                    known.whom.as_ref().is_some_and(over) && standing.fate != Fate::Lost
+                    known.whom.as_ref().is_some_and(instead) && standing.fate != Fate::Lost
                 };
                 fresh(step) && !tries.iter().any(said)
             };
-            return match self.those_who_heard(alert, audience).iter().find(unsaid) {
+            return match heard.iter().find(unsaid) {
                 Some(step) => plan(step),
                 None if self.told.unfinished_before(alert, audience) => Further::Wait(None),
                 None => Further::Done,

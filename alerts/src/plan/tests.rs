@@ -308,9 +308,6 @@ fn a_correction_of_what_a_gateway_told_that_is_gone_goes_to_the_same_phone_over_
         let further = house.further(&followed("a2", Change::Corrected));
         assert!(!matches!(further, Further::Plan(_)), "{state}: {further:?}");
     }
-    // Where it bounced there, over a third one.
-    house.channels = House::new(&["tencent", "webhook"]).channels;
-    assert_eq!(house.plan(&followed("a2", Change::Corrected))[0].channel, "tencent");
     // Whoever has the place by now never heard it.
     house.owner(1, "another");
     let corrected = house.plan(&followed("a2", Change::Corrected));
@@ -318,6 +315,22 @@ fn a_correction_of_what_a_gateway_told_that_is_gone_goes_to_the_same_phone_over_
         corrected.iter().map(|d| (&*d.channel, &d.phone_hash)).collect::<Vec<_>>(),
         [("aliyun", &first[0].phone_hash)]
     );
+    house.owner(1, "one");
+    // Where that number has bounced over the one, over a third.
+    house.channels = House::new(&["tencent", "webhook"]).channels;
+    let mut elsewhere = owner_alert("b1", Change::New, Severity::Minor);
+    elsewhere.case_no = "another".into();
+    elsewhere.subject = "another".into();
+    let bounced = house.tell(&elsewhere);
+    assert_eq!(bounced[0].channel, "tencent");
+    house.ends(&bounced[0], DeliveryState::Failed, "bounced");
+    assert_eq!(house.plan(&followed("a2", Change::Corrected))[0].channel, "webhook");
+    // Said over that, and the first one is back: not once more.
+    let corrected = house.tell(&followed("a2", Change::Corrected));
+    house.ends(&corrected[0], DeliveryState::Accepted, "");
+    house.channels = House::new(&["aliyun", "webhook"]).channels;
+    let further = house.further(&followed("a2", Change::Corrected));
+    assert!(!matches!(further, Further::Plan(_)), "{further:?}");
 }
 
 #[test]

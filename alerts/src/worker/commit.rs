@@ -22,6 +22,9 @@ const PROGRESS_AGE: Duration = Duration::from_secs(1);
 /// The pause before a failed append is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a full disk is still tried once the worker is to stop: whoever stops it kills it soon.
+const TRIES_AT_A_STOP: u32 = 10;
+
 /// Collects what a turn changes and appends it together with the progress.
 pub(crate) struct Committer {
     log: Arc<dyn EventLog>,
@@ -174,6 +177,8 @@ impl Committer {
                 Err(error) => Err(error),
             };
             tries += 1;
+            let full_disk = matches!(&result, Err(WorkerError::Log(LogError::NoSpace { .. })));
+            let most = if full_disk { self.tries.min(TRIES_AT_A_STOP) } else { self.tries };
             match result {
                 Ok(()) => return Ok(()),
                 // Whoever frees it may take longer than any number of tries.
@@ -184,7 +189,7 @@ impl Committer {
                     tries -= 1;
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(WorkerError::Log(error)) if passing(&error) && tries < self.tries => {
+                Err(WorkerError::Log(error)) if passing(&error) && tries < most => {
                     if matches!(error, LogError::Uncertain { .. }) {
                         unsettled = true;
                         tracing::warn!(%error, "asking the log what became of the last append");

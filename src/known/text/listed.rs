@@ -17,10 +17,13 @@ pub fn entries(page: &mut Page, c: &Comparison) {
         return;
     }
     for year in years {
-        let of = |all: &[ListEntry]| entry(all.iter().find(|entry| entry.year == year));
+        fn of(all: &[ListEntry], year: i32) -> Option<&ListEntry> {
+            all.iter().find(|entry| entry.year == year)
+        }
+        let (then, now) = apart(of(&c.then.lists, year), of(&c.now.lists, year));
         page.line(0, format!("List of {year}"));
-        page.line(2, format!("then  {}", of(&c.then.lists)));
-        page.line(2, format!("now   {}", of(&c.now.lists)));
+        page.line(2, format!("then  {then}"));
+        page.line(2, format!("now   {now}"));
     }
     page.line(
         2,
@@ -32,7 +35,15 @@ pub fn entries(page: &mut Page, c: &Comparison) {
 
 /// What became of an entry.
 pub fn moved(moved: &ListMoved) -> String {
-    format!("list of {}: {} -> {}", moved.year, entry(moved.before.as_ref()), entry(moved.since.as_ref()))
+    let (before, since) = apart(moved.before.as_ref(), moved.since.as_ref());
+    format!("list of {}: {before} -> {since}", moved.year)
+}
+
+/// Both sides; with every digit where they differ by no other.
+fn apart(before: Option<&ListEntry>, since: Option<&ListEntry>) -> (String, String) {
+    let both = |exact| (entry(before, exact), entry(since, exact));
+    let (short, other) = both(false);
+    if short == other && before != since { both(true) } else { (short, other) }
 }
 
 /// What a list is compared with.
@@ -48,7 +59,7 @@ pub fn compared(compared: &Compared) -> String {
     format!("list of {}: the city {} -> {}", compared.year, side(&compared.then), side(&compared.now))
 }
 
-fn entry(entry: Option<&ListEntry>) -> String {
+fn entry(entry: Option<&ListEntry>, exact: bool) -> String {
     let Some(e) = entry else { return "not on it".to_owned() };
     let reasons: Vec<String> = e.reasons.iter().map(ToString::to_string).collect();
     let mut text = format!(
@@ -59,12 +70,13 @@ fn entry(entry: Option<&ListEntry>) -> String {
         e.persons,
         e.severe
     );
+    let shown = |short: fn(f64) -> String| move |n: f64| if exact { n.to_string() } else { short(n) };
     let figures = [
-        ("headcount", e.headcount.map(number)),
-        ("per 1,000", e.per_thousand.map(number)),
-        ("shrunken", e.shrunken_per_thousand.map(number)),
-        ("chance above the city", e.chance_above_city.map(probability)),
-        ("chance of as many", e.chance_of_as_many.map(probability)),
+        ("headcount", e.headcount.map(shown(number))),
+        ("per 1,000", e.per_thousand.map(shown(number))),
+        ("shrunken", e.shrunken_per_thousand.map(shown(number))),
+        ("chance above the city", e.chance_above_city.map(shown(probability))),
+        ("chance of as many", e.chance_of_as_many.map(shown(probability))),
     ];
     for (what, figure) in figures {
         if let Some(figure) = figure {
@@ -75,4 +87,38 @@ fn entry(entry: Option<&ListEntry>) -> String {
         let _ = write!(text, ", {test} cannot be tested ({why})");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tocsin_schemas::codes::ListClass;
+
+    use super::*;
+
+    #[test]
+    fn what_differs_is_never_shown_alike() {
+        let entry = |chance| ListEntry {
+            year: 2025,
+            class: ListClass::General,
+            reasons: Vec::new(),
+            undetermined: BTreeMap::new(),
+            incidents: 1,
+            persons: 1,
+            severe: 0,
+            headcount: Some(50.0),
+            per_thousand: Some(20.0),
+            shrunken_per_thousand: None,
+            chance_above_city: None,
+            chance_of_as_many: Some(chance),
+        };
+        let text = |before, since| {
+            moved(&ListMoved { year: 2025, before: Some(entry(before)), since: Some(entry(since)) })
+        };
+        let alike = text(0.4301, 0.4349);
+        assert!(alike.contains("as many 0.4301 -> ") && alike.ends_with("as many 0.4349"), "{alike}");
+        let far = text(0.4301, 0.2);
+        assert!(far.contains("as many 0.43 -> ") && far.ends_with("as many 0.2"), "{far}");
+    }
 }

@@ -143,7 +143,7 @@ async fn a_stop_does_not_wait_for_space() {
         log.put(&[new_alert("a2", 2)]);
         tokio::time::sleep(Duration::from_secs(3_600)).await;
     };
-    let ended = tokio::time::timeout(Duration::from_secs(4_000), worker.run(script)).await.expect("it ends");
+    let ended = tokio::time::timeout(Duration::from_secs(3_625), worker.run(script)).await.expect("it ends");
     assert!(ended.unwrap_err().to_string().contains("space"), "what was not written is said");
     assert_eq!(gateway.asked(), 1, "nothing is sent that is not written");
 }
