@@ -188,11 +188,11 @@ fn changed(was: Option<&Value>, is: Option<&Value>) -> String {
     }
 }
 
-/// At most three decimals; more where nothing else would be left.
+/// At most three decimals; two digits where nothing else would be left.
 fn number(n: f64) -> String {
     let short = format!("{n:.3}");
     if n != 0.0 && short.trim_start_matches('-').bytes().all(|b| matches!(b, b'0' | b'.')) {
-        return format!("{n:e}");
+        return format!("{n:.1e}").replace(".0e", "e");
     }
     short.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_never_vanish() {
-        let all = [0.0, 12.0, 38.0 / 3.0, 0.5, 0.00004, -2.0, 1200.0].map(number);
-        assert_eq!(all, ["0", "12", "12.667", "0.5", "4e-5", "-2", "1200"]);
+        let all = [0.0, 12.0, 38.0 / 3.0, 0.5, 0.00004, -0.00040887, -2.0, 1200.0].map(number);
+        assert_eq!(all, ["0", "12", "12.667", "0.5", "4e-5", "-4.1e-4", "-2", "1200"]);
         assert_eq!((signed(2.0), signed(-0.25)), ("+2".to_owned(), "-0.25".to_owned()));
     }
 
