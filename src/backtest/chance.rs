@@ -181,13 +181,8 @@ pub fn evenings(span: &Span, from: Day, to: Day) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::successors::tests::uscc;
     use super::*;
-
-    fn uscc(n: u32) -> Uscc {
-        let body = format!("91330784XX{n:07}");
-        let check = Uscc::check_symbol(body.as_bytes()).unwrap();
-        format!("{body}{}", check as char).parse().unwrap()
-    }
 
     #[test]
     fn evenings_of_firms_that_are_one_by_now_count_once() {

@@ -70,14 +70,14 @@ impl Successors {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tocsin_schemas::codes::EnterpriseStatus;
     use tocsin_schemas::records::Enterprise;
     use tocsin_schemas::time::Instant;
 
     use super::*;
 
-    fn uscc(n: u32) -> Uscc {
+    pub fn uscc(n: u32) -> Uscc {
         let body = format!("91330784XX{n:07}");
         let check = Uscc::check_symbol(body.as_bytes()).unwrap();
         format!("{body}{}", check as char).parse().unwrap()

@@ -433,9 +433,8 @@ impl Turn<'_> {
         let channel = self.shared.channels.get(&delivery.channel);
         let kind = channel.map_or(Kind::Neither, |channel| channel.kind());
         let delivery = match done {
-            Done::Sent(Outcome::Text { reason }) => {
-                let after =
-                    decide::after(delivery, &Outcome::Text { reason: reason.clone() }, kind, now, settings);
+            Done::Sent(outcome @ Outcome::Text { reason }) => {
+                let after = decide::after(delivery, outcome, kind, now, settings);
                 let after = match self.goes_elsewhere(&after, now) {
                     true => decide::end(&after, DeliveryState::Failed, reason, now),
                     false => after,

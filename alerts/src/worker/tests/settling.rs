@@ -112,8 +112,8 @@ async fn a_correction_waits_until_the_message_before_it_is_settled() {
     }
 }
 
-#[tokio::test]
-async fn whose_duty_has_ended_meanwhile_is_asked_about_all_the_same() {
+/// A worker whose process died after the phone of `a1` rang, before anybody knew.
+async fn killed_after_it_rang() -> (Arc<MemLog>, Arc<Gateway>) {
     let (log, gateway) = one(Kind::Askable);
     *gateway.die_at.lock().unwrap() = Some((0, true));
     let gateway = Arc::new(gateway);
@@ -122,6 +122,12 @@ async fn whose_duty_has_ended_meanwhile_is_asked_about_all_the_same() {
         ended = dies => panic!("{ended:?}"),
         () = gateway.died.notified() => {}
     }
+    (log, gateway)
+}
+
+#[tokio::test]
+async fn whose_duty_has_ended_meanwhile_is_asked_about_all_the_same() {
+    let (log, gateway) = killed_after_it_rang().await;
     let long_ago = "2020-01-01".parse().unwrap();
     log.put(&[until(Role::Owner, uscc().as_str(), 1, 2, "owner", Some(long_ago))]);
     settle(&log, &gateway).await;
@@ -131,14 +137,7 @@ async fn whose_duty_has_ended_meanwhile_is_asked_about_all_the_same() {
 
 #[tokio::test]
 async fn after_the_contact_changed_nobody_is_asked_by_another_phone() {
-    let (log, gateway) = one(Kind::Askable);
-    *gateway.die_at.lock().unwrap() = Some((0, true));
-    let gateway = Arc::new(gateway);
-    let dies = worker(&log, &gateway, quick()).run(std::future::pending());
-    tokio::select! {
-        ended = dies => panic!("{ended:?}"),
-        () = gateway.died.notified() => {}
-    }
+    let (log, gateway) = killed_after_it_rang().await;
     log.put(&[contact(Role::Owner, uscc().as_str(), 2, "another")]);
     settle(&log, &gateway).await;
     assert_eq!(of(&ledger(&log), "a1"), (DeliveryState::Failed, "contact_changed"));
