@@ -418,8 +418,8 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             let (topic, partition) = (Arc::clone(&record.topic), record.partition);
-            let arrival = match admit(record, schemas) {
-                AtDoor::In(arrival, _) => arrival,
+            let (arrival, flags) = match admit(record, schemas) {
+                AtDoor::In(arrival, flags) => (arrival, flags),
                 AtDoor::Refused(record) => {
                     if let Some(glimpse) = door::glimpse(&record.topic, &record.raw, schemas) {
                         refused.push(refused_at_door(*record, glimpse));
@@ -438,6 +438,7 @@ impl<'a> Reader<'a> {
                     offset,
                     not_before,
                     followed_at: None,
+                    flags,
                 });
             }
             Ok(())

@@ -23,6 +23,7 @@ use tocsin_schemas::time::Instant;
 
 use super::{Answer, What};
 use crate::output::plain;
+use incidents::left_out;
 pub use lists::modelled;
 
 /// The whole text.
@@ -213,6 +214,7 @@ impl Page<'_> {
             Numbers::Escalation { told_before, .. } => {
                 self.line(1, "S20: the township is warned of an enterprise with several incidents, then the departments");
                 self.line(1, window(numbers));
+                self.severe(alert);
                 self.line(
                     1,
                     match told_before {
@@ -224,6 +226,14 @@ impl Page<'_> {
         }
         if let Some(reason) = alert.reason {
             self.line(1, format!("reason {reason}"));
+        }
+    }
+
+    /// Which incidents of a warning are severe or fatal, and so may make it red.
+    fn severe(&mut self, alert: &Alert) {
+        if !alert.facts.severe_incident_ids.is_empty() {
+            let ids: Vec<String> = alert.facts.severe_incident_ids.iter().map(ToString::to_string).collect();
+            self.line(1, format!("severe or fatal: incident {}", ids.join(", ")));
         }
     }
 
@@ -362,15 +372,19 @@ fn refused(r: &RefusedView) -> String {
 fn changed(c: &Changed) -> String {
     let v = &c.version;
     let (report, number, verdict) = (&c.report, v.version, v.verdict.as_str());
-    let mut text = format!("{} report {report} version {number}, {}, {verdict}", v.arrived_at, v.status);
+    let mut text =
+        format!("{} report {report} version {number}, status {}: {verdict}", v.arrived_at, v.status);
     if !c.fields.is_empty() {
-        let _ = write!(text, ": {}", changes(&c.fields));
+        let _ = write!(text, "; {}", changes(&c.fields));
     } else if v.verdict == Verdict::Conflict {
         text.push_str(if v.stands {
-            ": it stands, and says the same to every rule"
+            "; it stands, and says the same to every rule"
         } else {
-            ": the one that stood before stands"
+            "; the one that stood before stands"
         });
+    }
+    if !v.left_out.is_empty() {
+        let _ = write!(text, "; {}", left_out(&v.left_out));
     }
     text
 }

@@ -35,6 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_schemas::codes::{Change, Rule};
+use tocsin_schemas::door::Flag;
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::{Day, Instant};
@@ -48,8 +49,8 @@ pub use self::since::FieldChange;
 pub use self::view::{
     AlertExplained, Brought, CaseView, Changed, Check, CountedBefore, Differ, Difference,
     EnterpriseExplained, Given, How, IncidentExplained, IncidentView, Left, LeftBy, LinkBy, LinkView,
-    Numbers, Place, PolicyUsed, RefusedView, Registered, ReportView, Said, SeverityWhy, Since, StateWhy,
-    TakenBy, UsedBecause, VersionView,
+    Numbers, Place, PolicyUsed, RefusedView, Registered, ReportView, Said, SeverityWhy, Since, Slip,
+    StateWhy, TakenBy, UsedBecause, VersionView,
 };
 pub use self::wanted::Wanted;
 use crate::engine::Arrival;
@@ -72,6 +73,8 @@ pub struct Known {
     /// The earliest arrival after it in its partition: a record that is stamped later than that was stamped ahead of
     /// the clock, or what follows it is late.
     pub followed_at: Option<Instant>,
+    /// What the door left out of it.
+    pub flags: Vec<Flag>,
 }
 
 /// What the log holds of the things that are asked for: see [`Wanted`].
@@ -262,6 +265,7 @@ impl<'a, 'r> Why<'a, 'r> {
             founds.iter().map(|f| picture::incident(f, of, &numbers, policies, self)).collect::<Vec<_>>()
         };
         let brought = brought::brought(self, alert, &judged, policies);
+        let since = since::since(self, alert, &judged);
         AlertExplained {
             policy,
             brought,
@@ -271,7 +275,7 @@ impl<'a, 'r> Why<'a, 'r> {
             taken_later: judged.taken_later.iter().map(|i| self.place(*i)).collect(),
             stamped_ahead: judged.stamped_ahead.iter().map(|i| self.place(*i)).collect(),
             taken_last: judged.taken_last.iter().map(|i| self.place(*i)).collect(),
-            since: since::since(self, alert, &judged.known),
+            since,
             check: judged.check,
             alert: alert.clone(),
         }

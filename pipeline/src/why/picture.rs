@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tocsin_schemas::door::Flag;
 use tocsin_schemas::ids::{IncidentId, PersonKey, ReportKey};
 use tocsin_schemas::records::{Record, Report};
 
 use super::knowledge::{Found, Knowledge};
 use super::view::{
-    CaseView, Differ, Given, How, IncidentView, LinkBy, LinkView, Place, ReportView, Said, SeverityWhy,
+    CaseView, Differ, Given, How, IncidentView, LinkBy, LinkView, Place, ReportView, Said, SeverityWhy, Slip,
     StateWhy, TakenBy, VersionView,
 };
 use super::{Why, since};
@@ -126,7 +127,7 @@ fn case(case: &Case, of: &Knowledge, policies: &Policies, why: &Why<'_, '_>) -> 
     }
 }
 
-fn report(key: &ReportKey, how: How, of: &Knowledge, why: &Why<'_, '_>) -> ReportView {
+pub(super) fn report(key: &ReportKey, how: How, of: &Knowledge, why: &Why<'_, '_>) -> ReportView {
     let standing = of.reports.get(key);
     let mut versions: Vec<VersionView> = of
         .verdicts
@@ -210,7 +211,12 @@ pub(super) fn version(why: &Why<'_, '_>, index: usize, verdict: Verdict) -> Opti
         verdict,
         stands: false,
         changed: Vec::new(),
+        left_out: known.flags.iter().map(slip).collect(),
     })
+}
+
+fn slip(flag: &Flag) -> Slip {
+    Slip { field: flag.field, problem: flag.problem, found: flag.found.clone() }
 }
 
 /// The report in a record, if it is one.

@@ -7,7 +7,8 @@ use tocsin_schemas::codes::Rule;
 use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Record};
 
-use super::knowledge::Cut;
+use super::check::Judged;
+use super::knowledge::{Cut, Found};
 use super::picture::{self, as_report, digits};
 use super::view::{Changed, Registered, Since};
 use super::{Records, Why};
@@ -15,13 +16,15 @@ use crate::engine::Arrival;
 use crate::facts::{Facts, Shared};
 use crate::versions::{Replaced, Versions};
 
-/// What came after an alert was decided, with these records known.
-pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, known: &Cut) -> Since {
+/// What came after an alert was decided. Of a warning also what came of those that left it.
+pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, judged: &Judged) -> Since {
+    let known = &judged.known;
     // What its reports make now may hold reports that came later.
     let now = why.now_of(&alert.reports);
     let cases = now.iter().flat_map(|i| &i.cases);
     let reports = cases.flat_map(|c| &c.reports).map(|r| r.report.clone());
-    let keys: BTreeSet<ReportKey> = alert.reports.iter().cloned().chain(reports).collect();
+    let left = judged.became.iter().flat_map(Found::keys).chain(judged.numbers.gone());
+    let keys: BTreeSet<ReportKey> = alert.reports.iter().cloned().chain(reports).chain(left).collect();
     let later = |a: &&Alert| match alert.rule {
         // A suppressed decision has revision 0, and there may be two.
         Rule::OwnerIncident => (a.decided_at, a.revision) > (alert.decided_at, alert.revision),

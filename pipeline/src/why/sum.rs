@@ -8,7 +8,7 @@ use tocsin_schemas::time::Day;
 use super::Why;
 use super::knowledge::{Found, Knowledge};
 use super::picture;
-use super::view::{CountedBefore, Left, LeftBy};
+use super::view::{CountedBefore, How, Left, LeftBy};
 
 /// An alert of an escalation, whose window begins on that day, beside the message before it in its episode; with the
 /// incidents that left, as they stand at the decision. Of the first message nothing.
@@ -36,7 +36,8 @@ pub(super) fn since_before(
         let all: Vec<&Found> = then.holding(&keys).collect();
         let counted = |f: &&&Found| stood_on.iter().any(|s| s.seen == f.seen);
         if let Some(other) = all.iter().find(counted) {
-            return Left { incident_id: id, by: LeftBy::Merged, counted_as: picture::number(other, &is) };
+            let counted_as = picture::number(other, &is);
+            return Left { incident_id: id, by: LeftBy::Merged, counted_as, reports: Vec::new() };
         }
         let by = match all.first() {
             None if keys.is_empty() => LeftBy::Unknown,
@@ -52,7 +53,10 @@ pub(super) fn since_before(
                 became.push(found.clone());
             }
         }
-        Left { incident_id: id, by, counted_as: None }
+        // What stands nowhere is in no incident that could be shown.
+        let gone = keys.iter().filter(|key| then.reports.get(*key).is_some_and(|r| !r.stands()));
+        let reports = gone.map(|key| picture::report(key, How::Withdrawn, then, why)).collect();
+        Left { incident_id: id, by, counted_as: None, reports }
     };
     let (ids, ids_before) = (&alert.incident_ids, &before.incident_ids);
     let left = ids_before.iter().filter(|id| !ids.contains(id)).map(|id| leaves(*id)).collect();

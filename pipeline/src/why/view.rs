@@ -6,7 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tocsin_schemas::codes::{Category, Cause, EnterpriseStatus, Level, Severity, Source, State, Status};
+use tocsin_schemas::codes::{
+    Category, Cause, EnterpriseStatus, Level, Problem, Severity, Source, State, Status,
+};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::{Day, Instant};
@@ -197,8 +199,16 @@ pub enum Numbers {
     },
 }
 
+impl Numbers {
+    /// Of a warning, the reports of what left it that were withdrawn.
+    pub(super) fn gone(&self) -> Vec<ReportKey> {
+        let Numbers::Escalation { before: Some(before), .. } = self else { return Vec::new() };
+        before.left.iter().flat_map(|left| &left.reports).map(|r| r.report.clone()).collect()
+    }
+}
+
 /// What the message before counted. `count` less those that `left`, and with those that `came`, is the alert's count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CountedBefore {
     /// Which message of the episode.
     pub revision: u32,
@@ -211,7 +221,7 @@ pub struct CountedBefore {
 }
 
 /// An incident that an escalation does not count any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Left {
     /// Its number then.
     pub incident_id: IncidentId,
@@ -219,6 +229,9 @@ pub struct Left {
     pub by: LeftBy,
     /// Where its reports are counted now, if they are.
     pub counted_as: Option<IncidentId>,
+    /// Those that the message before counted under its number and that are in no incident now: withdrawn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<ReportView>,
 }
 
 /// Why an escalation does not count an incident any more.
@@ -428,6 +441,20 @@ pub struct VersionView {
     /// changes those stand beside it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<FieldChange>,
+    /// What the door left out of it, so that it is *not given*.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Slip>,
+}
+
+/// A bad value in an optional field (`flags.jsonl` in the contract). Nothing personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Slip {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: Problem,
+    /// What came; of a personal field only its size.
+    pub found: String,
 }
 
 fn verdict<S: serde::Serializer>(verdict: &Verdict, s: S) -> Result<S::Ok, S::Error> {

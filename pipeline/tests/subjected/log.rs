@@ -94,6 +94,7 @@ pub fn played(history: &History) -> Log {
                 offset: *offset,
                 not_before: *upto,
                 followed_at: None,
+                flags: Vec::new(),
             });
             *offset += 1;
             batch.push(arrival);

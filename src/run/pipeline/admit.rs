@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 use tocsin_pipeline::Arrival;
-use tocsin_schemas::door::{self, Refusal};
+use tocsin_schemas::door::{self, Flag, Refusal};
 use tocsin_schemas::log::LogRecord;
 use tocsin_schemas::records::Quarantined;
 use tocsin_schemas::topics;
@@ -11,8 +11,8 @@ use tocsin_schemas::wire::SchemaIds;
 /// What the door made of a record.
 #[derive(Debug)]
 pub enum AtDoor {
-    /// Accepted; whether a slip was flagged.
-    In(Box<Arrival>, bool),
+    /// Accepted, with the slips that were flagged.
+    In(Box<Arrival>, Vec<Flag>),
     /// Refused.
     Refused(Box<Quarantined>),
     /// Of the topic `policy`, which has a door of its own: see `super::policy::Standing::judge`.
@@ -38,9 +38,8 @@ pub fn admit(record: LogRecord, schemas: &dyn SchemaIds) -> AtDoor {
                     field = flag.field, problem = %flag.problem, "slip in an optional field left out"
                 );
             }
-            let flagged = !admitted.flags.is_empty();
             let (digest, arrived_at) = (admitted.digest, record.stamp);
-            AtDoor::In(Box::new(Arrival { record: admitted.record, digest, arrived_at }), flagged)
+            AtDoor::In(Box::new(Arrival { record: admitted.record, digest, arrived_at }), admitted.flags)
         }
         Err(refusal) => AtDoor::Refused(Box::new(quarantined(&record, refusal))),
     }

@@ -457,8 +457,8 @@ impl Pipeline {
             for (_, at_door) in records.by_ref().take(step.records.len()) {
                 self.done.records += 1;
                 match at_door {
-                    AtDoor::In(arrival, flagged) => {
-                        by_door.push(flagged);
+                    AtDoor::In(arrival, flags) => {
+                        by_door.push(!flags.is_empty());
                         arrivals.push(arrival);
                     }
                     AtDoor::Refused(quarantined) => {

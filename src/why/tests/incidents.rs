@@ -1,17 +1,27 @@
 //! What a page says of single reports and days, over a few lines of a stream.
 
 use serde_json::{Value, json};
+use tocsin_schemas::codes::Rule;
 
 use super::super::text;
 use super::{Replayed, alerts, ask, replayed, source, town};
 
-/// A replay of one enterprise with these reports of 5 March: source, id, day of the accident and further fields.
-fn of(reports: &[(&str, &str, &str, Value)]) -> (tempfile::TempDir, Replayed) {
+/// A report: source, id, day of the accident and further fields.
+type Line<'a> = (&'a str, &'a str, &'a str, Value);
+
+/// A replay of one enterprise with these reports of 5 March.
+fn of(reports: &[Line<'_>]) -> (tempfile::TempDir, Replayed) {
+    let reports: Vec<_> = reports.iter().map(|line| ("2025-03-05", line.clone())).collect();
+    arriving(&reports)
+}
+
+/// A replay of one enterprise with these reports, each at nine o'clock of its day.
+fn arriving(reports: &[(&str, Line<'_>)]) -> (tempfile::TempDir, Replayed) {
     let dir = tempfile::tempdir().unwrap();
     let all = std::fs::read_to_string(town()).unwrap();
     let firm = all.lines().next().unwrap().to_owned();
-    let report = |(source, id, on, more): &(&str, &str, &str, Value)| {
-        let at = "2025-03-05T09:00:00+08:00";
+    let report = |(day, (source, id, on, more)): &(&str, Line<'_>)| {
+        let at = format!("{day}T09:00:00+08:00");
         let mut value = json!({"source": source, "source_record_id": id, "version": 1, "status": "reported",
             "occurred_on": on, "reported_at": at, "uscc": "91330784XX00000190"});
         value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -61,4 +71,65 @@ fn before_the_policy_begins_the_page_says_that_nothing_is_opened() {
         page.contains(&format!("the policy begins on {begins}: nothing is opened before"))
     };
     assert_eq!((said("2026-01-01"), said("2025-06-02")), (true, false));
+}
+
+/// One of the enterprise's persons.
+fn person(n: u32) -> Value {
+    json!({"person_key": format!("{n:02}").repeat(32)})
+}
+
+/// The same with more fields.
+fn with(person: Value, more: &Value) -> Value {
+    let mut all = person;
+    all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    all
+}
+
+/// The pages of the enterprise's warnings, in their order.
+fn warnings(of: &Replayed) -> Vec<String> {
+    let source = source(of);
+    let all = alerts(&source).into_iter().filter(|alert| alert.rule == Rule::Escalation);
+    all.map(|alert| text::of(&ask(&source, &alert.alert_id).unwrap())).collect()
+}
+
+/// Three of March; one of them is taken back, and comes again; and a fourth, in which somebody dies.
+#[test]
+fn a_warning_names_what_made_it_worse_and_what_became_of_what_left() {
+    let hr = |day, id, on, more| (day, ("hr", id, on, more));
+    let again = |version: u32, status: &str| with(person(11), &json!({"version": version, "status": status}));
+    let (_dir, replayed) = arriving(&[
+        hr("2025-03-05", "1", "2025-03-04", person(11)),
+        hr("2025-03-05", "2", "2025-03-03", person(12)),
+        hr("2025-03-05", "3", "2025-03-02", person(13)),
+        hr("2025-03-06", "1", "2025-03-04", again(2, "withdrawn")),
+        hr("2025-03-07", "1", "2025-03-04", again(3, "recognised")),
+        hr("2025-03-08", "4", "2025-03-06", with(person(14), &json!({"died_on": "2025-03-06"}))),
+    ]);
+    let pages = warnings(&replayed);
+    let [_, eased, _, red] = pages.as_slice() else { panic!("{pages:#?}") };
+    let (_, left) = eased.split_once("Counted in it, and all its reports were withdrawn\n").unwrap();
+    let left: Vec<&str> = left.lines().take(4).map(str::trim).collect();
+    assert_eq!(left[..2], ["incident 000000018", "report hr/1 was withdrawn"], "{eased}");
+    assert!(left[2].starts_with("version 1 reported     was replaced arrived 2025-03-05T"), "{eased}");
+    assert!(left[3].starts_with("version 2 withdrawn    stands       arrived 2025-03-06T"), "{eased}");
+    let (_, since) = eased.split_once("What came since\n").unwrap();
+    let came = "2025-03-07T09:00:00+08:00 report hr/1 version 3, status recognised: accepted; status withdrawn -> recognised";
+    assert!(since.contains(came), "{eased}");
+    for line in [
+        "severe or fatal: incident 000000042\n",
+        "new: incident 000000042, 2025-03-06, fatal: hr/4 says that the person died\n",
+    ] {
+        assert!(red.contains(line), "{line}: {red}");
+    }
+}
+
+#[test]
+fn what_the_door_left_out_of_a_report_is_named() {
+    let slips = json!({"lost_days": -5, "cause": "hammer"});
+    let (_dir, replayed) = of(&[("hr", "1", "2025-03-04", with(person(11), &slips))]);
+    let page = page(&replayed);
+    let line = "left out at the door, so not given: cause hammer (not_in_list), lost_days -5 (negative)";
+    assert!(page.contains(line), "{page}");
+    let none = "minor (no report gives lost days or a grade; none says that the person died)";
+    assert!(page.contains(none), "{page}");
 }

@@ -298,7 +298,7 @@ fn a_correction_and_what_it_closed_name_the_record_that_did_it() {
         let (_, brought) = page.split_once("What brought it about\n").unwrap();
         assert_eq!(
             brought.lines().next().unwrap().trim(),
-            "2025-05-10T09:00:00+08:00 report hr/HR-4 version 2, withdrawn, accepted: status reported -> withdrawn  \
+            "2025-05-10T09:00:00+08:00 report hr/HR-4 version 2, status withdrawn: accepted; status reported -> withdrawn  \
              reports.hr/1@4"
         );
     }
@@ -327,7 +327,9 @@ fn what_became_of_each_report_is_said() {
     assert!(since.contains("now: incident 000000042, 2025-05-01"), "{since}");
     assert!(since.contains("now: in no incident: hr/HR-4 (withdrawn)"), "{since}");
     let taken_over = page(Change::New, Level::Red);
-    assert!(taken_over.contains("hr/HR-7 version 1, reported, conflict: the one that stood before stands"));
+    assert!(
+        taken_over.contains("hr/HR-7 version 1, status reported: conflict; the one that stood before stands")
+    );
 }
 
 /// Who said what, and which rule took one of them.
@@ -356,7 +358,7 @@ fn where_sources_differ_the_page_says_who_said_what_and_which_was_taken() {
          2025-03-04, of the source that comes first in the source order",
         "they differ on lost_days: hr/1 (version 1) says 5, health/7 (version 1) says 200; taken: 5, of the source",
         "they differ on severity: hr/1 (version 1) says minor, health/7 (version 1) says severe; taken: minor, fatal if",
-        "minor (the lost days and the grade that are taken reach no limit, and no report says that the person died)",
+        "minor (the lost days that are taken do not reach the limit, and no report gives a grade; none says that the person died)",
     ] {
         assert!(page.contains(line), "{line}: {page}");
     }

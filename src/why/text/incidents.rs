@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use tocsin_pipeline::why::{
-    CaseView, Differ, How, IncidentView, LinkBy, LinkView, ReportView, SeverityWhy, StateWhy, TakenBy,
+    CaseView, Differ, How, IncidentView, LinkBy, LinkView, ReportView, SeverityWhy, Slip, StateWhy, TakenBy,
 };
 
 use super::{Page, changes, counted, value};
@@ -52,7 +52,7 @@ impl Page<'_> {
             .as_ref()
             .map_or_else(|| "a person without a key".to_owned(), |p| format!("person {p}…"));
         self.line(indent, format!("{person}: {}", state(case)));
-        self.line(indent + 1, severity(case));
+        self.line(indent + 1, format!("{} ({})", case.severity, severity(case)));
         // Fields by the report that gives them: one line each.
         let mut sources: Vec<String> = case.fields.iter().map(|f| f.from.to_string()).collect();
         sources.dedup();
@@ -75,7 +75,7 @@ impl Page<'_> {
         }
     }
 
-    fn report(&mut self, indent: usize, report: &ReportView) {
+    pub(super) fn report(&mut self, indent: usize, report: &ReportView) {
         let how = match report.how {
             How::Keyed => "belongs by the key of its person",
             How::Joined => {
@@ -103,6 +103,9 @@ impl Page<'_> {
                 let _ = write!(text, "  {}", changes(&v.changed));
             }
             self.line(indent + 1, text);
+            if !v.left_out.is_empty() {
+                self.line(indent + 2, left_out(&v.left_out));
+            }
         }
     }
 }
@@ -130,8 +133,9 @@ fn state(case: &CaseView) -> String {
     format!("{} ({why})", case.state)
 }
 
-fn severity(case: &CaseView) -> String {
-    let why = match &case.severity_by {
+/// Why a case is as bad as it is.
+pub(super) fn severity(case: &CaseView) -> String {
+    match &case.severity_by {
         SeverityWhy::Died { from } => format!("{from} says that the person died"),
         SeverityWhy::LostDays { days, limit, from } => {
             format!("{from} says {days} lost days, severe from {limit}")
@@ -140,11 +144,27 @@ fn severity(case: &CaseView) -> String {
             format!("{from} says disability grade {grade}, severe up to {limit}")
         }
         SeverityWhy::Neither => {
-            "the lost days and the grade that are taken reach no limit, and no report says that the person died"
-                .to_owned()
+            let given = |field| case.fields.iter().any(|f| f.field == field);
+            let reach = match (given("lost_days"), given("disability_grade")) {
+                (true, true) => "the lost days and the grade that are taken reach no limit",
+                (true, false) => {
+                    "the lost days that are taken do not reach the limit, and no report gives a grade"
+                }
+                (false, true) => {
+                    "the grade that is taken does not reach the limit, and no report gives lost days"
+                }
+                (false, false) => "no report gives lost days or a grade",
+            };
+            format!("{reach}; none says that the person died")
         }
-    };
-    format!("{} ({why})", case.severity)
+    }
+}
+
+/// What the door left out of a version.
+pub(super) fn left_out(slips: &[Slip]) -> String {
+    let words: Vec<String> =
+        slips.iter().map(|slip| format!("{} {} ({})", slip.field, slip.found, slip.problem)).collect();
+    format!("left out at the door, so not given: {}", words.join(", "))
 }
 
 /// What each report says of a field, and which of it was taken.

@@ -2,7 +2,10 @@
 
 use tocsin_pipeline::why::{AlertExplained, CountedBefore, IncidentView, LeftBy};
 
+use tocsin_schemas::codes::Severity;
+
 use super::Page;
+use super::incidents::severity;
 
 /// In the order of the page.
 const REASONS: [LeftBy; 7] = [
@@ -31,8 +34,10 @@ impl Page<'_> {
             ),
         );
         if came > 0 {
-            let came: Vec<String> = before.came.iter().map(ToString::to_string).collect();
-            self.line(1, format!("new: incident {}", came.join(", ")));
+            for id in &before.came {
+                let view = why.incidents.iter().find(|view| view.incident_id == Some(*id));
+                self.line(1, format!("new: incident {id}{}", view.map_or_else(String::new, how_bad)));
+            }
         }
         let mut shown: Vec<&IncidentView> = Vec::new();
         for by in REASONS {
@@ -49,7 +54,10 @@ impl Page<'_> {
                         shown.push(view);
                     }
                     (_, Some(other)) => self.line(1, format!("incident {id}: counted as {other}")),
-                    (None, None) => self.line(1, format!("incident {id}")),
+                    (None, None) => {
+                        self.line(1, format!("incident {id}"));
+                        one.reports.iter().for_each(|report| self.report(2, report));
+                    }
                 }
             }
         }
@@ -61,6 +69,14 @@ impl Page<'_> {
             self.incidents(1, &others);
         }
     }
+}
+
+/// The day of an incident and how bad it is; where that is more than minor, by which report.
+fn how_bad(view: &IncidentView) -> String {
+    let worst =
+        view.cases.iter().filter(|case| case.severity == view.severity && case.severity != Severity::Minor);
+    let why = worst.map(severity).next().map(|why| format!(": {why}")).unwrap_or_default();
+    format!(", {}, {}{why}", view.occurred_on, view.severity)
 }
 
 fn words(by: LeftBy) -> &'static str {
