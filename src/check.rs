@@ -7,6 +7,7 @@ use tocsin_alerts::gateways::Endpoint;
 use tocsin_alerts::gateways::guard::LeadsInside;
 use tocsin_schemas::log::LogError;
 
+use crate::config::secret::Kept;
 use crate::exit::{CommandResult, Failure};
 use crate::output::say;
 use crate::policy::topic;
@@ -52,6 +53,10 @@ pub fn run(args: Args) -> CommandResult {
     };
     for gateway in &config.gateways.all {
         let section = &gateway.section;
+        if let Err(missing) = gateway.settings() {
+            keep(Err(Failure::failed(format!("[{section}] {missing}"))));
+            continue;
+        }
         let client = alerts::client(gateway).map_err(Failure::wrong_call);
         let endpoint = client.as_ref().ok().map(|client| client.gateway().endpoint().clone());
         keep(client.map(|_| format!("[{section}] can be used (it was not called)")));
@@ -61,7 +66,13 @@ pub fn run(args: Args) -> CommandResult {
             Some(Leads::Itself) | None => {}
         }
     }
-    if let Some(answers) = &config.answers.server {
+    if let Some(Err(missing)) = config.phone_key.as_ref().map(Kept::get) {
+        keep(Err(Failure::failed(format!("[alerts] phone_key: {missing}"))));
+    }
+    if let Some(Err(missing)) = &config.answers.server {
+        keep(Err(Failure::failed(missing)));
+    }
+    if let Some(Ok(answers)) = &config.answers.server {
         keep(Ok("[alerts.answers] can be used (its port was not opened)".to_owned()));
         if answers.allow.iter().any(|network| network.prefix_len() == 0) {
             say!("note: [alerts.answers] allow lets every address push: whoever knows the secret path may");

@@ -11,7 +11,7 @@ use tocsin_alerts::answers::link::Signer;
 use tocsin_alerts::phone_key::PhoneKey;
 use url::{Host, Url};
 
-use super::secret::{Secret, SecretRef};
+use super::secret::{Kept, Secret, SecretRef};
 
 /// The shortest secret path, in characters.
 const PATH_CHARS: usize = 32;
@@ -57,8 +57,8 @@ pub struct Hours {
 /// Both, checked.
 #[derive(Debug, Clone)]
 pub struct Configured {
-    /// The server; `None`: answers come by asking alone.
-    pub server: Option<Answers>,
+    /// The server, or which of its secrets is missing; `None`: answers come by asking alone.
+    pub server: Option<Result<Answers, String>>,
     /// Whether answers come at all: to this server, or to another one of the house (then `[alerts.deadlines]` is there).
     pub awaited: bool,
     /// How long an answer may take.
@@ -98,7 +98,7 @@ pub struct Answers {
 pub fn checked(
     section: Option<Section>,
     hours: &Hours,
-    phone_key: Option<&Secret>,
+    phone_key: Option<&Kept>,
     base: &Path,
 ) -> Result<Configured, String> {
     let server = section.map(|section| server(section, phone_key, base)).transpose();
@@ -108,11 +108,32 @@ pub fn checked(
     Ok(Configured { awaited: server.is_some() || said, server, deadlines: deadlines(hours)? })
 }
 
-fn server(section: Section, phone_key: Option<&Secret>, base: &Path) -> Result<Answers, String> {
+/// Only who runs it needs its secrets, so that one is missing is no mistake of the file.
+fn server(
+    section: Section,
+    phone_key: Option<&Kept>,
+    base: &Path,
+) -> Result<Result<Answers, String>, String> {
     let expected = "expected an IP address with a port, such as 127.0.0.1:9465";
     let listen =
         section.listen.parse().map_err(|_| format!("listen: {expected}, found {:?}", section.listen))?;
-    let secret = section.secret.fetch(base).map_err(|e| format!("secret: {e}"))?;
+    let phone_key =
+        phone_key.ok_or("needs [alerts] phone_key: by it the ledger and a reply name the same phone")?;
+    let secrets = || {
+        let fetch = |key: &str, place: &SecretRef| place.fetch(base).map_err(|e| format!("{key}: {e}"));
+        let earlier = section.earlier_link_keys.iter().map(|key| fetch("earlier_link_keys", key));
+        let phone_key = phone_key.get().map_err(|e| format!("needs [alerts] phone_key: {e}"))?;
+        Ok::<_, String>((
+            fetch("secret", &section.secret)?,
+            fetch("link_key", &section.link_key)?,
+            earlier.collect::<Result<Vec<Secret>, String>>()?,
+            phone_key,
+        ))
+    };
+    let (secret, link_key, earlier, phone_key) = match secrets() {
+        Ok(secrets) => secrets,
+        Err(missing) => return Ok(Err(format!("[alerts.answers] {missing}"))),
+    };
     let plain = secret.expose().bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     if !plain || secret.expose().len() < PATH_CHARS {
         return Err(format!(
@@ -138,15 +159,9 @@ fn server(section: Section, phone_key: Option<&Secret>, base: &Path) -> Result<A
             Some(Proxy { networks: networks("proxy networks", &proxy.networks)?, header })
         }
     };
-    let link_key = section.link_key.fetch(base).map_err(|e| format!("link_key: {e}"))?;
-    let earlier: Result<Vec<Secret>, String> =
-        section.earlier_link_keys.iter().map(|key| key.fetch(base)).collect();
-    let earlier = earlier.map_err(|e| format!("earlier_link_keys: {e}"))?;
     let earlier_bytes: Vec<&[u8]> = earlier.iter().map(|key| key.expose().as_bytes()).collect();
     let links = Signer::new(link_key.expose().as_bytes(), &earlier_bytes);
     let links = links.map_err(|e| format!("link_key, earlier_link_keys: {e}"))?;
-    let phone_key =
-        phone_key.ok_or("needs [alerts] phone_key: by it the ledger and a reply name the same phone")?;
     let phones = PhoneKey::new(phone_key.expose().as_bytes());
     if section.call.trim().is_empty() {
         return Err("call: expected the telephone number that people reach you at".into());
@@ -158,7 +173,7 @@ fn server(section: Section, phone_key: Option<&Secret>, base: &Path) -> Result<A
             "writer: expected answers, or answers. and a name of this server, found {writer:?}"
         ));
     }
-    Ok(Answers {
+    Ok(Ok(Answers {
         listen,
         secret,
         allow,
@@ -170,7 +185,7 @@ fn server(section: Section, phone_key: Option<&Secret>, base: &Path) -> Result<A
         writer,
         place: link_key,
         earlier_keys: earlier.len(),
-    })
+    }))
 }
 
 fn networks(key: &str, texts: &[String]) -> Result<Vec<ipnet::IpNet>, String> {
@@ -225,7 +240,8 @@ impl fmt::Display for Configured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.server {
             None => writeln!(f, "\n# no [alerts.answers]: receipts and replies are not taken in")?,
-            Some(a) => {
+            Some(Err(missing)) => writeln!(f, "\n# MISSING: {missing}")?,
+            Some(Ok(a)) => {
                 let texts = |all: &[ipnet::IpNet]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
                 writeln!(f, "\n[alerts.answers]\nlisten = \"{}\"\nsecret = {}", a.listen, a.secret)?;
                 writeln!(f, "allow = {:?}", texts(&a.allow))?;
@@ -267,8 +283,11 @@ mod tests {
             call = \"0579-1\"\n";
         assert!(text.contains(change.0));
         let section = toml::from_str(&text.replace(change.0, change.1)).map_err(|e| e.to_string())?;
-        let key = SecretRef::File("key".into()).fetch(dir.path())?;
-        checked(Some(section), &toml::from_str(more).map_err(|e| e.to_string())?, Some(&key), dir.path())
+        let key = SecretRef::File("key".into()).keep(dir.path());
+        let hours = toml::from_str(more).map_err(|e| e.to_string())?;
+        let found = checked(Some(section), &hours, Some(&key), dir.path())?;
+        found.server.clone().transpose()?;
+        Ok(found)
     }
 
     #[test]

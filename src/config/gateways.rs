@@ -13,7 +13,7 @@ use tocsin_alerts::gateways::settings::Templates;
 use tocsin_alerts::gateways::{self, Entry, Secret as Key, Settings};
 use tocsin_schemas::codes::Role;
 
-use super::secret::{Secret, SecretRef};
+use super::secret::{Kept, SecretRef};
 use super::{file, redacted, webhook_url};
 
 /// The keys of every section, besides the gateway's own.
@@ -39,10 +39,11 @@ pub struct Gateway {
     pub entry: &'static Entry,
     /// The section that it was read from.
     pub section: String,
-    /// What it is made from.
-    pub settings: Settings,
-    /// Where its secrets come from.
-    pub secrets: BTreeMap<&'static str, Secret>,
+    /// Its own keys, without secrets.
+    values: serde_json::Value,
+    allow_private: bool,
+    /// Its secrets; only who calls it needs them.
+    pub secrets: BTreeMap<&'static str, Kept>,
     /// After this a request's outcome is unknown.
     pub timeout: Duration,
     /// Requests at a time; `None`: as is known of it.
@@ -51,7 +52,7 @@ pub struct Gateway {
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gateway({} {:?})", self.section, self.settings)
+        write!(f, "Gateway({} {:?})", self.section, self.secrets)
     }
 }
 
@@ -59,6 +60,19 @@ impl Gateway {
     /// Its name in contacts, the ledger and metrics.
     pub fn name(&self) -> &'static str {
         self.entry.profile.name
+    }
+
+    /// What it is made from.
+    ///
+    /// # Errors
+    /// One line: the key of a secret, and why it is missing.
+    pub fn settings(&self) -> Result<Settings, String> {
+        let key = |(name, secret): (&&str, &Kept)| {
+            let secret = secret.get().map_err(|e| format!("{name}: {e}"))?;
+            Ok(((*name).to_owned(), Key::new(secret.expose())))
+        };
+        let secrets = self.secrets.iter().map(key).collect::<Result<_, String>>()?;
+        Ok(Settings { values: self.values.clone(), secrets, allow_private: self.allow_private })
     }
 }
 
@@ -183,7 +197,7 @@ fn gateway(entry: &'static Entry, section: &toml::Table, base: &Path) -> Result<
         if let Some(place) = values.remove(*key) {
             let place =
                 SecretRef::deserialize(place).map_err(|e| format!("[{name}] {key}: {}", e.message()))?;
-            secrets.insert(*key, place.fetch(base).map_err(|e| format!("[{name}] {key}: {e}"))?);
+            secrets.insert(*key, place.keep(base));
         }
     }
     let [allow_private, timeout, max_in_flight] = COMMON.map(|key| values.remove(key));
@@ -214,15 +228,12 @@ fn gateway(entry: &'static Entry, section: &toml::Table, base: &Path) -> Result<
     Ok(Some(Gateway {
         entry,
         section: name,
-        settings: Settings { values, secrets: keys(&secrets), allow_private },
+        values,
+        allow_private,
         secrets,
         timeout: Duration::from_secs(timeout),
         max_in_flight: max_in_flight.and_then(|n| u32::try_from(n).ok()),
     }))
-}
-
-fn keys(secrets: &BTreeMap<&'static str, Secret>) -> BTreeMap<String, Key> {
-    secrets.iter().map(|(name, secret)| ((*name).to_owned(), Key::new(secret.expose()))).collect()
 }
 
 fn of_webhook(entry: &'static Entry, webhook: &file::Webhook, base: &Path) -> Result<Gateway, String> {
@@ -236,18 +247,14 @@ fn of_webhook(entry: &'static Entry, webhook: &file::Webhook, base: &Path) -> Re
     let mut secrets = BTreeMap::new();
     for (key, place) in [("token", &webhook.token), ("secret", &webhook.secret)] {
         if let Some(place) = place {
-            let secret = place.fetch(base).map_err(|e| format!("[alerts.webhook] {key}: {e}"))?;
-            secrets.insert(key, secret);
+            secrets.insert(key, place.keep(base));
         }
     }
     Ok(Gateway {
         entry,
         section: "alerts.webhook".to_owned(),
-        settings: Settings {
-            values: serde_json::json!({ "url": url.as_str() }),
-            secrets: keys(&secrets),
-            allow_private: webhook.allow_private,
-        },
+        values: serde_json::json!({ "url": url.as_str() }),
+        allow_private: webhook.allow_private,
         secrets,
         timeout: Duration::from_secs(webhook.timeout_seconds),
         max_in_flight: u32::try_from(webhook.concurrency).ok(),
@@ -285,7 +292,7 @@ impl fmt::Display for Configured {
 impl fmt::Display for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n[{}]", self.section)?;
-        for (key, value) in self.settings.values.as_object().into_iter().flatten() {
+        for (key, value) in self.values.as_object().into_iter().flatten() {
             match (key.as_str(), value) {
                 ("templates", templates) => {
                     let count = templates.as_object().map_or(0, serde_json::Map::len);
@@ -302,7 +309,7 @@ impl fmt::Display for Gateway {
         for (key, secret) in &self.secrets {
             writeln!(f, "{key} = {secret}")?;
         }
-        writeln!(f, "allow_private = {}", self.settings.allow_private)?;
+        writeln!(f, "allow_private = {}", self.allow_private)?;
         writeln!(f, "timeout_seconds = {}", self.timeout.as_secs())?;
         let most = self.max_in_flight.unwrap_or(self.entry.profile.limits.max_in_flight);
         let key = if self.section == "alerts.webhook" { "concurrency" } else { "max_in_flight" };

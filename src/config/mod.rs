@@ -94,6 +94,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_alerts::calendar::Calendar;
+use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_connectors::log::kafka::Stamps;
 use tocsin_pipeline::Policies;
 use tocsin_schemas::time::Instant;
@@ -101,7 +102,7 @@ use tocsin_schemas::wire::FileMap;
 
 use crate::exit::Failure;
 use file::{File, LogKind};
-use secret::{Property, PropertyRef, Secret};
+use secret::{Kept, Property, PropertyRef};
 
 /// The configuration in force.
 #[derive(Debug, Clone)]
@@ -139,7 +140,7 @@ pub struct Config {
     /// Whether a message whose outcome nobody can find out is sent once more.
     pub resend_unknown: bool,
     /// The key of phones' hashes in `deliveries`; `None`: the log's id.
-    pub phone_key: Option<Secret>,
+    pub phone_key: Option<Kept>,
     /// Quiet hours and holidays, as they are written.
     pub quiet: file::Quiet,
     /// What they mean.
@@ -164,6 +165,32 @@ impl Config {
             return Err(format!("{} was changed while it was read: start again", file.display()));
         }
         Ok(text)
+    }
+}
+
+/// What only some commands need.
+impl Config {
+    /// The key of phones' hashes, if one is configured.
+    ///
+    /// # Errors
+    /// A wrong call: it is missing where it is said to be.
+    pub fn phone_key(&self) -> Result<Option<PhoneKey>, Failure> {
+        let Some(kept) = &self.phone_key else { return Ok(None) };
+        let key = kept.get().map_err(|e| self.wrong(&format!("[alerts] phone_key: {e}")))?;
+        Ok(Some(PhoneKey::new(key.expose().as_bytes())))
+    }
+
+    /// The server that answers come to, if one is configured.
+    ///
+    /// # Errors
+    /// A wrong call: a secret is missing where it is said to be.
+    pub fn answers_server(&self) -> Result<Option<&answers::Answers>, Failure> {
+        let server = self.answers.server.as_ref().map(Result::as_ref).transpose();
+        server.map_err(|missing| self.wrong(missing))
+    }
+
+    fn wrong(&self, what: &str) -> Failure {
+        Failure::wrong_call(format!("{}: {what}", self.path.display()))
     }
 }
 
@@ -253,9 +280,9 @@ pub fn parse(text: &str, path: &Path, base: &Path) -> Result<Config, Failure> {
     }
     let most = alerts.corrections_an_hour;
     in_range("[alerts] corrections_an_hour", most.into(), 0..=100_000)?;
-    let phone_key = alerts.phone_key.map(|key| key.fetch(base)).transpose();
-    let phone_key = phone_key.map_err(|e| wrong(format!("[alerts] phone_key: {e}")))?;
-    if let Some(short) = phone_key.as_ref().map(|key| key.expose().len()).filter(|len| *len < 32) {
+    let phone_key = alerts.phone_key.map(|key| key.keep(base));
+    let found = phone_key.as_ref().and_then(|key| key.get().ok());
+    if let Some(short) = found.map(|key| key.expose().len()).filter(|len| *len < 32) {
         return Err(wrong(format!("[alerts] phone_key: expected at least 32 bytes, found {short}")));
     }
     let gateways = gateways::checked(alerts.gateways, alerts.webhook, alerts.order, base).map_err(wrong)?;
@@ -516,18 +543,24 @@ mod tests {
             let url = "url = \"http://h/?key=k1\"\nallow_private = true";
             format!("{LOG}[alerts.webhook]\n{url}\ntoken = {place}\nsecret = {place}\n")
         };
-        let e = read(&hook("{ env = \"TOCSIN_TEST_NOT_SET\" }")).unwrap_err();
-        assert!(e.contains("TOCSIN_TEST_NOT_SET"), "{e}");
-        let e = read(&hook("{ file = \"nowhere.token\" }")).unwrap_err();
-        assert!(e.contains("/base/nowhere.token"), "{e}");
+        // Not every command calls the gateway: those that do say what is missing.
+        for (place, part) in [
+            ("{ env = \"TOCSIN_TEST_NOT_SET\" }", "TOCSIN_TEST_NOT_SET"),
+            ("{ file = \"nowhere.token\" }", "/base/nowhere.token"),
+        ] {
+            let c = read(&hook(place)).unwrap();
+            let e = c.gateways.find("webhook").unwrap().settings().unwrap_err();
+            assert!(e.starts_with("secret: ") && e.contains(part), "{e}");
+            assert!(c.to_string().contains("token = MISSING # "), "{c}");
+        }
         let e = read(&hook("{ file = \"a\", env = \"B\" }")).unwrap_err();
         assert!(e.contains("exactly"), "{e}");
         let c = read(&hook("{ env = \"PATH\" }")).unwrap();
         let path = std::env::var("PATH").unwrap();
         let webhook = c.gateways.find("webhook").unwrap();
-        assert_eq!(webhook.secrets["token"].expose(), path);
-        assert_eq!(webhook.secrets["secret"].expose(), path);
-        assert!(webhook.settings.allow_private && c.to_string().contains("allow_private = true"));
+        assert_eq!(webhook.secrets["token"].get().unwrap().expose(), path);
+        assert_eq!(webhook.secrets["secret"].get().unwrap().expose(), path);
+        assert!(webhook.settings().unwrap().allow_private && c.to_string().contains("allow_private = true"));
         for shown in [c.to_string(), format!("{webhook:?} {:?}", webhook.secrets)] {
             assert!(!shown.contains(&path) && !shown.contains("k1"), "{shown}");
         }

@@ -46,6 +46,37 @@ impl SecretRef {
     }
 }
 
+/// A secret that only a part of the commands needs: where it is missing the others work all the same, and whoever needs
+/// it says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept(Result<Secret, String>);
+
+impl SecretRef {
+    /// Fetches what not every command needs.
+    pub fn keep(&self, base: &Path) -> Kept {
+        Kept(self.fetch(base))
+    }
+}
+
+impl Kept {
+    /// The secret.
+    ///
+    /// # Errors
+    /// One line that says what is missing.
+    pub fn get(&self) -> Result<&Secret, String> {
+        self.0.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Ok(secret) => write!(f, "{secret}"),
+            Err(missing) => write!(f, "MISSING # {missing}"),
+        }
+    }
+}
+
 impl Secret {
     /// The secret itself: for the connection that needs it, and nowhere else.
     pub fn expose(&self) -> &str {

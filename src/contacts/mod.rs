@@ -68,7 +68,7 @@ pub fn run(args: Args) -> CommandResult {
     let config = config::load(&args.config)?;
     let today = WallClock::new(config.clock_start).now().day();
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
-    let key = config.phone_key.as_ref().map(|key| PhoneKey::new(key.expose().as_bytes()));
+    let key = config.phone_key()?;
     let Read { contacts, firms, refusals, key, refused } =
         open::within(LIMIT, &config.log, move || read(&*log, &*schemas, key))?;
     // Where none is configured here yet, what a webhook would find.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::Policies;
-use tocsin_schemas::log::{EventLog, LogError};
+use tocsin_schemas::log::EventLog;
 use tocsin_schemas::time::Day;
 use tocsin_schemas::wire::{NoIds, SchemaIds};
 
@@ -46,8 +46,8 @@ pub struct Source {
     pub schemas: Arc<dyn SchemaIds>,
     /// The policies that may have decided.
     policies: Vec<Policies>,
-    /// The configured key of phones' hashes.
-    phone_key: Option<PhoneKey>,
+    /// The configured key of phones' hashes, or why it is missing.
+    phone_key: Result<Option<PhoneKey>, Failure>,
 }
 
 impl Source {
@@ -56,13 +56,13 @@ impl Source {
     /// # Errors
     /// A wrong call: what the options name is not there or cannot be read. A failure: the log.
     pub fn open(place: &Where, policy: &PolicyOf) -> Result<Source, Failure> {
-        let (mut policies, mut phone_key) = (vec![given(policy)?], None);
+        let (mut policies, mut phone_key) = (vec![given(policy)?], Ok(None));
         let (log, schemas): (Arc<dyn EventLog>, Arc<dyn SchemaIds>) = match (&place.config, &place.log_file) {
             (Some(path), _) => {
                 let config = config::load(path)?;
                 let log = open::open(&config, open::Missing::Refuse)?;
+                phone_key = config.phone_key();
                 policies.push(config.policies);
-                phone_key = config.phone_key.map(|key| PhoneKey::new(key.expose().as_bytes()));
                 (log, config.schema_ids)
             }
             (None, Some(path)) if path.is_file() => (Arc::new(SqliteLog::open(path)?), Arc::new(NoIds)),
@@ -77,16 +77,16 @@ impl Source {
 
     /// A log that is open already, and the policy that decided there.
     pub fn of(log: Arc<dyn EventLog>, schemas: Arc<dyn SchemaIds>, policies: Policies) -> Source {
-        Source { log, schemas, policies: vec![policies], phone_key: None }
+        Source { log, schemas, policies: vec![policies], phone_key: Ok(None) }
     }
 
     /// What makes phones' hashes: the configured key, without one the log's id, as for the worker.
     ///
     /// # Errors
-    /// Those of the log.
-    pub fn phone_key(&self) -> Result<PhoneKey, LogError> {
-        match &self.phone_key {
-            Some(key) => Ok(key.clone()),
+    /// A wrong call: the configured one is missing. Those of the log.
+    pub fn phone_key(&self) -> Result<PhoneKey, Failure> {
+        match self.phone_key.clone()? {
+            Some(key) => Ok(key),
             None => Ok(PhoneKey::new(self.log.log_id()?.as_bytes())),
         }
     }

@@ -11,7 +11,6 @@ use tocsin_alerts::channel::Channel;
 use tocsin_alerts::channels::Channels;
 use tocsin_alerts::clock::{BoxFuture, Clock, SystemClock};
 use tocsin_alerts::gateways::send::{Post, Timeouts};
-use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::plan::next::Awaits;
 use tocsin_alerts::texts::{Texts, lint};
 use tocsin_alerts::worker::{Settings, Worker};
@@ -98,9 +97,11 @@ pub fn client(gateway: &Gateway) -> Result<Post, String> {
     // A resolver waits 5 s for its first name server before it asks the second. And whatever ends in here is certainly not
     // sent, so it must be over first.
     let timeouts = Timeouts { connect_ms: (total_ms / 5 * 4).clamp(1, 8_000), total_ms };
-    (gateway.entry.make)(&gateway.settings)
+    let wrong = |e: &dyn std::fmt::Display| format!("[{}] {e}", gateway.section);
+    let settings = gateway.settings().map_err(|e| wrong(&e))?;
+    (gateway.entry.make)(&settings)
         .and_then(|made| Post::new(made, timeouts, Arc::new(SystemClock)))
-        .map_err(|e| format!("[{}] {e}", gateway.section))
+        .map_err(|e| wrong(&e))
 }
 
 /// What a gateway in use has not approved of the texts.
@@ -117,6 +118,9 @@ fn unapproved(config: &Config, gateway: &Gateway, texts: &Texts) -> Option<Strin
 
 /// The worker, ready to run. Where alerts are decided by the clock of arrivals, their age says nothing by the wall
 /// clock, and none expires.
+///
+/// # Errors
+/// A wrong call: a secret is missing.
 pub fn worker(
     log: Arc<dyn EventLog>,
     (channels, texts): (Channels, Arc<Texts>),
@@ -124,13 +128,13 @@ pub fn worker(
     wall: WallClock,
     clock: ClockKind,
     member: &str,
-) -> Worker {
+) -> Result<Worker, Failure> {
     let expire_after = config.expire_after.filter(|_| clock == ClockKind::Wall);
     let calendar = config.calendar.clone();
     let mut settings =
         Settings { calendar, expire_after, per_phone_a_day: config.per_phone_a_day, ..Settings::default() };
     settings.mornings = config.mornings;
-    let server = config.answers.server.as_ref();
+    let server = config.answers_server()?;
     settings.links = server.map(|server| Links::new(&server.public_url, server.links.clone()));
     settings.corrections_an_hour = config.corrections_an_hour;
     settings.retry.resend_unknown = config.resend_unknown;
@@ -145,13 +149,13 @@ pub fn worker(
     }
     let worker = Worker::new(log, channels, Arc::new(wall), settings);
     let worker = worker.with_texts(texts).named(member);
-    match &config.phone_key {
-        Some(key) => worker.with_phone_key(PhoneKey::new(key.expose().as_bytes())),
+    Ok(match config.phone_key()? {
+        Some(key) => worker.with_phone_key(key),
         None => {
             tracing::warn!(
                 "[alerts] phone_key is not set: whoever reads the log could find a phone by trying all of them"
             );
             worker
         }
-    }
+    })
 }

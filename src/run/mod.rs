@@ -135,9 +135,11 @@ pub fn run(args: Args) -> CommandResult {
     let texts = told.as_ref().map(|(_, texts)| Arc::clone(texts));
     let admissions = told.as_ref().map(|(gateways, _)| gateways.admissions.clone()).unwrap_or_default();
     let worker = told.map(|(gateways, texts)| {
-        alerts::worker(Arc::clone(&log), (gateways.channels, texts), &config, wall, args.clock, &args.member)
-            .accepting_difference(args.accept_difference)
+        let telling = (gateways.channels, texts);
+        let worker = alerts::worker(Arc::clone(&log), telling, &config, wall, args.clock, &args.member)?;
+        Ok::<_, Failure>(worker.accepting_difference(args.accept_difference))
     });
+    let worker = worker.transpose()?;
     let pipeline = wants(Half::Pipeline).then_some(how);
     let embedded = match &config.log {
         LogConfig::Embedded { path, .. } => Some(path.clone()),

@@ -58,6 +58,35 @@ fn a_missing_secret_is_a_wrong_call() {
     assert!(said.contains("TOCSIN_NOT_SET"), "{said}");
 }
 
+/// Where systemd hands the secrets over they are there while the unit runs, and for nobody else: who reads the ledger needs
+/// none of them.
+#[test]
+fn a_secret_of_a_gateway_is_missed_by_those_alone_who_call_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[log]\nkind = \"embedded\"\npath = \"log.db\"\n[alerts]\nphone_key = { file = \"phone.key\" }\n\
+        [alerts.webhook]\nurl = \"http://127.0.0.1:9/\"\nallow_private = true\ntoken = { file = \"gateway.token\" }\n";
+    assert_eq!(on(dir.path(), text, APPLY).0, 0);
+    for command in [&["ledger", "reconcile"][..], &["silence", "list"], &["policy", "show"]] {
+        let (code, said) = on(dir.path(), text, command);
+        assert_eq!(code, 0, "{command:?}: {said}");
+    }
+    let (code, said) = on(dir.path(), text, &["ledger", "find", "--phone", "13900000000"]);
+    assert!(code == 2 && said.contains("[alerts] phone_key: cannot read secret file"), "{code}: {said}");
+    let (code, said) = on(dir.path(), text, &["run"]);
+    assert!(code == 2 && said.contains("[alerts.webhook] token: cannot read secret file"), "{code}: {said}");
+    let (code, said) = on(dir.path(), text, CHECK);
+    assert_eq!(code, 1, "{said}");
+    for part in [
+        "not ok: [alerts.webhook] token: cannot read secret file",
+        "not ok: [alerts] phone_key: cannot read secret file",
+        "token = MISSING # cannot read",
+        "ok: every topic is there and complete",
+        "2 things are not as expected",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
 #[test]
 fn a_log_that_is_not_there_is_not_made_by_run() {
     let dir = tempfile::tempdir().unwrap();

@@ -41,7 +41,7 @@ pub async fn start(
     registry: &mut Registry,
     mut stops: watch::Receiver<bool>,
 ) -> Result<Option<JoinHandle<CommandResult>>, Failure> {
-    let Some(answers) = config.answers.server.clone() else { return Ok(None) };
+    let Some(answers) = config.answers_server()?.cloned() else { return Ok(None) };
     let counts = Counts::default();
     registry.register_collector(Box::new(Metrics(counts.clone())));
     let index = Index::new(texts, answers.phones.clone(), KEPT);
@@ -102,7 +102,8 @@ fn parts(
         webhook: config
             .gateways
             .find("webhook")
-            .and_then(|webhook| webhook.secrets.get("secret"))
+            // Without it this service does not start.
+            .and_then(|webhook| webhook.secrets.get("secret")?.get().ok())
             .map(secret),
         call: answers.call.clone(),
         given: Arc::new(index),
