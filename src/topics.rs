@@ -68,6 +68,10 @@ pub struct Apply {
     /// Only say what would be done.
     #[arg(long)]
     pub dry_run: bool,
+    /// Refuse to make an embedded log that is not there. For a start of the service: a file that was lost, or a disk that
+    /// is not mounted, must not become a new, empty log.
+    #[arg(long)]
+    pub existing: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -86,11 +90,12 @@ pub fn run(args: Args) -> CommandResult {
     let dry_run = args.dry_run;
     let changes = match &config.log {
         // Looking must not make the file.
-        LogConfig::Embedded { path, .. } if dry_run && !path.exists() => {
+        LogConfig::Embedded { path, .. } if dry_run && !args.existing && !path.exists() => {
             topics::settings().into_iter().map(|t| TopicChange::Created(t.name)).collect()
         }
         _ => {
-            let log = open::open(&config, open::Missing::Make)?;
+            let missing = if args.existing { open::Missing::Refuse } else { open::Missing::Make };
+            let log = open::open(&config, missing)?;
             open::within(LIMIT, &config.log, move || log.ensure(&topics::settings(), dry_run))?
         }
     };

@@ -194,6 +194,9 @@ impl Config {
     }
 }
 
+/// Of an embedded log: it has room for its tables and a few records.
+const LEAST_BYTES: u64 = 1 << 16;
+
 /// Which event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogConfig {
@@ -366,6 +369,9 @@ fn log_config(log: file::Log, base: &Path) -> Result<LogConfig, String> {
                 }
             }
             let path = log.path.ok_or("[log] kind = \"embedded\" needs path, the file of the log")?;
+            if let Some(bytes) = log.max_bytes.filter(|bytes| *bytes < LEAST_BYTES) {
+                return Err(format!("[log] max_bytes must be at least {LEAST_BYTES}, found {bytes}"));
+            }
             Ok(LogConfig::Embedded { path: base.join(path), max_bytes: log.max_bytes })
         }
         LogKind::Kafka => {
@@ -570,6 +576,7 @@ mod tests {
     fn what_is_out_of_range_or_not_there_is_said_in_one_line() {
         for (text, part) in [
             ("[pipeline]\nworkers = 0\n", "workers must be 1 to 64"),
+            ("max_bytes = 5000\n", "[log] max_bytes must be at least 65536, found 5000"),
             ("[pipeline]\nmax_batch = 0\n", "max_batch must be"),
             ("[policy]\nfile = \"no.toml\"\n", "/base/no.toml"),
             ("[schemas]\nids = \"no.toml\"\n", "/base/no.toml"),

@@ -21,8 +21,12 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# {}", self.path.display())?;
         match &self.log {
-            LogConfig::Embedded { path, .. } => {
+            LogConfig::Embedded { path, max_bytes } => {
                 writeln!(f, "[log]\nkind = \"embedded\"\npath = {:?}", path.display().to_string())?;
+                match max_bytes {
+                    Some(bytes) => writeln!(f, "max_bytes = {bytes}")?,
+                    None => writeln!(f, "# max_bytes: until the disk is full")?,
+                }
             }
             LogConfig::Kafka { brokers, replication_factor, stamps, prefix, security } => {
                 writeln!(f, "[log]\nkind = \"kafka\"\nbrokers = {brokers:?}")?;

@@ -17,6 +17,7 @@ use tocsin_alerts::worker::{Settings, Worker};
 use tocsin_schemas::codes::Role;
 use tocsin_schemas::log::EventLog;
 use tocsin_schemas::time::Instant;
+use tocsin_schemas::wire::FileMap;
 
 use crate::config::Config;
 use crate::config::gateways::Gateway;
@@ -148,7 +149,8 @@ pub fn worker(
         settings.stop_grace = longest + Duration::from_secs(2);
     }
     let worker = Worker::new(log, channels, Arc::new(wall), settings);
-    let worker = worker.with_texts(texts).named(member);
+    let schemas = Arc::<FileMap>::clone(&config.schema_ids);
+    let worker = worker.with_schemas(schemas).with_texts(texts).named(member);
     Ok(match config.phone_key()? {
         Some(key) => worker.with_phone_key(key),
         None => {

@@ -66,7 +66,7 @@ fn a_secret_of_a_gateway_is_missed_by_those_alone_who_call_it() {
     let text = "[log]\nkind = \"embedded\"\npath = \"log.db\"\n[alerts]\nphone_key = { file = \"phone.key\" }\n\
         [alerts.webhook]\nurl = \"http://127.0.0.1:9/\"\nallow_private = true\ntoken = { file = \"gateway.token\" }\n";
     assert_eq!(on(dir.path(), text, APPLY).0, 0);
-    for command in [&["ledger", "reconcile"][..], &["silence", "list"], &["policy", "show"]] {
+    for command in [&["silence", "list"][..], &["policy", "show"]] {
         let (code, said) = on(dir.path(), text, command);
         assert_eq!(code, 0, "{command:?}: {said}");
     }
@@ -97,7 +97,13 @@ fn a_log_that_is_not_there_is_not_made_by_run() {
         assert!(said.contains("topics apply"), "{said}");
         assert!(!dir.path().join("log.db").exists());
     }
+    // As the unit of systemd has it before each start.
+    let existing = &["topics", "apply", "--existing"];
+    let (code, said) = on(dir.path(), text, existing);
+    assert!(code == 1 && said.contains("there is no event log at"), "{code}: {said}");
+    assert!(!dir.path().join("log.db").exists());
     assert_eq!(on(dir.path(), text, APPLY).0, 0);
+    assert_eq!(on(dir.path(), text, existing).0, 0);
     assert_eq!(on(dir.path(), text, CHECK).0, 0);
 }
 

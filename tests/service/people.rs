@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::{Day, Instant};
-use tocsin_schemas::topics;
+use tocsin_schemas::wire::{self, Encoding, NoIds};
+use tocsin_schemas::{door, topics};
 
 use crate::house::{AREA, DAY, FIRM, House, OTHER_FIRM, report, tocsin, until};
 
@@ -56,6 +57,27 @@ fn a_report_of_the_evening_rings_in_the_morning_whatever_restarts_between() {
     until("the owner is told", || house.gateway.calls().len() == 1);
     assert_eq!(run.stop(), Some(0));
     assert_eq!(last(&house).unwrap().state, DeliveryState::Accepted);
+}
+
+/// As a registry's serializer frames it, with an id that `[schemas] ids` explains.
+#[test]
+fn a_contact_in_the_framing_of_a_registry_is_rung() {
+    let mut house = House::embedded();
+    house.register(None);
+    let ids = format!("{{\"7\": {}}}", include_str!("../../schemas/avro/contact.avsc"));
+    std::fs::write(house.dir.path().join("ids.json"), ids).unwrap();
+    house.configure(&house.gateway.url.clone(), "[schemas]\nids = \"ids.json\"\n");
+    let contact = json!({"role": "owner", "subject": FIRM, "rank": 1, "name": "某人",
+        "addresses": {"webhook": "another-phone"}, "version": 2});
+    let at = Instant(0);
+    let contact = door::admit(topics::CONTACTS, contact.to_string().as_bytes(), at, &NoIds).unwrap().record;
+    let framed = wire::encode_in(&contact, Encoding::Confluent(7)).unwrap();
+    house.append_raw(topics::CONTACTS, &format!("owner|{FIRM}|1"), framed, None);
+    let run = house.run_caught_up(&[]);
+    house.report("a", &today().to_string(), None);
+    until("the owner is told", || house.gateway.calls().len() == 1);
+    assert_eq!(house.gateway.calls()[0]["to"], json!("another-phone"));
+    assert_eq!(run.stop(), Some(0));
 }
 
 #[test]

@@ -150,6 +150,25 @@ fn a_full_disk_stops_loses_nothing_and_goes_on_when_there_is_space() {
     drop(unmount);
 }
 
+/// Only root may give files away; elsewhere there is nobody to shut out.
+#[test]
+fn who_looks_at_a_log_as_root_leaves_its_door_to_its_owner() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let subject = Subject::sqlite();
+    drop(subject.open());
+    let door = subject
+        .path()
+        .with_file_name(format!("{}-door", subject.path().file_name().unwrap().to_string_lossy()));
+    fs::remove_file(&door).unwrap();
+    if chown(subject.path(), Some(65_534), Some(65_534)).is_err() {
+        eprintln!("no right to give a file away");
+        return;
+    }
+    drop(subject.open());
+    let made = fs::metadata(&door).unwrap();
+    assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (65_534, 65_534, 0o600));
+}
+
 struct Unmount(std::path::PathBuf);
 
 impl Drop for Unmount {

@@ -39,12 +39,14 @@ pub enum Trouble {
         found: u32,
     },
     /// Evidence would be deleted.
-    #[error("topic {topic} is kept {found}, expected for ever: run `tocsin topics apply`")]
+    #[error("topic {topic} is kept {found}, expected {wanted}: run `tocsin topics apply`")]
     Retention {
         /// The topic.
         topic: String,
         /// What it keeps.
         found: String,
+        /// In the catalogue.
+        wanted: String,
     },
     /// A decision could be larger than the topic takes, and the run would stand still before it.
     #[error("topic {topic} takes records of {found} bytes, expected {wanted}: run `tocsin topics apply`")]
@@ -128,11 +130,18 @@ pub fn check(
             let (wanted, found) = (topic.max_record_bytes, is.max_record_bytes);
             troubles.push(Trouble::TooSmall { topic: name.clone(), wanted, found });
         }
-        if topic.retention != Retention::Forever {
+        let deletes = match topic.retention {
+            Retention::Forever => is.retention != Retention::Forever,
+            // The newest record of a key is what is so.
+            Retention::Compacted => matches!(is.retention, Retention::Days(_)),
+            Retention::Days(_) => false,
+        };
+        if deletes {
+            let (found, wanted) = (retention(is.retention), retention(topic.retention));
+            troubles.push(Trouble::Retention { topic: name, found, wanted });
             continue;
         }
-        if is.retention != Retention::Forever {
-            troubles.push(Trouble::Retention { topic: name, found: retention(is.retention) });
+        if topic.retention != Retention::Forever {
             continue;
         }
         for (partition, bounds) in numbered(found, topic.name) {
@@ -230,6 +239,7 @@ pub fn retention(retention: Retention) -> String {
     match retention {
         Retention::Forever => "for ever".into(),
         Retention::Compacted => "only the newest record of each key".into(),
+        Retention::Days(0) => "less than a day, or by size".into(),
         Retention::Days(days) => format!("{days} days"),
     }
 }
@@ -303,7 +313,16 @@ mod tests {
         let mut found = sound();
         let hr = found.topics.iter_mut().find(|t| &*t.name == "reports.hr").unwrap();
         hr.retention = Retention::Days(7);
-        let expected = Trouble::Retention { topic: "reports.hr".into(), found: "7 days".into() };
+        let trouble = |topic: &str, wanted: &str| Trouble::Retention {
+            topic: topic.into(),
+            found: "7 days".into(),
+            wanted: wanted.into(),
+        };
+        assert_eq!(of(&found, Some(&progress(3))), [trouble("reports.hr", "for ever")]);
+        let mut found = sound();
+        let contacts = found.topics.iter_mut().find(|t| &*t.name == "registry.contacts").unwrap();
+        contacts.retention = Retention::Days(7);
+        let expected = trouble("registry.contacts", "only the newest record of each key");
         assert_eq!(of(&found, Some(&progress(3))), [expected]);
         let mut found = sound();
         let hr = found.topics.iter_mut().find(|t| &*t.name == "reports.hr").unwrap();

@@ -146,7 +146,7 @@ impl Sink {
                 }
                 LogError::NoSpace { .. } => {
                     if !said_full {
-                        tracing::error!(%error, "decisions wait: free space, nothing acknowledged is lost");
+                        tracing::error!(%error, "decisions wait: free space on its disk, or raise [log] max_bytes if it is set; nothing acknowledged is lost");
                     }
                     said_full = true;
                     pause = pause.max(Duration::from_secs(1)).min(Duration::from_secs(1));

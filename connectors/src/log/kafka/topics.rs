@@ -109,13 +109,17 @@ pub(super) fn list(shared: &Shared) -> Result<Vec<TopicSettings>, LogError> {
 }
 
 fn retention(config: &ConfigResource) -> Retention {
-    if setting(config, "cleanup.policy").is_some_and(|p| p.contains("compact")) {
+    let policy = setting(config, "cleanup.policy").unwrap_or_default();
+    if policy.contains("compact") && !policy.contains("delete") {
         return Retention::Compacted;
     }
-    let millis: i64 = setting(config, "retention.ms").and_then(|ms| ms.parse().ok()).unwrap_or(-1);
-    match millis {
-        ..0 => Retention::Forever,
-        _ => Retention::Days(u32::try_from(millis / DAY_MILLIS).unwrap_or(u32::MAX)),
+    let number = |name| setting(config, name).and_then(|n| n.parse::<i64>().ok()).unwrap_or(-1);
+    match (number("retention.ms"), number("retention.bytes")) {
+        // By size: nobody knows when.
+        (_, 0..) => Retention::Days(0),
+        (..0, _) if policy.contains("compact") => Retention::Compacted,
+        (..0, _) => Retention::Forever,
+        (millis, _) => Retention::Days(u32::try_from(millis / DAY_MILLIS).unwrap_or(u32::MAX)),
     }
 }
 

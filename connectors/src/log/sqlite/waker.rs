@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -85,7 +85,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn open_door(path: &Path) -> std::io::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push("-door");
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(name))
+    let door =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(&name))?;
+    // As SQLite does with the files that it puts beside a database: who looks at it as root must not shut its owner out.
+    let (log, own) = (std::fs::metadata(path)?, door.metadata()?);
+    if (log.uid(), log.gid()) != (own.uid(), own.gid()) {
+        // Only root may give it away; anybody else made it as who he is.
+        let _ = std::os::unix::fs::fchown(&door, Some(log.uid()), Some(log.gid()));
+    }
+    Ok(door)
 }
 
 /// The door, locked against other processes until dropped.
