@@ -97,16 +97,20 @@ impl Model {
     /// true rate may be, after these incidents of this mean headcount. It lies between the raw rate and the mean of
     /// all firms.
     pub fn shrunken_per_thousand(&self, incidents: u32, headcount: f64, days: u32) -> f64 {
-        let each = self.per_person(days);
-        1000.0 * each * (f64::from(incidents) + self.nu) / (headcount * each + self.alpha)
+        self.shrunken_towards(incidents, headcount, 1000.0 * self.per_person(days))
     }
 
-    /// The probability, 0 to 1, that a firm's true rate is above so many incidents per thousand persons in a window of
-    /// so many days, after these incidents of this mean headcount in that window.
-    pub fn chance_above(&self, incidents: u32, headcount: f64, days: u32, per_thousand: f64) -> f64 {
-        let each = self.per_person(days);
-        let risk = per_thousand / (1000.0 * each);
-        chance_above(f64::from(incidents) + self.nu, (headcount * each + self.alpha) * risk)
+    /// The same where all firms together have this rate per thousand persons in the window, as far as it is known: what is
+    /// reported late, and what a season has more or less of, then moves a firm and all others alike.
+    pub fn shrunken_towards(&self, incidents: u32, headcount: f64, per_thousand: f64) -> f64 {
+        let each = per_thousand / 1000.0;
+        per_thousand * (f64::from(incidents) + self.nu) / (headcount * each + self.alpha)
+    }
+
+    /// The probability, 0 to 1, that a firm's true rate is above that of all firms together, which is so many incidents
+    /// per thousand persons in a window, after these incidents of this mean headcount in that window.
+    pub fn chance_above(&self, incidents: u32, headcount: f64, per_thousand: f64) -> f64 {
+        chance_above(f64::from(incidents) + self.nu, headcount * per_thousand / 1000.0 + self.alpha)
     }
 
     /// What is expected of one person in so many days.
@@ -211,6 +215,8 @@ mod tests {
         near(plain().shrunken_per_thousand(4, 500.0, 365), 7.5);
         // In 73 days, a fifth of a year, 1 is expected: (4 + 2) / (1 + 3) = 1.5 of 2 per thousand.
         near(plain().shrunken_per_thousand(4, 500.0, 73), 3.0);
+        // Of 365 days in which only a fifth is known yet.
+        near(plain().shrunken_towards(4, 500.0, 2.0), 3.0);
         // Next to nobody: the mean of all firms, 2/3 of 10 per thousand.
         near(plain().shrunken_per_thousand(0, 1e-9, 365), 1000.0 * 0.01 * 2.0 / (3.0 + 1e-11));
         // Very many: the raw rate.
@@ -229,21 +235,17 @@ mod tests {
             sum
         };
         let model = plain();
-        for (incidents, days, per_thousand, x) in [
-            (4, 365, 10.0, 8.0),  // relative risk 1, rate 5 + 3
-            (4, 365, 20.0, 16.0), // relative risk 2
-            (0, 365, 10.0, 8.0),
-            (4, 73, 2.0, 4.0), // the city's rate of 73 days, rate 1 + 3
+        for (incidents, per_thousand, x) in [
+            (4, 10.0, 8.0), // 5 expected, and 3 of the model
+            (4, 20.0, 13.0),
+            (0, 10.0, 8.0),
+            (4, 2.0, 4.0),
         ] {
-            let chance = model.chance_above(incidents, 500.0, days, per_thousand);
+            let chance = model.chance_above(incidents, 500.0, per_thousand);
             let expected = below(incidents as i32 + 2, x);
-            assert!(
-                (chance - expected).abs() < 1e-13,
-                "{incidents} {days} {per_thousand}: {chance} {expected}"
-            );
+            assert!((chance - expected).abs() < 1e-13, "{incidents} {per_thousand}: {chance} {expected}");
         }
-        assert_eq!(model.chance_above(0, 500.0, 365, 0.0), 1.0);
-        assert!(model.chance_above(0, 1e9, 365, 1e9) < 1e-300);
+        assert!(model.chance_above(0, 1e9, 1e9) < 1e-300);
     }
 
     #[test]

@@ -96,10 +96,14 @@ impl Decider {
         let uscc = uscc.or(home).unwrap_or_else(|| unreachable!("a message has an enterprise"));
         let (first, last) = (Day::new(occurred_on.year(), 1, 1), Day::new(occurred_on.year(), 12, 31));
         let year_to_date = |u: &Uscc| {
-            let (from, to) = (first?, last?.min(context.as_of));
-            let own =
-                self.book.own(&context.registry.root(u), from, to).filter(|b| b.uscc == Some(*u)).count();
-            Some((own + self.book.hosted(u, from, to).count()) as u32)
+            // The day that a report gives may not be over yet, or not have begun.
+            let (from, to) = (first?, last?.min(context.as_of.max(occurred_on)));
+            // What is read as another's is that one's, in every figure; who was taken over keeps its own here.
+            let root = context.registry.root(u);
+            let own = self.book.own(&root, from, to).filter(|b| root == *u || b.uscc == Some(*u)).count();
+            let read_as = |employer: Option<Uscc>| employer.map(|e| context.registry.root(&e));
+            let hosted = self.book.hosted(u, from, to).filter(|b| read_as(b.uscc) != Some(*u)).count();
+            Some((own + hosted) as u32)
         };
         let audiences = to
             .iter()

@@ -31,8 +31,6 @@ pub(crate) struct Year {
 pub(crate) struct Against<'a> {
     pub reference: Option<&'a Reference>,
     pub model: Option<&'a Model>,
-    /// Days of the year so far.
-    pub days: u32,
     pub limits: &'a Limits,
 }
 
@@ -95,13 +93,13 @@ impl<'a> Against<'a> {
     /// The probability that the enterprise's true rate is above the city's.
     pub fn chance_above_city(&self, year: Year) -> Result<f64, Undetermined> {
         let (headcount, city) = (year.known()?, self.city()?);
-        Ok(self.model()?.chance_above(year.incidents(), headcount, self.days, city))
+        Ok(self.model()?.chance_above(year.incidents(), headcount, city))
     }
 
-    /// The enterprise's rate shrunken towards all others, for each thousand insured persons, not annualised.
+    /// The enterprise's rate shrunken towards the city's, for each thousand insured persons, not annualised.
     pub fn shrunken(&self, year: Year) -> Result<f64, Undetermined> {
-        let headcount = year.known()?;
-        Ok(self.model()?.shrunken_per_thousand(year.incidents(), headcount, self.days))
+        let (headcount, city) = (year.known()?, self.city()?);
+        Ok(self.model()?.shrunken_towards(year.incidents(), headcount, city))
     }
 
     /// How often chance alone gives as many incidents, if the enterprise's true rate is the city's.
@@ -189,12 +187,17 @@ mod tests {
 
     /// 5 incidents for each thousand insured persons; true rates spread by gamma(1, 1) around that.
     fn against<T>(limits: &Limits, model: bool, judged: impl Fn(&Against) -> T) -> T {
+        beside(5.0, limits, model, judged)
+    }
+
+    /// The same where so many for each thousand are known.
+    fn beside<T>(per_thousand: f64, limits: &Limits, model: bool, judged: impl Fn(&Against) -> T) -> T {
         let (taken_on, per_person_year) = (Day(20_000), 0.005);
         let reference = Reference {
             taken_on,
             incidents: 500,
             headcount: Some(100_000.0),
-            per_thousand: Some(5.0),
+            per_thousand: Some(per_thousand),
             modelled_on: Some(taken_on),
             model: None,
         };
@@ -202,7 +205,7 @@ mod tests {
         let fitted =
             Model { taken_on, nu: 1.0, alpha: 1.0, per_person_year, fitted_by, firms: 1000, incidents: 500 };
         let model = model.then_some(&fitted);
-        judged(&Against { reference: Some(&reference), model, days: 365, limits })
+        judged(&Against { reference: Some(&reference), model, limits })
     }
 
     fn said(year: Year, limits: &Limits, model: bool) -> (ListClass, String) {
@@ -230,6 +233,20 @@ mod tests {
         assert_eq!(of(5, 0, Some(1000)), list(general, "incidents"));
     }
 
+    /// At the begin of a year most of it is not reported yet: the city's rate is half of what the model of the year before
+    /// has. 400 insured, two expected by that, one by what is known; three seen are as many beside the city as six
+    /// would be later: P(gamma(4, 2) > 1) = e^-2 (1 + 2 + 2 + 4/3) = 0.857, and not P(gamma(4, 1 + 2) > 1/2).
+    #[test]
+    fn what_is_not_reported_yet_is_missing_for_the_enterprise_and_the_city_alike() {
+        let of = year(3, 0, Some(400));
+        let (chance, shrunken) = beside(2.5, &Limits::default(), true, |against| {
+            (against.chance_above_city(of).unwrap(), against.shrunken(of).unwrap())
+        });
+        assert!((chance - (-2.0_f64).exp() * (1.0 + 2.0 + 2.0 + 4.0 / 3.0)).abs() < 1e-12, "{chance}");
+        // (3 + 1) / (1 + 1) of 2.5.
+        assert!((shrunken - 5.0).abs() < 1e-12, "{shrunken}");
+    }
+
     #[test]
     fn what_cannot_be_tested_is_said_and_not_guessed() {
         let limits = Limits::default();
@@ -239,10 +256,7 @@ mod tests {
         assert_eq!(said(year(3, 0, Some(0)), &limits, true), general(&open("headcount_zero")));
         let no_model = "high_rate several_and_above_average?no_model";
         assert_eq!(said(year(3, 0, Some(50)), &limits, false), (ListClass::Key, no_model.to_owned()));
-        let verdict = judge(
-            year(3, 0, Some(50)),
-            &Against { reference: None, model: None, days: 365, limits: &limits },
-        );
+        let verdict = judge(year(3, 0, Some(50)), &Against { reference: None, model: None, limits: &limits });
         let open: Vec<_> = verdict.unwrap().undetermined().map(|(_, why)| why).collect();
         assert_eq!(open, [Undetermined::NoCityRate; 2]);
     }

@@ -33,8 +33,6 @@ pub(super) struct OfList {
     pub year: i32,
     pub reference: Option<Reference>,
     pub model: Option<Arc<Model>>,
-    /// Days of the year so far.
-    pub days: u32,
     pub limits: Limits,
     pub stamp: Stamp,
 }
@@ -93,12 +91,7 @@ impl fmt::Debug for ListsChanged {
 
 impl OfList {
     pub fn against(&self) -> Against<'_> {
-        Against {
-            reference: self.reference.as_ref(),
-            model: self.model.as_deref(),
-            days: self.days,
-            limits: &self.limits,
-        }
+        Against { reference: self.reference.as_ref(), model: self.model.as_deref(), limits: &self.limits }
     }
 
     /// An entry with everything that explains it.

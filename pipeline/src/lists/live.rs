@@ -275,7 +275,7 @@ impl Lists {
         for (year, slot) in kept(before.stamp.as_of) {
             let Some(of) = self.years.get(&year) else { continue };
             all.push(of.whole(year, before.stamp));
-            let list = of.list((year, slot), before);
+            let list = of.list(year, before);
             all.extend(of.on.iter().map(|(uscc, said)| list.listed(*uscc, said, before.now(uscc, slot))));
         }
         all.sort_by_cached_key(Listed::key);
@@ -291,7 +291,7 @@ impl Lists {
         let all = kept.filter_map(|(year, slot)| {
             let of = self.years.get(&year)?;
             let said = of.on.get(&uscc)?;
-            Some(of.list((year, slot), before).listed(uscc, said, before.now(&uscc, slot)))
+            Some(of.list(year, before).listed(uscc, said, before.now(&uscc, slot)))
         });
         all.collect()
     }
@@ -336,7 +336,7 @@ impl Lists {
         // Of many the greater part is in order: they came in rows.
         whose.sort();
         whose.dedup();
-        let list = self.years.entry(of.0).or_default().list(of, before);
+        let list = self.years.entry(of.0).or_default().list(of.0, before);
         let renewed = cores::some(&whose, |whose| self.renewed(of, *whose, &list, before));
         if renewed.is_empty() {
             return Vec::new();
@@ -453,7 +453,7 @@ impl Lists {
             Ok(what) => what,
         };
         let of = self.years.get(&year).unwrap_or(&nothing);
-        let list = of.list((year, LAST_YEAR), before);
+        let list = of.list(year, before);
         let member =
             |(uscc, said): (&Uscc, &Said)| (*uscc, list.member(*uscc, said, before.now(uscc, LAST_YEAR)));
         let members: BTreeMap<Uscc, Member> = of.on.iter().map(member).collect();
@@ -488,12 +488,11 @@ impl Before<'_> {
 
 impl OfYear {
     /// What its entries have in common.
-    fn list(&self, (year, slot): (i32, usize), before: &Before) -> OfList {
+    fn list(&self, year: i32, before: &Before) -> OfList {
         OfList {
             year,
             reference: self.reference.clone(),
             model: self.model.clone(),
-            days: length(slot, before.stamp.as_of),
             limits: *before.limits,
             stamp: before.stamp.clone(),
         }

@@ -190,7 +190,6 @@ struct Tests<'a> {
     limits: ListLimits,
     city: Option<f64>,
     model: Option<&'a Model>,
-    days: u32,
 }
 
 impl Tests<'_> {
@@ -209,9 +208,8 @@ impl Tests<'_> {
     /// Shape and rate of what the firm's true rate a person may be, by the model.
     fn posterior(&self, firm: &Firm) -> Result<(f64, f64), Undetermined> {
         let headcount = Tests::headcount(firm)?;
-        let model = self.model.ok_or(Undetermined::NoModel)?;
-        let person = model.per_person_year * f64::from(self.days) / 365.0;
-        Ok((f64::from(firm.incidents) + model.nu, headcount + model.alpha / person))
+        let (city, model) = (self.city()?, self.model.ok_or(Undetermined::NoModel)?);
+        Ok((f64::from(firm.incidents) + model.nu, headcount + model.alpha * 1000.0 / city))
     }
 
     fn shrunken(&self, firm: &Firm) -> Result<f64, Undetermined> {
@@ -318,7 +316,6 @@ pub fn compare_lists(
             limits,
             city: reference.and_then(|r| r.per_thousand),
             model: reference.and_then(|r| r.model.as_ref()),
-            days: length(span),
         };
         let list = oracle.at_present(|basis| {
             let was_key = |uscc: Uscc, before: i32| match oracle.frozen.get(&before) {

@@ -65,10 +65,14 @@ impl Moment<'_> {
         }
     }
 
-    /// Incidents of any category at an enterprise, as employer or host, from the year of `day` to the as-of day.
+    /// Incidents of any category at an enterprise, as employer or host, and of those that are read as it, from the year of
+    /// `day` to the as-of day, or to `day` itself if that is later.
     fn year_to_date(&self, uscc: Uscc, day: Day) -> u32 {
-        let of_year = |f: &Found| f.occurred_on.year() == day.year() && f.occurred_on <= self.as_of();
-        self.now.values().filter(|k| !k.gone && k.found.at(uscc) && of_year(&k.found)).count() as u32
+        let latest = if day > self.as_of() { day } else { self.as_of() };
+        let of_year = |f: &Found| f.occurred_on.year() == day.year() && f.occurred_on <= latest;
+        let read_as = |f: &Found| f.uscc.is_some_and(|employer| self.registry.root(employer) == uscc);
+        let of = |f: &Found| f.at(uscc) || (f.state == State::Counted && read_as(f));
+        self.now.values().filter(|k| !k.gone && of(&k.found) && of_year(&k.found)).count() as u32
     }
 
     fn owners(&self, whom: &BTreeSet<Uscc>, day: Day) -> Vec<(Role, String, Option<u32>)> {
