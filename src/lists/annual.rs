@@ -44,7 +44,7 @@ pub struct OfYear {
     pub sizes: Whole,
     /// What the enterprises of the year were compared with when the list as a whole was last written. A row has its own.
     pub reference: Option<Reference>,
-    /// Key ones first, the most incidents first.
+    /// Key ones first, the most incidents first, then the most severe ones, then the highest shrunken rate.
     pub members: Vec<Row>,
 }
 
@@ -192,8 +192,10 @@ fn choose(args: &Annual, heading: &Heading, entries: Vec<Listed>, names: &Engine
         let members = entries.iter().filter(wanted).filter(same);
         let mut members: Vec<Row> = members.filter_map(|listed| row(listed, names)).collect();
         members.sort_by(|a, b| {
-            let rank = |r: &Row| (r.member.class != ListClass::Key, std::cmp::Reverse(r.member.incidents));
-            let rate = |r: &Row| r.member.per_thousand.unwrap_or(-1.0);
+            let m = |r: &Row| (std::cmp::Reverse(r.member.incidents), std::cmp::Reverse(r.member.severe));
+            let rank = |r: &Row| (r.member.class != ListClass::Key, m(r));
+            // A raw rate would put the smallest first.
+            let rate = |r: &Row| r.member.shrunken_per_thousand.unwrap_or(-1.0);
             rank(a).cmp(&rank(b)).then(rate(b).total_cmp(&rate(a))).then(a.member.uscc.cmp(&b.member.uscc))
         });
         lists.push(OfYear {

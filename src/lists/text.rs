@@ -163,7 +163,9 @@ pub fn streaks(list: &Streaks, limits: &Limits, top: usize) -> String {
         ),
     };
     format!(
-        "STREAKS WITHOUT INJURY: {} enterprises of {} or more insured persons\n\n{}\nLeft out: {}\nFrom the first headcount on where no incident is known.\n{unsure}For officers: taking part \
+        "STREAKS WITHOUT PRODUCTION INCIDENT: {} enterprises of {} or more insured persons\n\n{}\nLeft out: {}\nFrom the first headcount on where no \
+         production incident is known. Sudden illness, commuting and occupational disease end no streak, nor does what is\nonly suspected or names \
+         no registered enterprise: `tocsin why USCC` shows them.\n{unsure}For officers: taking part \
          is voluntary. A small enterprise has a long streak by chance; read the insured beside the days.\n",
         list.streaks.len(),
         limits.streak_headcount,

@@ -9,7 +9,7 @@ use tocsin_schemas::time::Instant;
 
 use super::check::Judged;
 use super::knowledge::{Cut, Found, Knowledge};
-use super::view::{Brought, Numbers};
+use super::view::{Brought, LeftBy, Numbers};
 use super::{Why, since};
 use crate::policy::Policies;
 
@@ -20,9 +20,13 @@ use crate::policy::Policies;
 /// correction, what was not known just before it. Where a late record did it, which shows no such instant: what changed
 /// since the message before. At a midnight nothing is taken in, but a registration may take effect.
 pub(super) fn brought(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policies) -> Brought {
-    let by_records = !matches!(alert.reason, Some(Reason::Expired | Reason::Policy));
-    if matches!(alert.change, Change::New | Change::Suppressed) || !by_records {
+    if matches!(alert.change, Change::New | Change::Suppressed) || alert.reason == Some(Reason::Policy) {
         return Brought::default();
+    }
+    if alert.reason == Some(Reason::Expired) {
+        // Days went by; but what is another's since this midnight is so by a registration.
+        let lost = judged.numbers.left().iter().any(|left| left.by == LeftBy::Enterprise);
+        return if lost { taking_effect(why, alert, judged) } else { Brought::default() };
     }
     let arrivals = &why.records.arrivals;
     let up_to = |instant: Instant, included: bool| -> Cut {
@@ -94,13 +98,14 @@ fn is_about(found: &Found, alert: &Alert, numbers: &Numbers) -> bool {
     }
 }
 
-/// Registrations that begin to hold on the day of a midnight.
+/// Registrations that begin to hold on the day of a midnight: of the enterprise, and of those whose incidents are no more its own.
 fn taking_effect(why: &Why<'_, '_>, alert: &Alert, judged: &Judged) -> Brought {
     let begins = |i: &usize| {
         let record = &why.records.arrivals[*i].arrival.record;
         judged.known[*i] && matches!(record, Record::Enterprise(e) if e.valid_from == alert.as_of)
     };
-    let of = BTreeSet::from([alert.uscc]);
+    let mut of: BTreeSet<Uscc> = judged.became.iter().filter_map(|found| found.seen.uscc).collect();
+    of.insert(alert.uscc);
     let begin = (0..why.records.arrivals.len()).filter(begins);
     let registered = begin.filter_map(|i| since::registration(&why.records.arrivals[i].arrival, &of));
     Brought { reports: Vec::new(), registered: registered.collect() }

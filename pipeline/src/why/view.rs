@@ -200,10 +200,15 @@ pub enum Numbers {
 }
 
 impl Numbers {
-    /// Of a warning, the reports of what left it that were withdrawn.
+    /// Of a warning, what left it since the message before.
+    pub(super) fn left(&self) -> &[Left] {
+        let Numbers::Escalation { before: Some(before), .. } = self else { return &[] };
+        &before.left
+    }
+
+    /// The reports of those that were withdrawn.
     pub(super) fn gone(&self) -> Vec<ReportKey> {
-        let Numbers::Escalation { before: Some(before), .. } = self else { return Vec::new() };
-        before.left.iter().flat_map(|left| &left.reports).map(|r| r.report.clone()).collect()
+        self.left().iter().flat_map(|left| &left.reports).map(|r| r.report.clone()).collect()
     }
 }
 

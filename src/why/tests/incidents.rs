@@ -133,3 +133,40 @@ fn what_the_door_left_out_of_a_report_is_named() {
     let none = "minor (no report gives lost days or a grade; none says that the person died)";
     assert!(page.contains(none), "{page}");
 }
+
+/// Its incident is read as another enterprise's from a day on: it left the warning by a registration, and not by its age.
+#[test]
+fn a_warning_that_falls_because_of_the_register_names_the_registration() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = std::fs::read_to_string(town()).unwrap();
+    let firms: Vec<Value> = all.lines().take(3).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let code = |n: usize| firms[n]["value"]["uscc"].as_str().unwrap().to_owned();
+    let later = |n: usize, day: &str, more: &Value| {
+        let mut line = firms[n].clone();
+        line["arrived_at"] = json!(format!("{day}T08:00:00+08:00"));
+        line["value"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line
+    };
+    let hurt = json!({"topic": "reports.hr", "arrived_at": "2025-03-05T09:00:00+08:00", "value": {"source": "hr",
+        "source_record_id": "1", "version": 1, "status": "reported", "occurred_on": "2025-03-04",
+        "reported_at": "2025-03-05T09:00:00+08:00", "uscc": code(0), "person_key": "11".repeat(32),
+        "died_on": "2025-03-04"}});
+    let lines = [
+        later(0, "2025-03-01", &json!({})),
+        later(1, "2025-03-01", &json!({"successor_of": code(0)})),
+        hurt,
+        later(1, "2025-06-01", &json!({"version": 2, "valid_from": "2025-07-01"})),
+        later(2, "2025-07-02", &json!({})),
+    ];
+    let stream = dir.path().join("stream.jsonl");
+    std::fs::write(&stream, lines.map(|line| line.to_string()).join("\n")).unwrap();
+    let replayed = replayed(&stream, None);
+    let pages = warnings(&replayed);
+    let is_closed = |page: &&String| page.lines().next().is_some_and(|line| line.contains(" closed"));
+    let closed = pages.iter().find(is_closed).unwrap_or_else(|| panic!("{pages:#?}"));
+    let (_, brought) = closed.split_once("What brought it about\n").unwrap();
+    let first = brought.lines().next().unwrap().trim();
+    let registered = format!("2025-06-01T08:00:00+08:00 register: {} version 2 ", code(1));
+    assert!(first.starts_with(&registered), "{closed}");
+    assert!(closed.contains("is another enterprise's now, or read as another's"), "{closed}");
+}

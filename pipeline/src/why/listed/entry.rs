@@ -158,12 +158,7 @@ fn judge_reading(why: &Why<'_, '_>, of: &Of, policies: &Policies, at_hand: bool,
     let year = Year { tally: tally(&counted), heads: heads(why, &then, member.uscc, of.days) };
     let limits = &policies.on(listed.as_of).lists;
     let model = listed.reference.as_ref().and_then(|r| r.model.as_ref()).map(Model::from);
-    let against = Against {
-        reference: listed.reference.as_ref(),
-        model: model.as_ref(),
-        days: length(of.days),
-        limits,
-    };
+    let against = Against { reference: listed.reference.as_ref(), model: model.as_ref(), limits };
     let mut differences = Vec::new();
     match rule(year, &against) {
         None => {
