@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
-use tocsin_schemas::codes::{FailureClass, Role, Says};
+use tocsin_schemas::codes::{FailureClass, Role, Says, Urgency};
 use tocsin_schemas::index;
 use tocsin_schemas::records::{Delivery, DeliveryState};
 use tocsin_schemas::time::Instant;
@@ -64,7 +64,7 @@ pub struct Past {
     /// When the last one rang, as far as that is known. One that failed counts only if it was severe: nobody is rung
     /// out of bed for the correction of a minor message that may not even have come.
     pub last_out: Option<Instant>,
-    /// Whether that one was severe (T2, T8).
+    /// Whether that one was severe.
     pub severe_out: bool,
 }
 
@@ -79,15 +79,27 @@ impl Past {
             // It did not ring by itself.
             return;
         }
-        let severe = [Template::T2.id(), Template::T8.id()].contains(&&*delivery.template);
-        if severe || delivery.state != DeliveryState::Failed {
-            (self.last_out, self.severe_out) = (Some(delivery.at), severe);
+        // What is learnt of it later, and of one before the last, is no ring.
+        let (severe, at) = (tells_of_severe(delivery), delivery.sent_at.unwrap_or(delivery.at));
+        if (severe || delivery.state != DeliveryState::Failed) && self.last_out.is_none_or(|last| last <= at)
+        {
+            (self.last_out, self.severe_out) = (Some(at), severe);
         }
     }
 
     /// Whether messages were due before, and certainly none of them went out.
     pub fn certainly_silent(self) -> bool {
         self.ended > 0 && !self.maybe_out
+    }
+}
+
+/// Whether this message sends somebody out to a severe accident: T2 and T8 always; T15 and T18 tell of minor ones, too, and
+/// those do not ring at once.
+fn tells_of_severe(delivery: &Delivery) -> bool {
+    match Template::of_wording(&delivery.template) {
+        Some(Template::T2 | Template::T8) => true,
+        Some(Template::T15 | Template::T18) => delivery.urgency == Urgency::AtOnce,
+        _ => false,
     }
 }
 
@@ -391,6 +403,59 @@ mod tests {
         assert_eq!(ledger.counts().into_values().sum::<u64>(), 1);
         let past = ledger.past(ThreadKey::of(&d));
         assert_eq!((past.ended, past.maybe_out), (1, true));
+    }
+
+    #[test]
+    fn a_severe_message_is_severe_in_whatever_words_a_gateway_takes() {
+        let severe = |template: &str, urgency| {
+            let mut ledger = Ledger::new();
+            let template = template.to_owned();
+            let d = Delivery { template, urgency, ..delivery("a1", DeliveryState::Accepted) };
+            ledger.apply(d.clone());
+            ledger.past(ThreadKey::of(&d)).severe_out
+        };
+        for template in
+            ["T2", "T2_fallback", "T8", "T8_fallback", "T15", "T15_fallback", "T18", "T18_fallback"]
+        {
+            assert!(severe(template, Urgency::AtOnce), "{template}");
+        }
+        // A visit for a minor accident, a red level, and what takes either back.
+        for (template, urgency) in [
+            ("T1", Urgency::Daytime),
+            ("T15", Urgency::Daytime),
+            ("T18_fallback", Urgency::Daytime),
+            ("T7", Urgency::AtOnce),
+            ("T17", Urgency::Daytime),
+        ] {
+            assert!(!severe(template, urgency), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_message_rang_when_it_was_sent_whatever_is_learnt_of_it_later() {
+        use DeliveryState::*;
+        let mut ledger = Ledger::new();
+        let sent = |alert: &str, template: &str, state, (sent, at)| Delivery {
+            template: template.into(),
+            sent_at: Some(Instant(sent)),
+            at: Instant(at),
+            ..delivery(alert, state)
+        };
+        let thread = ThreadKey::of(&delivery("a1", Accepted));
+        let acknowledged =
+            Delivery { reason: Some("acknowledged".into()), ..sent("a2", "T1", Delivered, (20, 50)) };
+        for (record, expected) in [
+            (sent("a1", "T2", Accepted, (10, 11)), (10, true)),
+            (sent("a2", "T1", Accepted, (20, 21)), (20, false)),
+            // The receipt of the first one comes last.
+            (sent("a1", "T2", Delivered, (10, 30)), (20, false)),
+            (sent("a2", "T1", Delivered, (20, 40)), (20, false)),
+            (acknowledged, (20, false)),
+        ] {
+            assert_ne!(ledger.apply(record), Applied::Nothing);
+            let past = ledger.past(thread);
+            assert_eq!((past.last_out, past.severe_out), (Some(Instant(expected.0)), expected.1));
+        }
     }
 
     #[test]

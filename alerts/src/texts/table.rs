@@ -105,6 +105,11 @@ impl Template {
         }
     }
 
+    /// The text that has this wording: `T7` of `T7` and of `T7_fallback`.
+    pub fn of_wording(id: &str) -> Option<Template> {
+        Template::ALL.into_iter().find(|text| [text.id(), text.fallback_id()].contains(&id))
+    }
+
     /// Whom it tells what, for pages.
     pub const fn about(self) -> &'static str {
         match self {
