@@ -42,7 +42,7 @@ pub(super) struct Entry {
     sending_to: Option<String>,
     /// Grave news has passed it: it waits for an answer beside its thread.
     aside: bool,
-    /// Grave news that takes its place has passed it.
+    /// What takes its place has passed it.
     overtaken: bool,
     /// It was due while its gateway was not to be called, or while one before it had no answer: it waited.
     pub waited: bool,
@@ -78,8 +78,8 @@ pub(super) struct Board {
 #[derive(Default)]
 struct Thread {
     queue: VecDeque<u64>,
-    /// How many of it were passed, and wait for an answer.
-    aside: usize,
+    /// Those of it that were passed, and wait for an answer.
+    aside: Vec<u64>,
 }
 
 impl Board {
@@ -106,7 +106,8 @@ impl Board {
         let queue = &mut self.threads.entry(thread).or_default().queue;
         queue.push_back(seq);
         let first = queue[0];
-        let overtakes = decide::supersedes(delivery.change) || delivery.urgency == Urgency::AtOnce;
+        let supersedes = decide::supersedes(delivery.change);
+        let overtakes = supersedes || delivery.urgency == Urgency::AtOnce;
         self.ids.insert(delivery.delivery_id.clone(), seq);
         let entry = Entry {
             delivery,
@@ -118,6 +119,9 @@ impl Board {
             parked: None,
         };
         self.entries.insert(seq, entry);
+        if supersedes {
+            self.overtake_those_aside(thread);
+        }
         if first == seq || overtakes {
             // The first is looked at again now: it may be overtaken.
             self.first_is_ready(thread);
@@ -133,14 +137,26 @@ impl Board {
             return;
         }
         let thread = entry.thread;
+        // Asked while it stands in its thread: what takes its place may be out when it has its answer. Not all that is grave
+        // does: of two accidents each is told.
+        let overtaken = self.superseded(seq);
         if let Some(entry) = self.entries.get_mut(&seq) {
-            entry.aside = true;
+            (entry.aside, entry.overtaken) = (true, overtaken);
         }
         if let Some(of) = self.threads.get_mut(&thread) {
             of.queue.retain(|&other| other != seq);
-            of.aside += 1;
+            of.aside.push(seq);
         }
         self.first_is_ready(thread);
+    }
+
+    /// What comes now takes the place of those that were passed before, too.
+    fn overtake_those_aside(&mut self, thread: ThreadKey) {
+        for seq in self.threads.get(&thread).map(|of| of.aside.clone()).unwrap_or_default() {
+            if let Some(entry) = self.entries.get_mut(&seq) {
+                entry.overtaken = true;
+            }
+        }
     }
 
     /// The first of a thread is looked at now. Where it must wait for the answer of one that was passed, grave news
@@ -172,7 +188,7 @@ impl Board {
     fn must_know(&self, entry: &Entry) -> bool {
         !entry.aside
             && decide::looks_back(entry.delivery.change)
-            && self.threads.get(&entry.thread).is_some_and(|thread| thread.aside > 0)
+            && self.threads.get(&entry.thread).is_some_and(|thread| !thread.aside.is_empty())
     }
 
     fn make_ready(&mut self, seq: u64) {
@@ -277,7 +293,7 @@ impl Board {
     pub fn superseded(&self, seq: u64) -> bool {
         let Some(entry) = self.entries.get(&seq) else { return false };
         let Some(thread) = self.threads.get(&entry.thread) else { return false };
-        if entry.aside || entry.overtaken {
+        if entry.overtaken {
             return true;
         }
         let later = thread.queue.iter().filter(|&&other| other > seq);
@@ -376,10 +392,10 @@ impl Board {
         }
         if let Some(thread) = self.threads.get_mut(&entry.thread) {
             thread.queue.retain(|&other| other != seq);
-            thread.aside -= usize::from(entry.aside);
+            thread.aside.retain(|&other| other != seq);
             match thread.queue.is_empty() {
                 false => self.first_is_ready(entry.thread),
-                true if thread.aside == 0 => drop(self.threads.remove(&entry.thread)),
+                true if thread.aside.is_empty() => drop(self.threads.remove(&entry.thread)),
                 true => {}
             }
         }
