@@ -13,7 +13,8 @@
 //!    certainly did not go out it is skipped (`nothing_to_correct`).
 //! 4. `upgraded` and `raised` go to those and to whoever is first in the chain now: they are whole by themselves, and a
 //!    death must not stay unsaid because an earlier message failed.
-//! 5. The same words to the same phone in one alert go once (`same_person`); what becomes of them counts for both roles.
+//! 5. The same words to the same phone in one alert go once (`same_person`), also where two gateways take them in different
+//!    lengths; what becomes of them counts for both roles.
 //! 6. A message that was overtaken by `corrected`, `closed`, `upgraded` or `raised` goes to nobody further.
 //! 7. An address that bounced is not tried again, and one whose holder has said "not ours" not for that enterprise or
 //!    area, until the contact is registered anew.
@@ -115,7 +116,7 @@ impl Planner<'_> {
         drafts
     }
 
-    /// The deliveries by which an audience is told, with their words.
+    /// The deliveries by which an audience is told, with their words before a gateway shortens them.
     fn opening(&self, alert: &Alert, audience: &Audience) -> Vec<(Draft, Option<String>)> {
         let mut steps = match alert.change {
             change if decide::looks_back(change) || matches!(change, Change::Upgraded | Change::Raised) => {
@@ -246,9 +247,12 @@ impl Planner<'_> {
             ..self.blank(alert, audience)
         };
         match message {
-            Ok(Message { text, slots, fallback, .. }) => {
+            Ok(Message { template, slots, fallback, text }) => {
                 delivery.slots = slots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-                (Draft { delivery, fallback }, Some(text))
+                // The words as no gateway shortens them: over two gateways the same is said, whatever each takes.
+                let whole = variable_chars.map(|_| self.texts.render_as(template, alert, audience, None));
+                let words = whole.and_then(Result::ok).map_or(text, |message| message.text);
+                (Draft { delivery, fallback }, Some(words))
             }
             Err(error) => {
                 let delivery = decide::end(&delivery, DeliveryState::Failed, error.reason(), self.now);

@@ -478,3 +478,27 @@ fn a_role_may_have_an_order_of_its_own() {
     assert_eq!(house.plan(&new_alert())[0].channel, "webhook");
     assert_eq!(house.plan(&escalation(Change::New, Some(Level::Blue), 2))[0].channel, "aliyun");
 }
+
+#[test]
+fn one_phone_hears_a_correction_once_though_two_gateways_told_it_in_different_words() {
+    for change in [Change::Corrected, Change::Upgraded] {
+        let mut house = House { awaits: Some(next::Awaits::default()), ..House::new(&["aliyun", "tencent"]) };
+        house.owner(1, "o1");
+        let first = house.tell(&new_alert()).remove(0);
+        house.ends(&first, DeliveryState::Accepted, "");
+        house.ends(&first, DeliveryState::Failed, "carrier_failed");
+        let (_, channel, second) = house.next(&new_alert()).unwrap();
+        assert_eq!((channel.as_str(), second.template.as_str()), ("tencent", "T1_fallback"));
+        house.ends(&second, DeliveryState::Delivered, "");
+        let planned = house.tell(&followed("a2", change));
+        let stand = |d: &Delivery| (d.channel.clone(), d.state, crate::ledger::reason_class(d).to_owned());
+        assert_eq!(
+            planned.iter().map(stand).collect::<Vec<_>>(),
+            [
+                ("tencent".to_owned(), DeliveryState::Planned, String::new()),
+                ("aliyun".to_owned(), DeliveryState::Skipped, "same_person".to_owned()),
+            ],
+            "{change}: over the gateway that brought the last one"
+        );
+    }
+}

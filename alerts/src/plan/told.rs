@@ -107,13 +107,22 @@ pub fn order_of(delivery: &Delivery) -> Order {
     (delivery.decided_at.unwrap_or(delivery.at), delivery.episode, delivery.revision)
 }
 
+/// Somebody who was told over a channel, or may have been.
+#[derive(Debug)]
+struct Known {
+    whom: Heard,
+    /// The earliest alert that told them.
+    since: Order,
+    /// The carrier has said since that it did not bring the last one.
+    lost: bool,
+}
+
 #[derive(Debug, Default)]
 struct Conversation {
     /// The shares that are not closed.
     unfinished: BTreeSet<(Order, ShareKey)>,
     ended: u32,
-    /// With the earliest alert that told them.
-    heard: Vec<(Heard, Order)>,
+    heard: Vec<Known>,
     open: HashSet<String>,
     /// The latest alert, and what it changes.
     last: Option<(Order, Change)>,
@@ -239,10 +248,13 @@ impl Told {
         }
         conversation.open.remove(id);
         conversation.ended += u32::from(applied != Applied::MovedOn);
-        if let Some(heard) = Heard::of(delivery).filter(|_| maybe_out(delivery)) {
-            match conversation.heard.iter_mut().find(|(known, _)| known.same(&heard)) {
-                Some((_, since)) => *since = order_of(delivery).min(*since),
-                None => conversation.heard.push((heard, order_of(delivery))),
+        if let Some(whom) = Heard::of(delivery) {
+            let (since, told) = (order_of(delivery), maybe_out(delivery));
+            match conversation.heard.iter_mut().find(|known| known.whom.same(&whom)) {
+                Some(known) if told => (known.since, known.lost) = (since.min(known.since), false),
+                Some(known) => known.lost |= applied == Applied::MovedOn,
+                None if told => conversation.heard.push(Known { whom, since, lost: false }),
+                None => {}
             }
         }
         moved
@@ -433,19 +445,21 @@ impl Told {
     }
 
     /// Whoever was told in the conversation of this alert before it, or may have been, or will be, each channel and
-    /// address once.
+    /// address once; those last whose carrier did not bring it.
     pub fn heard_before(&self, alert: &Alert, audience: &Audience) -> Vec<Heard> {
         let Some(conversation) = self.conversations.get(&ConversationKey::new(alert, audience)) else {
             return Vec::new();
         };
         let before = order(alert);
-        let known = conversation.heard.iter().filter(|(_, since)| *since < before);
-        let mut heard: Vec<Heard> = known.map(|(heard, _)| heard.clone()).collect();
+        let known = conversation.heard.iter().filter(|known| known.since < before);
+        let (lost, told): (Vec<&Known>, Vec<&Known>) = known.partition(|known| known.lost);
+        let mut heard: Vec<Heard> = told.into_iter().map(|known| known.whom.clone()).collect();
         let mut open: Vec<&Delivery> =
             conversation.open.iter().filter_map(|id| self.ledger.open(id)).collect();
         open.retain(|d| order_of(d) < before);
         open.sort_by_key(|d| (d.at, &d.delivery_id));
-        for person in open.into_iter().filter_map(Heard::of) {
+        let lost = lost.into_iter().map(|known| known.whom.clone());
+        for person in open.into_iter().filter_map(Heard::of).chain(lost) {
             if heard.iter().all(|known| !known.same(&person)) {
                 heard.push(person);
             }
