@@ -75,6 +75,8 @@ pub enum Why {
     Holiday,
     /// It waits: the phone has rung often enough.
     Quota,
+    /// It waits: the gateway says that the phone's window is used up; the gateway's word follows.
+    Window,
     /// It is a digest, and waits for its day.
     Digest,
     /// A digest stands for it; the digest's id follows.
@@ -102,6 +104,7 @@ impl Why {
             Why::QuietHours => "quiet_hours",
             Why::Holiday => "holiday",
             Why::Quota => "quota",
+            Why::Window => "window_used_up",
             Why::Digest => "digest",
             Why::InDigest => "in_digest",
             Why::Fuse => "fuse",
@@ -410,7 +413,13 @@ pub fn after(
             };
         }
         Outcome::Transient { reason, retry_after_ms } => (reason, *retry_after_ms),
-        Outcome::WindowUsedUp { reason, until } => (reason, until.map(|at| at.0.saturating_sub(now.0))),
+        Outcome::WindowUsedUp { reason, until } => {
+            let again = again(delivery, reason, until.map(|at| at.0.saturating_sub(now.0)), now, settings);
+            // Named, because of one that waits so the next person is told where an answer is due.
+            let waits = again.state == DeliveryState::Planned;
+            let named = waits.then(|| format!("{}:{reason}", Why::Window.as_str()));
+            return Delivery { reason: named.or(again.reason), ..again };
+        }
         // Nobody else is told instead, and whoever has the template approved again may need days: it waits, and keeps its
         // attempts for afterwards.
         Outcome::Text { reason } if looks_back(delivery.change) => {

@@ -171,10 +171,10 @@ pub fn stands_for(delivery: &Delivery) -> Option<&str> {
 }
 
 /// The reason of a delivery as metrics count it: a bounded set. `silenced:EVENT` is `silenced`, `in_digest:ID` is
-/// `in_digest`, `same_person:ID` is `same_person`, `retry:ID` is `retry`.
+/// `in_digest`, `same_person:ID` is `same_person`, `window_used_up:CODE` is `window_used_up`, `retry:ID` is `retry`.
 pub fn reason_class(delivery: &Delivery) -> &str {
     let reason = delivery.reason.as_deref().unwrap_or_default();
-    let named = [Why::Silenced, Why::InDigest, Why::SamePerson, Why::Retry].map(Why::as_str);
+    let named = [Why::Silenced, Why::InDigest, Why::SamePerson, Why::Window, Why::Retry].map(Why::as_str);
     let begins = |why: &&&str| reason.strip_prefix(**why).is_some_and(|rest| rest.starts_with(':'));
     named.iter().find(begins).copied().unwrap_or(reason)
 }

@@ -155,6 +155,11 @@ impl Channel for Gate {
                 Some("忙") => {
                     return Outcome::Transient { reason: "connection_refused".into(), retry_after_ms: None };
                 }
+                Some("满") => {
+                    // Asked again in an hour at the latest.
+                    let until = Some(Instant(i64::MAX));
+                    return Outcome::WindowUsedUp { reason: "a_day_of_this_phone".into(), until };
+                }
                 Some("账户") => return Outcome::Account { reason: "http_403".into() },
                 Some("丢失") => return unknown(),
                 Some("丢响") => {

@@ -299,7 +299,8 @@ fn act(words: &[&str]) -> Option<Act> {
             Act::Silence { subject: subject.into(), until, everything }
         }
         ["网关", phone, ref answers @ ..] if !answers.is_empty() => {
-            let known = ["拒绝", "忙", "账户", "丢响", "丢失", "挡住", "放行", "查送达", "查失败", "查空号"];
+            let known =
+                ["拒绝", "忙", "账户", "丢响", "丢失", "满", "挡住", "放行", "查送达", "查失败", "查空号"];
             if answers.iter().any(|a| !known.contains(&a.split('@').next().unwrap_or_default())) {
                 return None;
             }

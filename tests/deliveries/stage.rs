@@ -15,6 +15,7 @@ use tocsin_alerts::contacts::Person;
 use tocsin_alerts::decide::RetrySettings;
 use tocsin_alerts::fuse;
 use tocsin_alerts::gateways::{self, Fate};
+use tocsin_alerts::ledger::reason_class;
 use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_alerts::plan::next::Awaits;
 use tocsin_alerts::retry;
@@ -448,13 +449,18 @@ impl Stage {
         }
         let taken =
             |end: &Offset| stats.taken_in.iter().any(|o| o.partition == end.partition && o.next >= end.next);
-        let sending = self.deliveries().values().filter(|d| d.state.as_str() == "sending").count();
+        let all = self.deliveries();
+        let sending = all.values().filter(|d| d.state.as_str() == "sending").count();
+        // Or all that is open is to be tried again, in an hour perhaps, when the phone's window at the gateway opens.
+        let window = |d: &Delivery| reason_class(d) == "window_used_up" && d.due_at > Some(self.clock.now());
+        let open = |d: &&Delivery| ["planned", "sending", "uncertain"].contains(&d.state.as_str());
+        let waits = all.values().any(window) && all.values().filter(open).all(window);
         let later = stats.next_due.is_none_or(|due| due > self.clock.now());
         Ok(ends.iter().all(taken)
             && later
             && stats.in_hand == stats.open
             && sending == self.phones.parked()
-            && sending > 0)
+            && (sending > 0 || waits))
     }
 
     /// Every delivery as it stands, by its id.

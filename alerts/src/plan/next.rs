@@ -3,7 +3,7 @@
 //! | what is so | next |
 //! |---|---|
 //! | something is under way | wait |
-//! | the gateway is asked whether it has one, or the phone's quota is used up: and an answer is due by now | the next rank, then the next level, as below |
+//! | the gateway is asked whether it has one, or the phone's quota is used up, ours or the gateway's: and an answer is due by now | the next rank, then the next level, as below |
 //! | the same, and none is due | wait |
 //! | the alert was overtaken | done |
 //! | it speaks of an earlier message, and that went on to somebody since | that one, too |

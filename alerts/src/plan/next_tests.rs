@@ -168,6 +168,39 @@ fn a_death_that_waits_for_a_phones_quota_is_told_to_the_next_when_nobody_answers
 }
 
 #[test]
+fn a_death_that_a_gateway_refuses_for_its_window_is_told_to_the_next_too_and_may_still_go_out() {
+    let mut house = house(&["tencent"]);
+    house.owner(1, "o1");
+    house.knows(Role::SafetyOfficer, uscc().as_str(), 1, "s1");
+    let death = owner_alert("a2", Change::New, Severity::Fatal);
+    let first = Delivery { decided_at: Some(NOW), ..house.tell(&death).remove(0) };
+    // Tried hourly: that puts off nobody's deadline.
+    let tried = |hours: i64| {
+        let at = NOW.plus_millis(hours * HOUR);
+        Delivery { at, attempt: 1, ..sent(&first, at) }
+    };
+    let window = "window_used_up:LimitExceeded.PhoneNumberDailyLimit";
+    for hours in 0..2 {
+        house.now = NOW.plus_millis(hours * HOUR);
+        house.ends(&tried(hours), DeliveryState::Planned, window);
+        assert_eq!(house.further(&death), Further::Wait(Some(NOW.plus_millis(2 * HOUR))));
+    }
+    house.now = NOW.plus_millis(2 * HOUR);
+    house.ends(&tried(2), DeliveryState::Sending, "");
+    assert_eq!(house.further(&death), Further::Wait(None), "it may be out by now");
+    house.ends(&tried(2), DeliveryState::Planned, window);
+    let (whom, _, second) = house.next(&death).unwrap();
+    assert_eq!(whom, "safety_officer+1");
+    house.ends(&sent(&second, house.now), DeliveryState::Accepted, "");
+    // The window opens: the last who was told has as long, and whoever answers first ends it.
+    house.now = NOW.plus_millis(3 * HOUR);
+    house.ends(&tried(3), DeliveryState::Accepted, "");
+    assert_eq!(house.further(&death), Further::Wait(Some(NOW.plus_millis(5 * HOUR))));
+    house.ends(&tried(3), DeliveryState::Delivered, "acknowledged");
+    assert_eq!(house.further(&death), Further::Done);
+}
+
+#[test]
 fn who_says_that_it_is_not_theirs_is_followed_by_the_next_and_not_tried_again() {
     let mut house = house(&["webhook"]);
     house.owner(1, "wrong");

@@ -35,7 +35,8 @@ pub struct Standing {
     pub fate: Fate,
     /// What the person has said.
     pub said: Option<Says>,
-    /// When it went out, else when this was so.
+    /// When it went out, else when this was so; of one that a gateway refuses for its window, again and again, when its
+    /// alert was decided.
     pub at: Instant,
 }
 
@@ -46,7 +47,10 @@ impl Standing {
         Standing {
             fate: fate(delivery.state, class, delivery.uncertain),
             said: ledger::said(delivery),
-            at: delivery.sent_at.unwrap_or(delivery.at),
+            at: match delivery.state == DeliveryState::Planned && class == Why::Window.as_str() {
+                true => delivery.decided_at.unwrap_or(delivery.at),
+                false => delivery.sent_at.unwrap_or(delivery.at),
+            },
         }
     }
 
@@ -60,7 +64,9 @@ impl Standing {
 /// else as well.
 fn fate(state: DeliveryState, class: &str, uncertain: bool) -> Fate {
     match state {
-        DeliveryState::Planned if class == Why::Quota.as_str() => Fate::Stalled,
+        DeliveryState::Planned if [Why::Quota, Why::Window].map(Why::as_str).contains(&class) => {
+            Fate::Stalled
+        }
         DeliveryState::Planned | DeliveryState::Sending => Fate::Open,
         DeliveryState::Uncertain => Fate::Stalled,
         DeliveryState::Accepted => Fate::Out,
@@ -114,6 +120,8 @@ mod tests {
         for (state, reason, uncertain, expected) in [
             (Planned, "", false, Fate::Open),
             (Planned, "quota", false, Fate::Stalled),
+            (Planned, "window_used_up:isv.BUSINESS_LIMIT_CONTROL", false, Fate::Stalled),
+            (Planned, "http_429", false, Fate::Open),
             (Planned, "holiday", false, Fate::Open),
             (Uncertain, "unknown:timeout", true, Fate::Stalled),
             (Accepted, "", false, Fate::Out),
