@@ -16,6 +16,8 @@
 //!    because an earlier message failed.
 //! 5. The contact has another address by now, or is gone: ended, `contact_changed`; whoever is there now is another
 //!    delivery ([`crate::plan`]).
+//!    An address that is not tried any more by then ([`crate::refusals`]) likewise: `address_refused`, at once, not when it
+//!    would be due. Nobody asks such a number again, not with a key that it may know either.
 //! 6. A request that certainly failed is made again with the same key, after an exponential delay, until the
 //!    attempts are used up; a correction whose template is refused, for as long as it is. A plain no of the gateway ends it.
 //! 7. A request that may have gone out unseen, the one under way at a stop too, is never sent again blindly: what
@@ -63,6 +65,8 @@ pub enum Why {
     Superseded,
     /// The contact that it goes to has another address by now, or is gone.
     ContactChanged,
+    /// Whoever has the address has said that it is not theirs, or nobody has it.
+    Refused,
     /// The gateway was asked for too long without an answer.
     NeverSettled,
     /// Somebody answers for it that nobody is told; the event's id follows.
@@ -98,6 +102,7 @@ impl Why {
             Why::SamePerson => "same_person",
             Why::Superseded => "superseded",
             Why::ContactChanged => "contact_changed",
+            Why::Refused => "address_refused",
             Why::NeverSettled => "never_settled",
             Why::Silenced => "silenced",
             Why::Expired => "expired",
@@ -184,6 +189,8 @@ pub struct Situation<'a> {
     pub expire_after_ms: Option<i64>,
     /// The contact that it goes to, as long as the address is the same.
     pub person: Option<&'a Person>,
+    /// Whether that address is not tried any more.
+    pub refused: bool,
     /// The gateway's kind.
     pub kind: Kind,
     /// When to try again, and when to give up.
@@ -265,6 +272,9 @@ pub fn next(s: &Situation<'_>) -> Next {
     }
     if expired(s) {
         return Next::Fail(Why::Expired);
+    }
+    if s.refused {
+        return if maybe_out { Next::Fail(Why::Refused) } else { Next::Skip(Why::Refused) };
     }
     // What is grave does not wait behind it.
     if s.fused && !s.grave_behind {

@@ -30,15 +30,15 @@ pub struct Refusal {
 }
 
 impl Refusals {
-    /// Takes in a delivery as it stands.
-    pub fn apply(&mut self, delivery: &Delivery) {
-        let Some(address) = &delivery.address_hash else { return };
+    /// Takes in a delivery as it stands. Whether its address is not tried any more for what it says.
+    pub fn apply(&mut self, delivery: &Delivery) -> bool {
+        let Some(address) = &delivery.address_hash else { return false };
         let (of, why) = match (delivery.state, delivery.reason.as_deref()) {
             (DeliveryState::Delivered, Some(says)) if says == Says::NotOurs.as_str() => {
                 (delivery.contact_subject.as_ref().unwrap_or(&delivery.subject), Says::NotOurs.as_str())
             }
             (DeliveryState::Failed, Some(BOUNCED)) => (&delivery.channel, BOUNCED),
-            _ => return,
+            _ => return false,
         };
         let upto = delivery.contact_version.unwrap_or(i64::MAX);
         let this = Refusal { why, at: delivery.at, upto };
@@ -46,6 +46,7 @@ impl Refusals {
         if (known.upto, known.at) < (upto, delivery.at) {
             *known = this;
         }
+        true
     }
 
     /// Why the address with this hash is not tried for a subject over a channel, if it is not. `version`: that of its

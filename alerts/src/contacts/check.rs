@@ -323,7 +323,9 @@ mod tests {
             all.apply(key_of(c).as_bytes(), Some((c.clone(), [0; 32])));
         }
         firms.apply(firm(1, "330784001", EnterpriseStatus::Active));
-        deliveries.iter().for_each(|delivery| refusals.apply(delivery));
+        for delivery in deliveries {
+            refusals.apply(delivery);
+        }
         let names = |_| vec!["aliyun".to_owned(), "webhook".to_owned()];
         check(&all, &firms, &refusals, &hash_key(), TODAY, &names)
     }

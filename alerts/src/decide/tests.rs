@@ -36,6 +36,7 @@ fn situation(delivery: &Delivery) -> Situation<'_> {
         calendar: &OPEN,
         expire_after_ms: None,
         person: None,
+        refused: false,
         kind: Kind::Idempotent,
         settings: &RETRY,
         now: NOW,
@@ -146,6 +147,30 @@ fn one_that_may_be_out_is_settled_before_anything_else() {
         of(&taken_over, Kind::Idempotent, Some(&there), false),
         Next::Send { person: person(), resend: true }
     );
+}
+
+#[test]
+fn an_address_that_is_not_tried_any_more_ends_what_would_go_there_at_once() {
+    use DeliveryState::{Planned, Sending, Uncertain};
+    let later = Some(NOW.plus_millis(1));
+    let silent = Past { ended: 1, ..Past::default() };
+    for (state, uncertain, change, past, expected) in [
+        (Planned, false, Change::New, Past::default(), Next::Skip(Why::Refused)),
+        (Planned, true, Change::New, Past::default(), Next::Fail(Why::Refused)),
+        // Its outcome is hidden by a stop: no second request, not with the same key either.
+        (Sending, false, Change::New, Past::default(), Next::Fail(Why::Refused)),
+        (Planned, false, Change::Corrected, Past::default(), Next::Skip(Why::Refused)),
+        // What ends for everybody ends so.
+        (Planned, false, Change::Corrected, silent, Next::Skip(Why::NothingToCorrect)),
+        // Asking a gateway rings nobody.
+        (Uncertain, true, Change::New, Past::default(), Next::Ask { person: person() }),
+    ] {
+        let due_at = later.filter(|_| state == Planned);
+        let delivery = Delivery { uncertain, due_at, ..delivery("a", state) };
+        let (person, refused) = (person(), true);
+        let situation = Situation { change, past, person: Some(&person), refused, ..situation(&delivery) };
+        assert_eq!(next(&situation), expected, "{state} {change}");
+    }
 }
 
 #[test]

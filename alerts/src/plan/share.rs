@@ -72,6 +72,8 @@ fn fate(state: DeliveryState, class: &str, uncertain: bool) -> Fate {
         DeliveryState::Accepted => Fate::Out,
         DeliveryState::Delivered if class == Says::NotOurs.as_str() => Fate::Lost,
         DeliveryState::Delivered => Fate::Reached,
+        // If it came, then to somebody who says that it is not theirs.
+        DeliveryState::Failed | DeliveryState::Skipped if class == Why::Refused.as_str() => Fate::Lost,
         DeliveryState::Failed if uncertain => Fate::Unknown,
         DeliveryState::Failed => {
             let ends = [Why::NoContact, Why::NeverSettled, Why::Silenced, Why::Expired, Why::Superseded];
@@ -128,6 +130,8 @@ mod tests {
             (Delivered, "", false, Fate::Reached),
             (Delivered, "acknowledged", false, Fate::Reached),
             (Delivered, "not_ours", false, Fate::Lost),
+            (Skipped, "address_refused", false, Fate::Lost),
+            (Failed, "address_refused", true, Fate::Lost),
             (Failed, "carrier_failed", false, Fate::Lost),
             (Failed, "bounced", false, Fate::Lost),
             (Skipped, "contact_changed", false, Fate::Lost),

@@ -272,9 +272,25 @@ impl Board {
 
     /// Makes ready what is held for this reason, whenever it is due.
     pub fn look_at_held(&mut self, why: &str) {
-        let held =
-            |seq: &u64| self.entries.get(seq).is_some_and(|e| e.delivery.reason.as_deref() == Some(why));
-        let found: Vec<(Instant, u64)> = self.waiting.iter().filter(|(_, seq)| held(seq)).copied().collect();
+        self.look_at_waiting(|delivery| delivery.reason.as_deref() == Some(why));
+    }
+
+    /// Makes ready what goes to the address with this hash, whenever it is due, and whether its gateway may be called or not.
+    pub fn look_at_address(&mut self, address: &str) {
+        let to_it = |delivery: &Delivery| delivery.address_hash.as_deref() == Some(address);
+        self.look_at_waiting(to_it);
+        let parked = self.backlog.values().flatten().map(|(_, seq)| *seq);
+        let found: Vec<u64> =
+            parked.filter(|seq| self.entries.get(seq).is_some_and(|e| to_it(&e.delivery))).collect();
+        for seq in found {
+            self.unpark(seq);
+            self.ready.insert(seq);
+        }
+    }
+
+    fn look_at_waiting(&mut self, of: impl Fn(&Delivery) -> bool) {
+        let these = |seq: &u64| self.entries.get(seq).is_some_and(|e| of(&e.delivery));
+        let found: Vec<(Instant, u64)> = self.waiting.iter().filter(|(_, seq)| these(seq)).copied().collect();
         for (due, seq) in found {
             self.waiting.remove(&(due, seq));
             self.ready.insert(seq);

@@ -118,6 +118,7 @@ pub(crate) async fn run(
         ledger: started.ledger,
         known: started.known,
         usage: started.usage,
+        refusals: started.refusals,
         digests: started.digests,
         recent: started.recent,
         polls: Polls::default(),

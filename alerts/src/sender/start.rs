@@ -13,6 +13,7 @@ use super::receipts::Recent;
 use crate::codec::{self, topic};
 use crate::ledger::Ledger;
 use crate::quota::{self, Usage};
+use crate::refusals::Refusals;
 use crate::worker::WorkerError;
 use crate::worker::reading::{Reading, partition, read_progress, to_written};
 use crate::worker::recall::{self, Known, Recall};
@@ -27,6 +28,7 @@ pub(super) struct Started {
     pub progress: Option<Progress>,
     pub ledger: Ledger,
     pub usage: Usage,
+    pub refusals: Refusals,
     pub digests: Digests,
     pub tail: Box<dyn LogReader>,
     pub answers: Box<dyn LogReader>,
@@ -94,13 +96,14 @@ pub(super) fn read_back(
             tail
         }
     };
-    let Past { ledger, usage, digests, recent, proven } = past;
+    let Past { ledger, usage, refusals, digests, recent, proven } = past;
     Ok(Started {
         writer,
         log_id,
         progress,
         ledger,
         usage,
+        refusals,
         digests,
         tail,
         answers,
@@ -118,6 +121,7 @@ pub(super) fn read_back(
 pub(crate) struct Past {
     pub ledger: Ledger,
     pub usage: Usage,
+    pub refusals: Refusals,
     pub digests: Digests,
     pub recent: Recent,
     pub proven: BTreeSet<String>,
@@ -127,6 +131,7 @@ impl Past {
     /// Takes in the next record, where all are read.
     pub fn read(&mut self, delivery: Delivery) {
         self.usage.apply(&delivery);
+        self.refusals.apply(&delivery);
         self.recent.apply(&delivery);
         self.digests.apply(&delivery);
         let yes = matches!(delivery.state, DeliveryState::Accepted | DeliveryState::Delivered);
@@ -136,8 +141,8 @@ impl Past {
         self.ledger.apply(delivery);
     }
 
-    /// Looks up what counts for quotas, receipts and answers, which is recent, and everything of the cases of that, of
-    /// what is open, and of digests that may still be joined.
+    /// Looks up what counts for quotas, receipts and answers, which is recent, addresses that are not tried any more, and
+    /// everything of the cases of what is recent, of what is open, and of digests that may still be joined.
     pub fn look_up(
         &mut self,
         recall: &mut Recall,
@@ -156,6 +161,9 @@ impl Past {
             if digests::of(&delivery).is_some_and(|id| open.contains(id)) {
                 cases.insert(delivery.case_no);
             }
+        }
+        for delivery in recall.records(&[Ask::Refused], before)? {
+            self.refusals.apply(&delivery);
         }
         cases.extend(self.recent.ended().map(|delivery| delivery.case_no.clone()));
         let today = now.day();

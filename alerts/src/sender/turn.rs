@@ -23,6 +23,7 @@ use crate::gateways::{Kind, Question, Told, Verdict};
 use crate::ledger::{Ledger, planned_again, terminal};
 use crate::phone_key::PhoneKey;
 use crate::quota::{self, Usage};
+use crate::refusals::Refusals;
 use crate::settle::{self, Settled};
 use crate::silences::Matter;
 use crate::texts::{self, Unfit};
@@ -91,6 +92,8 @@ pub(super) struct Turn<'a> {
     pub known: Known,
     /// How often each phone rang.
     pub usage: Usage,
+    /// Addresses that are not tried any more.
+    pub refusals: Refusals,
     /// Which messages a digest stands for.
     pub digests: Digests,
     /// What may still get a receipt.
@@ -324,6 +327,10 @@ impl Turn<'_> {
             channel: &delivery.channel,
             person: person.as_ref(),
         };
+        let refused = person.as_ref().is_some_and(|person| {
+            let address = shared.phone_key.address(person);
+            self.refusals.of(&person.subject, &delivery.channel, &address, Some(person.version)).is_some()
+        });
         let spared = decide::spared(delivery.urgency, delivery.change);
         let expire_after = shared.settings.expire_after;
         let next = decide::next(&decide::Situation {
@@ -340,6 +347,7 @@ impl Turn<'_> {
             calendar: &shared.settings.calendar,
             expire_after_ms: expire_after.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
             person: person.as_ref(),
+            refused,
             kind: channel.kind(),
             settings: &shared.settings.retry,
             now,
@@ -493,6 +501,10 @@ impl Turn<'_> {
         self.digests.apply(delivery);
         self.recent.apply(delivery);
         self.look_at_poll(delivery);
+        // What was planned for that address meanwhile goes on to the next person now, not when it would be due.
+        if let Some(address) = delivery.address_hash.as_ref().filter(|_| self.refusals.apply(delivery)) {
+            self.board.look_at_address(address);
+        }
         self.ledger.apply(delivery.clone());
     }
 

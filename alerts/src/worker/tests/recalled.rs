@@ -398,6 +398,14 @@ fn a_sender_knows_the_same_from_the_index_as_from_the_whole_partition() {
                 past.recent.ended().map(|d| format!("{d:?}")).collect()
             };
             assert_eq!(recent(&mut some), recent(&mut all), "seed {seed}");
+            let refused = |past: &Past| -> Vec<_> {
+                let of = |d: &Delivery| {
+                    let subject = d.contact_subject.as_deref().unwrap_or(&d.subject);
+                    past.refusals.of(subject, &d.channel, d.address_hash.as_deref()?, Some(1))
+                };
+                mine.iter().map(of).collect()
+            };
+            assert_eq!(refused(&some), refused(&all), "seed {seed}");
             assert!(some.proven.is_superset(&all.proven), "seed {seed}");
             // Of what is open, and of what may get a receipt, everything is known without a further look.
             let known_by_now: BTreeSet<String> = some
