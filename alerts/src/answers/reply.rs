@@ -17,6 +17,8 @@
 use tocsin_schemas::codes::Says;
 use tocsin_schemas::ids::IncidentId;
 
+use crate::texts::head_and_tail;
+
 /// What a reply says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meaning {
@@ -106,29 +108,54 @@ fn without_brackets(text: &str) -> String {
 fn without_number(text: &str) -> (String, Option<String>) {
     let mut rest = String::new();
     let mut found: Vec<String> = Vec::new();
-    let mut run = String::new();
-    // One character behind the end, so that the last run of digits ends too.
-    for c in text.chars().chain(['\n']) {
-        if c.is_ascii_alphanumeric() {
-            run.push(c);
+    let mut runs = &runs(text)[..];
+    while let Some((run, after)) = runs.split_first() {
+        let Some((number, after)) = number(run, after) else {
+            rest.push_str(run);
+            runs = after;
             continue;
+        };
+        found.push(number);
+        runs = after;
+        let before = ["编号为", "编号:", "编号是", "编号", "单号"]
+            .iter()
+            .find(|word| rest.trim_end().ends_with(**word));
+        if let Some(word) = before {
+            rest.truncate(rest.trim_end().len() - word.len());
         }
-        if run.parse::<IncidentId>().is_ok() {
-            found.push(std::mem::take(&mut run));
-            let before = ["编号为", "编号:", "编号是", "编号", "单号"]
-                .iter()
-                .find(|word| rest.trim_end().ends_with(**word));
-            if let Some(word) = before {
-                rest.truncate(rest.trim_end().len() - word.len());
-            }
-            rest.push(' ');
-        }
-        rest.push_str(&std::mem::take(&mut run));
-        rest.push(c);
+        rest.push(' ');
     }
     found.dedup();
     let case_no = (found.len() == 1).then(|| found.swap_remove(0));
     (rest.trim().to_owned(), case_no)
+}
+
+/// The case number with which a run and those after it begin, and what is behind it: in one piece, or in the two that a
+/// text for short variables says (00000-0901), with whatever hyphen a phone writes or a space.
+fn number<'a>(run: &str, after: &'a [&'a str]) -> Option<(String, &'a [&'a str])> {
+    const BETWEEN: [&str; 9] = ["-", "\u{2010}", "\u{2011}", "\u{2012}", "–", "—", "−", "\u{fe63}", " "];
+    let known = |text: &str| text.parse::<IncidentId>().is_ok();
+    if known(run) {
+        return Some((run.to_owned(), after));
+    }
+    let gap = after.iter().take_while(|between| BETWEEN.contains(between)).count();
+    let (tail, behind) = after.get(gap..)?.split_first().filter(|_| gap > 0)?;
+    let whole = format!("{run}{tail}");
+    (known(&whole) && head_and_tail(&whole) == (run, tail)).then_some((whole, behind))
+}
+
+/// Runs of ASCII letters and digits, and each other character by itself.
+fn runs(text: &str) -> Vec<&str> {
+    let ends = |c: char| !c.is_ascii_alphanumeric();
+    let mut all = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = if ends(first) { first.len_utf8() } else { rest.find(ends).unwrap_or(rest.len()) };
+        let (run, behind) = rest.split_at(end);
+        all.push(run);
+        rest = behind;
+    }
+    all
 }
 
 /// Between punctuation, spaces and "but". Words of English stay together, and so does a sign with its number (-1, +1).
