@@ -11,9 +11,10 @@
 //! | withdrawn, whether received or not | withdrawn (a claim) |
 //! | not ours and withdrawn; a question; anything that is in no table | other |
 //!
-//! Thanks, promises (马上排查) and a signature at the end (【…】, a name, a firm) say nothing of their own.
+//! Thanks, promises (马上排查) and a signature at the end (【…】, a name, a firm's registered one, an office) say nothing of their own.
 //! The text is forgotten here: its meaning goes on, and the case number where one was quoted.
 
+use tocsin_schemas::areas;
 use tocsin_schemas::codes::Says;
 use tocsin_schemas::ids::IncidentId;
 
@@ -84,21 +85,25 @@ fn plain(c: char) -> Option<char> {
     })
 }
 
-/// Without 【…】 and [...] at either end, where something else is left.
+/// Without the signature in 【…】 or [...] at either end, where something else is left. What stands in other brackets, or
+/// says something, is a clause.
 fn without_brackets(text: &str) -> String {
     let mut text = text.trim();
-    for (open, close) in [('【', '】'), ('[', ']'), ('(', ')')] {
-        if let Some(rest) =
-            text.strip_prefix(open).and_then(|t| t.split_once(close)).map(|(_, rest)| rest.trim())
-            && !rest.is_empty()
+    let goes = |signature: &str, rest: &str| !sentence(signature) && !rest.trim().is_empty();
+    for (open, close) in [('【', '】'), ('[', ']')] {
+        if let Some((_, rest)) = text
+            .strip_prefix(open)
+            .and_then(|t| t.split_once(close))
+            .filter(|(signature, rest)| goes(signature, rest))
         {
-            text = rest;
+            text = rest.trim();
         }
-        if let Some(rest) =
-            text.strip_suffix(close).and_then(|t| t.rsplit_once(open)).map(|(rest, _)| rest.trim())
-            && !rest.is_empty()
+        if let Some((rest, _)) = text
+            .strip_suffix(close)
+            .and_then(|t| t.rsplit_once(open))
+            .filter(|(rest, signature)| goes(signature, rest))
         {
-            text = rest;
+            text = rest.trim();
         }
     }
     text.to_owned()
@@ -521,38 +526,44 @@ fn chain(text: &str, lists: &[&[&str]]) -> bool {
     first.iter().any(|word| text.strip_prefix(word).is_some_and(|rest| chain(rest, others)))
 }
 
-/// A name or a firm at the end of a message. A word that could deny something is none.
+/// A name, a firm or an office at the end of a message. Whose name it is cannot be seen from its end alone (是隔壁公司 is a
+/// sentence): a firm's begins with its place and ends with its legal form, and nothing of a sentence is in any of them.
 fn signature(clause: &str) -> bool {
+    !sentence(clause)
+        && !clause.contains(|c: char| c.is_ascii_alphanumeric())
+        && (person(clause) || firm(clause) || office(clause))
+}
+
+/// Whether it has a character that denies, points at somebody or says what is done, which names do without.
+fn sentence(text: &str) -> bool {
+    const SAYS: &str =
+        "不没非无别未撤错换改否假骗拒退谁何怎绝是的了在我你您他她它们这那该此请已属归给转找到去让叫问说";
+    text.contains(|c| SAYS.contains(c))
+}
+
+fn person(name: &str) -> bool {
     const SURNAMES: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗郑梁谢宋唐许邓冯韩曹曾彭萧蔡潘田董袁于余叶蒋杜苏魏程吕丁沈任姚\
         卢傅钟姜崔谭廖范汪陆金石戴贾韦夏邱方侯邹熊孟秦白江阎薛尹段雷黎史龙陶贺顾毛郝龚邵万钱严武施应楼骆吕颜厉";
-    const FIRM: [&str; 12] = [
-        "公司",
-        "厂",
-        "集团",
-        "企业",
-        "办公室",
-        "安监办",
-        "应急所",
-        "应急办",
-        "街道",
-        "村委",
-        "车间",
-        "单位",
-    ];
-    const DENIES: &str = "不没非无别未撤错换改否假骗拒退谁何怎";
     const TITLES: [&str; 8] = ["经理", "总", "厂长", "主任", "老板", "书记", "所长", "工"];
-    if clause.chars().any(|c| DENIES.contains(c)) || clause.chars().any(|c| c.is_ascii_alphanumeric()) {
-        return false;
-    }
-    let chars = clause.chars().count();
-    let name = TITLES.iter().find_map(|title| clause.strip_suffix(title)).unwrap_or(clause);
-    let surname = clause.chars().next().is_some_and(|c| SURNAMES.contains(c));
-    let person = surname && (2..=4).contains(&chars) && name.chars().count() <= 3;
-    person
-        || (chars >= 3
-            && FIRM.iter().any(|end| clause.ends_with(end))
-            && clause != "我单位"
-            && clause != "我公司")
+    /// 石材厂 and 方岩镇 begin like a person.
+    const NO_PERSON: &str = "厂司局所站店队部镇村区市县";
+    let bare = TITLES.iter().find_map(|title| name.strip_suffix(title)).unwrap_or(name);
+    name.starts_with(|c| SURNAMES.contains(c))
+        && (2..=4).contains(&name.chars().count())
+        && bare.chars().count() <= 3
+        && !bare.ends_with(|c| NO_PERSON.contains(c))
+}
+
+fn firm(name: &str) -> bool {
+    const PLACES: [&str; 3] = ["浙江", "金华", "永康"];
+    const FORMS: [&str; 5] = ["有限公司", "责任公司", "股份公司", "分公司", "厂"];
+    PLACES.iter().any(|place| name.starts_with(place)) && FORMS.iter().any(|form| name.ends_with(form))
+}
+
+/// A township's, or one of its offices.
+fn office(name: &str) -> bool {
+    const OFFICES: [&str; 5] = ["", "办公室", "安监办", "应急所", "应急办"];
+    areas::areas().iter().any(|area| name.strip_prefix(area.name).is_some_and(|rest| OFFICES.contains(&rest)))
 }
 
 #[cfg(test)]
