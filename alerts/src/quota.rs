@@ -15,6 +15,9 @@
 //! is open again, when the message might ring. It is a delivery of its own, and what joins it ends naming it
 //! (`in_digest:ID`), so its sum can be added up again by anybody from those that name it. A message that is corrected
 //! before its digest went out leaves it, and one that becomes grave does too: then it no longer names it.
+//!
+//! What a township hears in an owner's place (T15, T18) stands in digests of its own with an officer's words (T14): the
+//! owner's (T13) say 贵单位, and the year's count, which those do not have.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -172,8 +175,12 @@ pub fn digest_due(delivery: &Delivery, opens: Instant, calendar: &Calendar) -> I
 /// The id of the digest that goes out on this day.
 pub fn digest_id(delivery: &Delivery, day: Day) -> String {
     let phone = delivery.phone_hash.as_deref().unwrap_or_default();
-    let parts =
-        ["digest", phone, &delivery.channel, delivery.role.as_str(), &delivery.subject, &day.to_string()];
+    let day = day.to_string();
+    let mut parts = vec!["digest", phone, &delivery.channel, delivery.role.as_str(), &delivery.subject, &day];
+    // The phone may be an owner's, too, who hears other words.
+    if stands_in(delivery) {
+        parts.push("stands_in");
+    }
     data_encoding::BASE32_NOPAD.encode(&hash16(&parts))
 }
 
@@ -252,11 +259,16 @@ fn change_count(slots: &mut BTreeMap<String, String>, by: i64) -> i64 {
     after
 }
 
+/// Whether a township hears it in an owner's place: its role is the owner's, its words are for an officer.
+pub(crate) fn stands_in(delivery: &Delivery) -> bool {
+    [Template::T15, Template::T18].iter().any(|t| delivery.template.split('_').next() == Some(t.id()))
+}
+
 fn blank(message: &Delivery, due: Instant, now: Instant) -> Delivery {
     let day = due.day();
     let template = match message.role {
         _ if message.urgency == Urgency::Morning => Template::T16,
-        Role::Owner | Role::SafetyOfficer => Template::T13,
+        Role::Owner | Role::SafetyOfficer if !stands_in(message) => Template::T13,
         _ => Template::T14,
     };
     let narrow = gateways::find(&message.channel).and_then(|entry| entry.profile.limits.variable_chars);

@@ -23,7 +23,6 @@ use tocsin_schemas::time::{Day, Instant};
 use super::KeyTooShort;
 use crate::decide;
 use crate::quota;
-use crate::texts::Template;
 
 /// Length of a token in characters.
 pub const TOKEN_CHARS: usize = 30;
@@ -74,8 +73,7 @@ impl Links {
     /// what was said before; or the page would show other words than the message: a digest's is that of its first one, a
     /// stand-in's that of the owner.
     pub fn of(&self, delivery: &Delivery) -> Option<String> {
-        let stands_in = [Template::T15, Template::T18].iter().any(|t| delivery.template.starts_with(t.id()));
-        let other_words = quota::is_digest(delivery) || stands_in;
+        let other_words = quota::is_digest(delivery) || quota::stands_in(delivery);
         if decide::looks_back(delivery.change) || other_words {
             return None;
         }

@@ -168,3 +168,46 @@ fn a_digest_counts_its_messages_and_goes_out_when_people_read() {
         assert_ne!(other, id(&a, day));
     }
 }
+
+#[test]
+fn a_digest_of_a_stand_in_speaks_to_the_township() {
+    let texts = crate::texts::Texts::built_in();
+    let due = at("00:00:00").day().plus(1).midnight();
+    // The slots of people.md's T15, and of T18.
+    let slots: BTreeMap<String, String> = [("town", "古山镇"), ("area", "古山镇"), ("M", "11"), ("D", "26")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    for (channel, template, expected) in [
+        (
+            "aliyun",
+            "T15",
+            "【永康工伤预警】古山镇：另有1条预警未逐条发送，请查看名单，24小时内核查。最近单号000000901",
+        ),
+        (
+            "aliyun",
+            "T18",
+            "【永康工伤预警】古山镇：另有1条预警未逐条发送，请查看名单，24小时内核查。最近单号000000901",
+        ),
+        (
+            "tencent",
+            "T15_fallback",
+            "【永康工伤预警】古山镇另有1条预警未逐条发送，请查看名单，24小时内核查。最近单号00000-0901",
+        ),
+    ] {
+        let message = Delivery {
+            role: Role::Owner,
+            channel: channel.into(),
+            template: template.into(),
+            case_no: "000000901".into(),
+            slots: slots.clone(),
+            ..news("a")
+        };
+        let digest = joined(None, &message, due, at("10:00:00"));
+        let (text, _) = texts.filled(&digest.template, &digest.slots).unwrap();
+        assert_eq!(text, expected);
+        // The same phone may be an owner's, too: what is said to him stands in another digest.
+        let own = Delivery { template: "T1".into(), ..message.clone() };
+        assert_ne!(digest_id(&own, due.day()), digest.delivery_id);
+        assert!(takes_in(&digest, &message, due) && !takes_in(&digest, &own, due));
+    }
+}

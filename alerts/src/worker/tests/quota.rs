@@ -260,3 +260,18 @@ async fn a_correction_is_heard_though_a_second_message_of_its_case_leaves_a_dige
     let [(digest, named)] = &digests(&house.log)[..] else { panic!("one digest") };
     assert_eq!((digest.state, *named), (DeliveryState::Skipped, 0));
 }
+
+#[tokio::test]
+async fn a_township_over_its_quota_hears_of_owners_that_have_nobody_in_words_of_its_own() {
+    let house = House { log: MemLog::new("l"), ..house() };
+    house.log.put(&[contact(Role::TownshipDuty, "330784001", 1, "town")]);
+    house.log.put(&[1, 2, 3].map(|case| minor(case, "2026-11-26 10:00")));
+    house.step("2026-11-26 10:00", None).await;
+    house.step("2026-11-27 08:00", None).await;
+    let [(digest, named)] = &digests(&house.log)[..] else { panic!("one digest") };
+    assert_eq!((quota::count(digest), *named, digest.state), (2, 2, DeliveryState::Accepted));
+    let texts: Vec<String> = house.gateway.rung.lock().unwrap().iter().map(|m| m.text.clone()).collect();
+    assert_eq!(texts.len(), 2);
+    assert!(texts[0].contains("请上门告知"), "{}", texts[0]);
+    assert!(texts[1].contains("另有2条预警未逐条发送"), "{}", texts[1]);
+}
