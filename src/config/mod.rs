@@ -84,6 +84,7 @@ pub mod answers;
 pub mod contacts;
 pub mod file;
 pub mod gateways;
+mod needed;
 mod quiet;
 pub mod secret;
 mod shown;
@@ -94,7 +95,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_alerts::calendar::Calendar;
-use tocsin_alerts::phone_key::PhoneKey;
 use tocsin_connectors::log::kafka::Stamps;
 use tocsin_pipeline::Policies;
 use tocsin_schemas::time::Instant;
@@ -165,32 +165,6 @@ impl Config {
             return Err(format!("{} was changed while it was read: start again", file.display()));
         }
         Ok(text)
-    }
-}
-
-/// What only some commands need.
-impl Config {
-    /// The key of phones' hashes, if one is configured.
-    ///
-    /// # Errors
-    /// A wrong call: it is missing where it is said to be.
-    pub fn phone_key(&self) -> Result<Option<PhoneKey>, Failure> {
-        let Some(kept) = &self.phone_key else { return Ok(None) };
-        let key = kept.get().map_err(|e| self.wrong(&format!("[alerts] phone_key: {e}")))?;
-        Ok(Some(PhoneKey::new(key.expose().as_bytes())))
-    }
-
-    /// The server that answers come to, if one is configured.
-    ///
-    /// # Errors
-    /// A wrong call: a secret is missing where it is said to be.
-    pub fn answers_server(&self) -> Result<Option<&answers::Answers>, Failure> {
-        let server = self.answers.server.as_ref().map(Result::as_ref).transpose();
-        server.map_err(|missing| self.wrong(missing))
-    }
-
-    fn wrong(&self, what: &str) -> Failure {
-        Failure::wrong_call(format!("{}: {what}", self.path.display()))
     }
 }
 
