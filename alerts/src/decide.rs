@@ -274,7 +274,10 @@ pub fn next(s: &Situation<'_>) -> Next {
         return Next::Fail(Why::Expired);
     }
     if s.refused {
-        return if maybe_out { Next::Fail(Why::Refused) } else { Next::Skip(Why::Refused) };
+        // Whoever stands behind hears it; where nobody does, or it takes back what was told there, a clerk is to see it. What
+        // stands in a digest goes on by itself.
+        let said_elsewhere = !maybe_out && quota::is_digest(s.delivery);
+        return if said_elsewhere { Next::Skip(Why::Refused) } else { Next::Fail(Why::Refused) };
     }
     // What is grave does not wait behind it.
     if s.fused && !s.grave_behind {

@@ -119,6 +119,37 @@ fn server(
         section.listen.parse().map_err(|_| format!("listen: {expected}, found {:?}", section.listen))?;
     let phone_key =
         phone_key.ok_or("needs [alerts] phone_key: by it the ledger and a reply name the same phone")?;
+    if section.allow.is_empty() {
+        return Err(
+            "allow: expected the networks that gateways push from, such as [\"203.0.113.0/24\"]".into()
+        );
+    }
+    let allow = networks("allow", &section.allow)?;
+    let proxy = match section.proxy {
+        None => None,
+        Some(proxy) => {
+            let header = proxy.header.to_ascii_lowercase();
+            if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+                return Err(format!(
+                    "proxy header: expected a name such as x-forwarded-for, found {:?}",
+                    proxy.header
+                ));
+            }
+            Some(Proxy { networks: networks("proxy networks", &proxy.networks)?, header })
+        }
+    };
+    if section.call.trim().is_empty() {
+        return Err("call: expected the telephone number that people reach you at".into());
+    }
+    let writer = section.writer.unwrap_or_else(|| "answers".into());
+    let named = writer.strip_prefix("answers").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    if !named {
+        return Err(format!(
+            "writer: expected answers, or answers. and a name of this server, found {writer:?}"
+        ));
+    }
+    let public_url = public_url(&section.public_url)?;
+    // All else was looked at: what is wrong in the file is not hidden by a secret that is not here.
     let secrets = || {
         let fetch = |key: &str, place: &SecretRef| place.fetch(base).map_err(|e| format!("{key}: {e}"));
         let earlier = section.earlier_link_keys.iter().map(|key| fetch("earlier_link_keys", key));
@@ -140,45 +171,16 @@ fn server(
             "secret: expected at least {PATH_CHARS} of A-Z a-z 0-9 - _, from a random source ({secret})"
         ));
     }
-    if section.allow.is_empty() {
-        return Err(
-            "allow: expected the networks that gateways push from, such as [\"203.0.113.0/24\"]".into()
-        );
-    }
-    let allow = networks("allow", &section.allow)?;
-    let proxy = match section.proxy {
-        None => None,
-        Some(proxy) => {
-            let header = proxy.header.to_ascii_lowercase();
-            if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-                return Err(format!(
-                    "proxy header: expected a name such as x-forwarded-for, found {:?}",
-                    proxy.header
-                ));
-            }
-            Some(Proxy { networks: networks("proxy networks", &proxy.networks)?, header })
-        }
-    };
     let earlier_bytes: Vec<&[u8]> = earlier.iter().map(|key| key.expose().as_bytes()).collect();
     let links = Signer::new(link_key.expose().as_bytes(), &earlier_bytes);
     let links = links.map_err(|e| format!("link_key, earlier_link_keys: {e}"))?;
     let phones = PhoneKey::new(phone_key.expose().as_bytes());
-    if section.call.trim().is_empty() {
-        return Err("call: expected the telephone number that people reach you at".into());
-    }
-    let writer = section.writer.unwrap_or_else(|| "answers".into());
-    let named = writer.strip_prefix("answers").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    if !named {
-        return Err(format!(
-            "writer: expected answers, or answers. and a name of this server, found {writer:?}"
-        ));
-    }
     Ok(Ok(Answers {
         listen,
         secret,
         allow,
         proxy,
-        public_url: public_url(&section.public_url)?,
+        public_url,
         links,
         phones,
         call: section.call.trim().to_owned(),

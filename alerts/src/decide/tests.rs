@@ -155,11 +155,11 @@ fn an_address_that_is_not_tried_any_more_ends_what_would_go_there_at_once() {
     let later = Some(NOW.plus_millis(1));
     let silent = Past { ended: 1, ..Past::default() };
     for (state, uncertain, change, past, expected) in [
-        (Planned, false, Change::New, Past::default(), Next::Skip(Why::Refused)),
+        (Planned, false, Change::New, Past::default(), Next::Fail(Why::Refused)),
         (Planned, true, Change::New, Past::default(), Next::Fail(Why::Refused)),
         // Its outcome is hidden by a stop: no second request, not with the same key either.
         (Sending, false, Change::New, Past::default(), Next::Fail(Why::Refused)),
-        (Planned, false, Change::Corrected, Past::default(), Next::Skip(Why::Refused)),
+        (Planned, false, Change::Corrected, Past::default(), Next::Fail(Why::Refused)),
         // What ends for everybody ends so.
         (Planned, false, Change::Corrected, silent, Next::Skip(Why::NothingToCorrect)),
         // Asking a gateway rings nobody.

@@ -167,6 +167,13 @@ fn who_looks_at_a_log_as_root_leaves_its_door_to_its_owner() {
     drop(subject.open());
     let made = fs::metadata(&door).unwrap();
     assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (65_534, 65_534, 0o600));
+    // What a door only points to stays whose it is.
+    let other = door.with_file_name("other");
+    fs::write(&other, "").unwrap();
+    fs::remove_file(&door).unwrap();
+    std::os::unix::fs::symlink(&other, &door).unwrap();
+    drop(subject.open());
+    assert_eq!(fs::metadata(&other).unwrap().uid(), 0);
 }
 
 struct Unmount(std::path::PathBuf);

@@ -111,7 +111,7 @@ pub struct Member {
     pub per_thousand: Option<f64>,
     /// Why that cannot be computed.
     pub reason: Option<RateReason>,
-    /// The same shrunken towards all enterprises, by the model of the reference.
+    /// The same shrunken towards the city's rate, by the model of the reference.
     pub shrunken_per_thousand: Option<f64>,
     /// The probability that its true rate is above the city's, by the same model.
     pub chance_above_city: Option<f64>,

@@ -85,15 +85,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn open_door(path: &Path) -> std::io::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push("-door");
-    let door =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(&name))?;
-    // As SQLite does with the files that it puts beside a database: who looks at it as root must not shut its owner out.
-    let (log, own) = (std::fs::metadata(path)?, door.metadata()?);
-    if (log.uid(), log.gid()) != (own.uid(), own.gid()) {
-        // Only root may give it away; anybody else made it as who he is.
-        let _ = std::os::unix::fs::fchown(&door, Some(log.uid()), Some(log.gid()));
+    let name = PathBuf::from(name);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name) {
+        Ok(door) => {
+            // Who looks at a log as root must not shut its owner out. Only what was made just now is given away, and only
+            // root may do that; anybody else made it as who he is.
+            let log = std::fs::metadata(path)?;
+            let _ = std::os::unix::fs::fchown(&door, Some(log.uid()), Some(log.gid()));
+            Ok(door)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).open(&name),
+        Err(e) => Err(e),
     }
-    Ok(door)
 }
 
 /// The door, locked against other processes until dropped.
