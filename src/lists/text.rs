@@ -163,10 +163,11 @@ pub fn streaks(list: &Streaks, limits: &Limits, top: usize) -> String {
         ),
     };
     format!(
-        "STREAKS WITHOUT PRODUCTION INCIDENT: {} enterprises of {} or more insured persons\n\n{}\nLeft out: {}\nFrom the first headcount on where no \
-         production incident is known. Sudden illness, commuting and occupational disease end no streak, nor does what is\nonly suspected: \
-         `tocsin why USCC` shows them. What names no registered enterprise is nobody's.\n{unsure}For officers: taking part \
-         is voluntary. A small enterprise has a long streak by chance; read the insured beside the days.\n",
+        "STREAKS WITHOUT PRODUCTION INCIDENT: {} enterprises of {} or more insured persons\n\n{}\nLeft out: {}\nFrom the first \
+         headcount on where no production incident is known. Sudden illness, commuting and occupational\ndisease end no streak, nor \
+         does what is only suspected: `tocsin why` of an enterprise shows them. What names none that\nis registered is nobody's.\n\
+         {unsure}For officers: taking part is voluntary. A small enterprise has a long streak by chance; read the insured beside \
+         the days.\n",
         list.streaks.len(),
         limits.streak_headcount,
         rows.shown(),

@@ -122,11 +122,11 @@ fn without_number(text: &str) -> (String, Option<String>) {
         };
         found.push(number);
         runs = after;
-        let before = ["编号为", "编号:", "编号是", "编号", "单号"]
-            .iter()
-            .find(|word| rest.trim_end().ends_with(**word));
-        if let Some(word) = before {
-            rest.truncate(rest.trim_end().len() - word.len());
+        // What the texts print before it, and what people make of that.
+        let labels = ["编号为", "编号:", "编号是", "编号", "单号为", "单号:", "单号是", "单号"];
+        if let Some(label) = labels.iter().find(|label| rest.trim_end().ends_with(**label)) {
+            rest.truncate(rest.trim_end().len() - label.len());
+            rest.truncate(rest.strip_suffix("最近").unwrap_or(&rest).len());
         }
         rest.push(' ');
     }
@@ -534,19 +534,25 @@ fn signature(clause: &str) -> bool {
         && (person(clause) || firm(clause) || office(clause))
 }
 
-/// Whether it has a character that denies, points at somebody or says what is done, which names do without.
+/// Whether it has a character that denies, points at somebody or says what is done, which names do without; or says whose
+/// the person is.
 fn sentence(text: &str) -> bool {
+    /// Of which firms are named here, though such a character is in them.
+    const TRADES: [&str; 10] =
+        ["金属", "不锈钢", "绝缘", "无缝", "无纺", "非标", "别墅", "给水", "转印", "无人机"];
+    const WHOSE: [&str; 6] = ["隔壁", "外包", "施工方", "员工", "职工", "人员"];
+    let text = TRADES.iter().fold(text.to_owned(), |text, trade| text.replace(trade, ""));
     const SAYS: &str =
         "不没非无别未撤错换改否假骗拒退谁何怎绝是的了在我你您他她它们这那该此请已属归给转找到去让叫问说";
-    text.contains(|c| SAYS.contains(c))
+    text.contains(|c| SAYS.contains(c)) || WHOSE.iter().any(|whose| text.contains(whose))
 }
 
 fn person(name: &str) -> bool {
     const SURNAMES: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗郑梁谢宋唐许邓冯韩曹曾彭萧蔡潘田董袁于余叶蒋杜苏魏程吕丁沈任姚\
         卢傅钟姜崔谭廖范汪陆金石戴贾韦夏邱方侯邹熊孟秦白江阎薛尹段雷黎史龙陶贺顾毛郝龚邵万钱严武施应楼骆吕颜厉";
     const TITLES: [&str; 8] = ["经理", "总", "厂长", "主任", "老板", "书记", "所长", "工"];
-    /// 石材厂 and 方岩镇 begin like a person.
-    const NO_PERSON: &str = "厂司局所站店队部镇村区市县";
+    /// 石材厂, 方岩镇 and 江西人 begin like a person.
+    const NO_PERSON: &str = "厂司局所站店队部镇村区市县人";
     let bare = TITLES.iter().find_map(|title| name.strip_suffix(title)).unwrap_or(name);
     name.starts_with(|c| SURNAMES.contains(c))
         && (2..=4).contains(&name.chars().count())
@@ -563,7 +569,9 @@ fn firm(name: &str) -> bool {
 /// A township's, or one of its offices.
 fn office(name: &str) -> bool {
     const OFFICES: [&str; 5] = ["", "办公室", "安监办", "应急所", "应急办"];
-    areas::areas().iter().any(|area| name.strip_prefix(area.name).is_some_and(|rest| OFFICES.contains(&rest)))
+    let name = ["永康市", "永康"].iter().find_map(|city| name.strip_prefix(city)).unwrap_or(name);
+    let is = |area: &str| name.strip_prefix(area).is_some_and(|rest| OFFICES.contains(&rest));
+    areas::areas().iter().any(|area| is(area.name) || is(area.short_name))
 }
 
 #[cfg(test)]
