@@ -109,7 +109,11 @@ impl Count {
             }
             // At a midnight only a registration can take effect.
             let wrong = if midnight { !named.is_empty() } else { !named.is_subset(&taken_in) };
-            if certain && !late && (wrong || (!expected && (registered || !named.is_empty()))) {
+            // Where days went by nothing is named, but a registration that made an incident another's on that very day.
+            let begins = found.brought.registered.iter().all(|r| r.valid_from == alert.as_of);
+            let by_register = alert.reason == Some(Reason::Expired) && named.is_empty() && begins;
+            let unexpected = !expected && !by_register && (registered || !named.is_empty());
+            if certain && !late && (wrong || unexpected) {
                 self.wrong.push(format!(
                     "{name}: {} {} {:?} of {} at {} was brought about by {:?}",
                     alert.rule, alert.change, alert.reason, alert.subject, alert.decided_at, found.brought
