@@ -138,7 +138,7 @@ fn a_restart_after_the_brokers_compaction_says_nothing() {
     let before = TOPICS.map(|topic| offsets(&house, topic));
     hurry(broker.address());
     // The cleaner leaves the newest segment alone and looks for work now and then.
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + Duration::from_secs(180);
     loop {
         let gone =
             |(topic, before): (&&str, &BTreeSet<(u32, u64)>)| !before.is_subset(&offsets(&house, topic));
