@@ -261,7 +261,7 @@ fn change_count(slots: &mut BTreeMap<String, String>, by: i64) -> i64 {
 
 /// Whether a township hears it in an owner's place: its role is the owner's, its words are for an officer.
 pub(crate) fn stands_in(delivery: &Delivery) -> bool {
-    [Template::T15, Template::T18].iter().any(|t| delivery.template.split('_').next() == Some(t.id()))
+    matches!(Template::of_wording(&delivery.template), Some(Template::T15 | Template::T18))
 }
 
 fn blank(message: &Delivery, due: Instant, now: Instant) -> Delivery {
