@@ -22,8 +22,20 @@ pub(crate) fn some<'a, T: Sync, R: Send>(
     if many == 1 {
         return things.iter().filter_map(make).collect();
     }
-    let part = |n| things[all * n / many..all * (n + 1) / many].iter().filter_map(&make).collect();
-    parts::<Vec<R>>(many, part).into_iter().flatten().collect()
+    let part = |n| {
+        let of = &things[all * n / many..all * (n + 1) / many];
+        let mut made = Vec::with_capacity(of.len());
+        made.extend(of.iter().filter_map(&make));
+        made
+    };
+    joined(parts(many, part))
+}
+
+/// What was made in parts, in one.
+pub(crate) fn joined<T>(parts: Vec<Vec<T>>) -> Vec<T> {
+    let mut all = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    parts.into_iter().for_each(|mut part| all.append(&mut part));
+    all
 }
 
 /// Sorts, each once.
@@ -63,6 +75,15 @@ pub(crate) fn each_of<T: Send, R: Send>(things: Vec<T>, make: impl Fn(T) -> R + 
 /// `part(n)` for each n below `parts`, in order.
 pub(crate) fn parts<R: Send>(parts: usize, part: impl Fn(usize) -> R + Sync) -> Vec<R> {
     each_of((0..parts).collect(), part)
+}
+
+/// How many things are fetched from memory at once; see [`touch`].
+pub(crate) const AT_HAND: usize = 16;
+
+/// Reads something of each of a few things that lie here and there, before they are worked on one after the other: these
+/// reads wait for no other, so the memory answers all of them at once.
+pub(crate) fn touch(lines: impl Iterator<Item = i32>) {
+    std::hint::black_box(lines.fold(0, i32::wrapping_add));
 }
 
 /// In how many parts so many things are best taken: some for each core, so that one which is late holds nobody up;

@@ -57,6 +57,14 @@ impl Row {
         row
     }
 
+    /// Something of each line of memory that its figures are in; see [`cores::touch`].
+    fn lines(&self) -> i32 {
+        let Some(total) = self.total.as_deref() else { return 0 };
+        let tallies = total.tallies.iter().step_by(2).map(|tally| tally.incidents);
+        let heads = total.heads.iter().step_by(3).map(|heads| heads.months);
+        tallies.chain(heads).fold(0, i32::wrapping_add)
+    }
+
     fn look(&mut self) {
         let total = self.total.as_deref();
         self.years = LISTED.map(|slot| total.map_or(0, |total| total.tallies[slot].incidents));
@@ -142,10 +150,14 @@ fn each_row<T: Sync, R: Send>(
         (rest, found) = (others, of_others);
     }
     let made = cores::each_of(parts, |(from, mine, found)| {
-        let made = found.iter().filter_map(|(place, of)| make(*place, &mut mine[*place - from], of));
-        made.collect::<Vec<R>>()
+        let mut made = Vec::with_capacity(found.len());
+        for some in found.chunks(cores::AT_HAND) {
+            cores::touch(some.iter().map(|(place, _)| mine[*place - from].lines()));
+            made.extend(some.iter().filter_map(|(place, of)| make(*place, &mut mine[*place - from], of)));
+        }
+        made
     });
-    made.into_iter().flatten().collect()
+    cores::joined(made)
 }
 
 /// What every published number carries beside itself.
@@ -234,7 +246,8 @@ impl Figures {
 
     /// Turns enterprises with the calendar.
     fn turn(&mut self, turn: &Turn, parts: &[Vec<Turned>], watched: usize) -> Vec<Moved> {
-        let turned: Vec<&Turned> = parts.iter().flatten().collect();
+        let mut turned: Vec<&Turned> = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+        parts.iter().for_each(|part| turned.extend(part));
         each_row(&mut self.totals, &turned, |place, row, heads| row.turn(place, turn, heads, watched))
     }
 

@@ -138,13 +138,19 @@ impl Enterprise {
     /// Its insured persons by window.
     fn heads(&self, spans: &Spans) -> [Heads; SUMMED] {
         let mut heads = [Heads::default(); SUMMED];
-        self.insured.within(spans, |slot, of| heads[slot] = of);
+        self.insured.within(&mut spans.places(), |slot, of| heads[slot] = of);
         heads
     }
 
     /// What it is in all windows; `None`: without a counted incident in any.
     fn total(&self, heads: &[Heads; SUMMED]) -> Option<Total> {
         self.tallies.as_deref().map(|tallies| Total { tallies: *tallies, heads: *heads })
+    }
+
+    /// Something of each line of memory that it is in; see [`cores::touch`].
+    fn lines(&self) -> i32 {
+        let tallies = self.tallies.as_deref().into_iter().flatten().step_by(2).map(|tally| tally.incidents);
+        tallies.fold(self.insured.lines(), i32::wrapping_add)
     }
 
     /// Its counts turn with the calendar.
@@ -497,13 +503,22 @@ impl Pass<'_> {
         let begins = self.around.turn.begins();
         let settled = &self.settled[self.settled.partition_point(|at| (*at as usize) < from)..];
         let mut settled = settled.iter().map(|at| *at as usize).peekable();
-        let mut heads = [[Heads::default(); SUMMED]; 2];
-        for (at, (uscc, enterprise)) in (from..).zip(rows.iter_mut()) {
+        let (mut heads, mut places) = ([[Heads::default(); SUMMED]; 2], self.both.places());
+        let many = rows.len();
+        for at in from..from + many {
+            let nth = at - from;
+            if nth.is_multiple_of(cores::AT_HAND) {
+                let some = nth..(nth + cores::AT_HAND).min(many);
+                cores::touch(
+                    some.filter_map(|nth| rows.get_index(nth)).map(|(_, enterprise)| enterprise.lines()),
+                );
+            }
+            let Some((uscc, enterprise)) = rows.get_index_mut(nth) else { break };
             let is_settled = settled.next_if_eq(&at).is_some();
             if enterprise.insured.is_empty() && !(begins && enterprise.tallies.is_some()) {
                 continue;
             }
-            enterprise.insured.within(&self.both, |at, of| heads[at / SUMMED][at % SUMMED] = of);
+            enterprise.insured.within(&mut places, |at, of| heads[at / SUMMED][at % SUMMED] = of);
             if !is_settled {
                 self.turn(at, *uscc, enterprise, &heads, &mut part);
             }

@@ -1,9 +1,13 @@
 //! The insured persons of one enterprise by month. At the turn of a month all enterprises are read, and what that costs
 //! is mostly to fetch them from memory: so the usual one, with one record each month, is its numbers and no more.
 
+use std::ops::Range;
+
+use smallvec::SmallVec;
 use tocsin_schemas::time::Month;
 
 use super::measure::Heads;
+use crate::windows::SUMMED;
 
 /// From a month to the one before another.
 pub(super) type Span = (Month, Month);
@@ -14,6 +18,18 @@ pub(super) struct Spans {
     all: Vec<(usize, usize)>,
     /// What holds them all.
     hull: Span,
+}
+
+/// Where each span lies among the months of an enterprise: asked of one after the other, it is found once for all that
+/// have the same months, as most have.
+pub(super) struct Places<'a> {
+    spans: &'a Spans,
+    /// The first month with a record, and how many there are.
+    of: Option<(Month, usize)>,
+    /// The months that any span holds.
+    hull: Range<usize>,
+    /// Of these, by span: from which on, and up to which.
+    all: SmallVec<[(usize, usize); 2 * SUMMED]>,
 }
 
 /// Up to so many months sums are kept while spans are answered; windows that are published need 25.
@@ -55,6 +71,27 @@ impl Spans {
         });
         Spans { all: places.collect(), hull: (first, end) }
     }
+
+    /// To ask enterprises.
+    pub fn places(&self) -> Places<'_> {
+        Places { spans: self, of: None, hull: 0..0, all: SmallVec::new() }
+    }
+}
+
+impl Places<'_> {
+    /// Those of an enterprise with so many months, from this one on.
+    fn find(&mut self, first: Month, months: usize) {
+        if self.of == Some((first, months)) {
+            return;
+        }
+        let Spans { all, hull } = self.spans;
+        self.of = Some((first, months));
+        self.hull = after(hull.0, first).min(months)..after(hull.1, first).min(months);
+        let (missing, held) = (after(first, hull.0), self.hull.len());
+        let place = |month: usize| month.saturating_sub(missing).min(held);
+        self.all.clear();
+        self.all.extend(all.iter().map(|(from, to)| (place(*from), place(*to))));
+    }
 }
 
 impl Insured {
@@ -63,6 +100,16 @@ impl Insured {
         match self {
             Insured::Plain { persons, .. } => persons.is_empty(),
             Insured::Other(months) => months.is_empty(),
+        }
+    }
+
+    /// Something of each line of memory that its months are in; see [`crate::cores::touch`].
+    pub fn lines(&self) -> i32 {
+        match self {
+            Insured::Plain { persons, .. } => {
+                persons.iter().step_by(16).fold(0, |sum, n| sum.wrapping_add_unsigned(*n))
+            }
+            Insured::Other(_) => 0,
         }
     }
 
@@ -95,27 +142,25 @@ impl Insured {
     }
 
     /// The months of each of these spans.
-    pub fn within(&self, spans: &Spans, mut each: impl FnMut(usize, Heads)) {
+    pub fn within(&self, places: &mut Places, mut each: impl FnMut(usize, Heads)) {
         let (first, persons) = match self {
             Insured::Plain { first, persons } => (*first, &persons[..]),
             Insured::Other(months) => {
+                let spans = places.spans;
                 let month = |at: usize| Month(spans.hull.0.0 + at as i32);
                 let of = spans.all.iter().map(|(from, to)| of_months(months, (month(*from), month(*to))));
                 return of.enumerate().for_each(|(at, heads)| each(at, heads));
             }
         };
-        let (from, to) = (after(spans.hull.0, first), after(spans.hull.1, first));
-        let persons = &persons[from.min(persons.len())..to.min(persons.len())];
-        let missing = after(first, spans.hull.0);
+        places.find(first, persons.len());
+        let persons = &persons[places.hull.clone()];
         // The sum of those before each, so that each span is one difference.
         let (mut before, mut sum) = ([0; KEPT + 1], 0);
         for (before, n) in before[1..].iter_mut().zip(persons) {
             sum += i64::from(*n);
             *before = sum;
         }
-        let place = |month: usize| month.saturating_sub(missing).min(persons.len());
-        for (at, (from, to)) in spans.all.iter().enumerate() {
-            let (low, high) = (place(*from), place(*to));
+        for (at, &(low, high)) in places.all.iter().enumerate() {
             let insured = match (before.get(low), before.get(high)) {
                 (Some(low), Some(high)) => high - low,
                 _ => persons[low..high].iter().map(|n| i64::from(*n)).sum(),
@@ -172,7 +217,7 @@ mod tests {
             (0..until).flat_map(|from| (from..until).map(move |to| (Month(from), Month(to)))).collect();
         let spans = Spans::of(all.clone());
         let mut judged = 0;
-        insured.within(&spans, |at, heads| {
+        insured.within(&mut spans.places(), |at, heads| {
             let (from, to) = all[at];
             let within: Vec<&Vec<u32>> = by_month.range(from.0..to.0).map(|(_, records)| records).collect();
             let persons: i64 = within.iter().flat_map(|records| records.iter()).map(|n| i64::from(*n)).sum();
