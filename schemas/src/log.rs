@@ -318,4 +318,18 @@ pub trait LogWriter: Send {
     /// `Fenced`: stop. `NoSpace`, `TooLarge`, `MissingTopic`, `Retry`: nothing was written, the writer can
     /// be used again. `Uncertain`: make a new writer and read back progress.
     fn append(&mut self, records: &[NewRecord]) -> Result<(), LogError>;
+
+    /// Whether its appends have put something off that may be done now; see [`LogWriter::tidy`].
+    fn put_off(&self) -> bool {
+        false
+    }
+
+    /// Does what its appends have put off, in some milliseconds: for a moment in which nobody waits for the log. Where it is
+    /// never called, an append does it when more has come together.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Retry`, `Unreachable`, `Damaged`: it stays put off. No record is touched.
+    fn tidy(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
 }

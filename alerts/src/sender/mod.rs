@@ -223,6 +223,9 @@ pub(crate) async fn run(
         if stopping.is_some() && requests.is_empty() {
             break;
         }
+        if requests.is_empty() && !waits && !polls_wait {
+            turn.committer.tidy().await?;
+        }
         let due = [turn.next_due(), turn.polls.next_due()].into_iter().flatten().min();
         tokio::select! {
             _ = stop.changed(), if stopping.is_none() => {

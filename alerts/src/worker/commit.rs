@@ -222,6 +222,22 @@ impl Committer {
         Ok(result?)
     }
 
+    /// Lets the log do what appends have put off; for when nobody waits for one.
+    ///
+    /// # Errors
+    /// `Died`. What the log cannot do now the next append tries, and says.
+    pub async fn tidy(&mut self) -> Result<(), WorkerError> {
+        let Some(mut writer) = self.writer.take_if(|writer| writer.put_off()) else { return Ok(()) };
+        let writer = blocking("writer", move || {
+            if let Err(error) = writer.tidy() {
+                tracing::debug!(%error, "the log keeps putting it off");
+            }
+            writer
+        });
+        self.writer = Some(writer.await?);
+        Ok(())
+    }
+
     /// After an append of unknown outcome: whether it is there. A new writer settles the old one; if the
     /// progress is then neither what it was nor what was wanted, another worker has taken over meanwhile.
     /// `false` too when nothing was unknown. After an error it is as unknown as before.

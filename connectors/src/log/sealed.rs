@@ -258,6 +258,14 @@ impl LogWriter for SealedWriter {
         }
         self.inner.append(&records)
     }
+
+    fn put_off(&self) -> bool {
+        self.inner.put_off()
+    }
+
+    fn tidy(&mut self) -> Result<(), LogError> {
+        self.inner.tidy()
+    }
 }
 
 /// How the contacts of a log stand: the newest record of each key, without tombstones.

@@ -226,7 +226,8 @@ fn it_finds_what_a_reading_of_everything_finds() {
             let batch: Vec<_> =
                 (0..random.random_range(1..12)).map(|_| some(&mut random, deliveries)).collect();
             writer.append(&batch).unwrap();
-            match random.random_range(0..6) {
+            match random.random_range(0..8) {
+                6..8 => writer.tidy().unwrap(),
                 0 => drop(log.compact().unwrap()),
                 // The same file, opened again.
                 1 => index = lagging(&subject, lag).index(None).unwrap().expect("it is kept up to date"),
@@ -235,6 +236,45 @@ fn it_finds_what_a_reading_of_everything_finds() {
             compare(&log, &mut *index, seed);
         }
     }
+}
+
+#[test]
+fn what_appends_put_off_is_done_when_nobody_waits() {
+    let subject = Subject::sqlite();
+    let log = with_deliveries(&subject, 4 * LAG);
+    let mut writer = log.writer("w").unwrap();
+    let mut random = StdRng::seed_from_u64(3);
+    let file = Connection::open(subject.path()).unwrap();
+    let left = || -> i64 {
+        let tails =
+            "SELECT total(p.next - coalesce(i.upto, 0)) FROM partitions p JOIN topics t ON t.id = p.topic
+                     LEFT JOIN index_upto i ON i.partition = p.id WHERE t.name = ?1";
+        file.query_row(tails, [DELIVERIES], |row| row.get::<_, f64>(0)).unwrap() as i64
+    };
+    let deliveries: Vec<_> =
+        (0..u64::from(LAG)).map(|n| new_record(&delivery(n, DeliveryState::Planned, None, 5))).collect();
+    writer.append(&deliveries[1..]).unwrap();
+    assert_eq!((writer.put_off(), left()), (false, i64::from(LAG) - 1), "too few");
+    writer.append(&deliveries[..1]).unwrap();
+    assert_eq!((writer.put_off(), left()), (true, i64::from(LAG)));
+    writer.tidy().unwrap();
+    assert_eq!((writer.put_off(), left()), (false, 0));
+    compare(&log, &mut *log.index(None).unwrap().unwrap(), 3);
+    // One record at a time; the file alone, without its journal, has them once they were moved.
+    let mut appends = 2;
+    while appends < 64 {
+        writer.append(&[some(&mut random, 30)]).unwrap();
+        appends += 1;
+    }
+    assert!(writer.put_off());
+    writer.tidy().unwrap();
+    assert!(!writer.put_off());
+    let ends = "SELECT group_concat(next) FROM (SELECT next FROM partitions ORDER BY id)";
+    let there: String = file.query_row(ends, [], |row| row.get(0)).unwrap();
+    let copy = subject.path().with_extension("copy");
+    std::fs::copy(subject.path(), &copy).unwrap();
+    let alone: String = Connection::open(&copy).unwrap().query_row(ends, [], |row| row.get(0)).unwrap();
+    assert_eq!(alone, there);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Writing: one append is one transaction that holds the file's write lock, checks that this writer is
 //! still the newest of its name, and gives out the offsets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,6 +27,37 @@ pub(super) struct SqliteWriter {
     topics: HashMap<Arc<str>, Topic>,
     /// The outcome of an append is not known: only a new writer can tell.
     uncertain: Option<String>,
+    put_off: PutOff,
+}
+
+/// What this writer's appends have left for a quiet moment. Others may have done it meanwhile; then there is nothing to do.
+#[derive(Default)]
+struct PutOff {
+    /// Records of `deliveries` that the index may take in, and the partitions that they are in.
+    records: u32,
+    partitions: BTreeSet<i64>,
+    /// Appends whose pages are in the journal.
+    appends: u32,
+}
+
+/// After so many appends the journal is moved into the file: a few milliseconds. SQLite itself does so in an append, after
+/// three times as many of a worker's.
+const WORTH_MOVING: u32 = 64;
+
+impl PutOff {
+    fn add(&mut self, sorted: &ByPartition<'_>) {
+        self.appends += 1;
+        for (partition, records) in sorted {
+            if in_ledger(records) {
+                self.records += records.len() as u32;
+                self.partitions.insert(*partition);
+            }
+        }
+    }
+}
+
+fn in_ledger(records: &[(Instant, &NewRecord)]) -> bool {
+    records.first().is_some_and(|(_, record)| *record.topic == *DELIVERIES)
 }
 
 struct Topic {
@@ -50,7 +81,8 @@ impl SqliteWriter {
     ) -> Result<SqliteWriter, LogError> {
         let epoch = raise_epoch(&conn, &waker, name).map_err(|e| place.error("register a writer", e))?;
         let name = name.to_owned();
-        Ok(SqliteWriter { conn, place, waker, lag, name, epoch, topics: HashMap::new(), uncertain: None })
+        let (topics, put_off) = (HashMap::new(), PutOff::default());
+        Ok(SqliteWriter { conn, place, waker, lag, name, epoch, topics, uncertain: None, put_off })
     }
 
     fn look_up(&mut self, name: &Arc<str>) -> Result<(), LogError> {
@@ -118,7 +150,7 @@ fn insert(tx: &Transaction<'_>, sorted: &ByPartition<'_>, lag: u32) -> rusqlite:
             statement.execute(params![next, stamp.0, record.key, record.value])?;
             next += 1;
         }
-        if records.first().is_some_and(|(_, record)| *record.topic == *DELIVERIES) {
+        if in_ledger(records) {
             index::extend(tx, *partition, from..next, lag)?;
         }
         tx.prepare_cached("UPDATE partitions SET next = ?2 WHERE id = ?1")?.execute([*partition, next])?;
@@ -154,6 +186,42 @@ impl LogWriter for SqliteWriter {
             return Err(error);
         }
         self.waker.committed(sorted.keys().copied());
+        self.put_off.add(&sorted);
         Ok(())
+    }
+
+    fn put_off(&self) -> bool {
+        let PutOff { records, appends, .. } = self.put_off;
+        self.uncertain.is_none() && (records >= self.worth_indexing() || appends >= WORTH_MOVING)
+    }
+
+    fn tidy(&mut self) -> Result<(), LogError> {
+        if self.put_off.records >= self.worth_indexing() {
+            self.index().map_err(|e| self.place.error("take deliveries into the index", e))?;
+            (self.put_off.records, self.put_off.partitions) = (0, BTreeSet::new());
+        }
+        if self.put_off.appends >= WORTH_MOVING {
+            // Nobody is waited for: what somebody still reads stays in the journal.
+            let moved = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            moved.map_err(|e| self.place.error("move the journal into the file", e))?;
+            self.put_off.appends = 0;
+        }
+        Ok(())
+    }
+}
+
+impl SqliteWriter {
+    /// So many records are worth a transaction of their own: two milliseconds.
+    fn worth_indexing(&self) -> u32 {
+        (self.lag / 4).max(1)
+    }
+
+    /// Takes in the tails of the partitions of `deliveries` that it has written to.
+    fn index(&self) -> rusqlite::Result<()> {
+        let tx = self.waker.begin(&self.conn)?;
+        for partition in &self.put_off.partitions {
+            index::take_in_tail(&tx, *partition, self.lag)?;
+        }
+        tx.commit()
     }
 }

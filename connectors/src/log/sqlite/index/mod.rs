@@ -22,8 +22,8 @@
 //!
 //! # The tail
 //! To take a record in touches some ten pages, where the record itself touches one or two: an alert would wait for it. So an
-//! append leaves its records to the *tail* until a partition has some hundred there ([`LAG`]), and takes in all of them at
-//! once, sorted, in its own transaction. Whoever looks something up reads the tails beside the tables: once in a few milliseconds,
+//! append leaves its records to the *tail*. All of them are taken in at once, sorted, in a moment in which nobody waits for the
+//! log (`LogWriter::tidy`); at the latest by the append with which a partition has some hundred there ([`LAG`]). Whoever looks something up reads the tails beside the tables: once in a few milliseconds,
 //! then only what is new.
 //! A tail that is longer was written by a program that knows no index: such a partition is *behind*.
 //!
@@ -104,6 +104,19 @@ pub(super) fn extend(
     }
     Batch::take_in(tx, partition, indexed, i64::MAX)?;
     move_on(tx, partition, appended.end)
+}
+
+/// Takes in the tail of a partition of `deliveries`, however short. One that is behind stays behind.
+pub(super) fn take_in_tail(tx: &Connection, partition: i64, lag: u32) -> rusqlite::Result<()> {
+    let next: i64 = tx
+        .prepare_cached("SELECT next FROM partitions WHERE id = ?1")?
+        .query_row([partition], |row| row.get(0))?;
+    let indexed = upto(tx, partition)?;
+    if !(1..i64::from(lag)).contains(&(next - indexed)) {
+        return Ok(());
+    }
+    Batch::take_in(tx, partition, indexed, i64::MAX)?;
+    move_on(tx, partition, next)
 }
 
 /// Forgets everything: a partition ends earlier than it was indexed, because its file was put back in parts or records were
