@@ -57,7 +57,7 @@ impl Row {
         row
     }
 
-    /// Something of each line of memory that its figures are in; see [`cores::touch`].
+    /// Something of the memory that its figures are in; see [`cores::touch`].
     fn lines(&self) -> i32 {
         let Some(total) = self.total.as_deref() else { return 0 };
         let tallies = total.tallies.iter().step_by(2).map(|tally| tally.incidents);

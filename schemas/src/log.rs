@@ -319,16 +319,18 @@ pub trait LogWriter: Send {
     /// be used again. `Uncertain`: make a new writer and read back progress.
     fn append(&mut self, records: &[NewRecord]) -> Result<(), LogError>;
 
-    /// Whether its appends have put something off that may be done now; see [`LogWriter::tidy`].
-    fn put_off(&self) -> bool {
+    /// Whether its appends have put off so much that it is worth a quiet moment; see [`LogWriter::tidy`].
+    fn is_untidy(&self) -> bool {
         false
     }
 
-    /// Does what its appends have put off, in some milliseconds: for a moment in which nobody waits for the log. Where it is
-    /// never called, an append does it when more has come together.
+    /// Does what its appends have put off, as a rule in some milliseconds, in which no other writer of the file gets in: for
+    /// a moment in which its holder has nothing to append. Where somebody else is in, and where this writer is fenced, it does
+    /// nothing. Without it an append does the same when more has come together.
     ///
     /// # Errors
-    /// `NoSpace`, `Retry`, `Unreachable`, `Damaged`: it stays put off. No record is touched.
+    /// `NoSpace`, `Refused`, `Retry`, `Unreachable`, `Damaged`: it stays undone until more has come together. No record is
+    /// touched, and the writer can be used.
     fn tidy(&mut self) -> Result<(), LogError> {
         Ok(())
     }

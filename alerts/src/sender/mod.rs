@@ -9,7 +9,8 @@
 //!    now `sending`.
 //! 3. *Ask*: only after the append was acknowledged the requests of this turn start,
 //!    one at a time for a person, and none whose append began more than [`STALE`] ago by the boot clock.
-//! 4. *Wait* for an outcome, for more deliveries, for a gateway, for a due time of the clock, or for the stop.
+//! 4. *Wait* for an outcome, for more deliveries, for a gateway, for a due time of the clock, or for the stop. Where none of
+//!    them comes for a moment ([`QUIET`]) and nothing is under way, the log may do what appends have put off.
 //!
 //! # Why a kill, a pause or a successor at any point is safe
 //! - Before the append: nothing was asked; what was taken by hand is in no log, and whoever plans next plans it again.
@@ -55,6 +56,9 @@ use turn::{Done, Turn};
 
 /// How long after the begin of its append a request may still start, by the boot clock.
 pub(crate) const STALE: Duration = Duration::from_secs(5);
+
+/// How long nothing comes before the log may do what appends have put off.
+const QUIET: Duration = Duration::from_millis(3);
 
 /// Sends until it is told to stop, then waits for the requests under way and records what came of them. Dropping the
 /// future is as safe as a kill.
@@ -223,9 +227,7 @@ pub(crate) async fn run(
         if stopping.is_some() && requests.is_empty() {
             break;
         }
-        if requests.is_empty() && !waits && !polls_wait {
-            turn.committer.tidy().await?;
-        }
+        let untidy = requests.is_empty() && stopping.is_none() && turn.committer.is_untidy();
         let due = [turn.next_due(), turn.polls.next_due()].into_iter().flatten().min();
         tokio::select! {
             _ = stop.changed(), if stopping.is_none() => {
@@ -277,6 +279,7 @@ pub(crate) async fn run(
             _ = released.changed(), if stopping.is_none() => turn.board.look_at_held(Why::Fuse.as_str()),
             () = wait_for(&*shared.clock, due), if stopping.is_none() => {}
             () = freed, if (waits || polls_wait) && stopping.is_none() => {}
+            () = tokio::time::sleep(QUIET), if untidy => turn.committer.tidy().await?,
         }
     }
     Ok(())

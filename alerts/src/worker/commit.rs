@@ -222,19 +222,24 @@ impl Committer {
         Ok(result?)
     }
 
-    /// Lets the log do what appends have put off; for when nobody waits for one.
+    /// Whether appends have put something off that is worth a quiet moment.
+    pub fn is_untidy(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.is_untidy())
+    }
+
+    /// Lets the log do what appends have put off. What it cannot do is left until more has come together.
     ///
     /// # Errors
-    /// `Died`. What the log cannot do now the next append tries, and says.
+    /// `Died`.
     pub async fn tidy(&mut self) -> Result<(), WorkerError> {
-        let Some(mut writer) = self.writer.take_if(|writer| writer.put_off()) else { return Ok(()) };
-        let writer = blocking("writer", move || {
+        let mut writer = self.writer.take().ok_or(WorkerError::Died("writer"))?;
+        let tidied = blocking("writer", move || {
             if let Err(error) = writer.tidy() {
-                tracing::debug!(%error, "the log keeps putting it off");
+                tracing::warn!(%error, "what appends have put off stays undone for now");
             }
             writer
         });
-        self.writer = Some(writer.await?);
+        self.writer = Some(tidied.await?);
         Ok(())
     }
 

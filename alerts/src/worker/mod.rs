@@ -13,7 +13,7 @@
 //!
 //! # Blocking
 //! The log blocks. Reading has threads of its own; appends block their own loop, which waits for them anyway, and no
-//! other ([`blocking`]).
+//! other ([`blocking`]). So does what a sender lets the log do where nothing comes for a moment (`LogWriter::tidy`).
 
 pub(crate) mod blocking;
 pub(crate) mod commit;

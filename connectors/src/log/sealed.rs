@@ -259,8 +259,8 @@ impl LogWriter for SealedWriter {
         self.inner.append(&records)
     }
 
-    fn put_off(&self) -> bool {
-        self.inner.put_off()
+    fn is_untidy(&self) -> bool {
+        self.inner.is_untidy()
     }
 
     fn tidy(&mut self) -> Result<(), LogError> {

@@ -1,6 +1,7 @@
 //! The index of deliveries against what a reading of the whole topic finds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -238,43 +239,79 @@ fn it_finds_what_a_reading_of_everything_finds() {
     }
 }
 
+/// How many records of `deliveries` are in no table of the index yet.
+fn in_tails(file: &Connection) -> i64 {
+    let tails = "SELECT total(p.next - coalesce(i.upto, 0)) FROM partitions p JOIN topics t ON t.id = p.topic
+                 LEFT JOIN index_upto i ON i.partition = p.id WHERE t.name = ?1";
+    file.query_row(tails, [DELIVERIES], |row| row.get::<_, f64>(0)).unwrap() as i64
+}
+
 #[test]
-fn what_appends_put_off_is_done_when_nobody_waits() {
+fn the_index_takes_in_what_a_writer_has_put_off() {
     let subject = Subject::sqlite();
+    // A quarter of it is worth a moment.
     let log = with_deliveries(&subject, 4 * LAG);
-    let mut writer = log.writer("w").unwrap();
-    let mut random = StdRng::seed_from_u64(3);
     let file = Connection::open(subject.path()).unwrap();
-    let left = || -> i64 {
-        let tails =
-            "SELECT total(p.next - coalesce(i.upto, 0)) FROM partitions p JOIN topics t ON t.id = p.topic
-                     LEFT JOIN index_upto i ON i.partition = p.id WHERE t.name = ?1";
-        file.query_row(tails, [DELIVERIES], |row| row.get::<_, f64>(0)).unwrap() as i64
-    };
-    let deliveries: Vec<_> =
-        (0..u64::from(LAG)).map(|n| new_record(&delivery(n, DeliveryState::Planned, None, 5))).collect();
-    writer.append(&deliveries[1..]).unwrap();
-    assert_eq!((writer.put_off(), left()), (false, i64::from(LAG) - 1), "too few");
-    writer.append(&deliveries[..1]).unwrap();
-    assert_eq!((writer.put_off(), left()), (true, i64::from(LAG)));
+    let mut random = StdRng::seed_from_u64(3);
+    let mut some = |many: u32| (0..many).map(|_| some(&mut random, 30)).collect::<Vec<_>>();
+    let mut writer = log.writer("w").unwrap();
+    writer.append(&some(LAG - 1)).unwrap();
     writer.tidy().unwrap();
-    assert_eq!((writer.put_off(), left()), (false, 0));
+    assert_eq!((writer.is_untidy(), in_tails(&file)), (false, i64::from(LAG) - 1), "too few");
+    writer.append(&some(1)).unwrap();
+    assert!(writer.is_untidy());
+    // Somebody else is in: nobody is waited for, and it may append as ever.
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let began = std::time::Instant::now();
+    writer.tidy().unwrap();
+    assert!(began.elapsed() < std::time::Duration::from_secs(4), "an append waits five");
+    file.execute_batch("ROLLBACK").unwrap();
+    assert_eq!((writer.is_untidy(), in_tails(&file)), (false, i64::from(LAG)));
+    writer.append(&some(LAG)).unwrap();
+    writer.tidy().unwrap();
+    assert_eq!((writer.is_untidy(), in_tails(&file)), (false, 0));
     compare(&log, &mut *log.index(None).unwrap().unwrap(), 3);
-    // One record at a time; the file alone, without its journal, has them once they were moved.
-    let mut appends = 2;
-    while appends < 64 {
-        writer.append(&[some(&mut random, 30)]).unwrap();
-        appends += 1;
-    }
-    assert!(writer.put_off());
+    // One that was fenced leaves nothing.
+    writer.append(&some(LAG)).unwrap();
+    let mut newer = log.writer("w").unwrap();
     writer.tidy().unwrap();
-    assert!(!writer.put_off());
+    assert_eq!(in_tails(&file), i64::from(LAG));
+    newer.append(&some(LAG)).unwrap();
+    newer.tidy().unwrap();
+    compare(&log, &mut *log.index(None).unwrap().unwrap(), 3);
+    // What is behind stays behind.
+    for partition in (0..PARTITIONS).flat_map(|partition| [partition; 4 * LAG as usize]) {
+        append_unindexed(&file, &new_record(&delivery(99, DeliveryState::Planned, None, 5)), partition);
+    }
+    newer.append(&some(LAG)).unwrap();
+    let before = in_tails(&file);
+    newer.tidy().unwrap();
+    assert_eq!((newer.is_untidy(), in_tails(&file)), (false, before));
+}
+
+#[test]
+fn the_journal_is_moved_into_the_file_after_some_appends() {
+    let subject = Subject::sqlite();
+    let log = with_deliveries(&subject, 1_000);
+    let mut writer = log.writer("w").unwrap();
     let ends = "SELECT group_concat(next) FROM (SELECT next FROM partitions ORDER BY id)";
-    let there: String = file.query_row(ends, [], |row| row.get(0)).unwrap();
+    let last = |path: &Path| -> Option<String> {
+        Connection::open(path).unwrap().query_row(ends, [], |row| row.get(0)).ok()
+    };
+    for n in 0..64 {
+        assert!(!writer.is_untidy(), "{n}");
+        writer.append(&[new_record(&delivery(n, DeliveryState::Planned, None, 5))]).unwrap();
+    }
+    assert!(writer.is_untidy());
+    let there = last(subject.path());
+    // The file alone, without its journal.
     let copy = subject.path().with_extension("copy");
     std::fs::copy(subject.path(), &copy).unwrap();
-    let alone: String = Connection::open(&copy).unwrap().query_row(ends, [], |row| row.get(0)).unwrap();
-    assert_eq!(alone, there);
+    assert_ne!(last(&copy), there, "it is in the journal");
+    writer.tidy().unwrap();
+    assert!(!writer.is_untidy());
+    std::fs::copy(subject.path(), &copy).unwrap();
+    assert_eq!(last(&copy), there);
 }
 
 #[test]

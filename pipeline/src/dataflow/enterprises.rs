@@ -147,7 +147,7 @@ impl Enterprise {
         self.tallies.as_deref().map(|tallies| Total { tallies: *tallies, heads: *heads })
     }
 
-    /// Something of each line of memory that it is in; see [`cores::touch`].
+    /// Something of the memory that it is in; see [`cores::touch`].
     fn lines(&self) -> i32 {
         let tallies = self.tallies.as_deref().into_iter().flatten().step_by(2).map(|tally| tally.incidents);
         tallies.fold(self.insured.lines(), i32::wrapping_add)

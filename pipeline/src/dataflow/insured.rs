@@ -20,7 +20,7 @@ pub(super) struct Spans {
     hull: Span,
 }
 
-/// Where each span lies among the months of an enterprise: asked of one after the other, it is found once for all that
+/// Where each span lies among the months of an enterprise: asked of one after the other, it is found once for all in a row that
 /// have the same months, as most have.
 pub(super) struct Places<'a> {
     spans: &'a Spans,
@@ -103,7 +103,7 @@ impl Insured {
         }
     }
 
-    /// Something of each line of memory that its months are in; see [`crate::cores::touch`].
+    /// Something of the memory that its months are in, where it is the usual one; see [`crate::cores::touch`].
     pub fn lines(&self) -> i32 {
         match self {
             Insured::Plain { persons, .. } => {
@@ -250,6 +250,27 @@ mod tests {
         assert!(plain.contains(&true) && plain.contains(&false) && *plain.last().unwrap(), "{plain:?}");
         insured.insure(Month(6), 60, -1);
         assert!(insured.is_empty());
+    }
+
+    #[test]
+    fn places_that_were_found_for_one_serve_those_of_the_same_months_alone() {
+        let spans = Spans::of(vec![(Month(2), Month(6)), (Month(0), Month(9)), (Month(7), Month(7))]);
+        let mut places = spans.places();
+        let plain =
+            |first, persons: &[u32]| Insured::Plain { first: Month(first), persons: persons.to_vec() };
+        let other = Insured::Other(vec![OfMonth { month: Month(3), records: 2, persons: 70 }]);
+        let mut of = |insured: &Insured| {
+            let mut heads = [(0, 0); 3];
+            insured.within(&mut places, |at, of| heads[at] = (of.insured, of.months));
+            heads
+        };
+        assert_eq!(of(&plain(1, &[1, 2, 4])), [(6, 2), (7, 3), (0, 0)]);
+        assert_eq!(of(&plain(1, &[8, 16, 32])), [(48, 2), (56, 3), (0, 0)]);
+        assert_eq!(of(&plain(1, &[1, 2, 4, 8])), [(14, 3), (15, 4), (0, 0)], "a month more");
+        assert_eq!(of(&plain(5, &[1, 2, 4, 8])), [(1, 1), (15, 4), (0, 0)], "later");
+        assert_eq!(of(&other), [(70, 1), (70, 1), (0, 0)]);
+        assert_eq!(of(&plain(5, &[])), [(0, 0); 3]);
+        assert_eq!(of(&plain(1, &[1, 2, 4])), [(6, 2), (7, 3), (0, 0)], "the first once more");
     }
 
     #[test]

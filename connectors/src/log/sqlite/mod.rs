@@ -3,7 +3,7 @@
 //! | file | role |
 //! |---|---|
 //! | `schema` | opening a file, its tables and settings, what topics it holds |
-//! | `writer` | one append = one `BEGIN IMMEDIATE` transaction that checks the writer's epoch |
+//! | `writer` | one append = one `BEGIN IMMEDIATE` transaction that checks the writer's epoch; what it puts off |
 //! | `reader` | a poll = one read transaction over all its partitions |
 //! | `waker`  | how a waiting reader learns of a commit, by this process or another |
 //! | `retention` | deleting what is too old or superseded |
@@ -47,8 +47,8 @@ pub struct SqliteOptions {
     /// At the limit, appends fail with [`LogError::NoSpace`]. It is a limit of this process's writers,
     /// not of the file.
     pub max_file_bytes: Option<u64>,
-    /// How many records of a partition of `deliveries` are appended before the index takes them in, all at once. By default
-    /// 512; 1 or 0: each append takes in its own. All programs on a file go by the same number.
+    /// At how many records of a partition of `deliveries` an append takes them into the index, all at once; a writer that has
+    /// nothing to append does so after a quarter of them. By default 512; 1 or 0: each append takes in its own. All programs on a file go by the same number.
     pub index_lag: u32,
 }
 

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -165,6 +165,20 @@ impl Waker {
         let door = lock(&self.door);
         let _locked = Locked::new(&door)?;
         Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
+    }
+
+    /// The same if nobody else stands in the door; `None`: somebody does.
+    pub(super) fn try_begin<'a>(&self, conn: &'a Connection) -> rusqlite::Result<Option<Transaction<'a>>> {
+        let door = match self.door.try_lock() {
+            Ok(door) => door,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        if door.try_lock().is_err() {
+            return Ok(None);
+        }
+        let _locked = Locked(&door);
+        Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map(Some)
     }
 
     /// The state of knowledge to compare with: take it *before* reading, then nothing is missed.

@@ -1,11 +1,11 @@
 //! Writing: one append is one transaction that holds the file's write lock, checks that this writer is
-//! still the newest of its name, and gives out the offsets.
+//! still the newest of its name, and gives out the offsets. What need not be done in it waits for a quiet moment ([`PutOff`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, params};
 use tocsin_schemas::log::{LogError, LogWriter, NewRecord, Retention};
 use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics::DELIVERIES;
@@ -30,26 +30,26 @@ pub(super) struct SqliteWriter {
     put_off: PutOff,
 }
 
-/// What this writer's appends have left for a quiet moment. Others may have done it meanwhile; then there is nothing to do.
+/// What this writer's appends have left for a quiet moment since the last one. Others may have done it meanwhile; then there
+/// is nothing to do.
 #[derive(Default)]
 struct PutOff {
-    /// Records of `deliveries` that the index may take in, and the partitions that they are in.
+    /// Records of `deliveries`, and the partitions that they are in.
     records: u32,
     partitions: BTreeSet<i64>,
-    /// Appends whose pages are in the journal.
     appends: u32,
 }
 
-/// After so many appends the journal is moved into the file: a few milliseconds. SQLite itself does so in an append, after
-/// three times as many of a worker's.
+/// After so many appends the journal is moved into the file, which takes a few milliseconds. SQLite itself does so in the
+/// append, of whomever, that fills 2,000 pages of it.
 const WORTH_MOVING: u32 = 64;
 
 impl PutOff {
     fn add(&mut self, sorted: &ByPartition<'_>) {
-        self.appends += 1;
+        self.appends = self.appends.saturating_add(1);
         for (partition, records) in sorted {
             if in_ledger(records) {
-                self.records += records.len() as u32;
+                self.records = self.records.saturating_add(records.len() as u32);
                 self.partitions.insert(*partition);
             }
         }
@@ -170,11 +170,7 @@ impl LogWriter for SqliteWriter {
         let place = &self.place;
         let error = |e| place.error("append", e);
         let tx = self.waker.begin(&self.conn).map_err(error)?;
-        let newest: Option<i64> = tx
-            .prepare_cached("SELECT epoch FROM writers WHERE name = ?1")
-            .and_then(|mut s| s.query_row([&self.name], |r| r.get(0)).optional())
-            .map_err(error)?;
-        if newest != Some(self.epoch) {
+        if !self.is_newest(&tx).map_err(error)? {
             return Err(LogError::Fenced { writer: self.name.clone() });
         }
         insert(&tx, &sorted, self.lag).map_err(error)?;
@@ -190,38 +186,64 @@ impl LogWriter for SqliteWriter {
         Ok(())
     }
 
-    fn put_off(&self) -> bool {
-        let PutOff { records, appends, .. } = self.put_off;
-        self.uncertain.is_none() && (records >= self.worth_indexing() || appends >= WORTH_MOVING)
+    fn is_untidy(&self) -> bool {
+        self.uncertain.is_none() && (self.has_a_tail() || self.put_off.appends >= WORTH_MOVING)
     }
 
     fn tidy(&mut self) -> Result<(), LogError> {
-        if self.put_off.records >= self.worth_indexing() {
-            self.index().map_err(|e| self.place.error("take deliveries into the index", e))?;
+        if self.uncertain.is_some() {
+            return Ok(());
+        }
+        // Done, failed, or somebody else was in: it is not tried again before more has come together.
+        let (mut indexed, mut moved) = (Ok(()), Ok(()));
+        if self.has_a_tail() {
+            let taken_in = self.index();
+            indexed = taken_in.map_err(|e| self.place.error("take deliveries into the index", e));
             (self.put_off.records, self.put_off.partitions) = (0, BTreeSet::new());
         }
         if self.put_off.appends >= WORTH_MOVING {
             // Nobody is waited for: what somebody still reads stays in the journal.
-            let moved = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            moved.map_err(|e| self.place.error("move the journal into the file", e))?;
+            let passive = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            moved = passive.map_err(|e| self.place.error("move the journal into the file", e));
             self.put_off.appends = 0;
         }
-        Ok(())
+        indexed.and(moved)
     }
 }
 
 impl SqliteWriter {
-    /// So many records are worth a transaction of their own: two milliseconds.
-    fn worth_indexing(&self) -> u32 {
-        (self.lag / 4).max(1)
+    /// Whether so many of its records may lie in tails that taking them in is worth a transaction: a quarter of what makes an
+    /// append do it.
+    fn has_a_tail(&self) -> bool {
+        self.lag > 1 && self.put_off.records >= (self.lag / 4).max(1)
     }
 
-    /// Takes in the tails of the partitions of `deliveries` that it has written to.
-    fn index(&self) -> rusqlite::Result<()> {
-        let tx = self.waker.begin(&self.conn)?;
-        for partition in &self.put_off.partitions {
-            index::take_in_tail(&tx, *partition, self.lag)?;
+    /// Takes in the tails of the partitions of `deliveries` that it has written to, if it is still the newest of its name
+    /// and nobody else is in. Nobody is waited for.
+    fn index(&mut self) -> rusqlite::Result<()> {
+        self.conn.busy_timeout(Duration::ZERO)?;
+        let indexed = self.take_in_tails();
+        self.conn.busy_handler(Some(schema::wait_for_others))?;
+        match indexed {
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
+            indexed => indexed,
+        }
+    }
+
+    fn take_in_tails(&self) -> rusqlite::Result<()> {
+        let Some(tx) = self.waker.try_begin(&self.conn)? else { return Ok(()) };
+        if self.is_newest(&tx)? {
+            for partition in &self.put_off.partitions {
+                index::take_in_tail(&tx, *partition, self.lag)?;
+            }
         }
         tx.commit()
+    }
+
+    /// Whether no other writer of its name came after it, as of this transaction.
+    fn is_newest(&self, tx: &Transaction<'_>) -> rusqlite::Result<bool> {
+        let mut select = tx.prepare_cached("SELECT epoch FROM writers WHERE name = ?1")?;
+        let newest: Option<i64> = select.query_row([&self.name], |r| r.get(0)).optional()?;
+        Ok(newest == Some(self.epoch))
     }
 }

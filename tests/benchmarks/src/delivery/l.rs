@@ -5,10 +5,10 @@
 //! and one transaction (the delivery as planned, and as being sent).
 //! The floor: one transaction with one record as large as such a delivery, begun until a reader has it.
 //!
-//! Both come ten milliseconds apart, a hundred a second, which is far more than any city has: an alert comes alone, when what the one before
-//! left to do has been done, and finds a machine that has just rested; and so does the transaction that it is held
-//! against. In a row each alert would wait for the outcome of the one before to be written down and read, and the floor would run
-//! from warm caches: what that comes to stands in the note.
+//! Before each sample of either side lie ten milliseconds of rest, some ninety alerts a second, which is far more than any city
+//! has: an alert comes alone, when what the one before left to do has been done, and finds a machine that has rested;
+//! and so does the transaction that it is held against. In a row each alert would wait for the outcome of the one before
+//! to be written down and read, and the floor would run from warm caches: what that comes to stands in the note.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
@@ -31,7 +31,7 @@ use crate::progress::{Progress, Work};
 use crate::table::{Figure, Goal, Row};
 use crate::{Failure, Options, workload};
 
-/// Between two samples of either side.
+/// Before each sample of either side.
 const REST: Duration = Duration::from_millis(10);
 /// Samples between two changes of side.
 const BLOCK: usize = 25;
@@ -92,7 +92,7 @@ fn of(log: &str, samples: usize, latency: &Latency) -> Vec<Row> {
         let row = Row::costs('l', name, figure(&apart.ours), figure(&apart.floor)).goal(Goal::AtMost(2.5));
         let (ours, floor) = (ms(&in_a_row.ours), ms(&in_a_row.floor));
         let note = format!(
-            "{samples} samples of each side in turns of {BLOCK}, {} ms apart; in a row {ours:.2} ms over {floor:.2} ms = {:.2}; to ask \
+            "{samples} samples of each side in turns of {BLOCK}, {} ms after the one before; in a row {ours:.2} ms over {floor:.2} ms = {:.2}; to ask \
              whether contacts and silences are read to their ends takes {:.2} ms at the median",
             REST.as_millis(),
             ours / floor,

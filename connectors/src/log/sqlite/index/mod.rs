@@ -22,9 +22,9 @@
 //!
 //! # The tail
 //! To take a record in touches some ten pages, where the record itself touches one or two: an alert would wait for it. So an
-//! append leaves its records to the *tail*. All of them are taken in at once, sorted, in a moment in which nobody waits for the
-//! log (`LogWriter::tidy`); at the latest by the append with which a partition has some hundred there ([`LAG`]). Whoever looks something up reads the tails beside the tables: once in a few milliseconds,
-//! then only what is new.
+//! append leaves its records to the *tail*. All of a partition's are taken in at once, sorted: by a writer that has nothing
+//! to append (`LogWriter::tidy`), at the latest by the append with which the partition has some hundred there ([`LAG`]).
+//! Whoever looks something up reads the tails beside the tables: once in a few milliseconds, then only what is new.
 //! A tail that is longer was written by a program that knows no index: such a partition is *behind*.
 //!
 //! # What is not deleted
@@ -53,7 +53,7 @@ use super::schema;
 use super::waker::Waker;
 
 /// How many records of a partition may be left to the tail: it is taken in before it reaches this length. A few
-/// milliseconds for whoever looks something up, and 20 or so for one alert in some hundred.
+/// milliseconds for whoever looks something up, and some ten for the append that takes it in, if none does before.
 pub(super) const LAG: u32 = 512;
 
 /// Deliveries of a segment, as a power of two.
