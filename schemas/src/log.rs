@@ -324,9 +324,9 @@ pub trait LogWriter: Send {
         false
     }
 
-    /// Does what its appends have put off, as a rule in some milliseconds, in which no other writer of the file gets in: for
-    /// a moment in which its holder has nothing to append. Where somebody else is in, and where this writer is fenced, it does
-    /// nothing. Without it an append does the same when more has come together.
+    /// Does what its appends have put off, as a rule in some milliseconds, for which another writer may have to wait: for
+    /// a moment in which its holder has nothing to append. Waits for nobody, and one that is fenced writes nothing. Without it
+    /// an append does the same when more has come together.
     ///
     /// # Errors
     /// `NoSpace`, `Refused`, `Retry`, `Unreachable`, `Damaged`: it stays undone until more has come together. No record is

@@ -227,7 +227,8 @@ pub(crate) async fn run(
         if stopping.is_some() && requests.is_empty() {
             break;
         }
-        let untidy = requests.is_empty() && stopping.is_none() && turn.committer.is_untidy();
+        let idle = requests.is_empty() && recalls.is_empty() && stopping.is_none();
+        let untidy = idle && turn.committer.is_untidy();
         let due = [turn.next_due(), turn.polls.next_due()].into_iter().flatten().min();
         tokio::select! {
             _ = stop.changed(), if stopping.is_none() => {

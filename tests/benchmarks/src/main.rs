@@ -50,7 +50,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 ///   n  a ledger of a million deliveries on the embedded log, ready and found in, over its bar; with --long of ten million
 ///   k  seconds of `tocsin backtest` over ten years of a city, over the 60 that it may take
 ///
-/// Both sides of a ratio run in this one process run, in turns, warm. What a neighbour on the machine takes
+/// Both sides of a ratio run in this one process run, in turns, warm; those of (l) after a rest each. What a neighbour on the machine takes
 /// hits both; the seconds differ from run to run, the ratios should not. (a), (c) and (e) need the Kafka
 /// broker of the tests, which they start and stop themselves (`tests/broker/install` fetches it).
 #[derive(Debug, Parser)]

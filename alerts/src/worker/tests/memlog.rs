@@ -55,6 +55,8 @@ struct State {
     no_writer: VecDeque<LogError>,
     /// It keeps no index.
     no_index: bool,
+    /// Its writers always have something put off; how often each was let do it.
+    untidy: Option<HashMap<String, usize>>,
 }
 
 impl State {
@@ -98,6 +100,14 @@ impl MemLog {
     /// The log's time goes on by so many milliseconds.
     pub fn time_passes(&self, ms: i64) {
         self.state().now += ms;
+    }
+    /// Its writers always have something put off.
+    pub fn untidy(&self) {
+        self.state().untidy = Some(HashMap::new());
+    }
+    /// How often this writer was let do it.
+    pub fn tidied(&self, writer: &str) -> usize {
+        self.state().untidy.as_ref().and_then(|tidied| tidied.get(writer)).copied().unwrap_or(0)
     }
     /// It keeps no index of deliveries: everything is read, as on Kafka.
     pub fn without_index(&self) {
@@ -406,5 +416,16 @@ impl LogWriter for MemWriter {
             Fault::UncertainWritten | Fault::UncertainLost => Err(uncertain),
             Fault::DieBefore | Fault::DieAfter => Err(dead),
         }
+    }
+
+    fn is_untidy(&self) -> bool {
+        self.shared.0.lock().unwrap().untidy.is_some()
+    }
+
+    fn tidy(&mut self) -> Result<(), LogError> {
+        let mut state = self.shared.0.lock().unwrap();
+        let tidied = state.untidy.iter_mut().map(|tidied| tidied.entry(self.name.clone()).or_default());
+        tidied.for_each(|times| *times += 1);
+        Ok(())
     }
 }

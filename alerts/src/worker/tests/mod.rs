@@ -20,6 +20,7 @@ mod silence;
 mod takeover;
 mod telephones;
 mod texts;
+mod tidy;
 mod together;
 mod trouble;
 

@@ -167,16 +167,15 @@ impl Waker {
         Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
     }
 
-    /// The same if nobody else stands in the door; `None`: somebody does.
+    /// The same without waiting at the door; `None`: somebody stands in it, or it cannot be locked, which the next append
+    /// says.
     pub(super) fn try_begin<'a>(&self, conn: &'a Connection) -> rusqlite::Result<Option<Transaction<'a>>> {
         let door = match self.door.try_lock() {
             Ok(door) => door,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(None),
         };
-        if door.try_lock().is_err() {
-            return Ok(None);
-        }
+        let Ok(()) = door.try_lock() else { return Ok(None) };
         let _locked = Locked(&door);
         Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map(Some)
     }

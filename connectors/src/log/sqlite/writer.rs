@@ -30,17 +30,18 @@ pub(super) struct SqliteWriter {
     put_off: PutOff,
 }
 
-/// What this writer's appends have left for a quiet moment since the last one. Others may have done it meanwhile; then there
+/// What this writer's appends have left for a quiet moment, since the last one (what they cost: docs/delivery.md). Others may have done it meanwhile; then there
 /// is nothing to do.
 #[derive(Default)]
 struct PutOff {
-    /// Records of `deliveries`, and the partitions that they are in.
+    /// Records of `deliveries`.
     records: u32,
+    /// The partitions of `deliveries` with a tail of its making.
     partitions: BTreeSet<i64>,
     appends: u32,
 }
 
-/// After so many appends the journal is moved into the file, which takes a few milliseconds. SQLite itself does so in the
+/// After so many appends the journal is moved into the file. SQLite itself does so in the
 /// append, of whomever, that fills 2,000 pages of it.
 const WORTH_MOVING: u32 = 64;
 
@@ -194,15 +195,15 @@ impl LogWriter for SqliteWriter {
         if self.uncertain.is_some() {
             return Ok(());
         }
-        // Done, failed, or somebody else was in: it is not tried again before more has come together.
+        // Done, failed, or somebody else was in: it is tried again when as much more has come together.
         let (mut indexed, mut moved) = (Ok(()), Ok(()));
         if self.has_a_tail() {
             let taken_in = self.index();
             indexed = taken_in.map_err(|e| self.place.error("take deliveries into the index", e));
-            (self.put_off.records, self.put_off.partitions) = (0, BTreeSet::new());
+            self.put_off.records = 0;
         }
         if self.put_off.appends >= WORTH_MOVING {
-            // Nobody is waited for: what somebody still reads stays in the journal.
+            // Nobody is waited for: what was written since somebody began to read who still reads stays in the journal.
             let passive = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             moved = passive.map_err(|e| self.place.error("move the journal into the file", e));
             self.put_off.appends = 0;
@@ -230,14 +231,16 @@ impl SqliteWriter {
         }
     }
 
-    fn take_in_tails(&self) -> rusqlite::Result<()> {
+    fn take_in_tails(&mut self) -> rusqlite::Result<()> {
         let Some(tx) = self.waker.try_begin(&self.conn)? else { return Ok(()) };
         if self.is_newest(&tx)? {
             for partition in &self.put_off.partitions {
                 index::take_in_tail(&tx, *partition, self.lag)?;
             }
         }
-        tx.commit()
+        tx.commit()?;
+        self.put_off.partitions.clear();
+        Ok(())
     }
 
     /// Whether no other writer of its name came after it, as of this transaction.

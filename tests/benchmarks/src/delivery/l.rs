@@ -5,7 +5,7 @@
 //! and one transaction (the delivery as planned, and as being sent).
 //! The floor: one transaction with one record as large as such a delivery, begun until a reader has it.
 //!
-//! Before each sample of either side lie ten milliseconds of rest, some ninety alerts a second, which is far more than any city
+//! Before each sample of either side lie ten milliseconds of rest: sixty to ninety alerts a second, far more than any city
 //! has: an alert comes alone, when what the one before left to do has been done, and finds a machine that has rested;
 //! and so does the transaction that it is held against. In a row each alert would wait for the outcome of the one before
 //! to be written down and read, and the floor would run from warm caches: what that comes to stands in the note.
@@ -33,6 +33,8 @@ use crate::{Failure, Options, workload};
 
 /// Before each sample of either side.
 const REST: Duration = Duration::from_millis(10);
+/// At each change of side: what ours leaves to do is not the floor's to wait for.
+const CHANGE: Duration = Duration::from_millis(30);
 /// Samples between two changes of side.
 const BLOCK: usize = 25;
 const SAMPLES: u32 = 1_000;
@@ -42,6 +44,7 @@ const WARM_UP: usize = 300;
 const FIRMS: u32 = 200;
 /// A floor slower than this at its median says that the machine was busy with something else.
 const VOID: Duration = Duration::from_millis(30);
+const GOAL: f64 = 2.5;
 /// About as large as a delivery.
 const RECORD: usize = 700;
 
@@ -88,14 +91,15 @@ fn of(log: &str, samples: usize, latency: &Latency) -> Vec<Row> {
     let row = |what: &str, q: f64| {
         let ms = |times: &[Duration]| quantile(times, q).as_secs_f64() * 1e3;
         let figure = |times: &[Duration]| Figure::new(ms(times), "ms");
-        let name = format!("alert readable to request on the wire, {log}, {what}");
-        let row = Row::costs('l', name, figure(&apart.ours), figure(&apart.floor)).goal(Goal::AtMost(2.5));
+        let name = format!("alert readable to request on the wire, {log}, each after a rest, {what}");
+        let row = Row::costs('l', name, figure(&apart.ours), figure(&apart.floor)).goal(Goal::AtMost(GOAL));
         let (ours, floor) = (ms(&in_a_row.ours), ms(&in_a_row.floor));
         let note = format!(
-            "{samples} samples of each side in turns of {BLOCK}, {} ms after the one before; in a row {ours:.2} ms over {floor:.2} ms = {:.2}; to ask \
+            "{samples} samples of each side in turns of {BLOCK}, {} ms after the one before; in a row {ours:.2} ms over {floor:.2} ms = {:.2} ({}); to ask \
              whether contacts and silences are read to their ends takes {:.2} ms at the median",
             REST.as_millis(),
             ours / floor,
+            if ours <= GOAL * floor { "met" } else { "missed" },
             ask.as_secs_f64() * 1e3
         );
         match slow {
@@ -142,10 +146,12 @@ fn measure(house: &House, mut floor: Floor, samples: usize, progress: &Progress)
     let mut sides = |rest: Duration| {
         let mut sides = Sides::default();
         while sides.ours.len() < samples {
+            std::thread::sleep(CHANGE);
             for _ in 0..BLOCK {
                 std::thread::sleep(rest);
                 sides.ours.push(ours());
             }
+            std::thread::sleep(CHANGE);
             for _ in 0..BLOCK {
                 std::thread::sleep(rest);
                 sides.floor.push(floor.sample());

@@ -53,7 +53,7 @@ use super::schema;
 use super::waker::Waker;
 
 /// How many records of a partition may be left to the tail: it is taken in before it reaches this length. A few
-/// milliseconds for whoever looks something up, and some ten for the append that takes it in, if none does before.
+/// milliseconds for whoever looks something up, and six or more for the append that takes it in, if nobody does before.
 pub(super) const LAG: u32 = 512;
 
 /// Deliveries of a segment, as a power of two.
