@@ -48,7 +48,8 @@ pub struct SqliteOptions {
     /// not of the file.
     pub max_file_bytes: Option<u64>,
     /// At how many records of a partition of `deliveries` an append takes them into the index, all at once; a writer that has
-    /// nothing to append may do so after a quarter as many of its own. By default 512; 1 or 0: each append takes in its own. All programs on a file go by the same number.
+    /// nothing to append may do so after a quarter as many of its own. By default 512; 1 or 0: each append takes in its own.
+    /// All programs on a file go by the same number.
     pub index_lag: u32,
 }
 

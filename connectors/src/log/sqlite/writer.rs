@@ -30,19 +30,20 @@ pub(super) struct SqliteWriter {
     put_off: PutOff,
 }
 
-/// What this writer's appends have left for a quiet moment, since the last one (what they cost: docs/delivery.md). Others may have done it meanwhile; then there
-/// is nothing to do.
+/// What this writer's appends have left for a quiet moment, since the last one (what it costs: docs/delivery.md). Others
+/// may have done it meanwhile; then there is nothing to do.
 #[derive(Default)]
 struct PutOff {
     /// Records of `deliveries`.
     records: u32,
     /// The partitions of `deliveries` with a tail of its making.
     partitions: BTreeSet<i64>,
+    /// Appends to any topic.
     appends: u32,
 }
 
-/// After so many appends the journal is moved into the file. SQLite itself does so in the
-/// append, of whomever, that fills 2,000 pages of it.
+/// After so many appends the journal is moved into the file. SQLite itself does so in the append, of whomever, that fills
+/// 2,000 pages of it.
 const WORTH_MOVING: u32 = 64;
 
 impl PutOff {
