@@ -112,7 +112,9 @@ impl Count {
             // Where days went by nothing is named, but a registration that made an incident another's on that very day.
             let begins = found.brought.registered.iter().all(|r| r.valid_from == alert.as_of);
             let by_register = alert.reason == Some(Reason::Expired) && named.is_empty() && begins;
-            let unexpected = !expected && !by_register && (registered || !named.is_empty());
+            // A first message has none of its own reports there, but what else was taken in.
+            let unexpected =
+                !expected && !by_register && alert.change != Change::New && (registered || !named.is_empty());
             if certain && !late && (wrong || unexpected) {
                 self.wrong.push(format!(
                     "{name}: {} {} {:?} of {} at {} was brought about by {:?}",

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use tocsin_alerts::ledger::stands_for;
 use tocsin_pipeline::lists::Refused;
-use tocsin_pipeline::why::{Known, Place, Records, RefusedAtDoor, Wanted, Written};
+use tocsin_pipeline::why::{Known, Place, Records, RefusedAtDoor, Wanted, Written, concerns};
 use tocsin_schemas::codes::Rule;
 use tocsin_schemas::door::{self, Glimpse};
 use tocsin_schemas::ids::{IncidentId, ReportKey};
@@ -315,7 +315,7 @@ impl<'a> Reader<'a> {
                 Asked::Alert(id) => alert.alert_id == *id,
                 Asked::Case(case_no) => alert.case_no == *case_no && alert.rule == Rule::Escalation,
                 Asked::Incident(id) => alert.rule == Rule::OwnerIncident && *alert.subject == *id.to_string(),
-                Asked::Enterprise(uscc) => alert.uscc == *uscc,
+                Asked::Enterprise(uscc) => concerns(&alert, *uscc),
                 Asked::AlertBegins(_) | Asked::Report(..) | Asked::List(..) | Asked::Entry(..) => false,
             };
             if named {

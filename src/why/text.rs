@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use tocsin_pipeline::Verdict;
 use tocsin_pipeline::why::{
     AlertExplained, Changed, Difference, EnterpriseExplained, FieldChange, IncidentExplained, Numbers, Place,
-    PolicyUsed, RefusedView, Registered, UsedBecause,
+    PolicyUsed, RefusedView, Registered, UsedBecause, YearCount,
 };
 use tocsin_schemas::areas;
 use tocsin_schemas::codes::{Cause, Change, Level, Reason, Rule};
@@ -93,15 +93,15 @@ impl Page<'_> {
         let alert = &why.alert;
         self.line(0, format!("ALERT {}: {}", alert.alert_id, what(alert)));
         self.line(0, format!("about {}", enterprise(alert)));
-        self.line(
-            0,
-            format!(
-                "decided {}, as of {}; message {} of case {}",
-                alert.decided_at, alert.as_of, alert.revision, alert.case_no
-            ),
-        );
+        let (at, as_of, case_no) = (alert.decided_at, alert.as_of, &alert.case_no);
+        let place = match alert.change {
+            Change::Suppressed => format!("no message: recorded under case {case_no}"),
+            _ => format!("message {} of case {case_no}", alert.revision),
+        };
+        self.line(0, format!("decided {at}, as of {as_of}; {place}"));
         self.head("By which rule");
         self.numbers(&why.numbers, alert);
+        self.told_as(why);
         self.line(1, policy(&why.policy));
         self.head(match alert.change {
             Change::Corrected => "What it took back, as known before the decision",
@@ -125,12 +125,21 @@ impl Page<'_> {
         self.head("Does it add up");
         if why.check.adds_up() {
             let all = match alert.rule {
-                Rule::OwnerIncident => "change, reason, severity, persons, reports and audience",
-                Rule::Escalation => "change, reason, level, count, incidents, reports and audience",
+                Rule::OwnerIncident => {
+                    "change, reason, severity, persons, day, cause, area, count of the year, reports and audience"
+                }
+                Rule::Escalation => {
+                    "change, reason, level, window, count, incidents, area, reports and audience"
+                }
             };
             match why.check.unchecked.as_slice() {
                 [] if why.policy.at_hand => {
-                    self.line(1, format!("yes: {all} come out again from the records above"));
+                    let assumed = [&why.taken_later, &why.stamped_ahead, &why.taken_last];
+                    let how = match assumed.iter().all(|places| places.is_empty()) {
+                        true => "",
+                        false => ", if records were taken in as assumed under \"The order of arrival\"",
+                    };
+                    self.line(1, format!("yes{how}: {all} come out again from the records above"));
                 }
                 [] => self.line(
                     1,
@@ -151,10 +160,11 @@ impl Page<'_> {
         self.differences(&why.check.differences);
     }
 
-    /// The records behind a change of what was said before.
+    /// The records behind a change of what was said before; of a first message those that are none of its own reports.
     fn brought(&mut self, why: &AlertExplained) {
         let alert = &why.alert;
-        if matches!(alert.change, Change::New | Change::Suppressed) {
+        let none = why.brought.reports.is_empty() && why.brought.registered.is_empty();
+        if alert.change == Change::Suppressed || (alert.change == Change::New && none) {
             return;
         }
         self.head("What brought it about");
@@ -162,7 +172,7 @@ impl Page<'_> {
             self.line(1, format!("{}  {}", changed(c), c.version.place));
         }
         why.brought.registered.iter().for_each(|r| self.line(1, registered(r)));
-        if why.brought.reports.is_empty() && why.brought.registered.is_empty() {
+        if none {
             self.line(
                 1,
                 match alert.reason {
@@ -196,6 +206,7 @@ impl Page<'_> {
                 policy_begins,
                 told_before,
                 severity_told,
+                year,
             } => {
                 self.line(
                     1,
@@ -209,6 +220,7 @@ impl Page<'_> {
                     };
                     self.line(1, format!("first counting arrival {at}, {when}; limit {max_age_days} days; the policy begins on {policy_begins}"));
                 }
+                year.iter().for_each(|count| self.year(count));
                 self.before(alert, told_before, *severity_told);
             }
             Numbers::Escalation { told_before, .. } => {
@@ -226,6 +238,43 @@ impl Page<'_> {
         }
         if let Some(reason) = alert.reason {
             self.line(1, format!("reason {reason}"));
+        }
+    }
+
+    /// What an owner was told of the year.
+    fn year(&mut self, count: &YearCount) {
+        let YearCount { subject, said, from, to, incidents } = count;
+        let said = said.map_or_else(|| "no number".to_owned(), |n| n.to_string());
+        let each = incidents.iter().map(|one| {
+            let number = one.incident_id.map_or_else(|| "without a number".to_owned(), |id| id.to_string());
+            format!("{number} of {}{}", one.occurred_on, if one.hosted { " as the host" } else { "" })
+        });
+        let each: Vec<String> = each.collect();
+        let each = if each.is_empty() { "none".to_owned() } else { each.join(", ") };
+        self.line(
+            1,
+            format!(
+                "count of the year for the owner of {subject}: {said}; counted incidents of every category from {from} to \
+                 {to}: {each}"
+            ),
+        );
+    }
+
+    /// Other numbers under which its reports were told.
+    fn told_as(&mut self, why: &AlertExplained) {
+        if why.told_as.is_empty() {
+            return;
+        }
+        self.line(1, "its reports were told of under other numbers, too, as cases were joined or came apart");
+        for other in &why.told_as {
+            let own: Vec<String> = other
+                .reports
+                .iter()
+                .filter(|key| why.alert.reports.contains(key))
+                .map(ToString::to_string)
+                .collect();
+            let (at, id) = (other.decided_at, &other.alert_id);
+            self.line(2, format!("{at} alert {id}: {}, with {}", what(other), own.join(", ")));
         }
     }
 

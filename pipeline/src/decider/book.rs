@@ -8,6 +8,7 @@ use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::time::Day;
 
 use crate::incidents::Seen;
+use crate::registry::Registry;
 
 /// Counted incidents by enterprise (as succession reads them), sorted by day.
 #[derive(Default)]
@@ -81,7 +82,7 @@ impl Book {
     }
 
     /// Its own incidents from one day to another, both included.
-    pub fn own(&self, root: &Uscc, from: Day, to: Day) -> impl Iterator<Item = &Booked> {
+    pub fn own<'b>(&'b self, root: &Uscc, from: Day, to: Day) -> impl Iterator<Item = &'b Booked> + use<'b> {
         within(self.own.get(root), from, to)
     }
 
@@ -90,10 +91,33 @@ impl Book {
         within(self.hosted.get(host), from, to)
     }
 
+    /// The counted incidents of every category at an enterprise in the calendar year of an accident, up to `as_of`: its
+    /// own, then those at which it is the host (`year_to_date` of records.md), each with whether it is one of these.
+    pub fn of_year<'b>(
+        &'b self,
+        uscc: &'b Uscc,
+        registry: &'b Registry,
+        (from, to): (Day, Day),
+    ) -> impl Iterator<Item = (&'b Booked, bool)> {
+        // What is read as another's is that one's, in every figure; who was taken over keeps its own here.
+        let root = registry.root(uscc);
+        let own = self.own(&root, from, to).filter(move |b| root == *uscc || b.uscc == Some(*uscc));
+        let read_as = |employer: Option<Uscc>| employer.map(|e| registry.root(&e));
+        let hosted = self.hosted(uscc, from, to).filter(move |b| read_as(b.uscc) != Some(*uscc));
+        own.map(|b| (b, false)).chain(hosted.map(|b| (b, true)))
+    }
+
     /// Every enterprise with an incident of its own.
     pub fn enterprises(&self) -> impl Iterator<Item = Uscc> {
         self.own.keys().copied()
     }
+}
+
+/// The days of an accident's year that [`Book::of_year`] counts. `None`: it is out of every calendar.
+pub(crate) fn year_of(occurred_on: Day, as_of: Day) -> Option<(Day, Day)> {
+    let (first, last) = (Day::new(occurred_on.year(), 1, 1)?, Day::new(occurred_on.year(), 12, 31)?);
+    // The day that a report gives may not be over yet, or not have begun.
+    Some((first, last.min(as_of.max(occurred_on))))
 }
 
 fn insert(list: &mut Vec<Booked>, item: Booked) {

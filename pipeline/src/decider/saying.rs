@@ -10,6 +10,7 @@ use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::{Alert, AlertFacts, Audience, Window};
 use tocsin_schemas::time::Day;
 
+use super::book::year_of;
 use super::entry::Entry;
 use super::escalation::{self, Now, Verdict, warning_number};
 use super::owner_incident::{self, Message};
@@ -94,17 +95,9 @@ impl Decider {
         let uscc =
             if corrected { home.filter(|u| to.contains(u)).or(to.iter().min().copied()) } else { home };
         let uscc = uscc.or(home).unwrap_or_else(|| unreachable!("a message has an enterprise"));
-        let (first, last) = (Day::new(occurred_on.year(), 1, 1), Day::new(occurred_on.year(), 12, 31));
-        let year_to_date = |u: &Uscc| {
-            // The day that a report gives may not be over yet, or not have begun.
-            let (from, to) = (first?, last?.min(context.as_of.max(occurred_on)));
-            // What is read as another's is that one's, in every figure; who was taken over keeps its own here.
-            let root = context.registry.root(u);
-            let own = self.book.own(&root, from, to).filter(|b| root == *u || b.uscc == Some(*u)).count();
-            let read_as = |employer: Option<Uscc>| employer.map(|e| context.registry.root(&e));
-            let hosted = self.book.hosted(u, from, to).filter(|b| read_as(b.uscc) != Some(*u)).count();
-            Some((own + hosted) as u32)
-        };
+        let year = year_of(occurred_on, context.as_of);
+        let year_to_date =
+            |u: &Uscc| year.map(|days| self.book.of_year(u, context.registry, days).count() as u32);
         let audiences = to
             .iter()
             .map(|u| Audience {

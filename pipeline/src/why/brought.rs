@@ -2,25 +2,36 @@
 
 use std::collections::BTreeSet;
 
-use tocsin_schemas::codes::{Change, Reason, Rule};
+use tocsin_schemas::codes::{Change, Reason, Rule, State};
 use tocsin_schemas::ids::{ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Record};
 use tocsin_schemas::time::Instant;
 
 use super::check::Judged;
 use super::knowledge::{Cut, Found, Knowledge};
-use super::view::{Brought, LeftBy, Numbers};
+use super::picture::as_report;
+use super::view::{Brought, Changed, LeftBy, Numbers};
 use super::{Why, since};
 use crate::policy::Policies;
 
 /// The versions of the reports concerned, or of registrations, that made this message a change of the one before. Of a
-/// first message nothing: what it stood on is the answer there.
+/// first message nothing where one of its own reports came with it, as that stands above; else what else was taken in.
 ///
 /// A record is decided at the clock of its arrival or later. So it is what was taken in at the decision's instant; of a
 /// correction, what was not known just before it. Where a late record did it, which shows no such instant: what changed
 /// since the message before. At a midnight nothing is taken in, but a registration may take effect.
 pub(super) fn brought(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policies) -> Brought {
-    if matches!(alert.change, Change::New | Change::Suppressed) || alert.reason == Some(Reason::Policy) {
+    if alert.change == Change::Suppressed || alert.reason == Some(Reason::Policy) {
+        return Brought::default();
+    }
+    let arrivals = &why.records.arrivals;
+    let came_with_it = |i: &usize| {
+        judged.known[*i]
+            && arrivals[*i].not_before == alert.decided_at
+            && as_report(&arrivals[*i].arrival.record).is_some_and(|r| alert.reports.contains(&r.key()))
+    };
+    let first = alert.change == Change::New && alert.revision == 1;
+    if first && (0..arrivals.len()).any(|i| came_with_it(&i)) {
         return Brought::default();
     }
     if alert.reason == Some(Reason::Expired) {
@@ -28,7 +39,6 @@ pub(super) fn brought(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policie
         let lost = judged.numbers.left().iter().any(|left| left.by == LeftBy::Enterprise);
         return if lost { taking_effect(why, alert, judged) } else { Brought::default() };
     }
-    let arrivals = &why.records.arrivals;
     let up_to = |instant: Instant, included: bool| -> Cut {
         let earlier = |at: Instant| at < instant || (included && at == instant);
         judged.known.iter().zip(arrivals).map(|(known, k)| *known && earlier(k.not_before)).collect()
@@ -75,6 +85,7 @@ fn between(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policie
         let places: BTreeSet<_> = about.iter().map(|f| (f.seen.uscc, f.seen.occurred_on)).collect();
         let there = both().filter(|f| places.contains(&(f.seen.uscc, f.seen.occurred_on)));
         reports = taken_in(&there.flat_map(Found::keys).collect());
+        only_what_moved_it(why, alert, judged, policies, &mut reports);
     }
     let mut registered = Vec::new();
     if reports.is_empty() || alert.reason == Some(Reason::Succeeded) {
@@ -85,6 +96,33 @@ fn between(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policie
         registered.extend(new.filter_map(|i| since::registration(&why.records.arrivals[i].arrival, &of)));
     }
     Brought { reports, registered }
+}
+
+/// Leaves out the records without which what the alert is about would be the same. Where each alone could be missed, all stay.
+fn only_what_moved_it(
+    why: &Why<'_, '_>,
+    alert: &Alert,
+    judged: &Judged,
+    policies: &Policies,
+    reports: &mut Vec<Changed>,
+) {
+    let outcome = |of: &Knowledge| -> BTreeSet<(Vec<ReportKey>, State)> {
+        let about = of.incidents.iter().filter(|f| is_about(f, alert, &judged.numbers));
+        about.map(|f| (f.keys(), f.seen.state)).collect()
+    };
+    let is = outcome(&judged.then);
+    let moved = |change: &Changed| {
+        let mut without = judged.known.clone();
+        for (known, k) in without.iter_mut().zip(&why.records.arrivals) {
+            let place = &change.version.place;
+            *known &= (&k.topic, k.partition, k.offset) != (&place.topic, place.partition, place.offset);
+        }
+        outcome(&Knowledge::at(why.records, &without, policies, alert.as_of)) != is
+    };
+    let needed: Vec<Changed> = reports.iter().filter(|change| moved(change)).cloned().collect();
+    if !needed.is_empty() {
+        *reports = needed;
+    }
 }
 
 /// Whether an alert speaks of an incident: of an escalation, whether it lies in the window.

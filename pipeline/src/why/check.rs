@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tocsin_schemas::codes::{Change, Reason, Role, Rule, Severity, State};
+use tocsin_schemas::codes::{Change, Reason, Role, Rule, State};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
-use tocsin_schemas::records::{Alert, Incident, Window};
+use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::Day;
 
 use super::before::{Before, before, spoken_under};
@@ -13,18 +13,17 @@ use super::knowledge::{
 };
 use super::sum::since_before;
 use super::view::{Check, Difference, Numbers};
-use super::{Why, picture};
-use crate::decider::book::Book;
-use crate::decider::escalation::{self, Now, Open};
+use super::window::{Windowed, open_before};
+use super::{Why, picture, year};
+use crate::decider::escalation::{self, Now};
 use crate::decider::owner_incident::{self, End};
 use crate::decider::{Memory, Told};
 use crate::engine::Occasion;
 use crate::incidents::Seen;
 use crate::policy::Policies;
-use crate::windows;
 
 /// Fields that only the policy's values can give again.
-const BY_POLICY: [&str; 13] = [
+const BY_POLICY: [&str; 17] = [
     "change",
     "reason",
     "level",
@@ -38,6 +37,10 @@ const BY_POLICY: [&str; 13] = [
     "severe_incident_ids",
     "reports",
     "as_of",
+    "area",
+    "window_days",
+    "worst",
+    "year_to_date",
 ];
 
 /// What was found for one alert.
@@ -121,7 +124,8 @@ fn judge(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool, r
         Rule::Escalation => escalation(why, alert, policies, &then, &reading),
     };
     let check = if at_hand {
-        Check { differences: attempt.differences, unchecked: Vec::new() }
+        let differences = attempt.differences.into_iter().chain(facts_differ(alert, policies, &then));
+        Check { differences: differences.collect(), unchecked: Vec::new() }
     } else {
         Check { differences: unknown_reports(alert, &then), unchecked: BY_POLICY.to_vec() }
     };
@@ -140,6 +144,34 @@ fn judge(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool, r
         taken_last: attempt.taken_last,
         check,
     }
+}
+
+/// What a message says beside its rule's numbers. Names are not held against the register: they are for reading.
+fn facts_differ(alert: &Alert, policies: &Policies, then: &Knowledge) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let facts = &alert.facts;
+    let day = alert.decided_at.day();
+    if alert.as_of != day {
+        differ(&mut differences, "as_of", alert.as_of, day);
+    }
+    let area = then.registry.in_force(&alert.uscc).map(|e| &*e.area);
+    if facts.area.as_deref() != area {
+        differ(&mut differences, "area", option(facts.area.as_deref()), option(area));
+    }
+    let (case_no, days) = match alert.rule {
+        Rule::OwnerIncident => (alert.subject.clone(), None),
+        Rule::Escalation => (
+            escalation::warning_number(&alert.subject, alert.episode),
+            Some(u32::from(policies.on(alert.as_of).escalation.window_days)),
+        ),
+    };
+    if alert.case_no != case_no {
+        differ(&mut differences, "case_no", &alert.case_no, case_no);
+    }
+    if facts.window_days != days {
+        differ(&mut differences, "window_days", option(facts.window_days), option(days));
+    }
+    differences
 }
 
 /// Whatever the policy: a report cannot have been spoken of before it arrived.
@@ -168,6 +200,7 @@ fn owner(
     let Some(found) = then.of_exactly(&alert.reports) else {
         return none_of_it(alert, then, owner_numbers(None, &told, policies, alert.as_of));
     };
+    let year = year::counts(alert, then, &why.numbers(Some(alert)));
     let seen = &found.seen;
     let messages = owner_incident::decide(&told, Ok(seen), seen.uscc, policies, alert.as_of);
     let mut differences = message_differs(alert, messages.first(), seen.persons, seen.uscc);
@@ -175,7 +208,8 @@ fn owner(
         differ(&mut differences, "cause", option(alert.facts.cause), option(seen.cause));
     }
     day_differs(&mut differences, alert, found);
-    let numbers = owner_numbers(Some(found), &told, policies, alert.as_of);
+    differences.extend(year::differences(&year));
+    let numbers = owner_numbers(Some(found), &told, policies, alert.as_of).with_year(year);
     let stood_on = vec![found.clone()];
     Attempt { was: None, stood_on, became: Vec::new(), numbers, taken_last: Vec::new(), differences }
 }
@@ -212,11 +246,13 @@ fn correction(
             }
         }
     }
-    let Some((Before { found, known, taken_last }, differences)) = best else {
+    let year = year::counts(alert, then, &why.numbers(Some(alert)));
+    let Some((Before { found, known, taken_last }, mut differences)) = best else {
         let numbers = owner_numbers(None, told, policies, alert.as_of);
         return Attempt { became, ..none_of_it(alert, then, numbers) };
     };
-    let numbers = owner_numbers(Some(&found), told, policies, alert.as_of);
+    differences.extend(year::differences(&year));
+    let numbers = owner_numbers(Some(&found), told, policies, alert.as_of).with_year(year);
     Attempt { was: Some(known), stood_on: vec![found], became, numbers, taken_last, differences }
 }
 
@@ -301,6 +337,7 @@ fn owner_numbers(found: Option<&Found>, told: &Told, policies: &Policies, as_of:
         policy_begins: policies.begins(),
         told_before: told.to.to_vec(),
         severity_told: told.severity,
+        year: Vec::new(),
     }
 }
 
@@ -377,6 +414,9 @@ fn escalation(
     if seen.count() != alert.count as usize {
         differ(&mut differences, "count", alert.count, seen.count());
     }
+    if seen.worst() != alert.facts.worst {
+        differ(&mut differences, "worst", option(alert.facts.worst), option(seen.worst()));
+    }
     let reports = seen.reports();
     if reports != alert.reports {
         differ(&mut differences, "reports", list(&alert.reports), list(&reports));
@@ -393,139 +433,6 @@ fn escalation(
         *counted = before;
     }
     Attempt { was: None, stood_on, became, numbers, taken_last: Vec::new(), differences }
-}
-
-/// The escalation of an enterprise as its alerts left it, up to one of them or to the last.
-fn open_before(alerts: &[Alert], uscc: Uscc, upto: Option<&Alert>) -> Option<Open> {
-    let mut memory = Memory::default();
-    let own = alerts.iter().filter(|a| a.rule == Rule::Escalation && a.uscc == uscc);
-    let earlier =
-        own.filter(|a| upto.is_none_or(|upto| (a.episode, a.revision) < (upto.episode, upto.revision)));
-    let mut earlier: Vec<&Alert> = earlier.collect();
-    earlier.sort_by_key(|a| (a.episode, a.revision));
-    earlier.into_iter().for_each(|a| memory.alert(a));
-    memory.escalation(&uscc).open
-}
-
-/// The window of an escalation as records give it.
-struct Windowed<'k> {
-    book: Book,
-    days: (Day, Day),
-    succeeded: bool,
-    /// By number, with the number and the severity of each.
-    found: Vec<&'k Found>,
-    ids: Vec<IncidentId>,
-    severities: Vec<Severity>,
-    /// Those numbers that an alert of the time gives.
-    sure: Vec<IncidentId>,
-}
-
-impl<'k> Windowed<'k> {
-    fn of(
-        uscc: Uscc,
-        then: &'k Knowledge,
-        policies: &Policies,
-        as_of: Day,
-        numbers: &picture::Numbers,
-    ) -> Windowed<'k> {
-        let mut book = Book::default();
-        let mut by_id = std::collections::BTreeMap::new();
-        for (place, found) in (0u32..).zip(&then.incidents) {
-            // Without a number of its own, or where two claim it: one that nobody has.
-            let own = picture::number(found, numbers).filter(|id| !by_id.contains_key(id));
-            let id = own.unwrap_or(IncidentId(u32::MAX - place));
-            by_id.insert(id, found);
-            book.enter(&found.seen, id, as_of);
-        }
-        let days = windows::days(Window::Rolling(policies.on(as_of).escalation.window_days), as_of);
-        let succeeded = then.registry.root(&uscc) != uscc;
-        let listed = if succeeded { Vec::new() } else { escalation::listed(&book, &uscc, days) };
-        let found: Vec<&Found> = listed.iter().filter_map(|(id, _)| by_id.get(id).copied()).collect();
-        // Where a number's reports stand in several incidents nothing may have been said of which one kept it.
-        let of_number = |f: &&Found, id: &IncidentId| {
-            f.seen.reports.iter().any(|r| numbers.get(&r.key).is_some_and(|(n, sure)| *sure && n == id))
-        };
-        let split = |id: &IncidentId| then.incidents.iter().filter(|f| of_number(f, id)).count() > 1;
-        // Where reports of several numbers stand in one incident, as after another policy, which of them stayed.
-        let alone = |f: &&Found, id: &IncidentId| {
-            let sure = f.seen.reports.iter().filter_map(|r| numbers.get(&r.key)).filter(|(_, sure)| *sure);
-            sure.map(|(n, _)| n).all(|n| n == id)
-        };
-        let is_sure = |(id, _): &&(IncidentId, Severity)| {
-            by_id.get(id).is_some_and(|f| of_number(f, id) && alone(f, id)) && !split(id)
-        };
-        Windowed {
-            days,
-            succeeded,
-            found,
-            sure: listed.iter().filter(is_sure).map(|(id, _)| *id).collect(),
-            ids: listed.iter().map(|(id, _)| *id).collect(),
-            severities: listed.iter().map(|(_, severity)| *severity).collect(),
-            book,
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.ids.len()
-    }
-
-    fn severe(&self) -> Vec<IncidentId> {
-        let pairs = self.ids.iter().zip(&self.severities);
-        pairs.filter(|(_, s)| **s >= Severity::Severe).map(|(id, _)| *id).collect()
-    }
-
-    /// Whether the severe and fatal ones can have had these numbers, of all that were said: as many, with every certain
-    /// number of a severe one and none of another.
-    fn may_be_severe(&self, said: &[IncidentId], of: &[IncidentId]) -> bool {
-        let severe = self.severe();
-        let agrees = |id: &IncidentId| severe.contains(id) == said.contains(id);
-        said.len() == severe.len() && said.iter().all(|id| of.contains(id)) && self.sure.iter().all(agrees)
-    }
-
-    fn reports(&self) -> Vec<ReportKey> {
-        let mut all: Vec<ReportKey> = self.found.iter().flat_map(|f| f.keys()).collect();
-        all.sort_unstable_by(|a, b| a.text_order().cmp(&b.text_order()));
-        all
-    }
-
-    fn numbers(
-        &self,
-        policies: &Policies,
-        as_of: Day,
-        open: Option<&Open>,
-        uscc: Uscc,
-        then: &Knowledge,
-    ) -> Numbers {
-        let steps = &policies.on(as_of).escalation;
-        let (incidents, severe) = (self.count() as u32, self.severe().len() as u32);
-        Numbers::Escalation {
-            window_days: steps.window_days,
-            from: self.days.0,
-            to: self.days.1,
-            incidents,
-            severe,
-            steps: [steps.blue, steps.yellow, steps.orange, steps.red],
-            severe_is_red: steps.severe_is_red,
-            reaches: escalation::level(steps, incidents as i32, severe as i32).filter(|_| !self.succeeded),
-            told_before: open.map(|o| o.level),
-            read_as: self.succeeded.then(|| then.registry.root(&uscc)),
-            policy_begins: policies.begins(),
-            before: None,
-        }
-    }
-}
-
-/// The window that escalations look at, for an enterprise as it stands.
-pub(super) fn window(
-    uscc: Uscc,
-    now: &Knowledge,
-    policies: &Policies,
-    as_of: Day,
-    alerts: &[Alert],
-) -> Numbers {
-    let open = open_before(alerts, uscc, None);
-    let seen = Windowed::of(uscc, now, policies, as_of, &picture::Numbers::new());
-    seen.numbers(policies, as_of, open.as_ref(), uscc, now)
 }
 
 /// A record of `incidents` against what its reports make today.

@@ -20,6 +20,7 @@
 //!   stamps: see [`AlertExplained::taken_last`].
 //! - *Which incident keeps which number* is history: numbers are read from alerts and `incidents`, not recomputed.
 
+mod apart;
 mod before;
 mod brought;
 mod check;
@@ -30,14 +31,16 @@ pub(crate) mod since;
 mod sum;
 mod view;
 mod wanted;
+mod window;
+mod year;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tocsin_schemas::codes::{Change, Rule};
+use tocsin_schemas::codes::{Change, Role, Rule};
 use tocsin_schemas::door::Flag;
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
-use tocsin_schemas::records::{Alert, Incident};
+use tocsin_schemas::records::{Alert, Audience, Incident};
 use tocsin_schemas::time::{Day, Instant};
 
 use self::knowledge::{Found, Knowledge};
@@ -47,10 +50,10 @@ pub use self::listed::{
 };
 pub use self::since::FieldChange;
 pub use self::view::{
-    AlertExplained, Brought, CaseView, Changed, Check, CountedBefore, Differ, Difference,
-    EnterpriseExplained, Given, How, IncidentExplained, IncidentView, Left, LeftBy, LinkBy, LinkView,
+    AlertExplained, ApartBy, ApartView, Brought, CaseView, Changed, Check, CountedBefore, Differ, Difference,
+    EnterpriseExplained, Given, How, InYear, IncidentExplained, IncidentView, Left, LeftBy, LinkBy, LinkView,
     Numbers, Place, PolicyUsed, RefusedView, Registered, ReportView, Said, SeverityWhy, Since, Slip,
-    StateWhy, TakenBy, UsedBecause, VersionView,
+    StateWhy, TakenBy, UsedBecause, VersionView, YearCount,
 };
 pub use self::wanted::Wanted;
 use crate::engine::Arrival;
@@ -169,7 +172,7 @@ impl<'a, 'r> Why<'a, 'r> {
     /// One enterprise: its register, its incidents, and every alert about it. `None`: nothing names it.
     pub fn enterprise(&self, uscc: Uscc) -> Option<EnterpriseExplained> {
         let registered = since::register(self.records, uscc);
-        let mut alerts: Vec<&Alert> = self.records.alerts.iter().filter(|a| a.uscc == uscc).collect();
+        let mut alerts: Vec<&Alert> = self.records.alerts.iter().filter(|a| concerns(a, uscc)).collect();
         alerts.sort_by_key(|a| a.decided_at);
         let here = |f: &&Found| {
             f.seen.uscc == Some(uscc) || f.seen.root == Some(uscc) || f.seen.hosts.contains(&uscc)
@@ -184,14 +187,14 @@ impl<'a, 'r> Why<'a, 'r> {
         }
         let numbers = self.numbers(None);
         let known: BTreeSet<IncidentId> = found.iter().filter_map(|f| picture::number(f, &numbers)).collect();
-        let concerns = |i: &&Incident| known.contains(&i.incident_id);
-        let written = self.records.incidents.iter().filter(concerns);
+        let is_known = |i: &&Incident| known.contains(&i.incident_id);
+        let written = self.records.incidents.iter().filter(is_known);
         Some(EnterpriseExplained {
             uscc,
             as_of: self.clock.day(),
             read_as: Some(self.now.registry.root(&uscc)).filter(|root| *root != uscc),
             registered,
-            escalation: check::window(
+            escalation: window::window(
                 uscc,
                 &self.now,
                 self.rules.at_hand,
@@ -261,16 +264,22 @@ impl<'a, 'r> Why<'a, 'r> {
         let by = (&alert.policy_hash, alert.decided_at, alert.as_of);
         let (judged, policies, policy) = self.judged_by(by, judge, |judged| &judged.check);
         let numbers = self.numbers(Some(alert));
-        let views = |founds: &[Found], of: &Knowledge| {
-            founds.iter().map(|f| picture::incident(f, of, &numbers, policies, self)).collect::<Vec<_>>()
+        // What an owner's message stood on is its own number, whatever the reports went by next at that instant.
+        let mut own = numbers.clone();
+        if let (Rule::OwnerIncident, Ok(id)) = (alert.rule, alert.subject.parse::<IncidentId>()) {
+            own.extend(alert.reports.iter().map(|key| (key.clone(), (id, true))));
+        }
+        let views = |founds: &[Found], of: &Knowledge, numbers: &picture::Numbers| {
+            founds.iter().map(|f| picture::incident(f, of, numbers, policies, self)).collect::<Vec<_>>()
         };
         let brought = brought::brought(self, alert, &judged, policies);
-        let since = since::since(self, alert, &judged);
+        let since = since::since(self, alert, &judged, policies);
         AlertExplained {
             policy,
             brought,
-            incidents: views(&judged.stood_on, judged.was.as_ref().unwrap_or(&judged.then)),
-            became: views(&judged.became, &judged.then),
+            incidents: views(&judged.stood_on, judged.was.as_ref().unwrap_or(&judged.then), &own),
+            became: views(&judged.became, &judged.then, &numbers),
+            told_as: self.told_as(alert, |a| a.decided_at <= alert.decided_at),
             numbers: judged.numbers,
             taken_later: judged.taken_later.iter().map(|i| self.place(*i)).collect(),
             stamped_ahead: judged.stamped_ahead.iter().map(|i| self.place(*i)).collect(),
@@ -279,6 +288,22 @@ impl<'a, 'r> Why<'a, 'r> {
             check: judged.check,
             alert: alert.clone(),
         }
+    }
+
+    /// The owners' messages of other numbers that spoke of any report of an owner's message.
+    fn told_as(&self, alert: &Alert, when: impl Fn(&Alert) -> bool) -> Vec<Alert> {
+        let other = |a: &&Alert| {
+            a.rule == Rule::OwnerIncident
+                && a.subject != alert.subject
+                && a.change != Change::Suppressed
+                && a.reports.iter().any(|key| alert.reports.contains(key))
+        };
+        let all = if alert.rule == Rule::OwnerIncident { self.records.alerts.as_slice() } else { &[] };
+        let mut all: Vec<Alert> = all.iter().filter(other).filter(|a| when(a)).cloned().collect();
+        all.sort_by(|a, b| {
+            (a.decided_at, &a.subject, a.revision).cmp(&(b.decided_at, &b.subject, b.revision))
+        });
+        all
     }
 
     /// The incidents of now that hold any of these reports.
@@ -325,4 +350,10 @@ impl<'a, 'r> Why<'a, 'r> {
         let known = &self.records.arrivals[index];
         Place { topic: Arc::clone(&known.topic), partition: known.partition, offset: known.offset }
     }
+}
+
+/// Whether an alert is about an enterprise, or for its owner: of an incident at which it is the host, or was the employer.
+pub fn concerns(alert: &Alert, uscc: Uscc) -> bool {
+    let owner = |a: &Audience| a.role == Role::Owner && *a.subject == *uscc.as_str();
+    alert.uscc == uscc || alert.audiences.iter().any(owner)
 }

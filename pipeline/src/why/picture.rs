@@ -12,7 +12,7 @@ use super::view::{
     CaseView, Differ, Given, How, IncidentView, LinkBy, LinkView, Place, ReportView, Said, SeverityWhy, Slip,
     StateWhy, TakenBy, VersionView,
 };
-use super::{Why, since};
+use super::{Why, apart, since};
 use crate::Verdict;
 use crate::cases::{Case, SeverityBy, StateBy};
 use crate::engine::Arrival;
@@ -76,6 +76,7 @@ pub(super) fn incident(
                 },
             })
             .collect(),
+        apart: apart::apart(found, of, numbers, policies),
         withdrawn: withdrawn.map(|key| report(key, How::Withdrawn, of, why)).collect(),
     }
 }

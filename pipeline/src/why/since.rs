@@ -14,17 +14,19 @@ use super::view::{Changed, Registered, Since};
 use super::{Records, Why};
 use crate::engine::Arrival;
 use crate::facts::{Facts, Shared};
+use crate::policy::Policies;
 use crate::versions::{Replaced, Versions};
 
 /// What came after an alert was decided. Of a warning also what came of those that left it.
-pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, judged: &Judged) -> Since {
+pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policies) -> Since {
     let known = &judged.known;
     // What its reports make now may hold reports that came later.
     let now = why.now_of(&alert.reports);
     let cases = now.iter().flat_map(|i| &i.cases);
     let reports = cases.flat_map(|c| &c.reports).map(|r| r.report.clone());
     let left = judged.became.iter().flat_map(Found::keys).chain(judged.numbers.gone());
-    let keys: BTreeSet<ReportKey> = alert.reports.iter().cloned().chain(reports).chain(left).collect();
+    let mut keys: BTreeSet<ReportKey> = alert.reports.iter().cloned().chain(reports).chain(left).collect();
+    keys.extend(came_and_went(why, alert, judged, policies));
     let later = |a: &&Alert| match alert.rule {
         // A suppressed decision has revision 0, and there may be two.
         Rule::OwnerIncident => (a.decided_at, a.revision) > (alert.decided_at, alert.revision),
@@ -33,6 +35,7 @@ pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, judged: &Judged) -> Since 
     let same =
         |a: &&Alert| a.rule == alert.rule && a.subject == alert.subject && a.alert_id != alert.alert_id;
     let mut alerts: Vec<Alert> = why.records.alerts.iter().filter(same).filter(later).cloned().collect();
+    alerts.extend(why.told_as(alert, |a| a.decided_at > alert.decided_at));
     alerts.sort_by_key(|a| (a.decided_at, a.episode, a.revision));
     Since {
         reports: changed(why, known, &keys),
@@ -40,6 +43,34 @@ pub(super) fn since(why: &Why<'_, '_>, alert: &Alert, judged: &Judged) -> Since 
         incidents: now,
         alerts,
     }
+}
+
+/// Reports that joined what the alert is about after it, and are not in it any more: withdrawn there, or moved away.
+fn came_and_went(
+    why: &Why<'_, '_>,
+    alert: &Alert,
+    judged: &Judged,
+    policies: &Policies,
+) -> BTreeSet<ReportKey> {
+    let own = why.records.incidents.iter().filter(|i| alert.incident_ids.contains(&i.incident_id));
+    let mut keys: BTreeSet<ReportKey> =
+        own.flat_map(|i| i.reports.iter().chain(&i.withdrawn)).cloned().collect();
+    // Of the same person, at the same enterprise, within the days that make one case.
+    let arrivals = why.records.arrivals.iter().zip(&judged.known).filter(|(_, known)| !**known);
+    let case_days = policies.on(alert.as_of).merge.case_days;
+    for report in arrivals.filter_map(|(k, _)| as_report(&k.arrival.record)) {
+        let near = |found: &Found| {
+            let one_case = |r: &Shared| {
+                let days = r.occurred_on.0.abs_diff(report.occurred_on.0);
+                report.person_key.is_some() && r.person_key == report.person_key && days <= case_days
+            };
+            found.seen.uscc == report.uscc && found.seen.reports.iter().any(one_case)
+        };
+        if judged.stood_on.iter().any(near) {
+            keys.insert(report.key());
+        }
+    }
+    keys
 }
 
 /// The versions of these reports that were not known, each with what it changed.

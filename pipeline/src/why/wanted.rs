@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use tocsin_schemas::codes::Rule;
 use tocsin_schemas::ids::{IncidentId, PersonKey, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Headcount, Incident, Record, Report};
+use tocsin_schemas::time::Day;
 
 /// What is asked for, and whatever belongs to it.
 ///
 /// An enterprise needs every report that names it, and every report of the persons in those (a case takes its
-/// enterprise from its best report, which may be another one). A report asked for by name adds its enterprise. An enterprise adds
+/// enterprise from its best report, which may be another one). Where one of those happened at another enterprise, so
+/// does every report of that enterprise and day. A report asked for by name adds its enterprise. An enterprise adds
 /// those that it took over and those that took it over. So one pass over the log may not be enough: pass again until
 /// [`Wanted::settled`].
 #[derive(Debug, Clone, Default)]
@@ -24,6 +26,11 @@ pub struct Wanted {
     reports: BTreeSet<ReportKey>,
     /// Those of which some version belongs to it: then all do.
     known: BTreeSet<ReportKey>,
+    /// Where else they happened: whatever has the enterprise and the day may stand in one case with them (a report without
+    /// a person's key joins another one's case), as where the enterprise is the host.
+    places: BTreeSet<(Uscc, Day)>,
+    /// The reports and the persons of those places. They lead no further.
+    beside: (BTreeSet<ReportKey>, BTreeSet<PersonKey>),
     incidents: BTreeSet<IncidentId>,
     grown: bool,
 }
@@ -47,11 +54,14 @@ impl Wanted {
         }
     }
 
-    /// An alert is asked for: its enterprise, its incidents, its reports, and the host or employer that hears of it.
+    /// An alert is asked for: its enterprise, its incidents, its reports, and every host or employer that hears of it, as
+    /// each is told the count of its own year.
     pub fn alert(&mut self, alert: &Alert) {
         self.enterprise(alert.uscc);
         if alert.rule == Rule::OwnerIncident {
             alert.incident_ids.iter().for_each(|id| self.incident(*id));
+            let told = alert.audiences.iter().filter_map(|a| a.subject.parse().ok());
+            told.for_each(|uscc| self.enterprise(uscc));
         }
         alert.reports.iter().for_each(|key| self.report(key));
     }
@@ -73,11 +83,12 @@ impl Wanted {
             || alert.incident_ids.iter().any(|id| self.incidents.contains(id))
     }
 
-    /// Whether an incident belongs to it.
+    /// Whether an incident belongs to it. That of a host is another enterprise's: its reports say so.
     pub fn wants_incident(&self, incident: &Incident) -> bool {
+        let of_it = |key: &ReportKey| self.reports.contains(key) || self.known.contains(key);
         self.incidents.contains(&incident.incident_id)
             || incident.uscc.is_some_and(|u| self.enterprises.contains(&u))
-            || incident.reports.iter().chain(&incident.withdrawn).any(|key| self.reports.contains(key))
+            || incident.reports.iter().chain(&incident.withdrawn).any(of_it)
     }
 
     /// Whether a record of the topic `lists` belongs to it, by its key: an entry of its enterprises, and every list as a
@@ -128,13 +139,26 @@ impl Wanted {
             self.grown |= report.person_key.is_some_and(|p| self.persons.insert(p));
         }
         let wanted = known || report.person_key.is_some_and(|p| self.persons.contains(&p));
+        let place = report.uscc.map(|uscc| (uscc, report.occurred_on));
         if wanted {
             self.grown |= self.known.insert(key);
-            for uscc in [report.uscc, report.host_uscc].into_iter().flatten() {
-                self.grown |= self.named.insert(uscc);
+            let elsewhere = place.filter(|(uscc, _)| !self.enterprises.contains(uscc));
+            self.grown |= elsewhere.is_some_and(|place| self.places.insert(place));
+        } else {
+            let (reports, persons) = &mut self.beside;
+            if !place.is_some_and(|place| self.places.contains(&place))
+                && !reports.contains(&key)
+                && !report.person_key.is_some_and(|p| persons.contains(&p))
+            {
+                return false;
             }
+            self.grown |= reports.insert(key);
+            self.grown |= report.person_key.is_some_and(|p| persons.insert(p));
         }
-        wanted
+        for uscc in [report.uscc, report.host_uscc].into_iter().flatten() {
+            self.grown |= self.named.insert(uscc);
+        }
+        true
     }
 }
 
@@ -151,13 +175,14 @@ mod tests {
         admit(topic, value.to_string().as_bytes(), Instant(1_750_000_000_000), &NoIds).unwrap().record
     }
 
-    /// An incident that moved away is counted where it went only if that enterprise is known to be registered.
+    /// An incident that moved away is counted where it went only if that enterprise is known to be registered, and its
+    /// case there may hold other reports of the day.
     #[test]
-    fn of_where_an_incident_moved_the_registration_is_wanted_and_no_more() {
+    fn of_where_an_incident_moved_the_registration_and_the_day_are_wanted_and_no_more() {
         let [here, there, elsewhere] = ["91330784XX00000190", "91330784XX000006X3", "91330784XX0000027T"];
-        let report = |id: &str, version: u64, uscc: &str| {
+        let report = |id: &str, version: u64, (uscc, day): (&str, u8)| {
             let value = json!({"source": "hr", "source_record_id": id, "version": version, "status": "recognised",
-                "occurred_on": "2025-02-01", "reported_at": "2025-02-02T08:00:00+08:00", "uscc": uscc});
+                "occurred_on": format!("2025-02-0{day}"), "reported_at": "2025-02-02T08:00:00+08:00", "uscc": uscc});
             record("reports.hr", &value)
         };
         let registered = |uscc: &str| {
@@ -167,14 +192,19 @@ mod tests {
         };
         let mut wanted = Wanted::default();
         wanted.enterprise(here.parse().unwrap());
-        let all =
-            [report("1", 1, here), report("1", 2, there), report("2", 1, there), report("3", 1, elsewhere)];
+        let all = [
+            report("1", 1, (here, 1)),
+            report("1", 2, (there, 1)),
+            report("2", 1, (there, 1)),
+            report("3", 1, (there, 2)),
+            report("4", 1, (elsewhere, 1)),
+        ];
         while !wanted.settled() {
             for report in &all {
                 wanted.wants(report);
             }
         }
-        assert_eq!(all.each_ref().map(|report| wanted.wants(report)), [true, true, false, false]);
+        assert_eq!(all.each_ref().map(|report| wanted.wants(report)), [true, true, true, false, false]);
         let wants = [here, there, elsewhere].map(|uscc| wanted.wants(&registered(uscc)));
         assert_eq!(wants, [true, true, false]);
     }

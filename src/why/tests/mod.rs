@@ -7,6 +7,7 @@ mod forged;
 mod incidents;
 mod lists;
 mod said;
+mod traced;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

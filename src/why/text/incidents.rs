@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use tocsin_pipeline::why::{
-    CaseView, Differ, How, IncidentView, LinkBy, LinkView, ReportView, SeverityWhy, Slip, StateWhy, TakenBy,
+    ApartBy, ApartView, CaseView, Differ, How, IncidentView, LinkBy, LinkView, ReportView, SeverityWhy, Slip,
+    StateWhy, TakenBy,
 };
 
 use super::{Page, changes, counted, value};
@@ -37,6 +38,9 @@ impl Page<'_> {
         }
         for link in &i.links {
             self.line(indent + 1, linked(link));
+        }
+        for other in &i.apart {
+            self.line(indent + 1, apart(other));
         }
         for case in &i.cases {
             self.case(indent + 1, case);
@@ -121,6 +125,31 @@ fn linked(link: &LinkView) -> String {
         }
     };
     format!("{} and {} are one incident: {by}", link.first, link.second)
+}
+
+/// What keeps an incident of the same enterprise and day apart.
+fn apart(other: &ApartView) -> String {
+    let number = other.other.map_or_else(|| "without a number".to_owned(), |id| id.to_string());
+    let by = match &other.by {
+        ApartBy::Minutes { minutes_apart, cause, limit } => {
+            format!(
+                "both have the cause {cause} {}, but {minutes_apart} minutes apart (limit {limit})",
+                cause.name()
+            )
+        }
+        ApartBy::NoTime { cause, limit } => format!(
+            "both have the cause {cause} {}, but a time is not given (at most {limit} minutes apart would be one)",
+            cause.name()
+        ),
+        ApartBy::NoCause => "a cause is not given".to_owned(),
+        ApartBy::Causes { one, other } => {
+            format!("their causes differ ({one} {}, {other} {})", one.name(), other.name())
+        }
+    };
+    format!(
+        "not one with incident {number} of that day ({}): no source gives both one number of the event, and {by}",
+        other.report
+    )
 }
 
 fn state(case: &CaseView) -> String {

@@ -2,20 +2,22 @@
 //!
 //! No name, note or phone of a person stands in any of it; a person is told apart by at most six digits of its key.
 
-use std::fmt;
+mod incident;
+
 use std::sync::Arc;
 
 use serde::Serialize;
-use tocsin_schemas::codes::{
-    Category, Cause, EnterpriseStatus, Level, Problem, Severity, Source, State, Status,
-};
+use tocsin_schemas::codes::{EnterpriseStatus, Level, Severity};
 use tocsin_schemas::ids::{IncidentId, ReportKey, Uscc};
 use tocsin_schemas::records::{Alert, Incident};
 use tocsin_schemas::time::{Day, Instant};
 
+pub use self::incident::{
+    ApartBy, ApartView, CaseView, Differ, Given, How, IncidentView, LinkBy, LinkView, Place, ReportView,
+    Said, SeverityWhy, Slip, StateWhy, TakenBy, VersionView,
+};
 use super::listed::EntryExplained;
 use super::since::FieldChange;
-use crate::Verdict;
 
 /// Why one alert was said.
 #[derive(Debug, Clone, Serialize)]
@@ -31,6 +33,9 @@ pub struct AlertExplained {
     /// `corrected`: what the decision found in their place. Of an escalation: those that the message before counted and
     /// this one does not; why not stands in [`Numbers::Escalation`].
     pub became: Vec<IncidentView>,
+    /// Of an owner's message: those of other numbers, up to its instant, that spoke of a report of its own. Where cases are
+    /// joined or come apart, a number may end and the next one begin.
+    pub told_as: Vec<Alert>,
     /// Records that arrived by the decision's instant but, to give what was said, were taken in after it: the log
     /// has no order between partitions.
     pub taken_later: Vec<Place>,
@@ -41,7 +46,8 @@ pub struct AlertExplained {
     /// what it took back is to have stood before. What was known at the decision is not touched by it. The log does not
     /// say when a late record was taken in: of those that fit, the newest is named.
     pub taken_last: Vec<Place>,
-    /// The records that made it a change of what was said before; of a first message none.
+    /// The records that made it a change of what was said before; of a first message those behind it that are none of its
+    /// own reports, such as a registration.
     pub brought: Brought,
     /// What came after the decision.
     pub since: Since,
@@ -85,7 +91,7 @@ pub struct EnterpriseExplained {
     pub incidents: Vec<IncidentView>,
     /// Where records and recomputation differ.
     pub differences: Vec<Difference>,
-    /// Every alert about it, in the order of decision.
+    /// Every alert about it or for its owner, in the order of decision.
     pub alerts: Vec<AlertExplained>,
     /// Reports in quarantine that name it, in the order of arrival; not those accepted under the same id.
     pub refused: Vec<RefusedView>,
@@ -169,6 +175,8 @@ pub enum Numbers {
         told_before: Vec<Uscc>,
         /// The severity last told.
         severity_told: Option<Severity>,
+        /// What the count of the year that each owner was told consists of.
+        year: Vec<YearCount>,
     },
     /// S20.
     Escalation {
@@ -200,6 +208,14 @@ pub enum Numbers {
 }
 
 impl Numbers {
+    /// An owner's, with the counts of the year.
+    pub(super) fn with_year(mut self, counts: Vec<YearCount>) -> Numbers {
+        if let Numbers::OwnerIncident { year, .. } = &mut self {
+            *year = counts;
+        }
+        self
+    }
+
     /// Of a warning, what left it since the message before.
     pub(super) fn left(&self) -> &[Left] {
         let Numbers::Escalation { before: Some(before), .. } = self else { return &[] };
@@ -210,6 +226,33 @@ impl Numbers {
     pub(super) fn gone(&self) -> Vec<ReportKey> {
         self.left().iter().flat_map(|left| &left.reports).map(|r| r.report.clone()).collect()
     }
+}
+
+/// The incidents behind `year_to_date`: every category, own ones and those at which it is the host, in the calendar year
+/// of the accident up to the decision's day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct YearCount {
+    /// The enterprise whose owner was told.
+    pub subject: Uscc,
+    /// The count that was told.
+    pub said: Option<u32>,
+    /// First day.
+    pub from: Day,
+    /// Last day.
+    pub to: Day,
+    /// What the records give, by day: own ones, then hosted ones.
+    pub incidents: Vec<InYear>,
+}
+
+/// An incident of a year's count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InYear {
+    /// `None`: no record gives it a number.
+    pub incident_id: Option<IncidentId>,
+    /// Its day.
+    pub occurred_on: Day,
+    /// Whether the enterprise was its host, and not the employer.
+    pub hosted: bool,
 }
 
 /// What the message before counted. `count` less those that `left`, and with those that `came`, is the alert's count.
@@ -259,262 +302,8 @@ pub enum LeftBy {
     Unknown,
 }
 
-/// One incident, merged.
-#[derive(Debug, Clone, Serialize)]
-#[allow(missing_docs, reason = "the fields are those of an incident, records.md section 5")]
-pub struct IncidentView {
-    /// `None`: no record gives it a number.
-    pub incident_id: Option<IncidentId>,
-    pub uscc: Option<Uscc>,
-    /// Whose it is read as, if another's.
-    pub read_as: Option<Uscc>,
-    pub hosts: Vec<Uscc>,
-    pub occurred_on: Day,
-    pub category: Category,
-    pub severity: Severity,
-    pub state: State,
-    pub persons: u32,
-    pub cases: Vec<CaseView>,
-    /// What made one incident of several cases.
-    pub links: Vec<LinkView>,
-    /// Reports that were withdrawn while they stood here.
-    pub withdrawn: Vec<ReportView>,
-}
-
-/// One injured person in one incident.
-#[derive(Debug, Clone, Serialize)]
-pub struct CaseView {
-    /// At most six digits of the person's key.
-    pub person: Option<String>,
-    /// What it is.
-    pub state: State,
-    /// Why.
-    pub state_by: StateWhy,
-    /// How bad.
-    pub severity: Severity,
-    /// Why.
-    pub severity_by: SeverityWhy,
-    /// Its fields, each with the report that gives it.
-    pub fields: Vec<Given>,
-    /// Where its reports do not say the same.
-    pub differ: Vec<Differ>,
-    /// Its reports, the one that is believed first first.
-    pub reports: Vec<ReportView>,
-}
-
-/// A field of a case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Given {
-    /// Its name.
-    pub field: &'static str,
-    /// What it says.
-    pub value: String,
-    /// The first report, in source order, that has it.
-    pub from: ReportKey,
-}
-
-/// Reports of one case that say different things of a field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Differ {
-    /// The field; `severity` is what each report makes of the case by itself.
-    pub field: &'static str,
-    /// What the case has.
-    pub taken: String,
-    /// By which rule (records.md section 2).
-    pub by: TakenBy,
-    /// What each report says that gives it, the one that is believed first first.
-    pub said: Vec<Said>,
-}
-
-/// What one report says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Said {
-    /// The report.
-    pub from: ReportKey,
-    /// Its version that stands; what lower ones said is replaced.
-    pub version: u64,
-    /// What it says.
-    pub value: String,
-}
-
-/// The rule that takes one of several values (records.md section 2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TakenBy {
-    /// The first report that gives it, by source order.
-    SourceOrder,
-    /// All are of one source: the smallest record id.
-    RecordId,
-    /// Fatal if any report says that the person died; else the lost days and the grade that are taken decide.
-    Severity,
-}
-
-/// Why a case counts, or not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "why", rename_all = "snake_case")]
-pub enum StateWhy {
-    /// The status of the report that is believed first.
-    Status {
-        /// The status.
-        status: Status,
-        /// The report.
-        from: ReportKey,
-    },
-    /// Only hospitals or the police know of it.
-    OnlySuspects,
-    /// No report names an enterprise.
-    NoEnterprise,
-    /// The enterprise is not registered.
-    NotRegistered,
-}
-
-/// What makes a case as severe as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "why", rename_all = "snake_case")]
-pub enum SeverityWhy {
-    /// The person died.
-    Died {
-        /// Who says so.
-        from: ReportKey,
-    },
-    /// Lost days at or over the limit.
-    LostDays {
-        /// Days.
-        days: u32,
-        /// The policy's limit.
-        limit: u32,
-        /// Who says so.
-        from: ReportKey,
-    },
-    /// A disability grade at or under the limit.
-    Grade {
-        /// The grade, 1 worst.
-        grade: u8,
-        /// The policy's limit.
-        limit: u8,
-        /// Who says so.
-        from: ReportKey,
-    },
-    /// Nothing known reaches a limit.
-    Neither,
-}
-
-/// One report with its versions.
-#[derive(Debug, Clone, Serialize)]
-pub struct ReportView {
-    /// Which.
-    pub report: ReportKey,
-    /// At most six digits of the person's key.
-    pub person: Option<String>,
-    /// How it came into its case.
-    pub how: How,
-    /// What arrived, in the order of the log.
-    pub versions: Vec<VersionView>,
-}
-
-/// How a report came into its case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum How {
-    /// By the key of its person.
-    Keyed,
-    /// It has no key and joined the first case of its enterprise and day that had no report of its source.
-    Joined,
-    /// It has no key and found no case to join: it began this one.
-    Alone,
-    /// It was taken back by its source.
-    Withdrawn,
-}
-
-/// One version of a report as it arrived.
-#[derive(Debug, Clone, Serialize)]
-pub struct VersionView {
-    /// Its version.
-    pub version: u64,
-    /// When it arrived.
-    pub arrived_at: Instant,
-    /// Where the log holds it.
-    pub place: Place,
-    /// Its status.
-    pub status: Status,
-    /// What the door made of it.
-    #[serde(serialize_with = "verdict")]
-    pub verdict: Verdict,
-    /// Whether it is the one that stands.
-    pub stands: bool,
-    /// What it changed of the version that stood before: field, what that said, what it says itself. In a list of
-    /// changes those stand beside it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub changed: Vec<FieldChange>,
-    /// What the door left out of it, so that it is *not given*.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<Slip>,
-}
-
-/// A bad value in an optional field (`flags.jsonl` in the contract). Nothing personal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Slip {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: Problem,
-    /// What came; of a personal field only its size.
-    pub found: String,
-}
-
-fn verdict<S: serde::Serializer>(verdict: &Verdict, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_str(verdict.as_str())
-}
-
-/// A place in the log.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct Place {
-    pub topic: Arc<str>,
-    pub partition: u32,
-    pub offset: u64,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}@{}", self.topic, self.partition, self.offset)
-    }
-}
-
-/// Two cases that are one incident.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LinkView {
-    /// The best report of the one.
-    pub first: ReportKey,
-    /// The best report of the other.
-    pub second: ReportKey,
-    /// By what.
-    pub by: LinkBy,
-}
-
-/// What makes two cases one incident.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "by", rename_all = "snake_case")]
-pub enum LinkBy {
-    /// One source gives both the same number of the event.
-    IncidentNo {
-        /// The source.
-        source: Source,
-        /// The number.
-        number: String,
-    },
-    /// One cause, and times that are near enough.
-    TimeAndCause {
-        /// The cause.
-        cause: Cause,
-        /// Minutes between them.
-        minutes_apart: u16,
-        /// The policy's limit.
-        limit: u32,
-    },
-}
-
-/// The records that a decision took in, which made it a change of the one before.
+/// The records that a decision took in, which made it a change of the one before; of a first message those that are none
+/// of its own reports.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Brought {
     /// Versions of the reports concerned, in the order of arrival.
@@ -532,7 +321,7 @@ pub struct Since {
     pub registered: Vec<Registered>,
     /// What those reports make now.
     pub incidents: Vec<IncidentView>,
-    /// Later alerts about the same.
+    /// Later alerts about the same; of an owner's message also those of other numbers that speak of a report of its own.
     pub alerts: Vec<Alert>,
 }
 
