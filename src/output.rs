@@ -12,6 +12,9 @@ use std::sync::Mutex;
 
 use crate::exit::{CommandResult, Failure};
 
+/// So many digits of a probability are shown: one more than a limit of the policy is thought to have.
+const PROBABILITY_DIGITS: usize = 4;
+
 /// The first error of standard output.
 static ERROR: Mutex<Option<io::Error>> = Mutex::new(None);
 
@@ -42,23 +45,33 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A probability, with two digits of it or of what it lacks of 1, whichever is less. Cut, not rounded: so it stands on the
-/// same side of a limit of two digits as it did in the test.
+/// A probability, rounded to four digits of it or of what it lacks of 1, whichever is less; with more of them where those
+/// would end in a number of three digits or fewer, which may be a limit of the policy, that it is not. So it stands on
+/// its own side of each such limit, and on one only if it is that.
 pub fn probability(p: f64) -> String {
+    let p = p.clamp(0.0, 1.0);
     let small = p <= 0.5;
-    // Twelve digits first: 1 - 0.9 is a little less than 0.1.
-    let exact = format!("{:.11e}", if small { p } else { 1.0 - p }.max(0.0));
-    let parts =
-        exact.split_once('e').and_then(|(digits, power)| Some((digits.get(..3)?, power.parse().ok()?)));
-    let Some((digits, power)) = parts.filter(|(_, power): &(&str, i32)| *power <= 0) else {
+    let rest = if small { p } else { 1.0 - p };
+    // What arithmetic adds: 1 - 0.9 is a little less than 0.1.
+    let noise = f64::max(rest * 1e-11, if small { 0.0 } else { f64::EPSILON });
+    let rounded = |digits: usize| {
+        let text = format!("{rest:.*e}", digits - 1);
+        let (mantissa, power) = text.split_once('e')?;
+        Some((short(mantissa.to_owned()), power.parse::<i32>().ok()?, text.parse::<f64>().ok()?))
+    };
+    let count = |mantissa: &str| mantissa.bytes().filter(u8::is_ascii_digit).count();
+    let own = |(mantissa, _, shown): &(String, i32, f64)| {
+        count(mantissa) >= PROBABILITY_DIGITS || (shown - rest).abs() <= noise
+    };
+    // Twelve digits are within the noise.
+    let Some((mantissa, power, shown)) = (PROBABILITY_DIGITS..=12).filter_map(rounded).find(own) else {
         return p.to_string();
     };
     if small && power < -3 {
-        return format!("{}e{power}", digits.trim_end_matches(".0"));
+        return format!("{mantissa}e{power}");
     }
-    let rest: f64 = format!("{digits}e{power}").parse().unwrap_or_default();
-    let decimals = power.unsigned_abs() as usize + 1;
-    short(format!("{:.decimals$}", if small { rest } else { 1.0 - rest }))
+    let decimals = power.unsigned_abs() as usize + count(&mantissa) - 1;
+    short(format!("{:.decimals$}", if small { shown } else { 1.0 - shown }))
 }
 
 /// A number of the policy with all its digits, without what arithmetic adds behind them.
@@ -114,15 +127,49 @@ fn error() -> std::sync::MutexGuard<'static, Option<io::Error>> {
 mod tests {
     use super::*;
 
+    fn probabilities(all: &[f64]) -> String {
+        all.iter().map(|p| probability(*p)).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
-    fn a_probability_stays_on_its_side_of_a_limit() {
-        let shown = |all: &[f64]| all.iter().map(|p| probability(*p)).collect::<Vec<_>>().join(" ");
-        assert_eq!(shown(&[0.0, 0.00963, 0.00996, 0.01, 0.435, 0.5]), "0 0.0096 0.0099 0.01 0.43 0.5");
+    fn a_probability_is_rounded_and_not_cut() {
         assert_eq!(
-            shown(&[1.0, 0.9996, 0.97504, 0.975, 0.9749, 0.96, 0.9]),
-            "1 0.9996 0.976 0.975 0.975 0.96 0.9"
+            probabilities(&[0.8003545, 0.9998623, 0.890595, 0.019819, 0.010828]),
+            "0.8004 0.9998623 0.8906 0.01982 0.01083"
         );
-        assert_eq!(shown(&[0.00234, 0.000234, 2e-9, 1.0 - 2e-9]), "0.0023 2.3e-4 2e-9 0.999999998");
+        assert_eq!(probabilities(&[0.0, 0.00963, 0.01, 0.05, 0.435, 0.5]), "0 0.00963 0.01 0.05 0.435 0.5");
+        assert_eq!(
+            probabilities(&[1.0, 0.9996, 0.97504, 0.975, 0.9749, 0.96, 0.9]),
+            "1 0.9996 0.97504 0.975 0.9749 0.96 0.9"
+        );
+        assert_eq!(
+            probabilities(&[0.00234, 0.000234, 0.000234567, 2e-9, 1.0 - 2e-9]),
+            "0.00234 2.34e-4 2.346e-4 2e-9 0.999999998"
+        );
+        assert_eq!(
+            probabilities(&[f64::MIN_POSITIVE, 1.0 - f64::EPSILON]),
+            "2.225e-308 0.999999999999999778"
+        );
+    }
+
+    #[test]
+    fn a_probability_never_looks_like_a_limit_that_it_is_not() {
+        assert_eq!(
+            probabilities(&[0.00999999, 0.0100001, 0.97499999, 0.97500001, 0.0499999, 0.0500001]),
+            "0.00999999 0.0100001 0.97499999 0.97500001 0.0499999 0.0500001"
+        );
+        assert_eq!(probabilities(&[0.49999, 0.50004, 0.000999999]), "0.49999 0.50004 9.99999e-4");
+        // Any limit of three digits, and what lies beside it.
+        for limit in (1..1000).map(|n| f64::from(n) / 1000.0) {
+            for beside in [1e-3, 1e-5, 1e-7, 1e-9, 1e-10] {
+                let by = beside * limit.min(1.0 - limit);
+                for (p, less) in [(limit - by, true), (limit + by, false)] {
+                    let shown: f64 = probability(p).parse().unwrap();
+                    assert!(if less { shown < limit } else { shown > limit }, "{p} beside {limit}: {shown}");
+                }
+            }
+            assert_eq!(probability(limit), limit.to_string());
+        }
     }
 
     #[test]
