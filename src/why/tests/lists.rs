@@ -152,6 +152,41 @@ fn a_frozen_entry_shows_incidents_headcounts_years_and_what_moved_since() {
     assert_eq!(running["entry"]["member"]["key_years"], 2);
 }
 
+/// A log that begins in 2026 holds no list of 2024, whatever 2025 was.
+#[test]
+fn of_a_year_without_a_list_the_page_says_that_there_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = |topic: &str, day: &str, value: Value| {
+        json!({"topic": topic, "arrived_at": format!("{day}T09:00:00+08:00"), "value": value}).to_string()
+    };
+    let firm = json!({"uscc": uscc(0), "version": 1, "name": "厂", "area": "330784001", "industry": "33",
+        "valid_from": "2020-01-01", "status": "active"});
+    let report = json!({"source": "hr", "source_record_id": "A", "version": 1, "status": "recognised",
+        "occurred_on": "2025-12-30", "reported_at": "2026-01-05T09:00:00+08:00", "uscc": uscc(0),
+        "person_key": "7".repeat(64), "died_on": "2025-12-30"});
+    let lines = [
+        line("registry.enterprises", "2026-01-02", firm),
+        line("reports.hr", "2026-01-05", report),
+        line(
+            "registry.headcount",
+            "2026-01-08",
+            json!({"uscc": uscc(0), "month": "2025-12", "insured": 9, "version": 1}),
+        ),
+    ];
+    let stream = dir.path().join("stream.jsonl");
+    std::fs::write(&stream, lines.join("\n")).unwrap();
+    let replayed = replayed(&stream, None);
+    let source = source(&replayed);
+    assert!(!keys(&source).iter().any(|key| key.contains("|2024")));
+    let key = format!("annual|2025|{}", uscc(0));
+    let answer = ask(&source, &key).unwrap();
+    answer.verdict().unwrap();
+    let page = text::of(&answer);
+    assert!(page.contains("\n  2024: not key: the topic has no list of 2024\n"), "{page}");
+    let years = &json_of(&source, &key)["listed"]["entry"]["years"];
+    assert_eq!(years[0], json!({"year": 2024, "key": false, "by": {"by": "no_list"}}));
+}
+
 #[test]
 fn a_list_as_a_whole_shows_who_is_on_it_and_who_froze_it() {
     let (_dir, lists) = lists();

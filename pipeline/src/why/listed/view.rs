@@ -110,8 +110,10 @@ pub enum YearBy {
     },
     /// The live list of last year, as nobody had frozen it.
     Live,
-    /// None: nobody had frozen it, and it was not last year's.
+    /// Its own as that last stood: nobody had frozen it, and it was not last year's any more.
     NotFrozen,
+    /// None: the topic holds none of that year, as where the log began later.
+    NoList,
 }
 
 /// What came after an entry was written.

@@ -82,22 +82,29 @@ impl Topic<'_> {
         }
         let this_year = self.entry.as_of.date().year();
         if i32::from(this_year) != self.entry.year || year + 1 != self.entry.year {
-            return (Some(self.left(year)), YearBy::NotFrozen);
+            return match self.left(year) {
+                Some(key) => (Some(key), YearBy::NotFrozen),
+                None => (Some(false), YearBy::NoList),
+            };
         }
         (self.live(year), YearBy::Live)
     }
 
-    /// By the list of a year that was not kept any more, as it last stood.
-    fn left(&self, year: i32) -> bool {
+    /// By the list of a year that was not kept any more, as it last stood. `None`: the topic has no record of it before
+    /// the decision, not even of the list as a whole, which stays for ever.
+    fn left(&self, year: i32) -> Option<bool> {
+        let whole = format!("{}|{year}", List::Annual);
         let mut last: BTreeMap<Uscc, bool> = BTreeMap::new();
+        let mut any = false;
         for written in &self.lists[..self.upto] {
+            any |= written.key == whole;
             if let Some((_, uscc)) = Listed::live_entry(&written.key).filter(|(y, _)| *y == year) {
                 let member = written.listed.as_ref().and_then(|l| l.member.as_ref());
                 last.insert(uscc, member.is_some_and(|m| m.class == ListClass::Key));
             }
         }
         let own = |uscc: &Uscc| *uscc == self.uscc || self.registry.root(uscc) == self.uscc;
-        last.iter().any(|(uscc, key)| *key && own(uscc))
+        (any || !last.is_empty()).then(|| last.iter().any(|(uscc, key)| *key && own(uscc)))
     }
 
     /// By the live list of a year. `None`: the topic has no record of it before the decision.
