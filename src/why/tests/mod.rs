@@ -212,7 +212,7 @@ fn the_page_reads_as_agreed() {
     let town = replayed(&town(), None);
     let source = source(&town);
     let alert = upgraded(&source);
-    write(&source, &[to_the_owner(&alert)]);
+    write(&source, &[said::delivered(&to_the_owner(&alert))]);
     let page = text::of(&ask(&source, &alert.alert_id).unwrap());
     let expected = include_str!("upgraded.txt");
     assert!(page.trim() == expected.trim(), "{page}");

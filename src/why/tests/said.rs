@@ -1,7 +1,10 @@
 //! What was said to whom: who was really rung, what a digest told, what was heard of the message before; and what left a
 //! warning since then.
 
+use std::collections::BTreeMap;
+
 use tocsin_alerts::quota;
+use tocsin_alerts::texts::Texts;
 use tocsin_schemas::codes::{Change, DeliveryState, Level, Reason, Role};
 use tocsin_schemas::records::{Alert, Delivery};
 
@@ -18,6 +21,71 @@ fn page(source: &Source, alert: &Alert, deliveries: &[Delivery]) -> String {
 /// The lines of a page that contain this.
 fn lines<'p>(page: &'p str, what: &str) -> Vec<&'p str> {
     page.lines().filter(|line| line.contains(what)).map(str::trim).collect()
+}
+
+/// A delivery that was sent, and of which a poll of the gateway said two days later that it came.
+pub(super) fn delivered(d: &Delivery) -> Delivery {
+    let slots = [("M", "3"), ("D", "3"), ("sev", "重伤"), ("cause", "机械伤害"), ("id", "000000018")];
+    Delivery {
+        slots: slots.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        state: DeliveryState::Delivered,
+        sent_at: Some("2025-04-10T09:00:05+08:00".parse().unwrap()),
+        at: "2025-04-12T11:00:00+08:00".parse().unwrap(),
+        ..d.clone()
+    }
+}
+
+/// When a state is known may be long after the message rang.
+#[test]
+fn when_a_message_was_sent_stands_before_when_its_fate_was_known() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let alert = upgraded(&source);
+    let one = to_the_owner(&alert);
+    let (tried, at) = (Some("2025-04-10T09:00:05+08:00".parse().unwrap()), "2025-04-10T09:00:07+08:00");
+    let sent = "sent 2025-04-10T09:00:05+08:00 by webhook (text T2)";
+    let to = "to contact 1 as registered";
+    for (state, sent_at, words) in [
+        (DeliveryState::Accepted, tried, format!("{sent}, accepted: known since {at}, {to}")),
+        (DeliveryState::Failed, tried, format!("last tried {}, failed: known since {at}, {to}", &sent[5..])),
+        (DeliveryState::Planned, tried, format!("last tried {}, planned since {at}, {to}", &sent[5..])),
+        (DeliveryState::Accepted, None, format!("accepted by webhook (text T2), known since {at}, {to}")),
+        (DeliveryState::Failed, None, format!("failed by webhook (text T2), known since {at}, {to}")),
+        (DeliveryState::Planned, None, format!("planned by webhook (text T2) since {at}, {to}")),
+        (DeliveryState::Skipped, None, format!("skipped by webhook (text T2) since {at}, {to}")),
+    ] {
+        let shown = page(&source, &alert, &[Delivery { state, sent_at, ..one.clone() }]);
+        let of = lines(&shown, " by webhook (text ");
+        assert!(of.len() == 1 && of[0].starts_with(&words), "{words}: {of:?}");
+    }
+    let shown = page(&source, &alert, &[delivered(&one)]);
+    let words = format!("{sent}, delivered: known since 2025-04-12T11:00:00+08:00, {to}");
+    assert!(shown.contains(&words), "{shown}");
+}
+
+/// The figures that the message named, and its words as far as they are known: only of one that can have been read.
+#[test]
+fn what_the_message_said_stands_under_its_delivery() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let alert = upgraded(&source);
+    let one = delivered(&to_the_owner(&alert));
+    let (text, _) = Texts::built_in().filled(&one.template, &one.slots).unwrap();
+    let worded = format!("in today's built-in wording (a configured one may differ): {text}");
+    let filled = "filled with: D 3, M 3, cause 机械伤害, id 000000018, sev 重伤";
+    let after = |d: &Delivery| {
+        let shown = page(&source, &alert, std::slice::from_ref(d));
+        let mut after = shown.lines().skip_while(|line| !line.contains(" by webhook (text "));
+        after.next().unwrap();
+        after.take(2).map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(after(&one), [filled.to_owned(), worded]);
+    // Nobody read it; the texts have changed since; a record of an earlier release.
+    let skipped =
+        Delivery { state: DeliveryState::Skipped, reason: Some("superseded".into()), ..one.clone() };
+    assert_eq!(after(&skipped), [filled, ""]);
+    assert_eq!(after(&Delivery { template: "T99".into(), ..one.clone() }), [filled, ""]);
+    assert_eq!(after(&Delivery { slots: BTreeMap::new(), ..one }), ["", "What came since"]);
 }
 
 #[test]
@@ -64,11 +132,16 @@ fn of_the_message_before_it_is_said_what_is_known_of_it() {
     let digest =
         Delivery { delivery_id: "G".into(), ..quota::joined(None, &delivery, delivery.at, delivery.at) };
     let told = Delivery { state: DeliveryState::Accepted, reason: None, ..digest.clone() };
+    let sent = delivered(&delivery);
     for (deliveries, words) in [
         (vec![skipped("superseded")], "not told of it: skipped, superseded"),
         (vec![skipped("in_digest:G"), digest], "not told of it yet: planned"),
         (vec![told], "told of it, in a digest: accepted"),
-        (vec![delivery.clone()], "told of it: accepted since 2025-04-10T09:00:07+08:00"),
+        (
+            vec![sent.clone()],
+            "told of it: sent 2025-04-10T09:00:05+08:00, delivered: known since 2025-04-12T11:00:00+08:00",
+        ),
+        (vec![delivery.clone()], "told of it: accepted, known since 2025-04-10T09:00:07+08:00"),
         (
             vec![Delivery { contact_role: Some(Role::SafetyOfficer), ..delivery.clone() }],
             "told of it: accepted",
@@ -101,13 +174,21 @@ fn a_message_in_a_digest_says_how_and_when_the_digest_was_told() {
     let shown = page(&source, &alert, &[member, digest.clone()]);
     let shown = lines(&shown, "in_digest:G");
     assert_eq!(shown.len(), 1);
-    assert!(shown[0].contains(", in_digest:G: that digest (text T13) is planned since 2025-04-10T10:00:07"));
-    let told = Delivery { state: DeliveryState::Accepted, reason: None, ..digest };
+    assert!(
+        shown[0]
+            .contains(", in_digest:G: that digest (text T13) is not told: planned since 2025-04-10T10:00:07")
+    );
+    let sent_at = Some("2025-04-10T10:00:05+08:00".parse().unwrap());
+    let told = Delivery { state: DeliveryState::Accepted, reason: None, sent_at, ..digest };
     let shown = page(&source, &alert, &[told]);
+    assert!(
+        shown.contains("the digest is filled with: id 000000018, id_head 00000, id_tail 0018, k 1"),
+        "{shown}"
+    );
     let shown = lines(&shown, "in_digest:G");
     assert!(
         shown[0]
-            .contains(", in_digest:G: told in that digest (text T13), accepted since 2025-04-10T10:00:07"),
+            .contains(", in_digest:G: told in that digest (text T13): sent 2025-04-10T10:00:05+08:00, accepted: known since 2025-04-10T10:00:07"),
         "{shown:?}"
     );
 }

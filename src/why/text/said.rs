@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use tocsin_alerts::texts::Texts;
 use tocsin_alerts::{ledger, quota};
 use tocsin_schemas::codes::{Change, DeliveryState, Role, Says, Severity};
 use tocsin_schemas::ids::Uscc;
@@ -10,7 +11,7 @@ use tocsin_schemas::records::{Alert, Delivery};
 use super::{Page, place_name};
 use crate::ledger::rung;
 
-impl Page<'_> {
+impl<'a> Page<'a> {
     pub(super) fn said(&mut self, alert: &Alert) {
         if alert.audiences.is_empty() {
             self.line(
@@ -22,7 +23,12 @@ impl Page<'_> {
             );
         }
         for audience in &alert.audiences {
-            self.line(1, place(audience.role, &audience.subject));
+            let whose = place(audience.role, &audience.subject);
+            let name = alert.facts.enterprise_name.as_deref();
+            match name.filter(|_| *audience.subject == *alert.uscc.as_str()) {
+                Some(name) => self.line(1, format!("{whose} {name}")),
+                None => self.line(1, whose),
+            }
             let own = |d: &&Delivery| {
                 let to = d.role == audience.role && *d.subject == *audience.subject;
                 // A digest has the alert of the first message that joined it, and is not its delivery.
@@ -33,6 +39,10 @@ impl Page<'_> {
                 found = true;
                 let text = self.delivery(d);
                 self.line(2, text);
+                self.filled("", d);
+                if let Some(digest) = self.digest(d) {
+                    self.filled("the digest is ", digest);
+                }
             }
             if !found {
                 self.line(
@@ -47,7 +57,7 @@ impl Page<'_> {
     }
 
     fn delivery(&self, d: &Delivery) -> String {
-        let mut text = format!("{} by {} (text {}) since {}", d.state, d.channel, d.template, d.at);
+        let mut text = fate(d, &format!(" by {} (text {})", d.channel, d.template));
         if let Some(rank) = d.contact_rank {
             let _ = write!(text, ", to contact {rank}");
         }
@@ -66,11 +76,11 @@ impl Page<'_> {
             (None, Some(reason)) => text.extend([", ", reason]),
             (None, None) => {}
         }
-        if let Some(digest) = self.stands_for(d).filter(|d| quota::is_digest(d)) {
-            let (template, state, at) = (&digest.template, digest.state, digest.at);
+        if let Some(digest) = self.digest(d) {
+            let (template, fate) = (&digest.template, fate(digest, ""));
             let _ = match out(digest) {
-                true => write!(text, ": told in that digest (text {template}), {state} since {at}"),
-                false => write!(text, ": that digest (text {template}) is {state} since {at}"),
+                true => write!(text, ": told in that digest (text {template}): {fate}"),
+                false => write!(text, ": that digest (text {template}) is not told: {fate}"),
             };
             if let Some(reason) = digest.reason.as_ref().filter(|_| ledger::terminal(digest.state)) {
                 let _ = write!(text, ", {reason}");
@@ -88,8 +98,29 @@ impl Page<'_> {
         text
     }
 
+    /// With what a text was filled, and its words if somebody can have read them. The words of the day are not on record:
+    /// those that are built in today stand for them, and say so.
+    fn filled(&mut self, whose: &str, d: &Delivery) {
+        if d.slots.is_empty() {
+            return;
+        }
+        let slots: Vec<String> = d.slots.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        self.line(3, format!("{whose}filled with: {}", slots.join(", ")));
+        if !out(d) && !d.uncertain {
+            return;
+        }
+        if let Ok((text, _)) = Texts::built_in().filled(&d.template, &d.slots) {
+            self.line(3, format!("in today's built-in wording (a configured one may differ): {text}"));
+        }
+    }
+
+    /// The digest that a message joined instead of being sent.
+    fn digest(&self, d: &Delivery) -> Option<&'a Delivery> {
+        self.stands_for(d).filter(|d| quota::is_digest(d))
+    }
+
     /// The delivery that says what this one does not say itself.
-    fn stands_for(&self, d: &Delivery) -> Option<&Delivery> {
+    fn stands_for(&self, d: &Delivery) -> Option<&'a Delivery> {
         let id = ledger::stands_for(d)?;
         self.deliveries.iter().chain(self.beside).find(|other| other.delivery_id == id)
     }
@@ -133,15 +164,14 @@ impl Page<'_> {
         // Another office of the same enterprise is that enterprise.
         let of_it = |told| rung(told).is_none_or(|(_, subject)| subject == uscc.as_str());
         let own = all.iter().rev().find(|pair| is_out(pair) && of_it(pair.1));
-        let since = |told: &Delivery| format!("{} since {}", told.state, told.at);
         if let Some((_, told)) = own {
             let digest = if quota::is_digest(told) { ", in a digest" } else { "" };
-            return Some(format!("told of it{digest}: {}", since(told)));
+            return Some(format!("told of it{digest}: {}", fate(told, "")));
         }
         let elsewhere = all.iter().rev().find(is_out).and_then(|(_, told)| Some((rung(told)?, told)));
         if let Some(((role, subject), told)) = elsewhere {
             let by = place(role, subject);
-            return Some(format!("not told of it; in its place was told {by}: {}", since(told)));
+            return Some(format!("not told of it; in its place was told {by}: {}", fate(told, "")));
         }
         let (_, last) = all.last()?;
         let ended = ledger::terminal(last.state);
@@ -150,6 +180,27 @@ impl Page<'_> {
         let reason = reason.map(|reason| format!(", {reason}")).unwrap_or_default();
         let doubt = if last.uncertain { ", though some attempt may have arrived" } else { "" };
         Some(format!("not told of it{yet}: {}{reason}{doubt}", last.state))
+    }
+}
+
+/// When it was sent, by which channel in which text, and its state. What others tell of it (the gateway's yes, a receipt)
+/// is *known since* then: where the gateway has to be asked the message may have come many hours before. What the
+/// ledger itself decides is so since then.
+fn fate(d: &Delivery, by: &str) -> String {
+    let (state, at) = (d.state, d.at);
+    let told = match state {
+        DeliveryState::Accepted
+        | DeliveryState::Delivered
+        | DeliveryState::Failed
+        | DeliveryState::Uncertain => true,
+        DeliveryState::Planned | DeliveryState::Sending | DeliveryState::Skipped => false,
+    };
+    match (d.sent_at, told) {
+        (Some(sent), _) if out(d) => format!("sent {sent}{by}, {state}: known since {at}"),
+        (Some(tried), true) => format!("last tried {tried}{by}, {state}: known since {at}"),
+        (Some(tried), false) => format!("last tried {tried}{by}, {state} since {at}"),
+        (None, true) => format!("{state}{by}, known since {at}"),
+        (None, false) => format!("{state}{by} since {at}"),
     }
 }
 
