@@ -305,8 +305,7 @@ impl Page<'_> {
         lines.extend(since.reports.iter().map(|c| (c.version.arrived_at, changed(c))));
         lines.extend(since.registered.iter().map(|r| (r.arrived_at, registered(r))));
         for alert in &since.alerts {
-            let reason = alert.reason.map(|r| format!(" ({r})")).unwrap_or_default();
-            let text = format!("{} alert {}: {}{reason}", alert.decided_at, alert.alert_id, what(alert));
+            let text = format!("{} alert {}: {}", alert.decided_at, alert.alert_id, what(alert));
             lines.push((alert.decided_at, text));
         }
         lines.sort_by_key(|(at, _)| *at);
@@ -473,16 +472,19 @@ fn registered(r: &Registered) -> String {
     text
 }
 
+/// What an alert says, in a line, with its reason.
 fn what(alert: &Alert) -> String {
+    let reason = alert.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     match alert.rule {
         Rule::OwnerIncident => {
             let severity = alert.severity.map(|s| format!(" ({s})")).unwrap_or_default();
-            format!("incident {} {}{severity}, persons {}", alert.subject, alert.change, alert.count)
+            let (subject, change, persons) = (&alert.subject, alert.change, alert.count);
+            format!("incident {subject} {change}{severity}, persons {persons}{reason}")
         }
         Rule::Escalation => {
             let level = alert.level.map(colour).unwrap_or_default();
             format!(
-                "escalation {} {}{level}, incidents in the window {}",
+                "escalation {} {}{level}, incidents in the window {}{reason}",
                 alert.episode, alert.change, alert.count
             )
         }
@@ -520,8 +522,8 @@ fn policy(used: &PolicyUsed) -> String {
         ),
         UsedBecause::AtHand => format!(
             "policy {hash}: NOT AT HAND. The picture below is drawn by the policy at hand, hash {used_hash}, so merges \
-             and severities may have been others then. Give the one of that time with --policy (and --policy-from, as \
-             the run had it)"
+             and severities may have been others then. Give the one of that time with --policy FILE, or with \
+             --policy-from DATE alone where it was the default one from another day"
         ),
     }
 }

@@ -403,6 +403,7 @@ fn under_another_policy_the_numbers_are_not_judged_but_the_page_says_so() {
     let page = text::of(&answer);
     for words in [
         "NOT AT HAND",
+        "with --policy FILE, or with --policy-from DATE alone where it was the default one from another day",
         &*alert.policy_hash,
         "not checked: change, reason, level, severity, audiences, uscc, occurred_on, cause, count",
     ] {

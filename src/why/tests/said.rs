@@ -88,6 +88,28 @@ fn what_the_message_said_stands_under_its_delivery() {
     assert_eq!(after(&Delivery { slots: BTreeMap::new(), ..one }), ["", "What came since"]);
 }
 
+/// In words, once: the headline says it, and so does each line that names the alert.
+#[test]
+fn the_headline_gives_the_reason() {
+    let town = replayed(&town(), None);
+    let source = source(&town);
+    let mut seen = 0;
+    for alert in alerts(&source) {
+        let Some(reason) = alert.reason else { continue };
+        let end = format!(" ({reason})");
+        let page = text::of(&ask(&source, &alert.alert_id).unwrap());
+        assert!(page.lines().next().unwrap().ends_with(&end), "{page}");
+        for id in [&*alert.case_no, alert.uscc.as_str()] {
+            let page = text::of(&ask(&source, id).unwrap());
+            for line in lines(&page, &format!(" alert {}: ", alert.alert_id)) {
+                assert!(line.ends_with(&end) && line.matches(&end).count() == 1, "{line}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 5, "{seen}");
+}
+
 #[test]
 fn who_was_rung_in_the_place_of_the_owner_is_named() {
     let town = replayed(&town(), None);
