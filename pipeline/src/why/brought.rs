@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use tocsin_schemas::codes::{Change, Reason, Rule, State};
+use tocsin_schemas::codes::{Change, Reason, Rule};
 use tocsin_schemas::ids::{ReportKey, Uscc};
-use tocsin_schemas::records::{Alert, Record};
+use tocsin_schemas::records::{Alert, Record, Report};
 use tocsin_schemas::time::Instant;
 
 use super::check::Judged;
 use super::knowledge::{Cut, Found, Knowledge};
 use super::picture::as_report;
 use super::view::{Brought, Changed, LeftBy, Numbers};
-use super::{Why, since};
+use super::{Known, Why, since};
 use crate::policy::Policies;
 
 /// The versions of the reports concerned, or of registrations, that made this message a change of the one before. Of a
@@ -52,7 +52,12 @@ pub(super) fn brought(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policie
         return taking_effect(why, alert, judged);
     }
     let earlier = why.records.alerts.iter().filter(|a| precedes(a, alert)).map(|a| a.decided_at);
-    earlier.max().map_or(found, |last| between(why, alert, judged, policies, &up_to(last, true)))
+    let Some(last) = earlier.max() else { return found };
+    let mut since = between(why, alert, judged, policies, &up_to(last, true));
+    // All that time brought more than what did it.
+    let moved = moved_by(why, alert, judged, policies);
+    since.reports.retain(|change| index_of(why, change).is_some_and(&moved));
+    since
 }
 
 /// Whether a message comes before another one about the same.
@@ -79,49 +84,68 @@ fn between(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policie
         reports.retain(|change| !change.fields.is_empty());
         reports
     };
+    let new = || (0..before.len()).filter(|i| judged.known[*i] && !before[*i]);
     let mut reports = taken_in(&near);
     if reports.is_empty() {
         // Where one report without a person's key joins another case, the next one of its place does, too.
         let places: BTreeSet<_> = about.iter().map(|f| (f.seen.uscc, f.seen.occurred_on)).collect();
         let there = both().filter(|f| places.contains(&(f.seen.uscc, f.seen.occurred_on)));
         reports = taken_in(&there.flat_map(Found::keys).collect());
-        only_what_moved_it(why, alert, judged, policies, &mut reports);
+        // Where each alone could be missed, all stay.
+        let moved = moved_by(why, alert, judged, policies);
+        let needed: Vec<Changed> =
+            reports.iter().filter(|c| index_of(why, c).is_some_and(&moved)).cloned().collect();
+        if !needed.is_empty() {
+            reports = needed;
+        }
     }
     let mut registered = Vec::new();
     if reports.is_empty() || alert.reason == Some(Reason::Succeeded) {
         let mut of: BTreeSet<Uscc> =
             about.iter().flat_map(|f| [f.seen.uscc, f.seen.root]).flatten().collect();
         of.insert(alert.uscc);
-        let new = (0..before.len()).filter(|i| judged.known[*i] && !before[*i]);
-        registered.extend(new.filter_map(|i| since::registration(&why.records.arrivals[i].arrival, &of)));
+        registered.extend(new().filter_map(|i| since::registration(&why.records.arrivals[i].arrival, &of)));
+    }
+    if reports.is_empty() && registered.is_empty() {
+        // A registration of a third one may end a chain of successions; a report that went leaves its place to another.
+        let moved: Vec<usize> = new().filter(|i| moved_by(why, alert, judged, policies)(*i)).collect();
+        let records = || moved.iter().map(|i| &why.records.arrivals[*i].arrival);
+        reports = taken_in(&records().filter_map(|a| as_report(&a.record)).map(Report::key).collect());
+        registered.extend(records().filter_map(|arrival| match &arrival.record {
+            Record::Enterprise(e) => since::registration(arrival, &BTreeSet::from([e.uscc])),
+            _ => None,
+        }));
     }
     Brought { reports, registered }
 }
 
-/// Leaves out the records without which what the alert is about would be the same. Where each alone could be missed, all stay.
-fn only_what_moved_it(
+fn index_of(why: &Why<'_, '_>, change: &Changed) -> Option<usize> {
+    let place = &change.version.place;
+    let is = |k: &Known| (&k.topic, k.partition, k.offset) == (&place.topic, place.partition, place.offset);
+    why.records.arrivals.iter().position(is)
+}
+
+/// Whether what the alert is about would be otherwise without one of the records that were known.
+fn moved_by(
     why: &Why<'_, '_>,
     alert: &Alert,
     judged: &Judged,
     policies: &Policies,
-    reports: &mut Vec<Changed>,
-) {
-    let outcome = |of: &Knowledge| -> BTreeSet<(Vec<ReportKey>, State)> {
-        let about = of.incidents.iter().filter(|f| is_about(f, alert, &judged.numbers));
-        about.map(|f| (f.keys(), f.seen.state)).collect()
+) -> impl Fn(usize) -> bool {
+    let outcome = |of: &Knowledge| -> BTreeSet<_> {
+        let about = of.incidents.iter().filter(|f| is_about(f, alert, &judged.numbers)).map(|f| &f.seen);
+        about
+            .map(|seen| {
+                let reports: Vec<ReportKey> = seen.reports.iter().map(|r| r.key.clone()).collect();
+                (reports, seen.state, seen.severity, seen.uscc, seen.root, seen.hosts.clone())
+            })
+            .collect()
     };
     let is = outcome(&judged.then);
-    let moved = |change: &Changed| {
+    move |index| {
         let mut without = judged.known.clone();
-        for (known, k) in without.iter_mut().zip(&why.records.arrivals) {
-            let place = &change.version.place;
-            *known &= (&k.topic, k.partition, k.offset) != (&place.topic, place.partition, place.offset);
-        }
+        without[index] = false;
         outcome(&Knowledge::at(why.records, &without, policies, alert.as_of)) != is
-    };
-    let needed: Vec<Changed> = reports.iter().filter(|change| moved(change)).cloned().collect();
-    if !needed.is_empty() {
-        *reports = needed;
     }
 }
 

@@ -323,10 +323,20 @@ impl<'a, 'r> Why<'a, 'r> {
             numbers.extend(keys.map(|key| (key.clone(), (incident.incident_id, upto.is_none()))));
         }
         let Some(upto) = upto else { return numbers };
+        let earlier = |a: &&Alert| a.decided_at <= upto.decided_at && a.alert_id != upto.alert_id;
         let own = |a: &&Alert| a.rule == Rule::OwnerIncident && a.decided_at <= upto.decided_at;
-        let mut alerts: Vec<&Alert> = self.records.alerts.iter().filter(own).collect();
-        alerts.sort_by_key(|a| (a.decided_at, a.revision));
+        let warnings = self.records.alerts.iter().filter(|a| a.rule == Rule::Escalation).filter(earlier);
+        let mut alerts: Vec<&Alert> = self.records.alerts.iter().filter(own).chain(warnings).collect();
+        alerts.sort_by_key(|a| (a.decided_at, a.rule == Rule::Escalation, a.revision));
         for alert in alerts {
+            if alert.rule == Rule::Escalation {
+                // It says which numbers its reports go by together: under none other than those.
+                for key in &alert.reports {
+                    let other = numbers.get_mut(key).filter(|(id, _)| !alert.incident_ids.contains(id));
+                    other.into_iter().for_each(|(_, sure)| *sure = false);
+                }
+                continue;
+            }
             let Ok(id) = alert.subject.parse::<IncidentId>() else { continue };
             // A correction lists its reports as they were before it, and of what nobody is told of nothing is said
             // when it ends or loses them.
