@@ -293,7 +293,7 @@ impl Answer {
         let Some(policies) = source.policy_of(&listed.policy_hash) else {
             return Err(Failure::failed(
                 "not checked: the policy that decided is not at hand, and --deep needs it. Give the one of that time with \
-                 --policy FILE (and --policy-from DATE, if the run had it)",
+                 --policy FILE, or with --policy-from DATE alone where it was the default one from another day",
             ));
         };
         self.deep = deep::again(&source.log, &source.schemas, listed, policies)?;
@@ -372,7 +372,7 @@ impl Answer {
         if !unchecked.is_empty() {
             return Err(Failure::failed(format!(
                 "explained, but not checked: the policy that decided is not at hand for {}. Give the one of that time \
-                 with --policy FILE (and --policy-from DATE, if the run had it)",
+                 with --policy FILE, or with --policy-from DATE alone where it was the default one from another day",
                 unchecked.join(", ")
             )));
         }

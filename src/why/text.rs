@@ -119,7 +119,7 @@ impl Page<'_> {
         self.order(&why.taken_last, "arrived before the decision's instant, but what was taken back only stood before if it was taken in at that instant (it came late; the log does not say when)");
         self.brought(why);
         self.head("What was said to whom");
-        self.said(alert);
+        self.said(why);
         self.head("What came since");
         self.since(why);
         self.head("Does it add up");
@@ -243,7 +243,7 @@ impl Page<'_> {
 
     /// What an owner was told of the year.
     fn year(&mut self, count: &YearCount) {
-        let YearCount { subject, said, from, to, incidents } = count;
+        let YearCount { subject, said, from, to, incidents, .. } = count;
         let said = said.map_or_else(|| "no number".to_owned(), |n| n.to_string());
         let each = incidents.iter().map(|one| {
             let number = one.incident_id.map_or_else(|| "without a number".to_owned(), |id| id.to_string());

@@ -1,5 +1,7 @@
 //! The count of the year that an owner's message names, made again from what was known.
 
+use std::sync::Arc;
+
 use tocsin_schemas::codes::Role;
 use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::Alert;
@@ -29,7 +31,8 @@ pub(super) fn counts(alert: &Alert, then: &Knowledge, numbers: &Numbers) -> Vec<
             occurred_on: booked.day,
             hosted,
         });
-        YearCount { subject: uscc, said, from, to, incidents: incidents.collect() }
+        let name = then.registry.in_force(&uscc).map(|e| Arc::clone(&e.name));
+        YearCount { subject: uscc, name, said, from, to, incidents: incidents.collect() }
     };
     owners.filter_map(|a| Some(count(a.subject.parse().ok()?, a.year_to_date))).collect()
 }

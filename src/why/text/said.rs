@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use tocsin_alerts::texts::Texts;
 use tocsin_alerts::{ledger, quota};
+use tocsin_pipeline::why::{AlertExplained, Numbers, YearCount};
 use tocsin_schemas::codes::{Change, DeliveryState, Role, Says, Severity};
 use tocsin_schemas::ids::Uscc;
 use tocsin_schemas::records::{Alert, Delivery};
@@ -12,7 +13,12 @@ use super::{Page, place_name};
 use crate::ledger::rung;
 
 impl<'a> Page<'a> {
-    pub(super) fn said(&mut self, alert: &Alert) {
+    pub(super) fn said(&mut self, why: &AlertExplained) {
+        let alert = &why.alert;
+        let years = match &why.numbers {
+            Numbers::OwnerIncident { year, .. } => year.as_slice(),
+            Numbers::Escalation { .. } => &[],
+        };
         if alert.audiences.is_empty() {
             self.line(
                 1,
@@ -24,8 +30,8 @@ impl<'a> Page<'a> {
         }
         for audience in &alert.audiences {
             let whose = place(audience.role, &audience.subject);
-            let name = alert.facts.enterprise_name.as_deref();
-            match name.filter(|_| *audience.subject == *alert.uscc.as_str()) {
+            let is_it = |count: &&YearCount| *count.subject.as_str() == *audience.subject;
+            match years.iter().find(is_it).and_then(|count| count.name.as_deref()) {
                 Some(name) => self.line(1, format!("{whose} {name}")),
                 None => self.line(1, whose),
             }

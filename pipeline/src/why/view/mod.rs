@@ -234,6 +234,8 @@ impl Numbers {
 pub struct YearCount {
     /// The enterprise whose owner was told.
     pub subject: Uscc,
+    /// Its registered name, as known then.
+    pub name: Option<Arc<str>>,
     /// The count that was told.
     pub said: Option<u32>,
     /// First day.
