@@ -18,6 +18,10 @@ pub struct Stats {
     pub out_of_turn: u64,
     /// For each partition of `alerts`, the offset after the last one taken in.
     pub taken_in: Vec<Offset>,
+    /// For each partition of `answers`, the offset after the last one that the planner has taken in.
+    pub answers_planned: Vec<Offset>,
+    /// The same of this worker's senders: of that one which is least far. Empty until one has started.
+    pub answers_sent: Vec<Offset>,
     /// The progress that is written: as `taken_in`, but held back before the first alert that still has a
     /// delivery under way.
     pub progress: Vec<Offset>,
@@ -72,17 +76,26 @@ impl Stats {
     /// Whether every alert before these offsets was taken in and nothing is under way, but what is held until a
     /// morning or a workday. Never before the worker has read back its state.
     pub fn settled(&self, up_to: &[Offset]) -> bool {
-        let reached = |want: &Offset| {
-            let here = |have: &&Offset| have.topic == want.topic && have.partition == want.partition;
-            self.taken_in.iter().find(here).is_some_and(|have| have.next >= want.next)
-        };
-        self.open == self.held && up_to.iter().all(reached)
+        self.open == self.held && reached(&self.taken_in, up_to)
+    }
+
+    /// Whether every answer before these offsets (of the topic `answers`) was taken in by the planner and by this worker's
+    /// senders, and what that led to is in the log. A planner may pass an answer on to a sender: ask again for the new end.
+    pub fn heard(&self, up_to: &[Offset]) -> bool {
+        reached(&self.answers_planned, up_to) && reached(&self.answers_sent, up_to)
     }
 
     /// Deliveries in this state, whatever the reason.
     pub fn in_state(&self, state: DeliveryState) -> u64 {
         self.deliveries.iter().filter(|((s, _), _)| *s == state).map(|(_, n)| n).sum()
     }
+}
+
+fn reached(have: &[Offset], want: &[Offset]) -> bool {
+    want.iter().all(|want| {
+        let here = |have: &&Offset| have.topic == want.topic && have.partition == want.partition;
+        have.iter().find(here).is_some_and(|have| have.next >= want.next)
+    })
 }
 
 /// What the sender of one partition has done since the start.
@@ -96,6 +109,7 @@ pub(crate) struct OfSender {
     pub receipts: u64,
     pub answers: u64,
     pub recalled: u64,
+    pub answered_to: Vec<Offset>,
     pub next_due: Option<Instant>,
     pub in_hand: usize,
 }
@@ -135,10 +149,23 @@ impl Hub {
             stats.answers = sum(|s| s.answers);
             stats.recalled = sum(|s| s.recalled);
             stats.senders = senders.len();
+            stats.answers_sent = least(senders.values().map(|s| &s.answered_to));
             stats.in_hand = senders.values().map(|s| s.in_hand).sum();
             stats.next_due = senders.values().filter_map(|s| s.next_due).min();
         });
     }
+}
+
+/// Of each place the least offset that any of these has.
+fn least<'a>(all: impl Iterator<Item = &'a Vec<Offset>>) -> Vec<Offset> {
+    let mut least: Vec<Offset> = Vec::new();
+    for offset in all.flatten() {
+        match least.iter_mut().find(|o| o.topic == offset.topic && o.partition == offset.partition) {
+            Some(known) => known.next = known.next.min(offset.next),
+            None => least.push(offset.clone()),
+        }
+    }
+    least
 }
 
 /// Waits until the worker has [`Stats::settled`] everything before `up_to` (offsets of the topic `alerts`,

@@ -440,10 +440,15 @@ impl Stage {
         if stats.retries_seen < self.retries {
             return Ok(false);
         }
-        let ends: Vec<Offset> = (0..)
-            .zip(self.log.bounds(topics::ALERTS).unwrap())
-            .map(|(partition, b)| Offset { topic: topics::ALERTS.into(), partition, next: b.end })
-            .collect();
+        let ends_of = |topic: &str| -> Vec<Offset> {
+            let bounds = (0..).zip(self.log.bounds(topic).unwrap());
+            bounds.map(|(partition, b)| Offset { topic: topic.into(), partition, next: b.end }).collect()
+        };
+        // An answer may end what is planned for another phone, and one that the planner passes on comes after it.
+        if !stats.heard(&ends_of(topics::ANSWERS)) {
+            return Ok(false);
+        }
+        let ends = ends_of(topics::ALERTS);
         if stats.settled(&ends) {
             return Ok(true);
         }

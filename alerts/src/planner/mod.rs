@@ -100,6 +100,7 @@ pub(crate) async fn run(
         of_deliveries,
         reading.clone(),
     );
+    let answered_to = started.answers.position();
     let mut answers = tail::spawn::<Answer>(
         Arc::clone(&shared.log),
         started.answers,
@@ -107,6 +108,7 @@ pub(crate) async fn run(
         None,
         reading.clone(),
     );
+    let answered_to = answered_to.into_iter().map(|(at, next)| (at.partition, next)).collect();
     let writer = started.writer;
     let (log, log_id) = (Arc::clone(&shared.log), started.log_id);
     let writes = reading.clone();
@@ -118,6 +120,7 @@ pub(crate) async fn run(
         promises: Promises::default(),
         committer,
         taken_in: started.from,
+        answered_to,
         progress_due: None,
         relayed: HashSet::new(),
         retries: Retries::default(),
@@ -137,14 +140,15 @@ pub(crate) async fn run(
         (0..).zip(written).all(|(partition, end)| next(partition) >= *end)
     };
     // Answers wait until the deliveries are known that were in the log when they were read.
-    let mut held: Option<(Vec<Answer>, Vec<u64>)> = None;
+    let mut held: Option<(tail::Batch<Answer>, Vec<u64>)> = None;
     let mut looking = None;
     // Also what was asked for while no planner was there.
     let (mut asked, mut finding) = (shared.registry.asked(), None);
     asked.mark_changed();
     loop {
         if let Some((came, _)) = held.take_if(|(_, written)| reached(&read_to, written)) {
-            turn.said(&came);
+            turn.said(&came.records);
+            turn.answered_to = came.position;
         }
         turn.look_at_what_is_due();
         turn.commit().await?;
@@ -166,8 +170,10 @@ pub(crate) async fn run(
             }
             batch = answers.recv(), if held.is_none() && looking.is_none() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
-                if !batch.records.is_empty() {
-                    looking = Some(Arc::clone(&shared).with_written(topic::DELIVERIES, batch.records));
+                if batch.records.is_empty() {
+                    turn.answered_to = batch.position;
+                } else {
+                    looking = Some(Arc::clone(&shared).with_written(topic::DELIVERIES, batch));
                 }
             }
             found = looked_up(&mut looking) => {
@@ -236,6 +242,10 @@ fn alerts_offset(partition: u32, next: u64) -> Offset {
     Offset { topic: topic::ALERTS.to_owned(), partition, next }
 }
 
+fn answers_offset(partition: u32, next: u64) -> Offset {
+    Offset { topic: topic::ANSWERS.to_owned(), partition, next }
+}
+
 /// What the planner holds between its steps.
 struct Turn<'a> {
     shared: &'a Shared,
@@ -245,6 +255,8 @@ struct Turn<'a> {
     promises: Promises,
     committer: Committer,
     taken_in: Vec<Offset>,
+    /// For each partition of `answers` the offset after the last one taken in.
+    answered_to: Vec<(u32, u64)>,
     /// When progress that moved is to be written.
     progress_due: Option<Monotonic>,
     /// The deliveries, and their attempts, whose senders were told that somebody else has answered.
@@ -561,6 +573,8 @@ impl Turn<'_> {
         let now = self.shared.clock.now();
         self.shared.stats.change(|stats| {
             stats.taken_in.clone_from(&self.taken_in);
+            stats.answers_planned =
+                self.answered_to.iter().map(|(p, next)| answers_offset(*p, *next)).collect();
             stats.open = self.told.ledger().open_len();
             stats.held = self.told.held(now);
             stats.fused = self.told.corrections().held();

@@ -109,7 +109,7 @@ pub(crate) async fn run(
     );
     let place = |(partition, next)| Offset { topic: topic::ANSWERS.to_owned(), partition, next };
     let position = started.answers.position().into_iter();
-    let mut answered_to: Vec<Offset> = position.map(|(at, next)| place((at.partition, next))).collect();
+    let answered_to: Vec<Offset> = position.map(|(at, next)| place((at.partition, next))).collect();
     let mut answers = tail::spawn::<Answer>(
         Arc::clone(&shared.log),
         started.answers,
@@ -136,6 +136,7 @@ pub(crate) async fn run(
         due_now: false,
         looked: HashMap::new(),
         answers_from: started.answers_from,
+        answered_to,
         warned: None,
         refused: HashMap::new(),
         committer: Committer::new(
@@ -168,12 +169,12 @@ pub(crate) async fn run(
     loop {
         let end = |written: &[u64]| written.get(partition as usize).copied().unwrap_or(0);
         if let Some((batch, _)) = held.take_if(|(_, written)| read_to >= end(written)) {
-            answered_to = batch.position.into_iter().map(place).collect();
+            turn.answered_to = batch.position.into_iter().map(place).collect();
             turn.answers(batch.records);
         }
         // An answer that waits for the outcome of a request is read again after a restart.
         if turn.early.is_empty() {
-            turn.answers_from.clone_from(&answered_to);
+            turn.answers_from.clone_from(&turn.answered_to);
         }
         let freed = shared.gates.freed();
         tokio::pin!(freed);

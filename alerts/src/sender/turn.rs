@@ -120,6 +120,8 @@ pub(super) struct Turn<'a> {
     pub looked: HashMap<Lane, Instant>,
     /// How far answers were taken in.
     pub answers_from: Vec<Offset>,
+    /// Up to where answers were taken in, whatever still waits for an outcome.
+    pub answered_to: Vec<Offset>,
     /// The year for which somebody was warned that the table of holidays lacks it or the next.
     pub warned: Option<i16>,
     /// When it was last said of a gateway that it takes no message with a template.
@@ -520,7 +522,12 @@ impl Turn<'_> {
         let now = self.due_now.then(|| self.shared.clock.now());
         let next_due = [self.next_due(), now].into_iter().flatten().min();
         let in_hand = self.board.len();
-        self.count(|mine| (mine.next_due, mine.in_hand) = (next_due, in_hand));
+        self.count(|mine| {
+            (mine.next_due, mine.in_hand) = (next_due, in_hand);
+            if mine.answered_to != self.answered_to {
+                mine.answered_to.clone_from(&self.answered_to);
+            }
+        });
     }
 }
 
