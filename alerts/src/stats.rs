@@ -20,8 +20,11 @@ pub struct Stats {
     pub taken_in: Vec<Offset>,
     /// For each partition of `answers`, the offset after the last one that the planner has taken in.
     pub answers_planned: Vec<Offset>,
-    /// The same of this worker's senders: of that one which is least far. Empty until one has started.
+    /// The same of the senders that this worker has had since the start: of that one which is least far, and nothing as
+    /// long as one has not said how far it is.
     pub answers_sent: Vec<Offset>,
+    /// For each partition of `deliveries`, the offset after the last one that the planner has taken in.
+    pub deliveries_planned: Vec<Offset>,
     /// The progress that is written: as `taken_in`, but held back before the first alert that still has a
     /// delivery under way.
     pub progress: Vec<Offset>,
@@ -79,10 +82,14 @@ impl Stats {
         self.open == self.held && reached(&self.taken_in, up_to)
     }
 
-    /// Whether every answer before these offsets (of the topic `answers`) was taken in by the planner and by this worker's
-    /// senders, and what that led to is in the log. A planner may pass an answer on to a sender: ask again for the new end.
-    pub fn heard(&self, up_to: &[Offset]) -> bool {
-        reached(&self.answers_planned, up_to) && reached(&self.answers_sent, up_to)
+    /// Whether every answer before these offsets (of the topic `answers`) was taken in by the planner and by the senders, and
+    /// every delivery before the others (of `deliveries`) by the planner. What that led to is in the log, but what waits
+    /// for the outcome of a request: a planner may pass an answer on, a sender's word may make it plan. So ask again for the
+    /// new ends. Of a worker whose roles another one has taken over it says nothing.
+    pub fn heard(&self, answers: &[Offset], deliveries: &[Offset]) -> bool {
+        reached(&self.answers_planned, answers)
+            && reached(&self.answers_sent, answers)
+            && reached(&self.deliveries_planned, deliveries)
     }
 
     /// Deliveries in this state, whatever the reason.
@@ -156,8 +163,11 @@ impl Hub {
     }
 }
 
-/// Of each place the least offset that any of these has.
-fn least<'a>(all: impl Iterator<Item = &'a Vec<Offset>>) -> Vec<Offset> {
+/// Of each place the least offset that any of these has; nothing if one has none.
+fn least<'a>(all: impl Iterator<Item = &'a Vec<Offset>> + Clone) -> Vec<Offset> {
+    if all.clone().any(Vec::is_empty) {
+        return Vec::new();
+    }
     let mut least: Vec<Offset> = Vec::new();
     for offset in all.flatten() {
         match least.iter_mut().find(|o| o.topic == offset.topic && o.partition == offset.partition) {

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tocsin_alerts::quota;
+use tocsin_alerts::{ledger, quota};
 use tocsin_connectors::log::sqlite::SqliteLog;
 use tocsin_pipeline::Policies;
 use tocsin_pipeline::why::{
@@ -270,7 +270,13 @@ fn answer(source: &Source, asked: &Asked, found: Option<&Found>) -> Option<Answe
     (answer.deliveries, answer.beside) = found.deliveries.iter().cloned().partition(own);
     // Of the cases that are explained, and what stands for a delivery of theirs.
     let cases: BTreeSet<String> = answer.alerts().iter().map(|a| a.alert.case_no.to_string()).collect();
-    answer.beside.retain(|d| cases.contains(&d.case_no) || quota::is_digest(d));
+    let of_them = |d: &&Delivery| cases.contains(&d.case_no) && !quota::is_digest(d);
+    let near = answer.beside.iter().filter(of_them).chain(&answer.deliveries);
+    let standing: BTreeSet<String> = near.filter_map(ledger::stands_for).map(str::to_owned).collect();
+    answer.beside.retain(|d| match quota::is_digest(d) {
+        true => standing.contains(&d.delivery_id),
+        false => cases.contains(&d.case_no),
+    });
     // Records written before the newest of their reports cannot be held against what these make.
     if found.moved_on {
         answer.leave_out_records();

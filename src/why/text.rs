@@ -26,6 +26,9 @@ use crate::output::plain;
 use incidents::left_out;
 pub use lists::modelled;
 
+/// So many incidents of a count are named; JSON has all.
+const SHOWN: usize = 30;
+
 /// The whole text.
 pub fn of(answer: &Answer) -> String {
     let mut page = Page {
@@ -125,6 +128,9 @@ impl Page<'_> {
         self.head("Does it add up");
         if why.check.adds_up() {
             let all = match alert.rule {
+                Rule::OwnerIncident if alert.audiences.is_empty() => {
+                    "change, reason, severity, persons, day, cause, area and reports"
+                }
                 Rule::OwnerIncident => {
                     "change, reason, severity, persons, day, cause, area, count of the year, reports and audience"
                 }
@@ -132,19 +138,19 @@ impl Page<'_> {
                     "change, reason, level, window, count, incidents, area, reports and audience"
                 }
             };
+            let assumed = [&why.taken_later, &why.stamped_ahead, &why.taken_last];
+            let how = match assumed.iter().all(|places| places.is_empty()) {
+                true => "",
+                false => ", if records were taken in as assumed under \"The order of arrival\"",
+            };
             match why.check.unchecked.as_slice() {
                 [] if why.policy.at_hand => {
-                    let assumed = [&why.taken_later, &why.stamped_ahead, &why.taken_last];
-                    let how = match assumed.iter().all(|places| places.is_empty()) {
-                        true => "",
-                        false => ", if records were taken in as assumed under \"The order of arrival\"",
-                    };
                     self.line(1, format!("yes{how}: {all} come out again from the records above"));
                 }
                 [] => self.line(
                     1,
                     format!(
-                        "yes, under the policy of that time, though its hash is another one now: {all} come out again \
+                        "yes{how}, under the policy of that time, though its hash is another one now: {all} come out again \
                          from the records above"
                     ),
                 ),
@@ -249,8 +255,11 @@ impl Page<'_> {
             let number = one.incident_id.map_or_else(|| "without a number".to_owned(), |id| id.to_string());
             format!("{number} of {}{}", one.occurred_on, if one.hosted { " as the host" } else { "" })
         });
-        let each: Vec<String> = each.collect();
-        let each = if each.is_empty() { "none".to_owned() } else { each.join(", ") };
+        let mut each: Vec<String> = each.collect();
+        let more = each.len().saturating_sub(SHOWN);
+        each.truncate(SHOWN);
+        let more = if more > 0 { format!(" and {more} more (--json has all)") } else { String::new() };
+        let each = if each.is_empty() { "none".to_owned() } else { each.join(", ") + &more };
         self.line(
             1,
             format!(
@@ -265,7 +274,7 @@ impl Page<'_> {
         if why.told_as.is_empty() {
             return;
         }
-        self.line(1, "its reports were told of under other numbers, too, as cases were joined or came apart");
+        self.line(1, "its reports were told of under other numbers, too");
         for other in &why.told_as {
             let own: Vec<String> = other
                 .reports

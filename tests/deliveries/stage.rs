@@ -445,7 +445,8 @@ impl Stage {
             bounds.map(|(partition, b)| Offset { topic: topic.into(), partition, next: b.end }).collect()
         };
         // An answer may end what is planned for another phone, and one that the planner passes on comes after it.
-        if !stats.heard(&ends_of(topics::ANSWERS)) {
+        let (answers, deliveries) = (ends_of(topics::ANSWERS), ends_of(topics::DELIVERIES));
+        if stats.senders < deliveries.len() || !stats.heard(&answers, &deliveries) {
             return Ok(false);
         }
         let ends = ends_of(topics::ALERTS);

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_schemas::codes::{Change, DeliveryState};
+use tocsin_schemas::log::TopicPartition;
 use tocsin_schemas::records::{Alert, Answer, Audience, Delivery, Offset};
 use tocsin_schemas::time::Instant;
 use tokio::sync::watch;
@@ -93,6 +94,8 @@ pub(crate) async fn run(
     let recalls = started.recall.map_or([None, None, None], |all| all.map(Some));
     let [of_alerts, of_deliveries, mut of_retries] = recalls;
     let mut alerts = reader::spawn(merge, Arc::clone(&shared.registry), of_alerts, reading.clone());
+    let place = |(at, next): (TopicPartition, u64)| (at.partition, next);
+    let read_to = started.deliveries.position().into_iter().map(place).collect();
     let mut deliveries = tail::spawn(
         Arc::clone(&shared.log),
         started.deliveries,
@@ -100,7 +103,7 @@ pub(crate) async fn run(
         of_deliveries,
         reading.clone(),
     );
-    let answered_to = started.answers.position();
+    let answered_to = started.answers.position().into_iter().map(place).collect();
     let mut answers = tail::spawn::<Answer>(
         Arc::clone(&shared.log),
         started.answers,
@@ -108,7 +111,6 @@ pub(crate) async fn run(
         None,
         reading.clone(),
     );
-    let answered_to = answered_to.into_iter().map(|(at, next)| (at.partition, next)).collect();
     let writer = started.writer;
     let (log, log_id) = (Arc::clone(&shared.log), started.log_id);
     let writes = reading.clone();
@@ -121,6 +123,7 @@ pub(crate) async fn run(
         committer,
         taken_in: started.from,
         answered_to,
+        read_to,
         progress_due: None,
         relayed: HashSet::new(),
         retries: Retries::default(),
@@ -134,7 +137,6 @@ pub(crate) async fn run(
     turn.commit().await?;
     // The books fit together: the senders may go on with what was planned before.
     shared.guarded.send_replace(true);
-    let mut read_to: Vec<(u32, u64)> = Vec::new();
     let reached = |read_to: &[(u32, u64)], written: &[u64]| {
         let next = |partition| read_to.iter().find(|(of, _)| *of == partition).map_or(0, |(_, next)| *next);
         (0..).zip(written).all(|(partition, end)| next(partition) >= *end)
@@ -146,7 +148,7 @@ pub(crate) async fn run(
     let (mut asked, mut finding) = (shared.registry.asked(), None);
     asked.mark_changed();
     loop {
-        if let Some((came, _)) = held.take_if(|(_, written)| reached(&read_to, written)) {
+        if let Some((came, _)) = held.take_if(|(_, written)| reached(&turn.read_to, written)) {
             turn.said(&came.records);
             turn.answered_to = came.position;
         }
@@ -164,7 +166,7 @@ pub(crate) async fn run(
             }
             batch = deliveries.recv() => {
                 let batch = batch.ok_or(WorkerError::Died("tail"))??;
-                read_to = batch.position;
+                turn.read_to = batch.position;
                 turn.recall(batch.recalled);
                 turn.heard(batch.records);
             }
@@ -202,11 +204,11 @@ pub(crate) async fn run(
     let behind = |read_to: &[(u32, u64)]| {
         ends.iter().any(|(p, end)| read_to.iter().find(|(q, _)| q == p).is_none_or(|(_, next)| next < end))
     };
-    while behind(&read_to) {
+    while behind(&turn.read_to) {
         match tokio::time::timeout_at(until, deliveries.recv()).await {
             Ok(Some(batch)) => {
                 let batch = batch?;
-                read_to = batch.position;
+                turn.read_to = batch.position;
                 turn.recall(batch.recalled);
                 turn.heard(batch.records);
             }
@@ -242,8 +244,13 @@ fn alerts_offset(partition: u32, next: u64) -> Offset {
     Offset { topic: topic::ALERTS.to_owned(), partition, next }
 }
 
-fn answers_offset(partition: u32, next: u64) -> Offset {
-    Offset { topic: topic::ANSWERS.to_owned(), partition, next }
+fn offsets(topic: &str, position: &[(u32, u64)]) -> Vec<Offset> {
+    let offset = |(partition, next): &(u32, u64)| Offset {
+        topic: topic.to_owned(),
+        partition: *partition,
+        next: *next,
+    };
+    position.iter().map(offset).collect()
 }
 
 /// What the planner holds between its steps.
@@ -257,6 +264,8 @@ struct Turn<'a> {
     taken_in: Vec<Offset>,
     /// For each partition of `answers` the offset after the last one taken in.
     answered_to: Vec<(u32, u64)>,
+    /// The same of `deliveries`.
+    read_to: Vec<(u32, u64)>,
     /// When progress that moved is to be written.
     progress_due: Option<Monotonic>,
     /// The deliveries, and their attempts, whose senders were told that somebody else has answered.
@@ -573,8 +582,8 @@ impl Turn<'_> {
         let now = self.shared.clock.now();
         self.shared.stats.change(|stats| {
             stats.taken_in.clone_from(&self.taken_in);
-            stats.answers_planned =
-                self.answered_to.iter().map(|(p, next)| answers_offset(*p, *next)).collect();
+            stats.answers_planned = offsets(topic::ANSWERS, &self.answered_to);
+            stats.deliveries_planned = offsets(topic::DELIVERIES, &self.read_to);
             stats.open = self.told.ledger().open_len();
             stats.held = self.told.held(now);
             stats.fused = self.told.corrections().held();

@@ -18,8 +18,9 @@ pub(super) fn apart(found: &Found, of: &Knowledge, numbers: &Numbers, policies: 
     }
     let limit = policies.on(seen.occurred_on).merge.incident_minutes;
     let place = |f: &Found| (f.seen.uscc, f.seen.occurred_on);
-    let itself = |f: &Found| f.seen.reports[0].key == seen.reports[0].key;
-    let others = of.incidents.iter().filter(|f| counts(f) && place(f) == place(found) && !itself(f));
+    // Of a picture that another policy made no other incident holds a part.
+    let shares = |f: &Found| f.seen.reports.iter().any(|r| seen.reports.iter().any(|own| own.key == r.key));
+    let others = of.incidents.iter().filter(|f| counts(f) && place(f) == place(found) && !shares(f));
     let view = |other: &Found| {
         let pairs = found.cases.iter().flat_map(|a| other.cases.iter().map(move |b| between(a, b, limit)));
         Some(ApartView {
@@ -28,7 +29,8 @@ pub(super) fn apart(found: &Found, of: &Knowledge, numbers: &Numbers, policies: 
             by: pairs.min()?,
         })
     };
-    others.filter_map(view).collect()
+    let apart = |view: &ApartView| !matches!(view.by, ApartBy::Minutes { minutes_apart, limit, .. } if u32::from(minutes_apart) <= limit);
+    others.filter_map(view).filter(apart).collect()
 }
 
 /// What keeps two cases apart that share no number of the event.

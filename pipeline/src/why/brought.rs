@@ -8,7 +8,7 @@ use tocsin_schemas::records::{Alert, Record, Report};
 use tocsin_schemas::time::Instant;
 
 use super::check::Judged;
-use super::knowledge::{Cut, Found, Knowledge};
+use super::knowledge::{Cut, Found, Knowledge, TRIES};
 use super::picture::as_report;
 use super::view::{Brought, Changed, LeftBy, Numbers};
 use super::{Known, Why, since};
@@ -55,8 +55,7 @@ pub(super) fn brought(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policie
     let Some(last) = earlier.max() else { return found };
     let mut since = between(why, alert, judged, policies, &up_to(last, true));
     // All that time brought more than what did it.
-    let moved = moved_by(why, alert, judged, policies);
-    since.reports.retain(|change| index_of(why, change).is_some_and(&moved));
+    only_what_moved_it(why, alert, judged, policies, &mut since);
     since
 }
 
@@ -91,24 +90,29 @@ fn between(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policie
         let places: BTreeSet<_> = about.iter().map(|f| (f.seen.uscc, f.seen.occurred_on)).collect();
         let there = both().filter(|f| places.contains(&(f.seen.uscc, f.seen.occurred_on)));
         reports = taken_in(&there.flat_map(Found::keys).collect());
-        // Where each alone could be missed, all stay.
-        let moved = moved_by(why, alert, judged, policies);
-        let needed: Vec<Changed> =
-            reports.iter().filter(|c| index_of(why, c).is_some_and(&moved)).cloned().collect();
-        if !needed.is_empty() {
-            reports = needed;
-        }
+        let mut there = Brought { reports, registered: Vec::new() };
+        only_what_moved_it(why, alert, judged, policies, &mut there);
+        reports = there.reports;
     }
     let mut registered = Vec::new();
     if reports.is_empty() || alert.reason == Some(Reason::Succeeded) {
         let mut of: BTreeSet<Uscc> =
             about.iter().flat_map(|f| [f.seen.uscc, f.seen.root]).flatten().collect();
         of.insert(alert.uscc);
-        registered.extend(new().filter_map(|i| since::registration(&why.records.arrivals[i].arrival, &of)));
+        let of_it = |i: &usize| since::registration(&why.records.arrivals[*i].arrival, &of).is_some();
+        let all: Vec<usize> = new().filter(of_it).collect();
+        let moves = moved_by(why, alert, judged, policies);
+        let needed: Vec<usize> = all.iter().copied().filter(|i| moves(*i)).collect();
+        // A first message may have come of none of them; any other change has a cause.
+        let first = alert.change == Change::New;
+        let named = if needed.is_empty() && !first { all } else { needed };
+        let arrivals = &why.records.arrivals;
+        registered.extend(named.iter().filter_map(|i| since::registration(&arrivals[*i].arrival, &of)));
     }
     if reports.is_empty() && registered.is_empty() {
         // A registration of a third one may end a chain of successions; a report that went leaves its place to another.
-        let moved: Vec<usize> = new().filter(|i| moved_by(why, alert, judged, policies)(*i)).collect();
+        let moves = moved_by(why, alert, judged, policies);
+        let moved: Vec<usize> = new().rev().take(TRIES).filter(|i| moves(*i)).collect();
         let records = || moved.iter().map(|i| &why.records.arrivals[*i].arrival);
         reports = taken_in(&records().filter_map(|a| as_report(&a.record)).map(Report::key).collect());
         registered.extend(records().filter_map(|arrival| match &arrival.record {
@@ -117,6 +121,25 @@ fn between(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policie
         }));
     }
     Brought { reports, registered }
+}
+
+/// Leaves out the records without which the outcome would be the same. Where each alone could be missed, all stay.
+fn only_what_moved_it(
+    why: &Why<'_, '_>,
+    alert: &Alert,
+    judged: &Judged,
+    policies: &Policies,
+    brought: &mut Brought,
+) {
+    if brought.reports.len() > TRIES {
+        return;
+    }
+    let moved = moved_by(why, alert, judged, policies);
+    let needed = |change: &&Changed| index_of(why, change).is_some_and(&moved);
+    let needed: Vec<Changed> = brought.reports.iter().filter(needed).cloned().collect();
+    if !needed.is_empty() {
+        brought.reports = needed;
+    }
 }
 
 fn index_of(why: &Why<'_, '_>, change: &Changed) -> Option<usize> {
@@ -137,7 +160,8 @@ fn moved_by(
         about
             .map(|seen| {
                 let reports: Vec<ReportKey> = seen.reports.iter().map(|r| r.key.clone()).collect();
-                (reports, seen.state, seen.severity, seen.uscc, seen.root, seen.hosts.clone())
+                let place = (seen.uscc, seen.root, seen.hosts.clone(), seen.occurred_on);
+                (reports, seen.state, seen.severity, seen.category, place)
             })
             .collect()
     };

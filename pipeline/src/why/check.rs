@@ -23,7 +23,7 @@ use crate::incidents::Seen;
 use crate::policy::Policies;
 
 /// Fields that only the policy's values can give again.
-const BY_POLICY: [&str; 17] = [
+const BY_POLICY: [&str; 16] = [
     "change",
     "reason",
     "level",
@@ -37,7 +37,6 @@ const BY_POLICY: [&str; 17] = [
     "severe_incident_ids",
     "reports",
     "as_of",
-    "area",
     "window_days",
     "worst",
     "year_to_date",
@@ -73,7 +72,8 @@ struct Attempt {
 /// Judges an alert under these policies. With `at_hand` false they are not those that decided: then the picture
 /// is drawn, but only what no policy moves is checked.
 pub(super) fn alert(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool) -> Judged {
-    let judge = |reading: Reading| judge(why, alert, policies, at_hand, reading);
+    let numbers = why.numbers(Some(alert));
+    let judge = |reading: Reading| judge(why, alert, policies, at_hand, &numbers, reading);
     let mut best: Option<Judged> = None;
     // Where nothing adds up the plain readings are shown, the nearer of them; a guess proves nothing.
     for reading in plain_readings(why.records, alert.decided_at) {
@@ -117,17 +117,25 @@ fn without_what_is_too_much(why: &Why<'_, '_>, alert: &Alert, judged: &Judged) -
 }
 
 /// One reading of what was known.
-fn judge(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool, reading: Reading) -> Judged {
+fn judge(
+    why: &Why<'_, '_>,
+    alert: &Alert,
+    policies: &Policies,
+    at_hand: bool,
+    numbers: &picture::Numbers,
+    reading: Reading,
+) -> Judged {
     let then = Knowledge::at(why.records, &reading.known, policies, alert.as_of);
     let attempt = match alert.rule {
-        Rule::OwnerIncident => owner(why, alert, policies, &then, &reading),
-        Rule::Escalation => escalation(why, alert, policies, &then, &reading),
+        Rule::OwnerIncident => owner(why, alert, policies, (&then, numbers), &reading),
+        Rule::Escalation => escalation(why, alert, policies, (&then, numbers), &reading),
     };
     let check = if at_hand {
-        let differences = attempt.differences.into_iter().chain(facts_differ(alert, policies, &then));
+        let differences = attempt.differences.into_iter().chain(facts_differ(alert, &then));
         Check { differences: differences.collect(), unchecked: Vec::new() }
     } else {
-        Check { differences: unknown_reports(alert, &then), unchecked: BY_POLICY.to_vec() }
+        let differences = unknown_reports(alert, &then).into_iter().chain(facts_differ(alert, &then));
+        Check { differences: differences.collect(), unchecked: BY_POLICY.to_vec() }
     };
     let was_known = attempt.was;
     let was = was_known.as_ref().map(|known| Knowledge::at(why.records, known, policies, alert.as_of));
@@ -146,8 +154,9 @@ fn judge(why: &Why<'_, '_>, alert: &Alert, policies: &Policies, at_hand: bool, r
     }
 }
 
-/// What a message says beside its rule's numbers. Names are not held against the register: they are for reading.
-fn facts_differ(alert: &Alert, policies: &Policies, then: &Knowledge) -> Vec<Difference> {
+/// Whatever the policy: what a message says beside its rule's numbers. Names are not held against the register: they are
+/// for reading.
+fn facts_differ(alert: &Alert, then: &Knowledge) -> Vec<Difference> {
     let mut differences = Vec::new();
     let facts = &alert.facts;
     let day = alert.decided_at.day();
@@ -158,18 +167,12 @@ fn facts_differ(alert: &Alert, policies: &Policies, then: &Knowledge) -> Vec<Dif
     if facts.area.as_deref() != area {
         differ(&mut differences, "area", option(facts.area.as_deref()), option(area));
     }
-    let (case_no, days) = match alert.rule {
-        Rule::OwnerIncident => (alert.subject.clone(), None),
-        Rule::Escalation => (
-            escalation::warning_number(&alert.subject, alert.episode),
-            Some(u32::from(policies.on(alert.as_of).escalation.window_days)),
-        ),
+    let case_no = match alert.rule {
+        Rule::OwnerIncident => alert.subject.clone(),
+        Rule::Escalation => escalation::warning_number(&alert.subject, alert.episode),
     };
     if alert.case_no != case_no {
         differ(&mut differences, "case_no", &alert.case_no, case_no);
-    }
-    if facts.window_days != days {
-        differ(&mut differences, "window_days", option(facts.window_days), option(days));
     }
     differences
 }
@@ -190,17 +193,16 @@ fn owner(
     why: &Why<'_, '_>,
     alert: &Alert,
     policies: &Policies,
-    then: &Knowledge,
+    (then, numbers): (&Knowledge, &picture::Numbers),
     reading: &Reading,
 ) -> Attempt {
     let told = told_before(why, alert);
     if alert.change == Change::Corrected {
-        return correction(why, alert, policies, then, reading, &told);
+        return correction(why, alert, policies, (then, numbers), reading, &told);
     }
     let Some(found) = then.of_exactly(&alert.reports) else {
         return none_of_it(alert, then, owner_numbers(None, &told, policies, alert.as_of));
     };
-    let year = year::counts(alert, then, &why.numbers(Some(alert)));
     let seen = &found.seen;
     let messages = owner_incident::decide(&told, Ok(seen), seen.uscc, policies, alert.as_of);
     let mut differences = message_differs(alert, messages.first(), seen.persons, seen.uscc);
@@ -208,6 +210,7 @@ fn owner(
         differ(&mut differences, "cause", option(alert.facts.cause), option(seen.cause));
     }
     day_differs(&mut differences, alert, found);
+    let year = year::counts(alert, then, numbers);
     differences.extend(year::differences(&year));
     let numbers = owner_numbers(Some(found), &told, policies, alert.as_of).with_year(year);
     let stood_on = vec![found.clone()];
@@ -219,7 +222,7 @@ fn correction(
     why: &Why<'_, '_>,
     alert: &Alert,
     policies: &Policies,
-    then: &Knowledge,
+    (then, numbers): (&Knowledge, &picture::Numbers),
     reading: &Reading,
     told: &Told,
 ) -> Attempt {
@@ -246,11 +249,11 @@ fn correction(
             }
         }
     }
-    let year = year::counts(alert, then, &why.numbers(Some(alert)));
     let Some((Before { found, known, taken_last }, mut differences)) = best else {
         let numbers = owner_numbers(None, told, policies, alert.as_of);
         return Attempt { became, ..none_of_it(alert, then, numbers) };
     };
+    let year = year::counts(alert, then, numbers);
     differences.extend(year::differences(&year));
     let numbers = owner_numbers(Some(&found), told, policies, alert.as_of).with_year(year);
     Attempt { was: Some(known), stood_on: vec![found], became, numbers, taken_last, differences }
@@ -346,11 +349,11 @@ fn escalation(
     why: &Why<'_, '_>,
     alert: &Alert,
     policies: &Policies,
-    then: &Knowledge,
+    (then, numbers): (&Knowledge, &picture::Numbers),
     reading: &Reading,
 ) -> Attempt {
     let open = open_before(&why.records.alerts, alert.uscc, Some(alert));
-    let seen = Windowed::of(alert.uscc, then, policies, alert.as_of, &why.numbers(Some(alert)));
+    let seen = Windowed::of(alert.uscc, then, policies, alert.as_of, numbers);
     let mut differences = Vec::new();
     let occasions: &[Occasion] = match (reading.midnight, alert.reason) {
         (_, Some(Reason::Policy)) => &[Occasion::Midnight, Occasion::Policy],
@@ -413,6 +416,10 @@ fn escalation(
     }
     if seen.count() != alert.count as usize {
         differ(&mut differences, "count", alert.count, seen.count());
+    }
+    let days = Some(u32::from(steps.window_days));
+    if alert.facts.window_days != days {
+        differ(&mut differences, "window_days", option(alert.facts.window_days), option(days));
     }
     if seen.worst() != alert.facts.worst {
         differ(&mut differences, "worst", option(alert.facts.worst), option(seen.worst()));

@@ -64,7 +64,8 @@ fn came_and_went(
                 let days = r.occurred_on.0.abs_diff(report.occurred_on.0);
                 report.person_key.is_some() && r.person_key == report.person_key && days <= case_days
             };
-            found.seen.uscc == report.uscc && found.seen.reports.iter().any(one_case)
+            (report.uscc.is_none() || found.seen.uscc == report.uscc)
+                && found.seen.reports.iter().any(one_case)
         };
         if judged.stood_on.iter().any(near) {
             keys.insert(report.key());

@@ -1,6 +1,6 @@
 //! Which records are needed to explain something: enterprises, persons, reports. It grows while records pass.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_schemas::codes::Rule;
 use tocsin_schemas::ids::{IncidentId, PersonKey, ReportKey, Uscc};
@@ -29,6 +29,8 @@ pub struct Wanted {
     /// Where else they happened: whatever has the enterprise and the day may stand in one case with them (a report without
     /// a person's key joins another one's case), as where the enterprise is the host.
     places: BTreeSet<(Uscc, Day)>,
+    /// Of each person the enterprises and days of its reports: a case has each from the first report that gives it.
+    of_person: BTreeMap<PersonKey, (BTreeSet<Uscc>, BTreeSet<Day>)>,
     /// The reports and the persons of those places. They lead no further.
     beside: (BTreeSet<ReportKey>, BTreeSet<PersonKey>),
     incidents: BTreeSet<IncidentId>,
@@ -142,8 +144,16 @@ impl Wanted {
         let place = report.uscc.map(|uscc| (uscc, report.occurred_on));
         if wanted {
             self.grown |= self.known.insert(key);
-            let elsewhere = place.filter(|(uscc, _)| !self.enterprises.contains(uscc));
-            self.grown |= elsewhere.is_some_and(|place| self.places.insert(place));
+            let mut places: Vec<(Uscc, Day)> = place.into_iter().collect();
+            if let Some(person) = report.person_key {
+                let (usccs, days) = self.of_person.entry(person).or_default();
+                usccs.extend(report.uscc);
+                days.insert(report.occurred_on);
+                places = usccs.iter().flat_map(|uscc| days.iter().map(|day| (*uscc, *day))).collect();
+            }
+            for place in places.into_iter().filter(|(uscc, _)| !self.enterprises.contains(uscc)) {
+                self.grown |= self.places.insert(place);
+            }
         } else {
             let (reports, persons) = &mut self.beside;
             if !place.is_some_and(|place| self.places.contains(&place))

@@ -7,7 +7,7 @@ use tocsin_schemas::ids::{IncidentId, Uscc};
 use tocsin_schemas::records::Alert;
 
 use super::check::option;
-use super::knowledge::Knowledge;
+use super::knowledge::{Found, Knowledge};
 use super::picture::{self, Numbers};
 use super::view::{Difference, InYear, YearCount};
 use crate::decider::book::{Book, year_of};
@@ -21,8 +21,13 @@ pub(super) fn counts(alert: &Alert, then: &Knowledge, numbers: &Numbers) -> Vec<
     for (place, found) in (0u32..).zip(&then.incidents) {
         book.enter(&found.seen, IncidentId(place), alert.as_of);
     }
-    let number =
-        |id: IncidentId| then.incidents.get(id.0 as usize).and_then(|found| picture::number(found, numbers));
+    // Its own incident by its own number, whatever its reports went by next at that instant.
+    let own = alert.subject.parse::<IncidentId>().ok();
+    let is_own = |found: &Found| found.keys() == alert.reports;
+    let number = |id: IncidentId| {
+        let found = then.incidents.get(id.0 as usize)?;
+        own.filter(|_| is_own(found)).or_else(|| picture::number(found, numbers))
+    };
     let owners = alert.audiences.iter().filter(|a| a.role == Role::Owner);
     let count = |uscc: Uscc, said| {
         let within = book.of_year(&uscc, &then.registry, (from, to));

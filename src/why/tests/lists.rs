@@ -182,7 +182,7 @@ fn of_a_year_without_a_list_the_page_says_that_there_is_none() {
     let answer = ask(&source, &key).unwrap();
     answer.verdict().unwrap();
     let page = text::of(&answer);
-    assert!(page.contains("\n  2024: not key: the topic has no list of 2024\n"), "{page}");
+    assert!(page.contains("\n  2024: not key: the topic had no list of 2024\n"), "{page}");
     let years = &json_of(&source, &key)["listed"]["entry"]["years"];
     assert_eq!(years[0], json!({"year": 2024, "key": false, "by": {"by": "no_list"}}));
 }

@@ -9,6 +9,9 @@ use tocsin_pipeline::why::{
 
 use super::{Page, changes, counted, value};
 
+/// So many others of one day are named; JSON has all.
+const SHOWN: usize = 5;
+
 impl Page<'_> {
     pub(super) fn incidents(&mut self, indent: usize, all: &[IncidentView]) {
         if all.is_empty() {
@@ -39,8 +42,11 @@ impl Page<'_> {
         for link in &i.links {
             self.line(indent + 1, linked(link));
         }
-        for other in &i.apart {
+        for other in i.apart.iter().take(SHOWN) {
             self.line(indent + 1, apart(other));
+        }
+        if let Some(more) = i.apart.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            self.line(indent + 1, format!("nor with {more} more of that day (--json has all)"));
         }
         for case in &i.cases {
             self.case(indent + 1, case);

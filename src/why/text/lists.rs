@@ -406,7 +406,7 @@ fn before(year: &YearBefore) -> String {
         YearBy::NotFrozen => {
             format!("{}: {key}, by its list as that last stood: nobody froze one", year.year)
         }
-        YearBy::NoList => format!("{0}: {key}: the topic has no list of {0}", year.year),
+        YearBy::NoList => format!("{0}: {key}: the topic had no list of {0}", year.year),
     }
 }
 

@@ -194,14 +194,16 @@ impl<'a> Page<'a> {
 /// ledger itself decides is so since then.
 fn fate(d: &Delivery, by: &str) -> String {
     let (state, at) = (d.state, d.at);
-    let told = match state {
+    let by_others = match state {
         DeliveryState::Accepted
         | DeliveryState::Delivered
         | DeliveryState::Failed
         | DeliveryState::Uncertain => true,
         DeliveryState::Planned | DeliveryState::Sending | DeliveryState::Skipped => false,
     };
-    match (d.sent_at, told) {
+    match (d.sent_at, by_others) {
+        // The ledger's instant is that of the answer, whenever the phone rang.
+        (Some(sent), _) if ledger::said(d).is_some() => format!("sent {sent}{by}, {state}, answered {at}"),
         (Some(sent), _) if out(d) => format!("sent {sent}{by}, {state}: known since {at}"),
         (Some(tried), true) => format!("last tried {tried}{by}, {state}: known since {at}"),
         (Some(tried), false) => format!("last tried {tried}{by}, {state} since {at}"),
