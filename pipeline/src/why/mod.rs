@@ -265,7 +265,11 @@ impl<'a, 'r> Why<'a, 'r> {
         let (judged, policies, policy) = self.judged_by(by, judge, |judged| &judged.check);
         let numbers = self.numbers(Some(alert));
         // What an owner's message stood on is its own number, whatever the reports went by next at that instant.
-        let mut own = numbers.clone();
+        // What a correction took back stood beside others by the numbers of before its instant.
+        let mut own = match alert.change {
+            Change::Corrected => self.numbers_said(Some(alert), |a, upto| a.decided_at < upto.decided_at),
+            _ => numbers.clone(),
+        };
         if let (Rule::OwnerIncident, Ok(id)) = (alert.rule, alert.subject.parse::<IncidentId>()) {
             own.extend(alert.reports.iter().map(|key| (key.clone(), (id, true))));
         }
@@ -316,15 +320,24 @@ impl<'a, 'r> Why<'a, 'r> {
 
     /// The number under which each report was last spoken of; up to an alert, or up to now. What no alert
     /// speaks of has the number of its record.
-    fn numbers(&self, upto: Option<&Alert>) -> BTreeMap<ReportKey, (IncidentId, bool)> {
+    fn numbers(&self, upto: Option<&Alert>) -> picture::Numbers {
+        self.numbers_said(upto, |a, upto| a.decided_at <= upto.decided_at)
+    }
+
+    /// The same of those alerts alone that are `said` before another one.
+    fn numbers_said(
+        &self,
+        upto: Option<&Alert>,
+        said_before: impl Fn(&Alert, &Alert) -> bool,
+    ) -> picture::Numbers {
         let mut numbers = BTreeMap::new();
         for incident in &self.records.incidents {
             let keys = incident.reports.iter().chain(&incident.withdrawn);
             numbers.extend(keys.map(|key| (key.clone(), (incident.incident_id, upto.is_none()))));
         }
         let Some(upto) = upto else { return numbers };
-        let earlier = |a: &&Alert| a.decided_at <= upto.decided_at && a.alert_id != upto.alert_id;
-        let own = |a: &&Alert| a.rule == Rule::OwnerIncident && a.decided_at <= upto.decided_at;
+        let earlier = |a: &&Alert| said_before(a, upto) && a.alert_id != upto.alert_id;
+        let own = |a: &&Alert| a.rule == Rule::OwnerIncident && said_before(a, upto);
         let warnings = self.records.alerts.iter().filter(|a| a.rule == Rule::Escalation).filter(earlier);
         let mut alerts: Vec<&Alert> = self.records.alerts.iter().filter(own).chain(warnings).collect();
         alerts.sort_by_key(|a| (a.decided_at, a.rule == Rule::Escalation, a.revision));

@@ -114,6 +114,16 @@ fn a_message_stands_on_its_own_number_and_names_the_others_of_its_reports() {
         let (_, stood_on) = page.split_once("as known ").unwrap();
         let first = stood_on.lines().nth(1).unwrap().trim();
         assert!(first.starts_with(&format!("incident {}: ", alert.subject)), "{}: {page}", alert.subject);
+        // Whatever stood beside what a correction took back has the number that it had then.
+        if alert.change == Change::Corrected {
+            let until = |line: &&str| !line.trim().starts_with("What the decision found");
+            let beside = stood_on.lines().take_while(until);
+            for line in beside.filter_map(|line| line.split_once("not one with incident ")) {
+                let number = &line.1[..9];
+                let known = own.iter().any(|a| a.subject == number && a.decided_at < alert.decided_at);
+                assert!(known, "{number} was nobody's yet: {page}");
+            }
+        }
         let other = |a: &&Alert| {
             a.subject != alert.subject
                 && a.decided_at <= alert.decided_at
