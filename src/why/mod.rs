@@ -99,13 +99,17 @@ struct Source {
     published: Vec<(Instant, Policies)>,
     /// The one that the caller says decided.
     given: Option<Policies>,
+    /// Those that decide as long as none is published: the configured one and the built-in. Each is used only for what
+    /// names its hash.
+    unpublished: Vec<Policies>,
 }
 
 impl Source {
     /// A policy by its hash: in force now or once, or given.
     fn policy_of(&self, hash: &str) -> Option<&Policies> {
         let published = self.published.iter().map(|(_, policies)| policies);
-        let mut known = std::iter::once(&self.policies).chain(published).chain(&self.given);
+        let mut known =
+            std::iter::once(&self.policies).chain(published).chain(&self.given).chain(&self.unpublished);
         known.find(|policies| **policies.hash() == *hash)
     }
 
@@ -198,11 +202,13 @@ fn source(args: &Args) -> Result<Source, Failure> {
         let config = config::load(path)?;
         let log = open::open(&config, open::Missing::Refuse)?;
         let held = topic::read(&*log)?;
-        let policies = held.newest().map_or(config.policies, |newest| newest.policies.clone());
+        let policies =
+            held.newest().map_or_else(|| config.policies.clone(), |newest| newest.policies.clone());
+        let unpublished = vec![config.policies, Policies::default()];
         let published = held.valid.into_iter().map(|one| (one.published_at, one.policies)).collect();
         let given = args.policy.is_some() || args.policy_from.is_some();
         let given = if given { Some(given_policy(args)?) } else { None };
-        return Ok(Source { log, schemas: config.schema_ids, policies, published, given });
+        return Ok(Source { log, schemas: config.schema_ids, policies, published, given, unpublished });
     }
     let path = args.log_file.as_deref().unwrap_or_else(|| unreachable!("one of the two is required"));
     if !path.is_file() {
@@ -214,7 +220,7 @@ fn source(args: &Args) -> Result<Source, Failure> {
     let policies = given_policy(args)?;
     let given = args.policy.as_ref().map(|_| policies.clone());
     let (log, schemas) = (Arc::new(SqliteLog::open(path)?), Arc::new(NoIds));
-    Ok(Source { log, schemas, policies, published: Vec::new(), given })
+    Ok(Source { log, schemas, policies, published: Vec::new(), given, unpublished: Vec::new() })
 }
 
 /// The policy of --policy and --policy-from; the default one where neither says another.

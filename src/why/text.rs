@@ -36,6 +36,7 @@ pub fn of(answer: &Answer) -> String {
         deliveries: &answer.deliveries,
         beside: &answer.beside,
         delivered: answer.delivered,
+        deep: answer.deep.is_some(),
     };
     match &answer.what {
         What::Alert(alert) => page.alert(alert),
@@ -65,6 +66,8 @@ struct Page<'a> {
     beside: &'a [Delivery],
     /// Whether the log holds any delivery.
     delivered: bool,
+    /// Whether what a list was compared with is made again.
+    deep: bool,
 }
 
 impl Page<'_> {

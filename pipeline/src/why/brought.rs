@@ -55,7 +55,7 @@ pub(super) fn brought(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policie
     let Some(last) = earlier.max() else { return found };
     let mut since = between(why, alert, judged, policies, &up_to(last, true));
     // All that time brought more than what did it.
-    only_what_moved_it(why, alert, judged, policies, &mut since);
+    only_what_moved_it(why, alert, judged, policies, &mut since.reports);
     since
 }
 
@@ -90,9 +90,7 @@ fn between(why: &Why<'_, '_>, alert: &Alert, judged: &Judged, policies: &Policie
         let places: BTreeSet<_> = about.iter().map(|f| (f.seen.uscc, f.seen.occurred_on)).collect();
         let there = both().filter(|f| places.contains(&(f.seen.uscc, f.seen.occurred_on)));
         reports = taken_in(&there.flat_map(Found::keys).collect());
-        let mut there = Brought { reports, registered: Vec::new() };
-        only_what_moved_it(why, alert, judged, policies, &mut there);
-        reports = there.reports;
+        only_what_moved_it(why, alert, judged, policies, &mut reports);
     }
     let mut registered = Vec::new();
     if reports.is_empty() || alert.reason == Some(Reason::Succeeded) {
@@ -129,16 +127,16 @@ fn only_what_moved_it(
     alert: &Alert,
     judged: &Judged,
     policies: &Policies,
-    brought: &mut Brought,
+    reports: &mut Vec<Changed>,
 ) {
-    if brought.reports.len() > TRIES {
+    if reports.len() > TRIES {
         return;
     }
     let moved = moved_by(why, alert, judged, policies);
     let needed = |change: &&Changed| index_of(why, change).is_some_and(&moved);
-    let needed: Vec<Changed> = brought.reports.iter().filter(needed).cloned().collect();
+    let needed: Vec<Changed> = reports.iter().filter(needed).cloned().collect();
     if !needed.is_empty() {
-        brought.reports = needed;
+        *reports = needed;
     }
 }
 

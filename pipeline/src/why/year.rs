@@ -37,7 +37,9 @@ pub(super) fn counts(alert: &Alert, then: &Knowledge, numbers: &Numbers) -> Vec<
             hosted,
         });
         let name = then.registry.in_force(&uscc).map(|e| Arc::clone(&e.name));
-        YearCount { subject: uscc, name, said, from, to, incidents: incidents.collect() }
+        let mut incidents: Vec<InYear> = incidents.collect();
+        incidents.sort_by_key(|one| (one.hosted, one.occurred_on, one.incident_id));
+        YearCount { subject: uscc, name, said, from, to, incidents }
     };
     owners.filter_map(|a| Some(count(a.subject.parse().ok()?, a.year_to_date))).collect()
 }

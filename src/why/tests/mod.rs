@@ -143,6 +143,7 @@ fn source(of: &Replayed) -> Source {
         policies: of.policies.clone(),
         published: Vec::new(),
         given: None,
+        unpublished: Vec::new(),
     }
 }
 

@@ -1,10 +1,14 @@
 //! What a stranger could not trace: hosts, numbers that end, reports that came and went, the count of the year.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tocsin_schemas::codes::{Change, Rule};
+use tocsin_schemas::log::NewRecord;
 use tocsin_schemas::records::Alert;
+use tocsin_schemas::topics;
 
-use super::super::text;
+use super::super::{Args, source as opened, text};
 use super::{Replayed, alerts, ask, replayed, source, write};
 
 const FIRM: &str = "91330784XX00000190";
@@ -185,6 +189,35 @@ fn a_first_message_names_the_registration_that_made_it_count() {
     let page = page(&town, &first.alert_id);
     let line = format!("What brought it about\n  {} register: {FIRM} version 1 ", at((10, 8)));
     assert!(page.contains(&line), "{page}");
+}
+
+/// The built-in policy decided, as in a demo's log; then another one is published, and no record holds the first.
+#[test]
+fn what_the_built_in_policy_decided_is_checked_after_another_was_published() {
+    let (_dir, town) = played(&[firm(FIRM, (1, 8)), report("hr", "1", 1, (5, 9), person(1))]);
+    let first = owners(&town).remove(0);
+    let (topic, key) = (Arc::from(topics::POLICY), b"2020-11-20".to_vec());
+    let value = Some(b"[[policy]]\neffective_from = \"2020-11-20\"\nescalation.blue = 1\n".to_vec());
+    let log = source(&town).log;
+    log.writer("test").unwrap().append(&[NewRecord { topic, key, value, stamp: None, route: None }]).unwrap();
+    drop(log);
+    let config = town.dir.path().join("tocsin.toml");
+    let written =
+        "[log]\nkind = \"embedded\"\npath = \"kept.db\"\n[alerts.webhook]\nurl = \"http://127.0.0.1:9/\"\n";
+    std::fs::write(&config, written).unwrap();
+    let args = Args {
+        id: first.alert_id.clone(),
+        config: Some(config),
+        log_file: None,
+        policy: None,
+        policy_from: None,
+        deep: false,
+        json: false,
+    };
+    let source = opened(&args).unwrap();
+    assert_ne!(**source.policies.hash(), *first.policy_hash, "the published one is in force");
+    let answer = ask(&source, &first.alert_id).unwrap();
+    assert!(answer.verdict().is_ok(), "{}", text::of(&answer));
 }
 
 /// Whoever is told "3 this year" can count them, and a count that the records do not give is not passed over.

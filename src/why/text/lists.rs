@@ -196,10 +196,9 @@ impl Page<'_> {
             (None, None) => "no model of the rates of all enterprises yet".to_owned(),
         };
         self.line(1, model);
-        self.line(
-            1,
-            "both are made of the records of every enterprise, and are not made again here: --deep does",
-        );
+        let here =
+            if self.deep { "made again at the end of this page" } else { "not made again here: --deep does" };
+        self.line(1, format!("both are made of the records of every enterprise, and are {here}"));
         self.line(1, "later midnights compare with later ones: what replay and `tocsin lists` show beside it is theirs");
     }
 

@@ -242,7 +242,7 @@ pub struct YearCount {
     pub from: Day,
     /// Last day.
     pub to: Day,
-    /// What the records give, by day: own ones, then hosted ones.
+    /// What the records give, by day and number: own ones, then hosted ones.
     pub incidents: Vec<InYear>,
 }
 
