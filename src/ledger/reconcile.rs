@@ -60,7 +60,7 @@ struct Case {
     missing: Option<Step>,
     pending: Option<&'static str>,
     suppressed: Option<&'static str>,
-    /// The newest word to each audience that was not skipped.
+    /// The newest word to each audience: said, to be said, or silenced.
     last: Vec<Word>,
     /// Why a message was skipped.
     skipped: Option<Arc<str>>,
@@ -216,8 +216,9 @@ impl<'b> Judge<'b> {
                 let told = told(sent);
                 let reason = sent.reason.clone().unwrap_or_default();
                 let case = self.case(&alert.case_no, alert.rule);
-                // What was skipped said nothing and undid nothing: the message before it is the last word.
-                if sent.state == DeliveryState::Skipped && !told {
+                // What was skipped had nothing to say, and the message before it is the last word; but what was silenced had.
+                let silenced = *reason == *Why::Silenced.as_str();
+                if sent.state == DeliveryState::Skipped && !told && !silenced {
                     case.skipped = case.skipped.take().max(Some(reason));
                     return;
                 }

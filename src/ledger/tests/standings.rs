@@ -175,6 +175,36 @@ fn an_audience_that_only_deliveries_has_is_judged_too() {
     assert_eq!(played.steps(), [Step::NoDelivery]);
 }
 
+/// What the audience was told before does not hold any more, or not as it was told.
+#[test]
+fn a_later_message_that_was_silenced_is_not_told() {
+    use DeliveryState::*;
+    let mut played = played(&history(3, 60));
+    let (alert, _) = lone_message(&played);
+    let raised = Alert { alert_id: "RAISED".to_owned(), revision: alert.revision + 1, ..alert.clone() };
+    let again = Alert { alert_id: "AGAIN".to_owned(), revision: alert.revision + 2, ..alert.clone() };
+    let audience = &alert.audiences[0];
+    let [second, third] = [&raised, &again].map(|alert| {
+        let sent = accepted(alert, audience.role, &audience.subject);
+        played.books.alert(alert.clone(), 0, 0);
+        sent
+    });
+    played.deliver(&third, Accepted, None);
+    for (state, reason, expected) in [
+        (Skipped, "silenced:EVENT", standing("not_delivered", "silenced", 1)),
+        (Failed, "silenced:EVENT", standing("not_delivered", "silenced", 1)),
+        // A newer one takes its place, or there was nothing to say.
+        (Skipped, "superseded", vec![]),
+        (Skipped, "nothing_to_correct", vec![]),
+    ] {
+        played.deliver(&second, state, Some(reason));
+        assert_eq!(played.not_told(), [], "{state} {reason}: the next message was heard");
+        played.deliver(&third, Skipped, Some("nothing_to_correct"));
+        assert_eq!(played.not_told(), expected, "{state} {reason}");
+        played.deliver(&third, Accepted, None);
+    }
+}
+
 /// The alert is over, and the retry hangs on whoever asked for it.
 #[test]
 fn what_is_said_after_all_is_under_way_though_its_alert_is_over() {
