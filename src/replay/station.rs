@@ -18,6 +18,7 @@ use tocsin_schemas::topics::{self, Direction};
 use tocsin_schemas::wire::NoIds;
 
 use crate::exit::Failure;
+use crate::policy::publish;
 use crate::run::pipeline::WRITER;
 use crate::run::pipeline::admit::quarantined;
 use crate::run::pipeline::findings;
@@ -61,13 +62,16 @@ pub struct Station {
     decided: BTreeMap<(Arc<str>, u32), u64>,
     engine: Engine,
     policy_hash: String,
+    /// The policy's text, until the first arrival publishes it.
+    to_publish: Option<String>,
     counters: Counters,
     /// Decisions since the last commit.
     undecided: Vec<NewRecord>,
 }
 
 impl Station {
-    /// A station on a new log in this file.
+    /// A station on a new log in this file. As a service does, it publishes its policy, so that the log says by what was
+    /// decided.
     ///
     /// # Errors
     /// Those of the log.
@@ -84,6 +88,7 @@ impl Station {
             })
             .collect();
         let decided = from.iter().map(|(tp, next)| ((Arc::clone(&tp.topic), tp.partition), *next)).collect();
+        let to_publish = policies.to_toml().map_err(|e| LogError::Damaged(format!("policy: {e}")))?;
         Ok(Station {
             decided,
             log_id: log.log_id()?,
@@ -94,6 +99,7 @@ impl Station {
             partitions,
             policy_hash: policies.hash().to_string(),
             engine: Engine::new(policies, Options { workers }),
+            to_publish: Some(to_publish),
             counters: Counters::default(),
             undecided: Vec::new(),
         })
@@ -184,6 +190,9 @@ impl Station {
                     refused.push(quarantined(&record, refusal));
                 }
             }
+        }
+        if let Some(text) = self.to_publish.take() {
+            self.undecided.push(publish::record(self.engine.policies(), text, Some(at)));
         }
         let outcomes = self.engine.arrive(at, arrivals);
         self.counters.flagged += findings::flagged(by_door, &outcomes);

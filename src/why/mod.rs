@@ -74,7 +74,7 @@ pub struct Args {
     /// An embedded log instead, such as `replay --keep-log` leaves.
     #[arg(long = "log-file", value_name = "FILE", id = "log_file")]
     pub log_file: Option<PathBuf>,
-    /// The policy file of the time; left out: with --config those of its log, with --log-file the default policy.
+    /// The policy file of the time; left out: those that were published on the log, the configured and the default one.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// That policy took effect on this day, as `replay --policy-from` had it.
@@ -198,18 +198,25 @@ pub fn run(args: Args) -> CommandResult {
 }
 
 fn source(args: &Args) -> Result<Source, Failure> {
-    if let Some(path) = &args.config {
-        let config = config::load(path)?;
-        let log = open::open(&config, open::Missing::Refuse)?;
-        let held = topic::read(&*log)?;
-        let policies =
-            held.newest().map_or_else(|| config.policies.clone(), |newest| newest.policies.clone());
-        let unpublished = vec![config.policies, Policies::default()];
-        let published = held.valid.into_iter().map(|one| (one.published_at, one.policies)).collect();
-        let given = args.policy.is_some() || args.policy_from.is_some();
-        let given = if given { Some(given_policy(args)?) } else { None };
-        return Ok(Source { log, schemas: config.schema_ids, policies, published, given, unpublished });
-    }
+    let (log, schemas, configured): (Arc<dyn EventLog>, Arc<dyn SchemaIds>, _) = match &args.config {
+        Some(path) => {
+            let config = config::load(path)?;
+            let log = open::open(&config, open::Missing::Refuse)?;
+            (log, config.schema_ids, Some(config.policies))
+        }
+        None => (log_file(args)?, Arc::new(NoIds), None),
+    };
+    let held = topic::read(&*log)?;
+    let given = args.policy.is_some() || args.policy_from.is_some();
+    let given = if given { Some(given_policy(args)?) } else { None };
+    let newest = held.newest().map(|newest| newest.policies.clone());
+    let policies = newest.or_else(|| configured.clone()).or_else(|| given.clone()).unwrap_or_default();
+    let unpublished = configured.into_iter().chain([Policies::default()]).collect();
+    let published = held.valid.into_iter().map(|one| (one.published_at, one.policies)).collect();
+    Ok(Source { log, schemas, policies, published, given, unpublished })
+}
+
+fn log_file(args: &Args) -> Result<Arc<SqliteLog>, Failure> {
     let path = args.log_file.as_deref().unwrap_or_else(|| unreachable!("one of the two is required"));
     if !path.is_file() {
         return Err(Failure::wrong_call(format!(
@@ -217,10 +224,7 @@ fn source(args: &Args) -> Result<Source, Failure> {
             path.display()
         )));
     }
-    let policies = given_policy(args)?;
-    let given = args.policy.as_ref().map(|_| policies.clone());
-    let (log, schemas) = (Arc::new(SqliteLog::open(path)?), Arc::new(NoIds));
-    Ok(Source { log, schemas, policies, published: Vec::new(), given, unpublished: Vec::new() })
+    Ok(Arc::new(SqliteLog::open(path)?))
 }
 
 /// The policy of --policy and --policy-from; the default one where neither says another.
