@@ -9,9 +9,10 @@ use tocsin_schemas::wire::{Encoding, SchemaIds, encode_in};
 
 use crate::run::pipeline::admit::{AtDoor, admit};
 use crate::run::pipeline::start::read_all;
+use crate::run::wall::WallClock;
 
-/// Appends them, all or none. `writer`: of several who write at once by one name each is heard; `there`: whether the topic
-/// holds them, asked where the append's outcome is unknown.
+/// Appends them, all or none. `writer`: of several who write at once by one name each is heard; `wall`: the clock whose day
+/// the records bear ([`WallClock::stamp`]); `there`: whether the topic holds them, asked where the append's outcome is unknown.
 ///
 /// # Errors
 /// Those of the log; after one of them nothing was written, but for `Uncertain`: nobody knows.
@@ -19,13 +20,20 @@ pub fn append(
     log: &dyn EventLog,
     writer: &str,
     events: &[GovernanceEvent],
+    wall: &WallClock,
     there: impl FnOnce() -> Result<bool, LogError>,
 ) -> Result<(), LogError> {
     let record = |event: &GovernanceEvent| {
         let value = encode_in(&Record::Governance(event.clone()), Encoding::Json);
         let value = value.map_err(|e| LogError::Damaged(e.to_string()))?;
         let key = event.event_id.clone().into_bytes();
-        Ok(NewRecord { topic: Arc::from(GOVERNANCE), key, value: Some(value), stamp: None, route: None })
+        Ok(NewRecord {
+            topic: Arc::from(GOVERNANCE),
+            key,
+            value: Some(value),
+            stamp: wall.stamp(),
+            route: None,
+        })
     };
     let records = events.iter().map(record).collect::<Result<Vec<_>, LogError>>()?;
     match log.writer(writer)?.append(&records) {

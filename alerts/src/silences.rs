@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 use tocsin_schemas::codes::Role;
-use tocsin_schemas::ids::Uscc;
+use tocsin_schemas::ids::{IdError, Uscc};
 use tocsin_schemas::records::{Digest, GovernanceEvent};
 use tocsin_schemas::time::{Day, Instant};
 
@@ -118,8 +118,15 @@ pub fn subject_kind(subject: &str) -> Result<&'static str, String> {
         };
         return if contact { Ok("a contact") } else { Err(format!("{MAY_BE}, found {:?}", masked(subject))) };
     }
-    if subject.parse::<Uscc>().is_ok() {
-        return Ok("an enterprise");
+    match subject.parse::<Uscc>() {
+        Ok(_) => return Ok("an enterprise"),
+        Err(IdError::CheckSymbol) => {
+            return Err(format!(
+                "{MAY_BE}; {} has the form of a USCC, but its check symbol does not fit",
+                masked(subject)
+            ));
+        }
+        Err(IdError::Form(_)) => {}
     }
     let digits = subject.chars().filter(char::is_ascii_digit).count();
     match subject.chars().count() {
@@ -298,6 +305,11 @@ mod tests {
         ] {
             let said = subject_kind(wrong).unwrap_err();
             assert!(said.contains("expected a USCC") && !said.contains("12345678"), "{said}");
+        }
+        // A resident's number has the form too, and is shown to nobody.
+        for slip in ["91330784XX00000191", "110101199003074518"] {
+            let said = subject_kind(slip).unwrap_err();
+            assert!(said.contains("check symbol does not fit") && !said.contains(&slip[4..]), "{said}");
         }
     }
 

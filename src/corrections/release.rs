@@ -33,7 +33,8 @@ pub struct Args {
 /// A wrong call: an instant that is still to come. A failure: the log.
 pub fn run(args: &Args) -> CommandResult {
     let config = config::load(&args.signed.config)?;
-    let now = WallClock::new(config.clock_start).now();
+    let wall = WallClock::new(config.clock_start);
+    let now = wall.now();
     let until = args.until.unwrap_or(now);
     if until > now {
         return Err(Failure::wrong_call(format!(
@@ -56,7 +57,7 @@ pub fn run(args: &Args) -> CommandResult {
     let goes = open::writing(&config, "corrections held", move || {
         let before = held::releases(&*log, &*schemas)?;
         let there = || Ok(held::releases(&*log, &*schemas)?.cover(until));
-        governance::append(&*log, WRITER, &[written], there)?;
+        governance::append(&*log, WRITER, &[written], &wall, there)?;
         // Only counted: whether it can be has no part in the release.
         let goes = |d: &Delivery| held::decided_at(d) <= until && !before.cover(held::decided_at(d));
         Ok(held::stopped(&*log).map(|all| all.values().filter(|d| goes(d)).count()).ok())

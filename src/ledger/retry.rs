@@ -82,7 +82,8 @@ struct Answer {
 /// A wrong call: neither ids nor a filter. A failure: nothing is such, something is refused, or the log.
 pub fn run(args: &Args) -> CommandResult {
     let config = config::load(&args.signed.config)?;
-    let now = WallClock::new(config.clock_start).now();
+    let wall = WallClock::new(config.clock_start);
+    let now = wall.now();
     let place = Where { config: Some(args.signed.config.clone()), log_file: None };
     let source = Source::open(&place, &PolicyOf::default())?;
     let phone = args.filter.phone_hash(&source, &place)?;
@@ -111,7 +112,7 @@ pub fn run(args: &Args) -> CommandResult {
         let (log, schemas) = (Arc::clone(&source.log), Arc::clone(&source.schemas));
         let look = format!("ledger show {}", asked[0].delivery_id);
         open::writing(&config, &look, move || {
-            governance::append(&*log, WRITER, &events, || stand(&*log, &*schemas, &events))
+            governance::append(&*log, WRITER, &events, &wall, || stand(&*log, &*schemas, &events))
         })?;
     }
     show(args, &answers, asked.len())?;

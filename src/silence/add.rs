@@ -1,15 +1,20 @@
 //! `tocsin silence add`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tocsin_alerts::silences::{Details, LONGEST_DAYS, Silence, subject_kind};
 use tocsin_schemas::time::{Day, Instant};
 
+use super::known::Known;
 use super::{Shown, Signed, topic};
 use crate::exit::{CommandResult, Failure};
 use crate::output::say;
 use crate::run::wall::WallClock;
 use crate::{config, open};
+
+/// How long reading the registry and the contacts may take.
+const READING: Duration = Duration::from_secs(120);
 
 /// What is to be silent.
 #[derive(Debug, clap::Args)]
@@ -39,11 +44,12 @@ fn until(text: &str) -> Result<Instant, String> {
 /// Runs it.
 ///
 /// # Errors
-/// A wrong call: a subject that is none, an end that is past or too far ahead. A failure: the log.
+/// A wrong call: a subject that is none or that nobody knows, an end that is past or too far ahead. A failure: the log.
 pub fn run(args: &Args) -> CommandResult {
     let kind = subject_kind(&args.subject).map_err(|e| Failure::wrong_call(format!("SUBJECT: {e}")))?;
     let config = config::load(&args.signed.config)?;
-    let now = WallClock::new(config.clock_start).now();
+    let wall = WallClock::new(config.clock_start);
+    let now = wall.now();
     let (today, until) = (now.day(), args.until);
     let last = today.plus(LONGEST_DAYS + 1).midnight();
     if until <= now || until > last {
@@ -60,8 +66,14 @@ pub fn run(args: &Args) -> CommandResult {
     let (subject, author) = (args.subject.clone(), args.signed.author.clone());
     let silence = Silence { event_id, version: 1, subject, on: today, author, details };
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
+    let gateways = config.gateways.all.iter().map(|gateway| gateway.name().to_owned()).collect();
+    let (to_read, ids) = (Arc::clone(&log), Arc::clone(&schemas));
+    let known = open::within(READING, &config.log, move || Known::read(gateways, &*to_read, &*ids))?;
+    if let Some(why) = known.nothing(&args.subject) {
+        return Err(Failure::wrong_call(format!("SUBJECT: {why}")));
+    }
     let written = silence.clone();
-    open::writing(&config, "silence list", move || topic::append(&*log, &*schemas, &written))?;
+    open::writing(&config, "silence list", move || topic::append(&*log, &*schemas, &written, &wall))?;
     if args.signed.json {
         say!("{}", serde_json::to_string_pretty(&Shown::of(&silence, now)).map_err(Failure::failed)?);
         return Ok(());

@@ -27,14 +27,15 @@ pub struct Args {
 /// A wrong call: no such silence, or one that is over. A failure: the log.
 pub fn run(args: &Args) -> CommandResult {
     let config = config::load(&args.signed.config)?;
-    let now = WallClock::new(config.clock_start).now();
+    let wall = WallClock::new(config.clock_start);
+    let now = wall.now();
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
     let (to_read, ids) = (Arc::clone(&log), Arc::clone(&schemas));
     let held = open::within(open::LIMIT, &config.log, move || topic::read(&*to_read, &*ids))?;
     let standing = held.silences.all().find(|s| s.event_id == args.event_id);
     let ended = ended(standing, args, now).map_err(Failure::wrong_call)?;
     let written = ended.clone();
-    open::writing(&config, "silence list --all", move || topic::append(&*log, &*schemas, &written))?;
+    open::writing(&config, "silence list --all", move || topic::append(&*log, &*schemas, &written, &wall))?;
     if args.signed.json {
         say!("{}", serde_json::to_string_pretty(&Shown::of(&ended, now)).map_err(Failure::failed)?);
     } else {

@@ -3,6 +3,7 @@
 
 mod add;
 mod end;
+mod known;
 mod list;
 mod topic;
 

@@ -6,6 +6,7 @@ use tocsin_schemas::records::GovernanceEvent;
 use tocsin_schemas::wire::SchemaIds;
 
 use crate::governance;
+use crate::run::wall::WallClock;
 
 /// The name of the writer: of several who write at once each is heard; one version counts by its digest.
 const WRITER: &str = "silence";
@@ -49,12 +50,17 @@ fn event(silence: &Silence) -> Result<GovernanceEvent, LogError> {
     })
 }
 
-/// Appends it.
+/// Appends it, with the day of this clock.
 ///
 /// # Errors
 /// Those of the log; after one of them nothing was written, but for `Uncertain`: nobody knows.
-pub fn append(log: &dyn EventLog, schemas: &dyn SchemaIds, silence: &Silence) -> Result<(), LogError> {
-    governance::append(log, WRITER, &[event(silence)?], || {
+pub fn append(
+    log: &dyn EventLog,
+    schemas: &dyn SchemaIds,
+    silence: &Silence,
+    wall: &WallClock,
+) -> Result<(), LogError> {
+    governance::append(log, WRITER, &[event(silence)?], wall, || {
         Ok(read(log, schemas)?.silences.all().any(|standing| standing == silence))
     })
 }

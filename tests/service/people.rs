@@ -157,6 +157,53 @@ fn a_silence_without_a_name_a_reason_or_an_end_in_time_is_a_wrong_call() {
     assert!(house.records(topics::GOVERNANCE).is_empty());
 }
 
+/// A slip of the pen would stand in the log as in force, and the phones ring on.
+#[test]
+fn a_silence_of_what_nobody_knows_is_a_wrong_call() {
+    let house = House::embedded();
+    house.register(None);
+    let end = today().plus(3).to_string();
+    let add = |subject: &str| {
+        let signed = ["--until", &end, "--author", "a", "--reason", "r"];
+        call(&house, &[&["silence", "add", subject][..], &signed].concat())
+    };
+    for (subject, found) in [
+        ("webhok", "webhok is no area and no industry of the registry"),
+        ("webhok", "no gateway in use (webhook)"),
+        ("330784777", "330784777 is no area"),
+        ("77", "77 is no area"),
+        ("owner+91330784XX00000190+7", "there is no contact owner+91330784XX00000190+7"),
+        ("91330784XX00000191", "its check symbol does not fit"),
+    ] {
+        let (code, _, said) = add(subject);
+        assert_eq!(code, Some(2), "{subject}: {said}");
+        assert!(said.contains(found), "{subject}: {said}");
+    }
+    assert!(house.records(topics::GOVERNANCE).is_empty());
+    let contact = format!("owner+{FIRM}+1");
+    for subject in ["*", "webhook", AREA, "33", FIRM, "91330784XX00000190", &contact] {
+        let (code, _, said) = add(subject);
+        assert_eq!(code, Some(0), "{subject}: {said}");
+    }
+}
+
+/// Whoever reads the log by its time stamps (`backtest`, `known`) would else find a day that the clock never saw.
+#[test]
+fn what_is_signed_bears_the_day_of_a_clock_that_was_set() {
+    let mut house = House::embedded();
+    house.clock_starts("2025-03-01T12:00:00+08:00");
+    let signed = ["--author", "a", "--reason", "r"];
+    let add = [&["silence", "add", "*", "--until", "2025-03-05"][..], &signed].concat();
+    assert_eq!(call(&house, &add).0, Some(0));
+    let id = json_of(&house, &["silence", "list", "--json"])["silences"][0]["event_id"].clone();
+    let end = [&["silence", "end", id.as_str().unwrap()][..], &signed].concat();
+    assert_eq!(call(&house, &end).0, Some(0));
+    assert_eq!(call(&house, &[&["corrections", "release"][..], &signed].concat()).0, Some(0));
+    let days: Vec<String> =
+        house.records(topics::GOVERNANCE).iter().map(|r| r.stamp.day().to_string()).collect();
+    assert_eq!(days, ["2025-03-01"; 3]);
+}
+
 #[test]
 fn whom_nobody_can_reach_is_said_and_nobody_is_named() {
     let house = House::embedded();
