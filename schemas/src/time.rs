@@ -110,7 +110,7 @@ impl FromStr for Day {
         }
         let n = |r: std::ops::Range<usize>| s[r].parse::<i16>().map_err(|_| err());
         let (y, m, d) = (n(0..4)?, n(5..7)?, n(8..10)?);
-        Day::new(y, m as i8, d as i8).ok_or_else(err)
+        Day::new(y, m as i8, d as i8).ok_or_else(|| wrong("a day that the calendar has", s))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The files of a `tocsin replay` against the oracle, which decides the same stream anew:
-//! `cargo run --release -p tocsin-oracle --example against -- STREAM.jsonl OUT [POLICY_FROM [AS_OF]]`.
+//! The files of a `tocsin replay` against the oracle, which decides the same stream anew; the options are the replay's:
+//! `cargo run --release -p tocsin-oracle --example against -- STREAM.jsonl OUT [--policy-from DAY] [--as-of DAY]`.
 //!
 //! Compared: every incident, rate, flag, quarantined line and message of the files with the oracle's, field by
 //! field and number by number, the live lists, and the sums of `summary.json`. Exit code 1 and the first differences if there are any.
@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Parser;
 use serde_json::{Value, json};
 use tocsin_oracle::{Finding, Oracle, OraclePolicy, Said, Step, compare_lists, spread};
 use tocsin_schemas::codes::{Change, List, Scope, State};
@@ -34,23 +35,38 @@ struct Expected {
     lines: u64,
 }
 
+/// Judges the files of a `tocsin replay` by the oracle. Exit code 1: they differ.
+#[derive(clap::Parser)]
+struct Args {
+    /// What was replayed.
+    #[arg(value_name = "STREAM.jsonl")]
+    stream: PathBuf,
+    /// The folder that the replay wrote.
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+    /// As the replay had it.
+    #[arg(long, value_name = "DAY")]
+    policy_from: Option<Day>,
+    /// As the replay had it.
+    #[arg(long, value_name = "DAY")]
+    as_of: Option<Day>,
+}
+
+fn read(path: &Path) -> Outcome<Vec<u8>> {
+    fs::read(path).map_err(|e| format!("{}: {e}", path.display()).into())
+}
+
 fn main() -> Outcome<ExitCode> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [stream, out, more @ ..] = args.as_slice() else {
-        return Err("expected STREAM.jsonl OUT [POLICY_FROM [AS_OF]]".into());
-    };
-    let policy = match more.first() {
-        Some(day) => OraclePolicy::from(day.parse::<Day>().map_err(|e| format!("{day}: {e}"))?),
-        None => OraclePolicy::default(),
-    };
-    let mut oracle = Oracle::new(vec![policy]);
-    let mut expected = decide(&fs::read(stream)?, &mut oracle);
-    if let Some(day) = more.get(1) {
-        let said = oracle.tick_to(day.parse::<Day>().map_err(|e| format!("{day}: {e}"))?);
+    let args = Args::parse();
+    let mut oracle =
+        Oracle::new(vec![args.policy_from.map_or_else(OraclePolicy::default, OraclePolicy::from)]);
+    let mut expected = decide(&read(&args.stream)?, &mut oracle);
+    if let Some(day) = args.as_of {
+        let said = oracle.tick_to(day);
         expected.say(said);
         expected.show(&oracle, Vec::new(), &[]);
     }
-    let out = Path::new(out);
+    let out = &*args.out;
     let mut wrong = usize::from(!listed(&mut oracle, &out.join("lists.jsonl"))?);
     let (rates, statistics): (Vec<Rate>, Vec<Rate>) =
         oracle.rates().into_iter().partition(|r| Scope::RATES.contains(&r.scope));
@@ -91,7 +107,7 @@ fn main() -> Outcome<ExitCode> {
     check("alerts.jsonl", &expected.alerts, Some(&said))?;
     check("quarantine.jsonl", &expected.quarantined, Some(&["line", "reason"]))?;
     check("flags.jsonl", &expected.flags, Some(&["line", "topic", "field", "problem", "found"]))?;
-    let summary: Value = serde_json::from_slice(&fs::read(out.join("summary.json"))?)?;
+    let summary: Value = serde_json::from_slice(&read(&out.join("summary.json"))?)?;
     let counters = oracle.counters();
     let mut states: BTreeMap<String, u64> = BTreeMap::new();
     for incident in &incidents {
@@ -117,7 +133,8 @@ fn main() -> Outcome<ExitCode> {
 /// Holds the lists of the year and the one before against the oracle's; what is frozen is left out. From here on the
 /// oracle's shrunken rates come from their model, which was judged.
 fn listed(oracle: &mut Oracle, file: &Path) -> Outcome<bool> {
-    let all: Result<Vec<Listed>, _> = fs::read_to_string(file)?.lines().map(serde_json::from_str).collect();
+    let text = String::from_utf8(read(file)?)?;
+    let all: Result<Vec<Listed>, _> = text.lines().map(serde_json::from_str).collect();
     let at = oracle.clock().unwrap_or(Instant(0));
     let last_year = i32::from(at.day().year()) - 1;
     let annual = all?.into_iter().filter(|l| l.list == List::Annual);
