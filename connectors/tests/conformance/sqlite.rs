@@ -77,6 +77,21 @@ fn a_file_that_another_holds_is_waited_for_and_then_said() {
     assert_eq!(came, ["waited"]);
 }
 
+/// A command that reads the log of a busy service would else wait outside the writers' door, where it may never have its turn.
+#[test]
+fn who_only_looks_does_not_wait_for_a_writer() {
+    let subject = Subject::sqlite();
+    let log = subject.open();
+    let topic = topic(&*log, "busy", 1);
+    log.writer("w").unwrap().append(&[record(&topic, "key", "there")]).unwrap();
+    let other = Connection::open(subject.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let came: Vec<_> =
+        all(&SqliteLog::open(subject.path()).unwrap(), &[&topic], 1).iter().map(text).collect();
+    assert_eq!(came, ["there"]);
+    other.execute_batch("ROLLBACK").unwrap();
+}
+
 /// Appends until there is no space; what was acknowledged.
 fn fill(log: &dyn EventLog, topic: &Arc<str>) -> Vec<String> {
     let mut writer = log.writer(&unique("w")).unwrap();

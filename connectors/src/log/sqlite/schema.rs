@@ -99,6 +99,12 @@ pub(super) fn prepare_file(conn: &Connection, place: &Place) -> Result<(), LogEr
             "the file system of this path cannot hold a shared write-ahead log (it offers {mode:?}): use a local disk"
         )));
     }
+    // Whoever only looks does not ask for a turn: here he would stand outside the writers' door, and of a busy log never
+    // have one.
+    let indexed = index::is_prepared(conn).map_err(|e| place.error("read the file", e))?;
+    if indexed && kind == (FileKind::Log { layout: LAYOUT }) {
+        return Ok(());
+    }
     let create = || {
         let tx = rusqlite::Transaction::new_unchecked(conn, rusqlite::TransactionBehavior::Immediate)?;
         let kind = file_kind(&tx)?;
@@ -116,7 +122,7 @@ pub(super) fn prepare_file(conn: &Connection, place: &Place) -> Result<(), LogEr
     check_kind(create().map_err(|e| place.error("make its tables", e))?, place)
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileKind {
     Empty,
     Log { layout: i32 },

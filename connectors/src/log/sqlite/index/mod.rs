@@ -77,10 +77,15 @@ const TABLES: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// Whether the tables are there.
+pub(super) fn is_prepared(conn: &Connection) -> rusqlite::Result<bool> {
+    let there = "SELECT count(*) FROM sqlite_schema WHERE name = 'index_marks'";
+    Ok(conn.query_row(there, [], |row| row.get::<_, i64>(0))? != 0)
+}
+
 /// Makes the tables where they are missing.
 pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
-    let there = "SELECT count(*) FROM sqlite_schema WHERE name = 'index_marks'";
-    if conn.query_row(there, [], |row| row.get::<_, i64>(0))? == 0 {
+    if !is_prepared(conn)? {
         conn.execute_batch(TABLES)?;
     }
     Ok(())
