@@ -11,6 +11,7 @@ use crate::config::{self, Config, LogConfig};
 use crate::exit::{CommandResult, Failure};
 use crate::open;
 use crate::output::say;
+use crate::run::wall::WallClock;
 use crate::topics::Seal;
 
 /// How long `check-config` may look.
@@ -95,7 +96,7 @@ pub fn run(args: &Seal) -> CommandResult {
         return Ok(());
     }
     let log = open::raw(&config, open::Missing::Refuse)?;
-    let written = sealed::reseal(&*log, &keys.keyring)?;
+    let written = sealed::reseal(&*log, &keys.keyring, WallClock::new(config.clock_start).stamp())?;
     say!("encrypted {written} contacts with the key {}", keys.keyring.id());
     match &config.log {
         LogConfig::Kafka { .. } => say!("the broker's compaction drops what they supersede"),

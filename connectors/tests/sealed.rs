@@ -160,7 +160,7 @@ fn a_plain_log_reads_on_and_is_sealed_anew_until_nothing_plain_is_left_in_the_fi
     assert_eq!(survey(&*raw, Some(&keys)).unwrap(), counts(298, 1, 0, 0));
     assert_eq!(survey(&*raw, None).unwrap(), counts(298, 0, 0, 1));
 
-    assert_eq!(reseal(&*raw, &keys).unwrap(), 298);
+    assert_eq!(reseal(&*raw, &keys, None).unwrap(), 298);
     assert_eq!(survey(&*raw, Some(&keys)).unwrap(), counts(0, 299, 0, 0));
     assert!(holds(&path, "13800000007"), "it is superseded, not gone");
     raw.compact().unwrap();
@@ -172,12 +172,12 @@ fn a_plain_log_reads_on_and_is_sealed_anew_until_nothing_plain_is_left_in_the_fi
         records.into_iter().collect::<std::collections::BTreeMap<_, _>>()
     };
     assert_eq!(newest(read(&log, CONTACTS).unwrap()), newest(before.clone()));
-    assert_eq!(reseal(&*raw, &keys).unwrap(), 0, "and nothing more is to be done");
+    assert_eq!(reseal(&*raw, &keys, None).unwrap(), 0, "and nothing more is to be done");
 
     // The key is changed: the earlier one opens until all are written anew.
     let keys = keyring(2, &[1]).unwrap();
     assert_eq!(survey(&*raw, Some(&keys)).unwrap(), counts(0, 0, 299, 0));
-    assert_eq!(reseal(&*raw, &keys).unwrap(), 299);
+    assert_eq!(reseal(&*raw, &keys, None).unwrap(), 299);
     let alone = SealedLog::new(Arc::clone(&raw) as _, keyring(2, &[]));
     raw.compact().unwrap();
     assert_eq!(newest(read(&alone, CONTACTS).unwrap()), newest(before));

@@ -216,9 +216,10 @@ impl<'b> Judge<'b> {
                 let told = told(sent);
                 let reason = sent.reason.clone().unwrap_or_default();
                 let case = self.case(&alert.case_no, alert.rule);
-                // What was skipped had nothing to say, and the message before it is the last word; but what was silenced had.
-                let silenced = *reason == *Why::Silenced.as_str();
-                if sent.state == DeliveryState::Skipped && !told && !silenced {
+                // There was nothing to say, or another delivery says it: the message before it is the last word. What was skipped
+                // for another reason, such as a silence or a contact that is gone, had something to say.
+                let idle = [Why::NothingToCorrect, Why::Superseded, Why::Answered].map(Why::as_str);
+                if sent.state == DeliveryState::Skipped && idle.contains(&&*reason) {
                     case.skipped = case.skipped.take().max(Some(reason));
                     return;
                 }

@@ -70,8 +70,8 @@ pub struct Station {
 }
 
 impl Station {
-    /// A station on a new log in this file. As a service does, it publishes its policy, so that the log says by what was
-    /// decided.
+    /// A station on a new log in this file. As a service does, it publishes its policy, with the first arrival, so that the
+    /// log says by what was decided.
     ///
     /// # Errors
     /// Those of the log.
@@ -228,7 +228,11 @@ impl Station {
             partition: *partition,
             next: *next,
         };
-        let offsets: Vec<Offset> = self.decided.iter().map(offset).collect();
+        let mut offsets: Vec<Offset> = self.decided.iter().map(offset).collect();
+        if self.to_publish.is_none() {
+            // The only record there, and it has been read: it decides.
+            offsets.push(Offset { topic: topics::POLICY.to_owned(), partition: 0, next: 1 });
+        }
         let progress = Progress {
             writer: WRITER.to_owned(),
             log_id: self.log_id.clone(),

@@ -6,8 +6,7 @@ use std::time::Duration;
 use tocsin_alerts::silences::{Details, LONGEST_DAYS, Silence, subject_kind};
 use tocsin_schemas::time::{Day, Instant};
 
-use super::known::Known;
-use super::{Shown, Signed, topic};
+use super::{Shown, Signed, known, topic};
 use crate::exit::{CommandResult, Failure};
 use crate::output::say;
 use crate::run::wall::WallClock;
@@ -19,7 +18,7 @@ const READING: Duration = Duration::from_secs(120);
 /// What is to be silent.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A USCC, an area code, a contact (role+subject+rank), a gateway, or "*".
+    /// A USCC, an area code, an industry's division, a contact (role+subject+rank), a gateway in use, or "*".
     #[arg(value_name = "SUBJECT")]
     pub subject: String,
     /// The end: a day (its midnight, when it is over) or an instant such as 2026-12-01T18:00:00+08:00; at most 30 days
@@ -38,7 +37,9 @@ fn until(text: &str) -> Result<Instant, String> {
     if let Ok(day) = text.parse::<Day>() {
         return Ok(day.plus(1).midnight());
     }
-    text.parse().map_err(|_| "expected a day YYYY-MM-DD or an instant, RFC 3339 with offset".to_owned())
+    text.parse().map_err(|_| {
+        "expected a day YYYY-MM-DD that the calendar has, or an instant, RFC 3339 with offset".to_owned()
+    })
 }
 
 /// Runs it.
@@ -66,11 +67,13 @@ pub fn run(args: &Args) -> CommandResult {
     let (subject, author) = (args.subject.clone(), args.signed.author.clone());
     let silence = Silence { event_id, version: 1, subject, on: today, author, details };
     let (log, schemas) = (open::open(&config, open::Missing::Refuse)?, Arc::clone(&config.schema_ids));
-    let gateways = config.gateways.all.iter().map(|gateway| gateway.name().to_owned()).collect();
-    let (to_read, ids) = (Arc::clone(&log), Arc::clone(&schemas));
-    let known = open::within(READING, &config.log, move || Known::read(gateways, &*to_read, &*ids))?;
-    if let Some(why) = known.nothing(&args.subject) {
-        return Err(Failure::wrong_call(format!("SUBJECT: {why}")));
+    let gateways: Vec<String> = config.gateways.all.iter().map(|gateway| gateway.name().to_owned()).collect();
+    if !known::by_itself(&args.subject, &gateways) {
+        let (subject, to_read, ids) = (args.subject.clone(), Arc::clone(&log), Arc::clone(&schemas));
+        let nothing = move || known::nothing(&subject, &gateways, &*to_read, &*ids);
+        if let Some(why) = open::within(READING, &config.log, nothing)? {
+            return Err(Failure::wrong_call(format!("SUBJECT: {why}")));
+        }
     }
     let written = silence.clone();
     open::writing(&config, "silence list", move || topic::append(&*log, &*schemas, &written, &wall))?;

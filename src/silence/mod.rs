@@ -30,7 +30,8 @@ pub enum What {
     /// What is due meanwhile ends as skipped, naming the silence; nothing is stored up for its end. Severe and fatal
     /// accidents, red, and corrections of what was told are sent all the same, unless --everything is given.
     #[command(after_long_help = "\
-Subjects: a USCC, an area code, a contact (role+subject+rank, never a phone), a gateway such as webhook, or \"*\".
+Subjects: a USCC, an area code, an industry's division or a city code (their roles), a contact (role+subject+rank, never a
+phone), a gateway such as webhook, or \"*\". Areas, industries and contacts have to be in the registry, gateways in use.
 Example:
   tocsin silence add 330784001 --config tocsin.toml --until 2026-12-01 --author 王主任 --reason \"drill of the township\"")]
     Add(add::Args),

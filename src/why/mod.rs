@@ -74,7 +74,7 @@ pub struct Args {
     /// An embedded log instead, such as `replay --keep-log` leaves.
     #[arg(long = "log-file", value_name = "FILE", id = "log_file")]
     pub log_file: Option<PathBuf>,
-    /// The policy file of the time; left out: those that were published on the log, the configured and the default one.
+    /// The policy file of the time; left out: those that were published on the log; where none was, the configured or the default one.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// That policy took effect on this day, as `replay --policy-from` had it.
@@ -99,17 +99,13 @@ struct Source {
     published: Vec<(Instant, Policies)>,
     /// The one that the caller says decided.
     given: Option<Policies>,
-    /// Those that decide as long as none is published: the configured one and the built-in. Each is used only for what
-    /// names its hash.
-    unpublished: Vec<Policies>,
 }
 
 impl Source {
     /// A policy by its hash: in force now or once, or given.
     fn policy_of(&self, hash: &str) -> Option<&Policies> {
         let published = self.published.iter().map(|(_, policies)| policies);
-        let mut known =
-            std::iter::once(&self.policies).chain(published).chain(&self.given).chain(&self.unpublished);
+        let mut known = std::iter::once(&self.policies).chain(published).chain(&self.given);
         known.find(|policies| **policies.hash() == *hash)
     }
 
@@ -210,10 +206,9 @@ fn source(args: &Args) -> Result<Source, Failure> {
     let given = args.policy.is_some() || args.policy_from.is_some();
     let given = if given { Some(given_policy(args)?) } else { None };
     let newest = held.newest().map(|newest| newest.policies.clone());
-    let policies = newest.or_else(|| configured.clone()).or_else(|| given.clone()).unwrap_or_default();
-    let unpublished = configured.into_iter().chain([Policies::default()]).collect();
+    let policies = newest.or(configured).or_else(|| given.clone()).unwrap_or_default();
     let published = held.valid.into_iter().map(|one| (one.published_at, one.policies)).collect();
-    Ok(Source { log, schemas, policies, published, given, unpublished })
+    Ok(Source { log, schemas, policies, published, given })
 }
 
 fn log_file(args: &Args) -> Result<Arc<SqliteLog>, Failure> {

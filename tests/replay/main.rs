@@ -436,3 +436,32 @@ fn the_log_is_kept_where_it_is_wanted_and_never_over_another_file() {
     wrong_call(&replay(&here("small-town/stream.jsonl"), &other, &keep), &other, "--keep-log");
     assert_eq!(fs::read(&kept).unwrap(), before);
 }
+
+/// Its readers look for the policy that decided among those that had been read by then.
+#[test]
+fn a_kept_log_says_by_which_policy_was_decided_also_after_another_was_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let kept = ["--policy-from", "2020-01-01", "--keep-log", &at("kept.db")];
+    done(&replay(&here("small-town/stream.jsonl"), &dir.path().join("out"), &kept));
+    let file =
+        "[log]\nkind = \"embedded\"\npath = \"kept.db\"\n[alerts.webhook]\nurl = \"http://127.0.0.1:9/\"\n";
+    fs::write(at("tocsin.toml"), file).unwrap();
+    let tables = "[[policy]]\neffective_from = \"2020-01-01\"\n[[policy]]\neffective_from = \"2090-01-01\"\nescalation.blue = 1\n";
+    fs::write(at("new.toml"), tables).unwrap();
+    let config = at("tocsin.toml");
+    let call = |args: &[&str]| {
+        let called = Command::new(env!("CARGO_BIN_EXE_tocsin"))
+            .args(args)
+            .args(["--config", &config])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&called.stderr).into_owned();
+        assert!(called.status.success(), "{args:?}: {said}");
+        String::from_utf8_lossy(&called.stdout).into_owned()
+    };
+    assert!(call(&["lists", "annual"]).contains("version 1 of the topic policy"));
+    assert!(call(&["policy", "publish", &at("new.toml")]).contains("as version 2"));
+    let page = call(&["lists", "annual"]);
+    assert!(page.contains("version 1 of the topic policy") && page.contains("version 2"), "{page}");
+}

@@ -27,6 +27,7 @@ use tocsin_schemas::log::{
     Bounds, EventLog, GoingOn, LogError, LogReader, LogRecord, LogWriter, NewRecord, TopicChange,
     TopicPartition, TopicSettings,
 };
+use tocsin_schemas::time::Instant;
 use tocsin_schemas::topics::{CONTACTS, QUARANTINE};
 
 const MAGIC: &[u8] = b"\xe5TCS1";
@@ -310,11 +311,12 @@ pub fn survey(raw: &dyn EventLog, keys: Option<&Keyring>) -> Result<Survey, LogE
 }
 
 /// Writes anew, encrypted with the newest key, each contact that is plain or encrypted with an earlier one. What it
-/// supersedes goes with the next compaction. Whatever others write meanwhile stays the newest. Returns how many.
+/// supersedes goes with the next compaction. Whatever others write meanwhile stays the newest. `stamp`: the day that what
+/// is written bears under a clock that was set; `None`: the log's own. Returns how many.
 ///
 /// # Errors
 /// Those of reading and writing; a key that is not at hand. What was written is fine.
-pub fn reseal(raw: &dyn EventLog, keys: &Keyring) -> Result<u64, LogError> {
+pub fn reseal(raw: &dyn EventLog, keys: &Keyring, stamp: Option<Instant>) -> Result<u64, LogError> {
     let mut writer = raw.writer("contacts")?;
     let mut reader = from_first(raw, CONTACTS)?;
     let mut newest: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
@@ -347,7 +349,7 @@ pub fn reseal(raw: &dyn EventLog, keys: &Keyring) -> Result<u64, LogError> {
                     Some(sealed)
                 }
             };
-            records.push(NewRecord { topic: CONTACTS.into(), key, value, stamp: None, route: None });
+            records.push(NewRecord { topic: CONTACTS.into(), key, value, stamp, route: None });
         }
         if records.is_empty() {
             return Ok(count);

@@ -177,7 +177,7 @@ fn an_audience_that_only_deliveries_has_is_judged_too() {
 
 /// What the audience was told before does not hold any more, or not as it was told.
 #[test]
-fn a_later_message_that_was_silenced_is_not_told() {
+fn a_later_message_that_was_due_and_not_sent_is_not_told() {
     use DeliveryState::*;
     let mut played = played(&history(3, 60));
     let (alert, _) = lone_message(&played);
@@ -192,8 +192,10 @@ fn a_later_message_that_was_silenced_is_not_told() {
     played.deliver(&third, Accepted, None);
     for (state, reason, expected) in [
         (Skipped, "silenced:EVENT", standing("not_delivered", "silenced", 1)),
+        (Skipped, "contact_changed", standing("not_delivered", "contact_changed", 1)),
         (Failed, "silenced:EVENT", standing("not_delivered", "silenced", 1)),
-        // A newer one takes its place, or there was nothing to say.
+        // A newer one takes its place, there was nothing to say, or somebody had answered.
+        (Skipped, "answered", vec![]),
         (Skipped, "superseded", vec![]),
         (Skipped, "nothing_to_correct", vec![]),
     ] {

@@ -143,7 +143,6 @@ fn source(of: &Replayed) -> Source {
         policies: of.policies.clone(),
         published: Vec::new(),
         given: None,
-        unpublished: Vec::new(),
     }
 }
 

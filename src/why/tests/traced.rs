@@ -191,9 +191,9 @@ fn a_first_message_names_the_registration_that_made_it_count() {
     assert!(page.contains(&line), "{page}");
 }
 
-/// The built-in policy decided, as in a demo's log; then another one is published, and no record holds the first.
+/// The log of a replay holds the policy that decided, as a service's does.
 #[test]
-fn what_the_built_in_policy_decided_is_checked_after_another_was_published() {
+fn what_was_decided_is_checked_after_another_policy_was_published() {
     let (_dir, town) = played(&[firm(FIRM, (1, 8)), report("hr", "1", 1, (5, 9), person(1))]);
     let first = owners(&town).remove(0);
     let (topic, key) = (Arc::from(topics::POLICY), b"2020-11-20".to_vec());

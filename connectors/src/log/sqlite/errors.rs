@@ -30,6 +30,11 @@ impl Place {
         }
     }
 
+    /// The file is there, but this process may not use it.
+    pub(super) fn refused(&self, why: &str) -> LogError {
+        LogError::Refused { place: self.0.to_string(), why: why.to_owned() }
+    }
+
     /// The file is there, but is not what it should be.
     pub(super) fn damaged(&self, why: &str) -> LogError {
         LogError::Damaged(format!("{}: {why}", self.0))

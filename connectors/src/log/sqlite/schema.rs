@@ -91,18 +91,25 @@ pub(super) fn wait_for_others(tries: i32) -> bool {
 /// Makes the tables in a new file; in an old one, checks that it is a log of this layout.
 pub(super) fn prepare_file(conn: &Connection, place: &Place) -> Result<(), LogError> {
     // Read first: a foreign file is to be refused, not converted.
-    let kind = file_kind(conn).map_err(|e| place.error("read the file", e))?;
-    check_kind(kind, place)?;
+    let look = || {
+        // In one look, as somebody may be making the tables.
+        let tx = conn.unchecked_transaction()?;
+        let kind = file_kind(&tx)?;
+        tx.finish().map(|()| kind)
+    };
+    check_kind(look().map_err(|e| place.error("read the file", e))?, place)?;
     let mode = wal_mode(conn).map_err(|e| place.error("switch to a write-ahead log", e))?;
     if mode != "wal" {
         return Err(place.damaged(&format!(
             "the file system of this path cannot hold a shared write-ahead log (it offers {mode:?}): use a local disk"
         )));
     }
+    if conn.is_readonly("main").map_err(|e| place.error("read the file", e))? {
+        return Err(place.refused("no right to write to it"));
+    }
     // Whoever only looks does not ask for a turn: here he would stand outside the writers' door, and of a busy log never
-    // have one.
-    let indexed = index::is_prepared(conn).map_err(|e| place.error("read the file", e))?;
-    if indexed && kind == (FileKind::Log { layout: LAYOUT }) {
+    // have one. A log without an index has one made.
+    if index::is_prepared(conn).map_err(|e| place.error("read the file", e))? {
         return Ok(());
     }
     let create = || {
@@ -122,7 +129,7 @@ pub(super) fn prepare_file(conn: &Connection, place: &Place) -> Result<(), LogEr
     check_kind(create().map_err(|e| place.error("make its tables", e))?, place)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum FileKind {
     Empty,
     Log { layout: i32 },
