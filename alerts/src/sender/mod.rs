@@ -225,15 +225,16 @@ pub(crate) async fn run(
             asked.insert(task.id(), about);
         }
         turn.publish();
-        if stopping.is_some() && requests.is_empty() {
+        let taking_back = !recalls.is_empty() || !turn.recalls.is_empty();
+        if stopping.is_some() && requests.is_empty() && !taking_back {
             break;
         }
-        let idle = requests.is_empty() && recalls.is_empty() && stopping.is_none();
+        let idle = requests.is_empty() && !taking_back && stopping.is_none();
         let untidy = idle && turn.committer.is_untidy();
         let due = [turn.next_due(), turn.polls.next_due()].into_iter().flatten().min();
         tokio::select! {
             _ = stop.changed(), if stopping.is_none() => {
-                tracing::info!(partition, under_way = requests.len(), "the sender stops when no request is under way");
+                tracing::info!(partition, under_way = requests.len(), "the sender stops when no request and no recall is under way");
                 stopping = Some(tokio::time::Instant::now() + shared.settings.stop_grace);
                 present.leave();
                 hand.close();

@@ -116,7 +116,13 @@ impl Channel for Gateway {
         self.recalled.is_some()
     }
     fn recall<'a>(&'a self, gateway_ref: &'a str) -> BoxFuture<'a, Outcome> {
-        self.recalled.as_ref().unwrap().lock().unwrap().push(gateway_ref.to_owned());
-        Box::pin(async { Outcome::Accepted { gateway_ref: None } })
+        Box::pin(async {
+            // The answer takes a while: a worker that is told to stop may be told so meanwhile.
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+            self.recalled.as_ref().unwrap().lock().unwrap().push(gateway_ref.to_owned());
+            Outcome::Accepted { gateway_ref: None }
+        })
     }
 }
