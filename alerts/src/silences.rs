@@ -103,8 +103,7 @@ impl Silence {
 /// # Errors
 /// What it may be. A phone never stands in an event that is kept for ever.
 pub fn subject_kind(subject: &str) -> Result<&'static str, String> {
-    const MAY_BE: &str =
-        "expected a USCC, an area code, a contact (role+subject+rank), a gateway such as webhook, or *";
+    const MAY_BE: &str = "expected a USCC, an area code, an industry, a contact (role+subject+rank), a gateway such as webhook, or *";
     if subject == EVERYBODY {
         return Ok("everybody");
     }
@@ -116,7 +115,9 @@ pub fn subject_kind(subject: &str) -> Result<&'static str, String> {
             }
             _ => false,
         };
-        return if contact { Ok("a contact") } else { Err(format!("{MAY_BE}, found {:?}", masked(subject))) };
+        let roles = || Role::ALL.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
+        let wrong = || format!("{MAY_BE}, found {:?}; a role is one of {}", masked(subject), roles());
+        return if contact { Ok("a contact") } else { Err(wrong()) };
     }
     match subject.parse::<Uscc>() {
         Ok(_) => return Ok("an enterprise"),

@@ -50,6 +50,8 @@ Examples:
 Exit codes: 0 compared, and the differences add up. 1: nothing has such a key, the history cannot be read, or the
 differences do not add up (a defect, report it). 2: a wrong call, also a day or an instant that the history does not
 reach.")]
+#[command(group = clap::ArgGroup::new("records").args(["stream", "config"]).required(true))]
+#[command(group = clap::ArgGroup::new("when").args(["as_of", "known_at"]).required(true).multiple(true))]
 pub struct Args {
     /// What the figures are of.
     #[arg(value_name = "SCOPE", value_parser = scopes())]
@@ -58,10 +60,10 @@ pub struct Args {
     #[arg(value_name = "KEY")]
     pub key: String,
     /// The file of arrivals; left out: the event log of --config.
-    #[arg(value_name = "STREAM.jsonl", required_unless_present = "config", conflicts_with = "config")]
+    #[arg(value_name = "STREAM.jsonl")]
     pub stream: Option<PathBuf>,
     /// The day that the figures are for.
-    #[arg(long, value_name = "DAY", required_unless_present = "known_at")]
+    #[arg(long, value_name = "DAY")]
     pub as_of: Option<Day>,
     /// The past instant, RFC 3339 with an offset; a day means its end.
     #[arg(long, value_name = "INSTANT")]

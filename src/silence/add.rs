@@ -54,8 +54,9 @@ pub fn run(args: &Args) -> CommandResult {
     let (today, until) = (now.day(), args.until);
     let last = today.plus(LONGEST_DAYS + 1).midnight();
     if until <= now || until > last {
+        let clock = if config.clock_start.is_some() { " by [clock] start" } else { "" };
         return Err(Failure::wrong_call(format!(
-            "--until: expected an instant after {now} and at most {LONGEST_DAYS} days ahead ({last}), found {until}"
+            "--until: expected an instant after {now}, which is now{clock}, and at most {LONGEST_DAYS} days ahead ({last}), found {until}"
         )));
     }
     let event_id = format!(

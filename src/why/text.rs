@@ -52,7 +52,7 @@ pub fn of(answer: &Answer) -> String {
     page.line(
         0,
         format!(
-            "Read: {} records of the event log; everything decided up to {}. A place such as reports.hr/2@0 is topic/partition@offset.",
+            "Read: {} records of the event log, in each pass anew; everything decided up to {}. A place such as reports.hr/2@0 is topic/partition@offset.",
             answer.read.records, answer.read.clock
         ),
     );
@@ -294,7 +294,8 @@ impl Page<'_> {
     fn severe(&mut self, alert: &Alert) {
         if !alert.facts.severe_incident_ids.is_empty() {
             let ids: Vec<String> = alert.facts.severe_incident_ids.iter().map(ToString::to_string).collect();
-            self.line(1, format!("severe or fatal: incident {}", ids.join(", ")));
+            let s = if ids.len() == 1 { "" } else { "s" };
+            self.line(1, format!("severe or fatal: incident{s} {}", ids.join(", ")));
         }
     }
 

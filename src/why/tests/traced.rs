@@ -289,3 +289,18 @@ fn two_of_one_day_say_why_they_are_not_one() {
     assert_eq!(two(json!({"cause": null}), json!({})), Some("a cause is not given".to_owned()));
     assert_eq!(two(time("08:00"), time("08:30")), None);
 }
+
+/// Of two records of one version the one that stands is told apart from one that merely came later.
+#[test]
+fn the_version_that_won_a_conflict_says_so() {
+    let version =
+        |post: &str, hour: u8| report("hr", "1", 1, (5, hour), with(person(1), json!({"post": post})));
+    let pages = [["车工", "钳工"], ["钳工", "车工"]].map(|[first, second]| {
+        let (_dir, town) = played(&[firm(FIRM, (1, 8)), version(first, 9), version(second, 10)]);
+        let told = owners(&town).remove(0);
+        page(&town, &told.subject)
+    });
+    let won = "another record has this version too (conflict): the greater digest stands, and says the same to every rule";
+    assert_eq!(pages.iter().filter(|page| page.contains(won)).count(), 1, "{pages:#?}");
+    assert_eq!(pages.iter().filter(|page| page.contains("conflict     arrived")).count(), 1, "{pages:#?}");
+}

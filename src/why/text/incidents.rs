@@ -113,6 +113,15 @@ impl Page<'_> {
                 let _ = write!(text, "  {}", changes(&v.changed));
             }
             self.line(indent + 1, text);
+            if v.stands && v.verdict.as_str() == "conflict" {
+                let same = if v.changed.is_empty() { ", and says the same to every rule" } else { "" };
+                self.line(
+                    indent + 2,
+                    format!(
+                        "another record has this version too (conflict): the greater digest stands{same}"
+                    ),
+                );
+            }
             if !v.left_out.is_empty() {
                 self.line(indent + 2, left_out(&v.left_out));
             }
