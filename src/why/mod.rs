@@ -74,7 +74,8 @@ pub struct Args {
     /// An embedded log instead, such as `replay --keep-log` leaves.
     #[arg(long = "log-file", value_name = "FILE", id = "log_file")]
     pub log_file: Option<PathBuf>,
-    /// The policy file of the time; left out: those that were published on the log; where none was, the configured or the default one.
+    /// The policy file of the time; left out: those that were published on the log; where none was, the configured or the
+    /// default one.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// That policy took effect on this day, as `replay --policy-from` had it.
